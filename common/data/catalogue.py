@@ -1,0 +1,263 @@
+"""One table for any set of animal photos: the catalogue.
+
+>>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
+>>> print(report.text())  # doctest: +SKIP
+
+`load_catalogue` reads a table or a folder and opens no photo; `load_checked_catalogue`, which the
+week scripts use, also opens every photo and leaves out those that cannot be used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from common.data.catalogue_checks import (
+    DROPPED_KINDS,
+    CatalogueReport,
+    check_catalogue,
+    count_rows,
+    drop_rows,
+)
+from common.data.catalogue_folders import read_folders
+from common.data.catalogue_tables import (
+    Problem,
+    as_text,
+    match_columns,
+    normalise_paths,
+    read_csv,
+    standardise_table,
+)
+from common.errors import InputError
+
+__all__ = [
+    "Catalogue",
+    "CatalogueReport",
+    "Problem",
+    "catalogue_from_table",
+    "check_catalogue",
+    "drop_rows",
+    "load_catalogue",
+    "load_checked_catalogue",
+]
+
+TABLE_FILE = "metadata.csv"
+SMALL_TURTLES = Path(__file__).resolve().parents[2] / "data" / "turtles_small"
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Photos of known animals, one row each.
+
+    Attributes:
+        name: short name for figures and results.
+        root: folder that the table's paths start from.
+        table: rows 0 ... n_images - 1 with the columns image_id (unique), identity, path
+            (forward slashes), date (NaT = unknown), orientation ("left", "right", others in
+            lower case, "" = unknown), encounter (never empty, of one identity only),
+            encounter_known, split where the source has one, and the source's other columns.
+        remarks: what was noticed while reading; `check_catalogue` reports it.
+        listed_paths: every path in the source's table file, also of rows left out; None where
+            the rows do not come from a table file.
+    """
+
+    name: str
+    root: Path
+    table: pd.DataFrame
+    remarks: tuple[Problem, ...] = ()
+    listed_paths: frozenset[str] | None = None
+
+    @property
+    def n_images(self) -> int:
+        """Number of photos."""
+        return len(self.table)
+
+    @cached_property
+    def identities(self) -> list[str]:
+        """Every identity once, sorted."""
+        return sorted(self.table["identity"].unique())
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """The one map from identity to label, 0 ... n_identities - 1, of the whole catalogue."""
+        return {identity: label for label, identity in enumerate(self.identities)}
+
+    @cached_property
+    def has_sides(self) -> bool:
+        """Whether both left and right sides occur, so that a mirrored photo is another animal."""
+        return {"left", "right"} <= set(self.table["orientation"])
+
+    @cached_property
+    def has_dates(self) -> bool:
+        """Whether any photo has a date."""
+        return bool(self.table["date"].notna().any())
+
+    def paths(self) -> list[Path]:
+        """Return each photo's absolute path, in row order."""
+        return [self.root / path for path in self.table["path"]]
+
+
+def load_catalogue(
+    data_dir: str | Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split_column: str | None = None,
+    photo_dir: str | Path | None = None,
+    smoke: bool = False,
+    progress: bool = True,
+) -> Catalogue:
+    """Read a catalogue without opening its photos.
+
+    Args:
+        data_dir: folder with a metadata.csv, a CSV file, or a folder of identity folders with or
+            without train, validation and test above; None for the embedded turtles, which are
+            drawn at the first call.
+        columns: our column name to the source's, where data/README.md's aliases do not do.
+        split_column: the source's column that holds the given split, instead of "split".
+        photo_dir: folder that a table's paths start from, where it is not the table's own.
+        smoke: without data_dir, take about a hundred small turtle photos for a quick trial.
+        progress: show a bar while the turtles are drawn.
+
+    Raises:
+        InputError: nothing is there, a column is missing or ambiguous, or there are fewer than
+            two animals.
+    """
+    source = Path(_turtles(smoke, progress) if data_dir is None else data_dir)
+    source = source.expanduser().absolute()
+    table_file = _table_file(source)
+    if table_file is not None:
+        root = Path(photo_dir).expanduser().absolute() if photo_dir else table_file.parent
+        name = table_file.parent.name if table_file.name == TABLE_FILE else table_file.stem
+        rows = read_csv(table_file)
+        catalogue = _from_source(rows, root, name, str(table_file), columns, split_column)
+        return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file, columns))
+    rows, remarks = read_folders(source)
+    catalogue = _from_source(
+        rows, source, source.name, f"--data_dir {source}", columns, split_column
+    )
+    return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
+
+
+def catalogue_from_table(
+    table: pd.DataFrame,
+    root: str | Path,
+    name: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split_column: str | None = None,
+) -> Catalogue:
+    """Make a catalogue of a table in memory, such as a wildlife-datasets `df`.
+
+    Args:
+        table: one row per photo; the columns are those of a CSV file. It is not changed.
+        root: folder that relative paths start from.
+        name: short name for figures and results.
+        columns: our column name to the table's, where data/README.md's aliases do not do.
+        split_column: the table's column that holds the given split, instead of "split".
+
+    Raises:
+        InputError: as `load_catalogue`.
+    """
+    root = Path(root).expanduser().absolute()
+    return _from_source(table, root, name, f"the table of {name}", columns, split_column)
+
+
+def load_checked_catalogue(
+    data_dir: str | Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split_column: str | None = None,
+    photo_dir: str | Path | None = None,
+    smoke: bool = False,
+    read_pixels: bool = True,
+    drop_copies: bool = True,
+    progress: bool = True,
+) -> tuple[Catalogue, CatalogueReport]:
+    """Read a catalogue, open every photo, and leave out what cannot be used.
+
+    Left out are photos that are missing or cannot be opened, identical photos under different
+    identities (no way to tell which is right), and further copies of a photo of one animal.
+
+    Args:
+        data_dir, columns, split_column, photo_dir, smoke: as in `load_catalogue`.
+        read_pixels: open the photos; without, only their presence is checked.
+        drop_copies: leave out further copies too; a published split may count on them.
+        progress: show bars for what takes long.
+
+    Returns:
+        The usable catalogue, and the report on it: counts are of the usable photos, and problems
+        name what was left out (their rows are those before leaving out).
+
+    Raises:
+        InputError: as `load_catalogue`, or photos of fewer than two animals can be used.
+    """
+    catalogue = load_catalogue(
+        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
+        smoke=smoke, progress=progress,
+    )  # fmt: skip
+    report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
+    dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
+    problems = [
+        replace(problem, action="left out") if problem.kind in dropped_kinds else problem
+        for problem in report.problems
+    ]
+    usable = drop_rows(catalogue, report.rows(*dropped_kinds))
+    if len(usable.identities) < 2:
+        reasons = "; ".join(problem.text() for problem in problems if problem.rows)
+        raise InputError(
+            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"at least 2 ({reasons}); check the paths in its table or --data_dir"
+        )
+    return usable, replace(report, counts=count_rows(usable.table), problems=problems)
+
+
+def _turtles(smoke: bool, progress: bool) -> Path:
+    # Imported here: drawing needs libraries that reading a person's own photos does not.
+    from common.data.synthetic import TurtleParameters, ensure_turtles
+
+    if smoke:
+        return ensure_turtles(SMALL_TURTLES, TurtleParameters.small(), progress=progress)
+    return ensure_turtles(progress=progress)
+
+
+def _table_file(source: Path) -> Path | None:
+    if source.is_dir():
+        return source / TABLE_FILE if (source / TABLE_FILE).is_file() else None
+    if source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
+        return source
+    found = "is a file of another kind" if source.exists() else "does not exist"
+    raise InputError(
+        f"--data_dir {source} {found}, expected a folder with {TABLE_FILE}, a CSV file, or a "
+        "folder with one folder of photos per animal; leave the flag out for the embedded turtles"
+    )
+
+
+def _from_source(
+    source: pd.DataFrame,
+    root: Path,
+    name: str,
+    where: str,
+    columns: Mapping[str, str] | None,
+    split_column: str | None,
+) -> Catalogue:
+    table, problems = standardise_table(
+        source, root, where, columns=columns, split_column=split_column
+    )
+    n_identities = table["identity"].nunique()
+    if n_identities < 2:
+        raise InputError(
+            f"{where} has {len(table):,} photos of {n_identities} known "
+            f"{'animal' if n_identities == 1 else 'animals'}"
+            f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
+            "2 animals; if the animals' folders lie deeper, name the folder above them"
+        )
+    return Catalogue(name, root, table, tuple(problems))
+
+
+def _listed_paths(
+    rows: pd.DataFrame, root: Path, table_file: Path, columns: Mapping[str, str] | None
+) -> frozenset[str]:
+    column = match_columns(list(rows.columns), str(table_file), columns)["path"]
+    return frozenset(normalise_paths(as_text(rows[column]), root))

@@ -1,0 +1,208 @@
+"""Look at a catalogue's photos and say what is wrong, before a model learns from it.
+
+Reading is kept cheap: each file is read once, hashed, and decoded at the smallest size its format
+offers, which is enough to notice a truncated one.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from common.data.catalogue_folders import find_images
+from common.data.catalogue_tables import Problem
+
+if TYPE_CHECKING:
+    from common.data.catalogue import Catalogue
+
+N_PHOTOS_WITH_BAR = 500  # below, reading takes under a second or two
+DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
+
+
+@dataclass(frozen=True)
+class CatalogueReport:
+    """What a catalogue holds and what is wrong with it.
+
+    Attributes:
+        name: the catalogue's name.
+        counts: n_images, n_identities, n_encounters, n_dated, n_left, n_right.
+        problems: what was found, the gravest first; rows are those of the checked catalogue.
+    """
+
+    name: str
+    counts: dict[str, int]
+    problems: list[Problem]
+
+    def rows(self, *kinds: str) -> np.ndarray:
+        """Return the rows, sorted, that the problems of these kinds concern."""
+        return np.array(
+            sorted({row for p in self.problems if p.kind in kinds for row in p.rows}), dtype=int
+        )
+
+    def text(self) -> str:
+        """Return the report for people: one line of counts, one line per problem."""
+        counts = self.counts
+        dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
+        sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
+        first = (
+            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
+            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
+        )
+        return "\n".join([first, *(f"  - {problem.text()}" for problem in self.problems)])
+
+    def to_dict(self) -> dict:
+        """Return plain values for a result file; names are cut after ten."""
+        problems = [
+            {"kind": p.kind, "summary": p.summary, "n": len(p.names), "action": p.action,
+             "names": list(p.names[:10])}
+            for p in self.problems
+        ]  # fmt: skip
+        return {"name": self.name, **self.counts, "problems": problems}
+
+
+def check_catalogue(
+    catalogue: "Catalogue", *, read_pixels: bool = True, progress: bool = True
+) -> CatalogueReport:
+    """Check that every photo is there, opens, and shows one animal only.
+
+    Args:
+        catalogue: what to check; it is not changed.
+        read_pixels: read and decode each file; without, only its presence is checked.
+        progress: show a bar where there are more than 500 photos.
+
+    Returns:
+        The report. Nothing is left out yet: `drop_rows` and `load_checked_catalogue` do that.
+    """
+    problems = _file_problems(catalogue, read_pixels, progress)
+    unusable = {row for problem in problems if problem.kind in DROPPED_KINDS
+                for row in problem.rows}  # fmt: skip
+    usable = catalogue.table.drop(index=list(unusable))
+    problems += [*catalogue.remarks, *_table_problems(usable), *_unlisted_files(catalogue)]
+    return CatalogueReport(
+        name=catalogue.name,
+        counts=count_rows(catalogue.table),
+        problems=[problem for problem in problems if problem.names],
+    )
+
+
+def drop_rows(catalogue: "Catalogue", rows: Iterable[int]) -> "Catalogue":
+    """Return the catalogue without some rows; the rows that stay are numbered anew."""
+    table = catalogue.table.drop(index=list(rows)).reset_index(drop=True)
+    return replace(catalogue, table=table)
+
+
+def count_rows(table: pd.DataFrame) -> dict[str, int]:
+    """Count a catalogue table's photos, animals, known encounters, dates and sides."""
+    return {
+        "n_images": len(table),
+        "n_identities": int(table["identity"].nunique()),
+        "n_encounters": int(table.loc[table["encounter_known"], "encounter"].nunique()),
+        "n_dated": int(table["date"].notna().sum()),
+        "n_left": int(table["orientation"].eq("left").sum()),
+        "n_right": int(table["orientation"].eq("right").sum()),
+    }
+
+
+def _file_problems(catalogue: "Catalogue", read_pixels: bool, progress: bool) -> list[Problem]:
+    table = catalogue.table
+    paths = [str(path) for path in catalogue.paths()]
+    is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
+    problems = [_photo_problem("missing_file", "photos that cannot be found", table, is_missing)]
+    if not read_pixels:
+        return problems
+    there = [path for path, missing in zip(paths, is_missing, strict=True) if not missing]
+    digests = np.full(len(paths), "missing", dtype=object)
+    digests[~is_missing] = _inspect_all(there, progress)
+    problems.append(
+        _photo_problem("unreadable_file", "photos that cannot be opened", table, digests == "")
+    )
+    is_read = (digests != "") & ~is_missing
+    # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
+    return problems if "bbox" in table else problems + _copy_problems(table[is_read], digests)
+
+
+def _photo_problem(
+    kind: str, summary: str, table: pd.DataFrame, is_concerned: np.ndarray, action: str = ""
+) -> Problem:
+    names = tuple(table["path"][is_concerned])
+    rows = tuple(int(row) for row in np.flatnonzero(is_concerned))
+    return Problem(kind, summary, names, rows, action)
+
+
+def _inspect_all(paths: list[str], progress: bool) -> list[str]:
+    # Decoding releases Python's lock, so threads help; more than four only wait for the disk.
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        bar = tqdm(
+            pool.map(inspect_photo, paths),
+            total=len(paths),
+            desc="checking photos",
+            disable=not progress or len(paths) <= N_PHOTOS_WITH_BAR,
+        )
+        return list(bar)
+
+
+def inspect_photo(path: str) -> str:
+    """Return a hash of a photo's bytes, or "" if it cannot be opened and decoded."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("L", (1, 1))  # JPEG decodes at an eighth of its size
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return ""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
+    groups = table.groupby(digests[table.index])
+    is_contradictory = groups["identity"].transform("nunique") > 1
+    is_later_copy = ~is_contradictory & (groups.cumcount() > 0)
+    contradictory = table[is_contradictory]
+    copies = table[is_later_copy]
+    return [
+        Problem(
+            "contradictory_copy", "identical photos under different identities",
+            tuple(contradictory["path"]), tuple(int(row) for row in contradictory.index),
+        ),
+        Problem(
+            "copy", "further copies of a photo of the same animal",
+            tuple(copies["path"]), tuple(int(row) for row in copies.index),
+        ),
+    ]  # fmt: skip
+
+
+def _table_problems(table: pd.DataFrame) -> list[Problem]:
+    by_identity = table.groupby("identity")
+    n_images = by_identity.size()
+    n_encounters = by_identity["encounter"].nunique()
+    n_days = table["date"].dt.normalize().groupby(table["encounter"]).nunique()
+    has_encounters = bool(table["encounter_known"].any())
+    one_encounter = n_encounters[(n_encounters == 1) & (n_images > 1)]
+    return [
+        Problem("one_photo", "animals with one photo", tuple(n_images[n_images == 1].index),
+                action="they can never be tested as known animals"),
+        Problem("one_encounter", "animals with several photos of one encounter",
+                tuple(one_encounter.index) if has_encounters else (),
+                action="they can be tested only as new animals"),
+        Problem("long_encounter", "encounters of more than one day",
+                tuple(n_days[n_days > 1].index), action="kept on one side of a split"),
+    ]  # fmt: skip
+
+
+def _unlisted_files(catalogue: "Catalogue") -> list[Problem]:
+    if catalogue.listed_paths is None or not catalogue.root.is_dir():
+        return []
+    images, _ = find_images(catalogue.root)
+    unlisted = tuple(image for image in images if image not in catalogue.listed_paths)
+    return [Problem("unlisted_photo", "photos in the folder that the table does not list",
+                    unlisted, action="not used")]  # fmt: skip

@@ -1,0 +1,217 @@
+"""Photos as arrays, and the transforms that training and evaluation see.
+
+albumentations is used in this file alone, so that it can be replaced in one place: 2.0.8 is its
+last release under a free licence.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+# Without this the package asks the network for a newer version of itself at import.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from common.errors import InputError
+
+STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
+MEMORY_LIMIT = 2_000_000_000  # bytes of decoded photos held in memory; more goes to a file
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a backbone expects of its pixels.
+
+    Attributes:
+        image_size: side of the square input, pixels.
+        mean: per channel (red, green, blue), in units of the full range, 0 to 1.
+        std: likewise.
+    """
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def stored_size(self) -> int:
+        """Side at which photos are stored before augmentation, pixels."""
+        return round(self.image_size * STORED_RATIO)
+
+
+def open_photo(path: str | Path, smallest_side: int | None = None) -> Image.Image:
+    """Open a photo upright, as 8-bit red, green and blue.
+
+    Args:
+        path: any file that Pillow reads. Turned by its EXIF orientation; CMYK, palette, grey and
+            16-bit pictures are converted; transparent parts become white.
+        smallest_side: pixels; a JPEG is decoded at the smallest scale whose sides are both
+            at least this, which is several times faster for camera photos. None: full size.
+
+    Raises:
+        InputError: the file is missing, or is no picture that can be decoded.
+    """
+    try:
+        with Image.open(path) as photo:
+            if smallest_side and photo.format == "JPEG" and photo.mode != "CMYK":
+                photo.draft("RGB", (smallest_side, smallest_side))
+            return _to_rgb(ImageOps.exif_transpose(photo))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such photo; check the path, or the folder that --data_dir names"
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a photo ({error}); expected a whole JPEG, PNG or TIFF "
+            "file: replace it, or take it out of the catalogue"
+        ) from error
+
+
+def _to_rgb(photo: Image.Image) -> Image.Image:
+    if photo.mode.startswith("I") or photo.mode == "F":  # 16 or 32 bits a pixel
+        values = np.asarray(photo, dtype=np.float32)
+        full_range = 65_535.0 if values.max(initial=0) > 255 else 255.0
+        photo = Image.fromarray((values / full_range * 255).clip(0, 255).astype(np.uint8))
+    if "transparency" in photo.info or photo.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        photo = photo.convert("RGBA")
+        white = Image.new("RGBA", photo.size, "white")
+        photo = Image.alpha_composite(white, photo)
+    return photo.convert("RGB")
+
+
+def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True) -> np.ndarray:
+    """Decode photos once, each squashed to a square, so that no epoch decodes again.
+
+    Squashing keeps the whole animal; a centre crop would cut beaks and shell edges away.
+
+    Args:
+        paths: photo files, length n_images.
+        size: side of the square, pixels.
+
+    Returns:
+        uint8, shape (n_images, size, size, 3). Above `MEMORY_LIMIT` bytes the array lies in an
+        unnamed temporary file and is read from there as needed.
+
+    Raises:
+        InputError: a photo is missing or cannot be decoded.
+    """
+    shape = (len(paths), size, size, 3)
+    if np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
+        import tempfile
+
+        photos = np.memmap(tempfile.TemporaryFile(), dtype=np.uint8, mode="w+", shape=shape)
+    else:
+        photos = np.empty(shape, dtype=np.uint8)
+
+    def read_one(index: int) -> None:
+        photo = open_photo(paths[index], smallest_side=size)
+        photos[index] = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR))
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
+        jobs = threads.map(read_one, range(len(paths)))
+        bar = tqdm(jobs, "reading photos", len(paths), unit="photo", disable=not progress)
+        for _ in bar:
+            pass
+    return photos
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> albumentations.Compose:
+    """The whole photo at the network's size, normalised; nothing random."""
+    side = preprocessing.image_size
+    return albumentations.Compose(
+        [
+            albumentations.Resize(side, side, interpolation=cv2.INTER_AREA),
+            albumentations.Normalize(preprocessing.mean, preprocessing.std),
+            albumentations.ToTensorV2(),
+        ]
+    )
+
+
+def training_transform(
+    preprocessing: Preprocessing, *, flip: bool, smallest_crop: float = 0.6
+) -> albumentations.Compose:
+    """Random views of a photo: crop, small rotation, light and colour, blur, a hidden patch.
+
+    Args:
+        preprocessing: of the backbone.
+        flip: mirror half of the photos. Wrong for animals whose two sides differ: a mirrored
+            left face is an animal that does not exist.
+        smallest_crop: smallest share of the photo's area that a crop keeps, (0, 1].
+    """
+    side = preprocessing.image_size
+    return albumentations.Compose(
+        [
+            albumentations.RandomResizedCrop(
+                (side, side), scale=(smallest_crop, 1.0), ratio=(0.85, 1.18)
+            ),
+            albumentations.HorizontalFlip(p=0.5 if flip else 0.0),
+            albumentations.Affine(
+                rotate=(-15, 15),  # degrees
+                border_mode=cv2.BORDER_REFLECT_101,
+                p=0.7,
+            ),
+            albumentations.ColorJitter(
+                brightness=(0.7, 1.3), contrast=(0.7, 1.3), saturation=(0.6, 1.4), hue=(-0.05, 0.05)
+            ),
+            albumentations.GaussianBlur(blur_limit=(3, 5), p=0.2),
+            albumentations.CoarseDropout(
+                num_holes_range=(1, 2),
+                hole_height_range=(0.1, 0.25),  # share of the side
+                hole_width_range=(0.1, 0.25),
+                fill="random_uniform",
+                p=0.3,
+            ),
+            albumentations.Normalize(preprocessing.mean, preprocessing.std),
+            albumentations.ToTensorV2(),
+        ]
+    )
+
+
+class PhotoDataset(Dataset):
+    """Photos in memory, transformed when asked for.
+
+    The random view of photo i in epoch e depends on (seed, e, i) alone: not on the order of
+    the batches, the number of workers or on what ran before, so a resumed run sees the same.
+
+    Args:
+        photos: uint8, shape (n_images, height, width, 3).
+        labels: integers, shape (n_images,).
+        transform: of this module.
+        seed: of the random views.
+    """
+
+    def __init__(
+        self,
+        photos: np.ndarray,
+        labels: np.ndarray,
+        transform: albumentations.Compose,
+        seed: int = 0,
+    ) -> None:
+        if len(photos) != len(labels):
+            raise ValueError(f"{len(photos)} photos, but {len(labels)} labels")
+        self.photos, self.labels = photos, np.asarray(labels, dtype=np.int64)
+        self.transform, self.seed, self.epoch = transform, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random views of this epoch, counted from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        self.transform.set_random_seed(view_seed(self.seed, self.epoch, index))
+        return self.transform(image=self.photos[index])["image"], int(self.labels[index])
+
+
+def view_seed(seed: int, epoch: int, index: int) -> int:
+    """One well-mixed integer for a view, 0 to 2^32 - 1."""
+    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])

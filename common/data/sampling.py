@@ -1,0 +1,184 @@
+"""Batches with several photos of several animals, for losses that compare photos (P x K).
+
+No library's sampler does all of this: a photo is never twice in a batch, so it is never its own
+positive; positives come from another encounter first; and every process draws the same batches
+from one seed, without touching any global generator.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from common.errors import InputError
+
+
+class IdentityBatchSampler:
+    """Batches of P animals with up to K photos each, as lists of dataset indices.
+
+    - An animal with fewer than K photos gives all it has; one with a single photo gives that one,
+      which can only be a negative. So a batch has P animals and at most P x K photos.
+    - In an epoch an animal is drawn in proportion to the square root of its number of photos, at
+      most once a batch: between "each animal alike", which shows the photos of rare animals far
+      too often, and "each photo alike", which hardly shows rare animals at all.
+    - An animal's K photos go round its encounters, so that they come from as many as possible,
+      and no photo of an encounter is shown again before its others.
+
+    The batches depend on the seed and the epoch only. Pass the sampler as a DataLoader's
+    `batch_sampler` and call `set_epoch` before each epoch, or every epoch is the same; a loader
+    that Accelerate prepared counts the epochs itself (its own `set_epoch` overrides them) and
+    deals whole batches to its processes, as many to each.
+
+    Args:
+        labels: shape (n_images,), each photo's label or identity.
+        encounters: shape (n_images,), each photo's encounter.
+        n_identities: P, animals in a batch.
+        n_images: K, photos of each animal at most, at least 2.
+        seed: fixes the draws.
+        n_batches: batches in an epoch; None for as many as show each photo about once.
+
+    Raises:
+        InputError: there are fewer than P animals, or fewer than two with two photos.
+        ValueError: the lengths of labels and encounters differ.
+
+    Source: P x K batches as in Hermans et al., "In defense of the triplet loss for person
+    re-identification", 2017, section 2; the drawing is this course's.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence | np.ndarray,
+        encounters: Sequence | np.ndarray,
+        *,
+        n_identities: int,
+        n_images: int,
+        seed: int,
+        n_batches: int | None = None,
+    ) -> None:
+        if len(labels) != len(encounters):
+            raise ValueError(f"found {len(labels)} labels and {len(encounters)} encounters")
+        self.groups = _group(np.asarray(labels), np.asarray(encounters))
+        _check(self.groups, n_identities, n_images, n_batches)
+        self.n_identities = n_identities
+        self.n_images = n_images
+        self.seed = seed
+        self.epoch = 0
+        self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
+
+    @property
+    def sampler(self) -> "IdentityBatchSampler":
+        """The sampler itself: on several processes Accelerate looks here for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, 0 or more, whose batches the next iteration yields."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch, over all processes."""
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the epoch's batches."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        n_photos = [sum(map(len, encounters)) for encounters in self.groups]
+        animals = deal_animals(np.sqrt(n_photos), self.n_batches, self.n_identities, rng)
+        draws = [_draw_photos(encounters, self.n_images, rng) for encounters in self.groups]
+        for batch in animals:
+            yield [photo for animal in batch for photo in next(draws[animal])]
+
+
+def deal_animals(
+    weights: np.ndarray, n_batches: int, n_per_batch: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Deal animals to batches in proportion to weights, none twice in a batch.
+
+    An animal's share of all places is its weight's, up to one place in every batch; what that
+    cuts off goes to the others. Rounding is by chance, so that shares hold over epochs.
+
+    Args:
+        weights: shape (n_animals,), positive.
+        n_batches: number of batches.
+        n_per_batch: animals in a batch, at most n_animals.
+        rng: where the chance comes from.
+
+    Returns:
+        Animals, shape (n_batches, n_per_batch).
+    """
+    n_places = n_batches * n_per_batch
+    order = rng.permutation(len(weights))
+    expected = _capped_shares(weights, n_places, n_batches)
+    # Systematic sampling: an animal gets its expected number of places, rounded up or down.
+    edges = np.concatenate([[0.0], np.cumsum(expected[order])])
+    edges[-1] = n_places
+    counts = np.diff(np.ceil(edges - rng.random()).clip(0, n_places)).astype(int)
+    # Places in a row belong to different batches, and no animal has more than n_batches.
+    places = np.repeat(order, counts).reshape(n_per_batch, n_batches)
+    return places.T[rng.permutation(n_batches)]
+
+
+def _capped_shares(weights: np.ndarray, n_places: int, cap: int) -> np.ndarray:
+    """Share out places in proportion to weights, none above the cap, shape (n_animals,)."""
+    shares = np.zeros(len(weights))
+    is_capped = np.zeros(len(weights), dtype=bool)
+    for _ in weights:
+        free = ~is_capped
+        shares[is_capped] = cap
+        if free.any():
+            left = n_places - cap * is_capped.sum()
+            shares[free] = weights[free] / weights[free].sum() * left
+        if not (shares[free] > cap).any():
+            break
+        is_capped |= shares > cap
+    return shares
+
+
+def _draw_photos(
+    encounters: list[np.ndarray], n_images: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Yield one animal's photos, n_images at a time or all it has, without end."""
+    queues = [rng.permutation(encounters[i]) for i in rng.permutation(len(encounters))]
+    positions = [0] * len(queues)
+    turn = 0
+    n_wanted = min(n_images, sum(map(len, queues)))
+    while True:
+        taken = [0] * len(queues)
+        photos = []
+        while len(photos) < n_wanted:
+            i = turn % len(queues)
+            turn += 1
+            if taken[i] < len(queues[i]):  # a queue has no photo twice in one draw
+                photos.append(int(queues[i][positions[i] % len(queues[i])]))
+                positions[i] += 1
+                taken[i] += 1
+        yield photos
+
+
+def _group(labels: np.ndarray, encounters: np.ndarray) -> list[list[np.ndarray]]:
+    """Return, for each label, the dataset indices of each of its encounters."""
+    groups = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        names = encounters[rows]
+        groups.append([rows[names == name] for name in np.unique(names)])
+    return groups
+
+
+def _check(
+    groups: list[list[np.ndarray]], n_identities: int, n_images: int, n_batches: int | None
+) -> None:
+    if n_identities < 2 or n_images < 2 or (n_batches is not None and n_batches < 1):
+        raise InputError(
+            f"a batch of {n_identities} animals with {n_images} photos each, {n_batches} batches "
+            "found, expected at least 2 animals, 2 photos and 1 batch"
+        )
+    if len(groups) < n_identities:
+        raise InputError(
+            f"{n_identities} animals per batch found, expected at most the {len(groups)} animals "
+            "in training; lower the number of animals per batch"
+        )
+    n_with_pairs = sum(sum(map(len, encounters)) >= 2 for encounters in groups)
+    if n_with_pairs < 2:
+        raise InputError(
+            f"{n_with_pairs} training animals have two or more photos, expected at least 2 to "
+            "form pairs; add photos or use another split"
+        )

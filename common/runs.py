@@ -1,0 +1,356 @@
+"""One run of a script: its folder, its figures, and what it leaves behind.
+
+`result.json` holds everything needed to trust or repeat a number: command, arguments, versions,
+machine, seconds, split, metrics. `report.html` shows the same to people, in one file.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import numbers
+import os
+import platform
+import shlex
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.errors import InputError
+from common.files import write_text
+from common.report import render_report
+from common.tables import format_table
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-metric-learning",
+    "albumentations",
+    "accelerate",
+    "scikit-learn",
+    "faiss-cpu",
+    "opencv-python-headless",
+    "pillow",
+    "numpy",
+    "pandas",
+    "matplotlib",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A started run; see `start_run`.
+
+    Attributes:
+        script: file name of the script.
+        folder: where results go; it exists and can be written to.
+        arguments: the flags' values, plain JSON types.
+        command: the command line that repeats the run.
+        started: date and time of the start, with time zone.
+        clock_start: seconds of a clock that never jumps, at the start.
+    """
+
+    script: str
+    folder: Path
+    arguments: dict
+    command: str
+    started: datetime
+    clock_start: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.clock_start
+
+    def figure_path(self, name: str) -> Path:
+        """Path of a figure in the run's folder.
+
+        Raises:
+            ValueError: the name is not a plain file name.
+        """
+        return self.folder / _plain_name(name)
+
+    def finish(
+        self,
+        *,
+        metrics: Mapping,
+        split: Mapping | None = None,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        figures: Mapping[str, Path] | Sequence[Path] = (),
+        notes: Sequence[str] = (),
+        device: str | None = None,
+    ) -> dict:
+        """Write `result.json` and `report.html`, print the tables and where things lie.
+
+        Args:
+            metrics: numbers with their n and interval; anything with plain parts
+                (numpy values, reports as dicts, paths). NaN is written as null.
+            split: what `describe_split` gives.
+            tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one.
+            figures: title -> PNG in the run's folder, or the paths alone.
+            notes: sentences that a reader needs to judge the numbers.
+            device: device that was used, when it is not the one asked for.
+
+        Returns:
+            The content of `result.json`.
+
+        Raises:
+            InputError: the folder can no longer be written to.
+            ValueError: something that JSON cannot hold, or a figure outside the folder.
+        """
+        tables = tables or {}
+        figure_files = _figure_files(figures, self.folder)
+        result = to_plain(
+            {
+                "script": self.script,
+                "command": self.command,
+                "arguments": self.arguments,
+                "started": self.started,
+                "seconds": round(self.seconds, 2),
+                "machine": machine_facts(device or self.arguments.get("device")),
+                "versions": package_versions(),
+                "peak_memory_mb": peak_memory_mb(),
+                "split": split,
+                "metrics": metrics,
+                "tables": tables,
+                "figures": figure_files,
+                "notes": list(notes),
+            }
+        )
+        pictures = {title: self.folder / name for title, name in figure_files.items()}
+        try:
+            write_text(self.folder / "report.html", render_report(result, tables, pictures))
+            # Last, because its presence says that the rest is there.
+            write_text(self.folder / "result.json", to_json(result))
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
+        self._print_ending(tables, pictures, notes)
+        return result
+
+    def _print_ending(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        pictures: Mapping[str, Path],
+        notes: Sequence[str],
+    ) -> None:
+        """Print tables, notes and paths."""
+        for title, table in tables.items():
+            print(f"\n{title}\n\n{format_table(table)}")
+        if notes:
+            print()
+        for note in notes:
+            print(f"Note: {note}")
+        print()
+        for path in pictures.values():
+            print(f"Figure: {path}")
+        print(f"Report: {self.folder / 'report.html'}")
+        print(f"Result: {self.folder / 'result.json'} ({self.seconds:.0f} s)")
+
+
+def start_run(script_file: str | Path, args: Namespace) -> Run:
+    """Make the run's folder and print where results go.
+
+    The folder is `--output_dir`, else `runs/<script>` in the current folder; a smoke run has a
+    folder of its own, `runs/<script>_smoke`, so that it never replaces a real result.
+
+    Args:
+        script_file: the script's `__file__`.
+        args: its parsed flags.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    script = Path(script_file)
+    is_smoke = bool(getattr(args, "smoke", False))
+    folder = getattr(args, "output_dir", None)
+    if folder is None:
+        folder = Path.cwd() / "runs" / (script.stem + ("_smoke" if is_smoke else ""))
+    folder = Path(folder).absolute()
+    _make_writable(folder)
+    print(f"{script.stem}: results go to {folder}")
+    return Run(
+        script=script.name,
+        folder=folder,
+        arguments=to_plain(vars(args)),
+        command=_command(script, args),
+        started=datetime.now(UTC).replace(microsecond=0),
+        clock_start=time.perf_counter(),
+    )
+
+
+def describe_split(split: object, leak: object) -> dict:
+    """A split and its leak as `Run.finish` wants them.
+
+    Args:
+        split: a `common.data.splits.Split`.
+        leak: the `LeakReport` of that split.
+    """
+    return {
+        "name": split.name,
+        "description": split.description,
+        "seed": split.seed,
+        "parameters": dict(split.parameters),
+        "notes": list(split.notes),
+        "leak": leak.to_dict(),
+    }
+
+
+def to_plain(value: object) -> object:
+    """The value in JSON's types: NaN and infinity become None, tables lists of rows.
+
+    Raises:
+        ValueError: a type that has no plain form.
+
+    >>> to_plain({"accuracy": np.float32(0.5), "loss": float("nan"), "n": np.arange(2)})
+    {'accuracy': 0.5, 'loss': None, 'n': [0, 1]}
+    """
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return to_plain(value.item())
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, (date, pd.Timestamp)):  # a datetime is a date too
+        return value.isoformat()
+    return _plain_container(value)
+
+
+def _plain_container(value: object) -> object:
+    """The same for what holds other values."""
+    if isinstance(value, Mapping):
+        return {str(to_plain(key)): to_plain(part) for key, part in value.items()}
+    if isinstance(value, pd.DataFrame):
+        named = any(name is not None for name in value.index.names)
+        return to_plain((value.reset_index() if named else value).to_dict("records"))
+    if isinstance(value, pd.Series):
+        return to_plain(value.to_dict())
+    if isinstance(value, np.ndarray):
+        return to_plain(value.tolist())
+    if isinstance(value, (set, frozenset)):
+        return to_plain(sorted(value))
+    if isinstance(value, (list, tuple, range)):
+        return [to_plain(part) for part in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: to_plain(getattr(value, name)) for name in names}
+    raise ValueError(f"a result cannot hold a {type(value).__name__}; give plain values")
+
+
+def to_json(value: object) -> str:
+    """Strict JSON text: no NaN, one line feed at the end."""
+    return json.dumps(to_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def machine_facts(device: str | None) -> dict:
+    """What the run ran on.
+
+    Args:
+        device: name of the device, or None where a script has no such flag.
+    """
+    return {
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "n_cpu": os.cpu_count(),
+        "device": device,
+        "python": platform.python_version(),
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Installed versions of the packages that may change a number; None if not installed."""
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def peak_memory_mb() -> float | None:
+    """Largest memory this process has held, in megabytes (2**20 bytes); None if unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _peak_memory_mb_by_psutil()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
+
+
+def _peak_memory_mb_by_psutil() -> float | None:
+    """The same on systems without `resource`."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    memory = psutil.Process().memory_info()
+    return round(getattr(memory, "peak_wset", memory.rss) / 2**20, 1)
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder and prove with a small file that it takes files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> InputError:
+    """The message for a folder that takes no results."""
+    return InputError(
+        f"results cannot be written to {folder} ({error.strerror or error}); "
+        "choose another folder with --output_dir"
+    )
+
+
+def _plain_name(name: str) -> str:
+    """The name, if it is one of a file in the run's own folder."""
+    if name in ("", "..") or Path(name).name != name:
+        raise ValueError(f"found {name!r}, expected a plain file name such as 'curves.png'")
+    return name
+
+
+def _figure_files(figures: Mapping[str, Path] | Sequence[Path], folder: Path) -> dict[str, str]:
+    """Title -> file name; a figure without a title gets its file's words."""
+    if not isinstance(figures, Mapping):
+        figures = {Path(path).stem.replace("_", " "): path for path in figures}
+    names = {}
+    for title, path in figures.items():
+        if Path(path).absolute().parent != folder:
+            raise ValueError(f"figure {path} is not in the run's folder {folder}")
+        names[title] = Path(path).name
+    return names
+
+
+def _command(script: Path, args: Namespace) -> str:
+    """The command line that repeats the run.
+
+    Started as a script: the line as typed. Called as `main([...])`: every flag written out.
+    """
+    name = f"{script.absolute().parent.name}/{script.name}"
+    if Path(sys.argv[0]).absolute() == script.absolute():
+        return shlex.join(["python", name, *sys.argv[1:]])
+    words = ["python", name]
+    for flag, value in vars(args).items():
+        if value is True:
+            words.append(f"--{flag}")
+        elif isinstance(value, (list, tuple)):
+            words += [f"--{flag}", ",".join(str(part) for part in value)]
+        elif value is not None and value is not False:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,114 @@
+"""Tables for people: one layout of numbers and intervals, for the terminal and the report.
+
+A column `accuracy` with neighbours `accuracy_low` and `accuracy_high` is shown as one, value
+and interval: "0.561 [0.503, 0.617]". The result file keeps the three numbers.
+"""
+
+import math
+import numbers
+
+import pandas as pd
+
+from common.evaluation.intervals import Interval
+
+MISSING = "–"
+
+
+def interval_columns(name: str, interval: Interval) -> dict[str, float]:
+    """A row's cells for a measure and its interval, to be shown as one.
+
+    >>> interval_columns("accuracy", Interval(0.5, 0.4, 0.6, 0.95, 20, 100))
+    {'accuracy': 0.5, 'accuracy_low': 0.4, 'accuracy_high': 0.6}
+    """
+    values = (interval.estimate, interval.low, interval.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def table_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
+    """Headers, text cells row by row, and whether each column holds numbers.
+
+    A named index becomes the first columns; an unnamed one is left out.
+    """
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    bounds = {f"{name}{end}" for name in table.columns for end in ("_low", "_high")}
+    paired = {name for name in bounds if _is_bound(name, table)}
+    headers, columns, is_numeric = [], [], []
+    for position, name in enumerate(table.columns):
+        if name in paired:
+            continue
+        values = table.iloc[:, position]
+        cells = _column_cells(values)
+        if f"{name}_low" in paired:
+            cells = _with_intervals(cells, values, table[f"{name}_low"], table[f"{name}_high"])
+        headers.append(str(name).replace("_", " "))
+        columns.append(cells)
+        is_numeric.append(pd.api.types.is_numeric_dtype(values) and values.dtype != bool)
+    return headers, [list(row) for row in zip(*columns, strict=True)], is_numeric
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """The table in fixed-width lines for a terminal; numbers stand to the right."""
+    headers, rows, is_numeric = table_cells(table)
+    widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.rjust(width) if to_the_right else cell.ljust(width)
+            for cell, width, to_the_right in zip(cells, widths, is_numeric, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    ruler = "  ".join("-" * width for width in widths)
+    return "\n".join([line(headers), ruler, *[line(row) for row in rows]])
+
+
+def _is_bound(name: str, table: pd.DataFrame) -> bool:
+    """True if the column is one end of another column's interval."""
+    value = name.removesuffix("_low").removesuffix("_high")
+    ends = {f"{value}_low", f"{value}_high"}
+    return {value, *ends} <= set(table.columns) and name in ends
+
+
+def _column_cells(values: pd.Series) -> list[str]:
+    """Text of each value; the numbers of one column share their decimals."""
+    decimals = _decimals(values) if pd.api.types.is_float_dtype(values) else 0
+    return [_cell(value, decimals) for value in values.astype(object)]
+
+
+def _decimals(values: pd.Series) -> int:
+    """Decimals by size: shares 3, seconds and counts of tens 1, thousands none."""
+    largest = max((abs(value) for value in values if _is_finite(value)), default=0.0)
+    return 3 if largest < 10 else 1 if largest < 1_000 else 0
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _cell(value: object, decimals: int) -> str:
+    """One value as text in one line."""
+    if value is None or value is pd.NaT or value is pd.NA:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Integral):
+        return f"{value:,}"
+    if isinstance(value, numbers.Real):
+        return f"{value:,.{decimals}f}" if math.isfinite(value) else MISSING
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d") if value == value.normalize() else str(value)
+    return " ".join(str(value).split())
+
+
+def _with_intervals(
+    cells: list[str], values: pd.Series, low: pd.Series, high: pd.Series
+) -> list[str]:
+    """Cells with their interval in brackets, where there is one."""
+    decimals = _decimals(values)
+    joined = []
+    for cell, lowest, highest in zip(cells, low, high, strict=True):
+        if _is_finite(lowest) and _is_finite(highest):
+            cell = f"{cell} [{_cell(lowest, decimals)}, {_cell(highest, decimals)}]"
+        joined.append(cell)
+    return joined

@@ -1,0 +1,308 @@
+"""The training loop: plain PyTorch over Accelerate, for one process or many.
+
+All randomness of an epoch comes from (seed, epoch): a run that is killed and started again
+continues from its last checkpoint to the same result, with no generator state to store.
+"""
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from common.data.images import view_seed
+from common.data.shuffling import ShuffledBatchSampler
+from common.errors import InputError
+from common.files import replacing
+from common.training.optim import Schedule, build_optimizer
+
+CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training photos.
+        batch_size: photos in a batch, per process.
+        optimizer: "adamw" or "sgd".
+        schedule: "cosine", "step", "plateau", "one_cycle" or "constant".
+        warmup_epochs: linear rise of the learning rate; may be a fraction.
+        clip_norm: longest gradient allowed, L2 norm; None: no limit.
+        accumulation: batches whose gradients are added up before a step.
+        ema_decay: of the running mean of the weights, which is then validated and kept, (0, 1);
+            None: off.
+        patience: epochs without a better validation before training stops; None: never.
+        mixed_precision: "no", "bf16" or "fp16".
+        device: "auto", "cpu", "cuda", "mps".
+        seed: of batch order, random views and dropout.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    warmup_epochs: float = 1.0
+    clip_norm: float | None = 5.0
+    accumulation: int = 1
+    ema_decay: float | None = None
+    patience: int | None = None
+    mixed_precision: str = "no"
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass
+class FitResult:
+    """What training leaves behind, beside the trained model.
+
+    Attributes:
+        history: one row per epoch: epoch (from 1), train_loss, learning_rate, validation values.
+        best_epoch: whose weights the model now holds.
+        best_value: validation value there; nan without validation.
+        seconds: of training, over all starts of the run.
+        images_per_second: training photos through the network.
+    """
+
+    history: list[dict] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float = float("nan")
+    seconds: float = 0.0
+    images_per_second: float = float("nan")
+
+
+def make_accelerator(
+    device: str = "auto", mixed_precision: str = "no", accumulation: int = 1
+) -> Accelerator:
+    """Accelerate's handle on device, precision and processes.
+
+    Raises:
+        InputError: a device or precision that this machine does not have.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: no CUDA GPU is in reach; take --device cpu or auto")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("--device mps: this is no Apple GPU; take --device cpu or auto")
+    if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+        raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
+    # The library keeps device and precision for the whole process; two runs may differ.
+    AcceleratorState._reset_state(reset_partial_state=device == "cpu" or device == "auto")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision=mixed_precision,
+        gradient_accumulation_steps=accumulation,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
+    )
+
+
+def fit(
+    model: nn.Module,
+    criterion: nn.Module,
+    dataset: Dataset,
+    groups: Iterable[dict],
+    settings: TrainingSettings,
+    *,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    choose_by: str = "validation_accuracy",
+    batch_sampler: Sampler | None = None,
+    checkpoint: Path | None = None,
+    title: str = "training",
+    progress: bool = True,
+) -> FitResult:
+    """Train a model in place; it ends with the weights of its best validated epoch.
+
+    Args:
+        model: inputs to outputs.
+        criterion: (outputs, labels) to a mean loss; may hold weights, named in `groups`.
+        dataset: items (input, label); its `set_epoch`, where it has one, is called with the epoch.
+        groups: of the optimiser, see `common.training.optim.parameter_group`.
+        settings: how to train.
+        validate: called after each epoch with the model in evaluation mode; pooled values.
+        choose_by: the validation value, higher is better, that picks the best epoch.
+        batch_sampler: yields lists of indices; None: all photos, shuffled.
+        checkpoint: file that a killed run continues from; removed by the caller when done.
+        title: beside the progress bar.
+        progress: whether to draw one.
+
+    Raises:
+        InputError: no photos; a checkpoint of other settings is ignored, not an error.
+    """
+    if len(dataset) == 0:
+        raise InputError("no photo to train on: the split leaves the training part empty")
+    accelerator = make_accelerator(settings.device, settings.mixed_precision, settings.accumulation)
+    sampler = batch_sampler or ShuffledBatchSampler(
+        len(dataset), settings.batch_size, settings.seed
+    )
+    loader = DataLoader(dataset, batch_sampler=sampler)
+    model.to(accelerator.device, memory_format=torch.channels_last)  # convolutions: 1.3 to 1.6×
+    criterion.to(accelerator.device)
+    optimizer = build_optimizer(groups, settings.optimizer)
+    steps_per_epoch = -(-len(loader) // (settings.accumulation * accelerator.num_processes))
+    schedule = Schedule(
+        settings.schedule, optimizer, epochs=settings.epochs, steps_per_epoch=steps_per_epoch,
+        warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
+    )  # fmt: skip
+    wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    if any(True for _ in criterion.parameters()):
+        criterion = accelerator.prepare(criterion)
+    run = _Training(accelerator, model, wrapped, criterion, optimizer, schedule, settings)
+    run.n_images = len(dataset)
+    run.restore(checkpoint)
+
+    epochs = range(len(run.result.history), settings.epochs)
+    with tqdm(
+        total=settings.epochs, initial=epochs.start, desc=title, unit="epoch",
+        disable=not (progress and accelerator.is_main_process),
+    ) as bar:  # fmt: skip
+        for epoch in epochs:
+            if run.is_out_of_patience():
+                break
+            row = run.train_epoch(epoch, loader, dataset, sampler)
+            run.end_epoch(row, validate, choose_by, checkpoint)
+            bar.set_postfix({key: f"{row[key]:.3g}" for key in row if key != "epoch"})
+            bar.update()
+    run.keep_best()
+    return run.result
+
+
+class _Training:
+    """State of one run: what a checkpoint holds."""
+
+    def __init__(self, accelerator, model, wrapped, criterion, optimizer, schedule, settings):
+        self.accelerator, self.model, self.wrapped = accelerator, model, wrapped
+        self.criterion, self.optimizer, self.schedule = criterion, optimizer, schedule
+        self.settings, self.result = settings, FitResult()
+        self.n_steps = self.n_images = 0
+        self.ema = ModelEmaV3(model, settings.ema_decay) if settings.ema_decay else None
+        self.best_state: dict[str, torch.Tensor] | None = None
+        self.saved_at = time.monotonic()
+
+    def train_epoch(self, epoch: int, loader, dataset, sampler) -> dict[str, float]:
+        """One pass; the loss is pooled over photos, so a ragged last batch weighs its share."""
+        for part in (dataset, sampler):
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
+        torch.manual_seed(view_seed(self.settings.seed, epoch, self.accelerator.process_index))
+        self.wrapped.train()
+        start, loss_sum, n_seen = time.perf_counter(), 0.0, 0
+        for inputs, labels in loader:
+            if inputs.ndim == 4:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with self.accelerator.accumulate(self.wrapped):
+                loss = self._step(inputs, labels)
+            n_seen += len(labels)
+            loss_sum += loss.item() * len(labels)
+        if not np.isfinite(loss_sum):
+            raise InputError(
+                f"the training loss is not a number after epoch {epoch + 1}; lower "
+                "--learning_rate, or train with --mixed_precision no"
+            )
+        seconds = time.perf_counter() - start
+        self.result.seconds += seconds
+        self.result.images_per_second = n_seen * self.accelerator.num_processes / seconds
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        return {"epoch": epoch + 1, "train_loss": loss_sum / n_seen, "learning_rate": rate}
+
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.sync_gradients:
+            self.n_steps += 1
+            self.schedule.before_step(self.n_steps)
+        with self.accelerator.autocast():
+            outputs = self.wrapped(inputs)
+            loss = self.criterion(outputs, labels)
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients and self.settings.clip_norm:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            self.accelerator.clip_grad_norm_(parameters, self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema and self.accelerator.sync_gradients:
+            self.ema.update(self.model)
+        return loss.detach()
+
+    def end_epoch(self, row: dict, validate, choose_by: str, checkpoint: Path | None) -> None:
+        """Validate, remember the best weights, save what a killed run needs."""
+        candidate = self.ema.module if self.ema else self.model
+        if validate is not None:
+            candidate.eval()
+            with torch.no_grad():
+                row |= validate(candidate)
+            value = row[choose_by]
+            self.schedule.after_epoch(value)
+        else:
+            value = float(row["epoch"])  # nothing to choose by: the last epoch is the result
+        best = self.result.best_value
+        if np.isnan(best) or value > best:
+            self.result.best_value, self.result.best_epoch = value, row["epoch"]
+            self.best_state = copy.deepcopy(candidate.state_dict())
+        self.result.history.append(row)
+        is_due = time.monotonic() - self.saved_at >= CHECKPOINT_SECONDS
+        if checkpoint and (is_due or row["epoch"] == self.settings.epochs):
+            self.save(checkpoint)
+
+    def is_out_of_patience(self) -> bool:
+        """Whether validation has not improved for too long."""
+        waited = len(self.result.history) - self.result.best_epoch
+        return self.settings.patience is not None and waited >= self.settings.patience
+
+    def keep_best(self) -> None:
+        """Put the best validated weights into the model."""
+        if self.best_state is not None:
+            self.model.load_state_dict(self.best_state)
+        self.model.eval()
+
+    def save(self, checkpoint: Path) -> None:
+        """Write beside and rename: a kill in between leaves the older checkpoint whole."""
+        self.saved_at = time.monotonic()
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "fingerprint": self.fingerprint(),
+            "model": self.model.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "best": self.best_state or {},
+            "n_steps": self.n_steps,
+            "result": asdict(self.result),
+        }
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(checkpoint) as unfinished:
+            torch.save(state, unfinished)
+
+    def restore(self, checkpoint: Path | None) -> None:
+        """Continue from a checkpoint of the same settings, if there is one."""
+        if checkpoint is None or not checkpoint.is_file():
+            return
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["fingerprint"] != self.fingerprint():
+            return
+        self.model.load_state_dict(state["model"])
+        self.criterion.load_state_dict(state["criterion"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.best_state, self.n_steps = state["best"] or None, state["n_steps"]
+        self.result = FitResult(**state["result"])
+
+    def fingerprint(self) -> str:
+        """Of the settings and of every tensor's name and shape."""
+        shapes = {name: list(tensor.shape) for name, tensor in self.model.state_dict().items()}
+        data = [self.n_images, repr(self.criterion)]
+        content = json.dumps([asdict(self.settings), shapes, data], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,155 @@
+"""The catalogue at a glance: photos in rows, counts, and who was seen when."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+from common.visualization.style import (
+    COLOURS,
+    INK,
+    LINE,
+    PART_COLOURS,
+    SOFT,
+    figure_title,
+    legible_ticks,
+    new_figure,
+    save_figure,
+    shortened,
+    show_photo,
+    tidy,
+)
+
+
+def contact_sheet(
+    photos: Sequence[str | Path],
+    path: str | Path,
+    *,
+    identities: Sequence[str],
+    captions: Sequence[str] | None = None,
+    n_columns: int = 6,
+    title: str = "",
+) -> Path:
+    """Draw photos in rows, one row per identity, in the order given.
+
+    Args:
+        photos: files, length n_images.
+        path: PNG to write.
+        identities: of each photo; equal names share a row.
+        captions: beneath each photo, such as "left · 2019-05-03".
+        n_columns: photos of an identity that are shown; more are left out.
+        title: above the sheet.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no photos, or lengths that don't fit.
+        InputError: a photo cannot be read.
+    """
+    captions = [""] * len(photos) if captions is None else captions
+    if not photos or not len(photos) == len(identities) == len(captions):
+        raise ValueError(
+            f"{len(photos)} photos, {len(identities)} identities, {len(captions)} captions"
+        )
+    rows: dict[str, list[int]] = {}
+    for i, identity in enumerate(identities):
+        rows.setdefault(str(identity), []).append(i)
+    n_columns = min(n_columns, max(len(members) for members in rows.values()))
+    figure = new_figure(1.35 * n_columns + 0.5, 1.55 * len(rows) + 0.5)
+    cells = figure.subplots(len(rows), n_columns, squeeze=False)
+    for line, (identity, members) in zip(cells, rows.items(), strict=True):
+        for axes in line[len(members) :]:
+            axes.set_axis_off()
+        for axes, i in zip(line, members, strict=False):
+            show_photo(axes, photos[i])
+            axes.set_xlabel(captions[i], fontsize=7, color=SOFT, labelpad=2, parse_math=False)
+        line[0].set_ylabel(
+            shortened(identity, 16), fontsize=9, color=INK, weight="bold", parse_math=False
+        )
+    figure_title(figure, title)
+    return save_figure(figure, path)
+
+
+def catalogue_overview(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    part: Sequence[str] | None = None,
+    title: str = "",
+) -> Path:
+    """Draw photos per identity beside a calendar of who was seen when.
+
+    Args:
+        table: a catalogue's table: columns identity, encounter, date.
+        path: PNG to write.
+        part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
+        title: above the figure.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an empty table, or lengths that don't fit.
+    """
+    if table.empty or (part is not None and len(part) != len(table)):
+        raise ValueError(f"{len(table)} rows, {len(table) if part is None else len(part)} parts")
+    counts = table.groupby("identity").size().sort_values(kind="stable")
+    has_dates = bool(table["date"].notna().any())
+    height = float(np.clip(1.6 + 0.105 * len(counts), 3.6, 14))
+    figure = new_figure(10 if has_dates else 5, height)
+    panels = figure.subplots(1, 2 if has_dates else 1, squeeze=False, sharey=True)[0]
+    _draw_counts(panels[0], table, counts)
+    if has_dates:
+        _draw_calendar(panels[1], table, list(counts.index), part)
+    figure_title(figure, title)
+    return save_figure(figure, path)
+
+
+def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
+    """One bar per identity; its segments are its encounters."""
+    tidy(axes, title="photos per identity (segments: encounters)", grid="x")
+    rows = {identity: row for row, identity in enumerate(counts.index)}
+    per_encounter = table.groupby(["identity", "encounter"], sort=False).size()
+    done = dict.fromkeys(rows, 0)
+    for (identity, _), n_photos in per_encounter.items():
+        axes.barh(
+            rows[identity], n_photos, left=done[identity], height=0.78, color=COLOURS[0],
+            edgecolor="white", linewidth=0.6,
+        )  # fmt: skip
+        done[identity] += n_photos
+    positions, names = legible_ticks(list(rows), most=100)
+    axes.set_yticks(positions, names, fontsize=6.5 if len(rows) > 24 else 8, parse_math=False)
+    axes.set_ylim(-0.8, len(rows) - 0.2)
+    axes.set_xlabel("photos")
+
+
+def _draw_calendar(
+    axes: Axes, table: pd.DataFrame, identities: list[str], part: Sequence[str] | None
+) -> None:
+    """One dot per day on which an identity was photographed."""
+    tidy(axes, title="who was seen when (a dot: one day)", grid="y")
+    rows = {identity: row for row, identity in enumerate(identities)}
+    seen = table[["identity", "date"]].assign(part="train" if part is None else list(part))
+    seen = seen.dropna(subset="date")
+    days = seen.assign(date=seen["date"].dt.normalize()).groupby(["identity", "date", "part"])
+    days = days.size().reset_index(name="n_photos")
+    for name, colour in PART_COLOURS.items():
+        dots = days[days["part"] == name]
+        if len(dots):
+            axes.scatter(
+                dots["date"].to_numpy(), dots["identity"].map(rows), s=5 + 4 * dots["n_photos"],
+                color=colour, edgecolor="white", linewidth=0.4, label=name, zorder=3,
+            )  # fmt: skip
+    locator = AutoDateLocator(minticks=4, maxticks=9)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_xlabel("date (larger dots: more photos)")
+    if part is not None:
+        axes.figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8,
+            frameon=False, labelcolor=SOFT, edgecolor=LINE,
+        )  # fmt: skip

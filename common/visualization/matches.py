@@ -1,0 +1,122 @@
+"""Ranked matches: each query beside the gallery photos that are most like it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from common.visualization.style import (
+    INK,
+    LINE,
+    RIGHT,
+    SOFT,
+    WRONG,
+    figure_title,
+    new_figure,
+    save_figure,
+    shortened,
+    show_photo,
+)
+
+
+@dataclass(frozen=True)
+class RankedMatches:
+    """One query and its best gallery photos, best first.
+
+    Attributes:
+        query: the photo that is asked about.
+        query_caption: beneath it, such as its identity.
+        gallery: the photos found, length k.
+        gallery_captions: identity of each, length k.
+        similarities: cosine similarity in [-1, 1] of each to the query, length k.
+        is_match: whether each shows the query's identity; None where nobody knows.
+        verdict: beneath the query, such as "new individual?".
+    """
+
+    query: Path
+    query_caption: str
+    gallery: Sequence[Path]
+    gallery_captions: Sequence[str]
+    similarities: Sequence[float]
+    is_match: Sequence[bool] | None = None
+    verdict: str = ""
+
+
+def matches_panel(
+    rankings: Sequence[RankedMatches],
+    path: str | Path,
+    *,
+    n_columns: int = 5,
+    title: str = "",
+) -> Path:
+    """Draw one row per query: the query, then its ranked gallery photos.
+
+    A right photo has a green frame and a tick, a wrong one an orange-red frame and a cross.
+
+    Args:
+        rankings: rows, top to bottom.
+        path: PNG to write.
+        n_columns: gallery photos per row.
+        title: above the panel.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no rankings, or lengths that don't fit.
+        InputError: a photo cannot be read.
+    """
+    if not rankings:
+        raise ValueError("no rankings; a panel needs at least one query")
+    n_columns = max(1, min(n_columns, max(len(ranking.gallery) for ranking in rankings)))
+    figure = new_figure(1.5 * (n_columns + 1) + 0.3, 1.9 * len(rankings) + 0.5)
+    widths = [1.0, 0.12, *[1.0] * n_columns]  # a gap parts the query from what was found
+    cells = figure.subplots(len(rankings), len(widths), squeeze=False, width_ratios=widths)
+    for line, ranking in zip(cells, rankings, strict=True):
+        _draw_query(line[0], ranking)
+        line[1].set_axis_off()
+        _draw_gallery(line[2:], ranking)
+    cells[0][0].set_title("query", fontsize=9, color=SOFT)
+    for rank, axes in enumerate(cells[0][2:], start=1):
+        axes.set_title(f"rank {rank}", fontsize=9, color=SOFT)
+    figure_title(figure, title)
+    return save_figure(figure, path)
+
+
+def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
+    show_photo(axes, ranking.query)
+    _frame(axes, INK, 1.2)
+    lines = [shortened(ranking.query_caption), ranking.verdict]
+    axes.set_xlabel(
+        "\n".join(line for line in lines if line), fontsize=8, color=INK, labelpad=3,
+        parse_math=False,
+    )  # fmt: skip
+
+
+def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
+    n_found = len(ranking.gallery)
+    lengths = {n_found, len(ranking.gallery_captions), len(ranking.similarities)}
+    if ranking.is_match is not None:
+        lengths.add(len(ranking.is_match))
+    if len(lengths) > 1:
+        raise ValueError(f"lengths of photos, captions and similarities differ: {sorted(lengths)}")
+    for axes in line[n_found:]:
+        axes.set_axis_off()
+    for rank, axes in zip(range(n_found), line, strict=False):
+        show_photo(axes, ranking.gallery[rank])
+        mark, colour = "", LINE
+        if ranking.is_match is not None:
+            mark, colour = ("✓ ", RIGHT) if ranking.is_match[rank] else ("✗ ", WRONG)
+        _frame(axes, colour, 3)
+        caption = shortened(ranking.gallery_captions[rank], 18)
+        axes.set_xlabel(
+            f"{mark}{caption}\n{ranking.similarities[rank]:.3f}", fontsize=8, labelpad=3,
+            color=colour if mark else INK, parse_math=False,
+        )  # fmt: skip
+
+
+def _frame(axes: Axes, colour: str, width: float) -> None:
+    """A frame around the photo."""
+    for spine in axes.spines.values():
+        spine.set(visible=True, edgecolor=colour, linewidth=width)

@@ -1,0 +1,119 @@
+"""The look that all figures share, and the one way to save them.
+
+Figures are `matplotlib.figure.Figure` objects: nothing here touches pyplot's global state, and
+no window is ever needed.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+
+from common.data.images import open_photo
+from common.files import replacing
+
+DPI = 150  # dots per inch of every saved figure
+INK, SOFT, LINE, PAPER = "#1f2933", "#5f6c7b", "#d9dfe5", "#eef1f3"
+# Okabe and Ito's colours, told apart with any colour vision; see also RIGHT and WRONG, which
+# never carry a meaning alone.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a7a7a")
+RIGHT, WRONG = "#009e73", "#d55e00"
+PART_COLOURS = {
+    "train": "#0072b2",
+    "validation": "#e69f00",
+    "test": "#d55e00",
+    "unused": "#b8c0c8",
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure on white; sizes in inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # inches
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
+    """Calm axes: no box, soft ticks, and a grid along x or y where values are read off."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(LINE)
+    axes.tick_params(colors=SOFT, labelsize=8, length=0)
+    axes.xaxis.label.set(color=SOFT, size=9)
+    axes.yaxis.label.set(color=SOFT, size=9)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis=grid, color=LINE, linewidth=0.6)
+    if title:
+        axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=8, parse_math=False)
+    return axes
+
+
+def figure_title(figure: Figure, title: str) -> None:
+    """Title above all axes, to the left."""
+    if title:
+        figure.suptitle(
+            title, x=0.01, ha="left", fontsize=12, color=INK, weight="bold", parse_math=False
+        )
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Save as PNG in one step; returns the path."""
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=DPI)
+    return Path(path)
+
+
+def thumbnail(path: str | Path, side: int = 220) -> np.ndarray:
+    """The whole photo, upright, in a square; the rest of the square is a quiet grey.
+
+    Args:
+        path: photo file.
+        side: of the square, pixels.
+
+    Returns:
+        uint8, shape (side, side, 3).
+
+    Raises:
+        InputError: the file is missing or is no picture.
+    """
+    photo = open_photo(path, smallest_side=side)
+    square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=PAPER)
+    return np.asarray(square)
+
+
+def show_photo(axes: Axes, path: str | Path) -> None:
+    """Put a square thumbnail on the axes, without ticks or frame."""
+    axes.imshow(thumbnail(path), interpolation="antialiased")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def legible_ticks(names: Sequence[str], *, most: int) -> tuple[list[int], list[str]]:
+    """Positions and names of so many ticks that they can be read.
+
+    Every name if there are at most `most`; else every second, third, … of them.
+
+    >>> legible_ticks(["a", "b", "c", "d", "e"], most=3)
+    ([0, 2, 4], ['a', 'c', 'e'])
+    """
+    step = max(1, math.ceil(len(names) / most))
+    positions = list(range(0, len(names), step))
+    return positions, [shortened(names[i]) for i in positions]
+
+
+def shortened(text: str, most: int = 22) -> str:
+    """Text of at most `most` characters, its middle left out.
+
+    >>> shortened("a_very_long_name_of_an_animal_012", most=12)
+    'a_very…l_012'
+    """
+    if len(text) <= most:
+        return text
+    head = most // 2
+    return f"{text[:head]}…{text[-(most - head - 1) :]}"

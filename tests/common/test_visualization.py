@@ -1,0 +1,240 @@
+"""Figures: they are written whole, at the promised size, and show what they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from common.errors import InputError
+from common.visualization import style
+from common.visualization.bars import interval_chart
+from common.visualization.confusion import confusion_figure, recall_bars
+from common.visualization.contact_sheet import catalogue_overview, contact_sheet
+from common.visualization.curves import training_curves
+from common.visualization.matches import RankedMatches, matches_panel
+
+ODD_NAMES = ["t$1", "t_{2}$", "a very long name of an animal <3>", "t\\4"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures that were saved, so that a test can look at their parts."""
+    figures = []
+    save = Figure.savefig
+
+    def keep(figure, *args, **options):
+        figures.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = [tmp_path / f"photo_{i}.png" for i in range(6)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 20 + 10 * i), (40 * i, 90, 120)).save(path)
+    return paths
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))]
+
+
+def test_a_saved_figure_is_a_png_of_150_dots_per_inch(tmp_path):
+    figure = style.new_figure(2, 1)
+
+    path = style.save_figure(figure, tmp_path / "empty.png")
+
+    with Image.open(path) as picture:
+        assert (picture.format, picture.size) == ("PNG", (300, 150))
+    assert [file.name for file in tmp_path.iterdir()] == ["empty.png"]
+
+
+def test_a_thumbnail_shows_the_whole_photo_upright(tmp_path):
+    photo = Image.new("RGB", (40, 20), "blue")
+    photo.paste("red", (0, 0, 20, 20))  # red is on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    photo.save(tmp_path / "turned.png", exif=exif)
+
+    square = style.thumbnail(tmp_path / "turned.png", 40)
+
+    assert square.shape == (40, 40, 3)
+    assert tuple(square[5, 20]) == (255, 0, 0)
+    assert tuple(square[35, 20]) == (0, 0, 255)
+    assert tuple(square[20, 2]) == tuple(square[20, 37])  # grey at both sides
+
+
+def test_curves_put_losses_and_accuracies_in_two_panels(drawn, tmp_path):
+    history = [
+        {"epoch": 1, "train_loss": 2.0, "validation_accuracy": 0.1, "seconds": 3.0},
+        {"epoch": 2, "train_loss": 1.0, "validation_accuracy": None, "seconds": 3.0},
+    ]
+
+    training_curves(history, tmp_path / "curves.png", chosen_epoch=2)
+
+    loss, accuracy = drawn[0].axes
+    assert list(loss.lines[0].get_ydata()) == [2.0, 1.0]
+    assert np.isnan(accuracy.lines[0].get_ydata()[1])
+    assert list(loss.lines[1].get_xdata()) == [2, 2]  # the chosen epoch
+
+
+@pytest.mark.parametrize("n_identities", [1, 4, 60, 300])
+def test_a_confusion_matrix_of_any_size_fits_its_picture(tmp_path, n_identities, drawn):
+    counts = np.eye(n_identities, dtype=int) * 3
+    names = [f"t{i:03d}" for i in range(n_identities)]
+
+    confusion_figure(counts, names, tmp_path / "confusion.png")
+
+    ticks = drawn[0].axes[0].get_yticklabels()
+    assert ticks[0].get_text() == "t000"
+    assert len(ticks) == n_identities if n_identities <= 60 else len(ticks) <= 64
+
+
+def test_a_confusion_matrix_shows_mistakes_apart_from_right_answers(drawn, tmp_path):
+    confusion_figure(np.array([[3, 1], [0, 2]]), ["a", "b"], tmp_path / "confusion.png")
+
+    wrong, right = (image.get_array() for image in drawn[0].axes[0].images)
+    assert wrong.mask.tolist() == [[True, False], [True, True]]
+    assert right.mask.tolist() == [[False, True], [True, False]]
+    assert wrong[0, 1] == pytest.approx(0.5)  # root of 1 of 4 photos
+
+
+def test_recall_bars_are_sorted_and_leave_out_identities_without_photos(drawn, tmp_path):
+    recall_bars(
+        np.array([0.25, np.nan, 1.0]), np.array([4, 0, 2]), ["a", "b", "c"], tmp_path / "r.png"
+    )
+
+    axes = drawn[0].axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [1.0, 0.25]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["c (2)", "a (4)"]
+    assert "mean over identities 0.625" in texts(drawn[0])
+
+
+def test_a_contact_sheet_has_a_row_per_identity_and_a_caption_per_photo(drawn, photos, tmp_path):
+    identities = ["t1", "t1", "t2", "t1", "t2", "t1"]
+
+    contact_sheet(
+        photos, tmp_path / "sheet.png", identities=identities, captions=list("abcdef"), n_columns=3
+    )
+
+    shown = [axes.get_xlabel() for axes in drawn[0].axes if axes.images]
+    assert shown == ["a", "b", "d", "c", "e"]  # the fourth photo of t1 has no place
+
+
+def test_the_overview_counts_photos_and_marks_the_parts(drawn, tmp_path):
+    table = pd.DataFrame(
+        {
+            "identity": ["t1", "t1", "t2"],
+            "encounter": ["e1", "e2", "e3"],
+            "date": pd.to_datetime(["2020-05-01", "2021-05-01", None]),
+        }
+    )
+
+    catalogue_overview(table, tmp_path / "overview.png", part=["train", "test", "test"])
+
+    counts, calendar = drawn[0].axes
+    assert sorted(bar.get_width() for bar in counts.patches) == [1, 1, 1]
+    assert [len(dots.get_offsets()) for dots in calendar.collections] == [1, 1]
+
+
+def test_an_overview_without_dates_has_no_calendar(drawn, tmp_path):
+    table = pd.DataFrame({"identity": ["t1"], "encounter": ["e1"], "date": [pd.NaT]})
+
+    catalogue_overview(table, tmp_path / "overview.png")
+
+    assert len(drawn[0].axes) == 1
+
+
+def test_an_interval_chart_draws_ends_groups_and_skipped_rows(drawn, tmp_path):
+    table = pd.DataFrame(
+        {
+            "approach": ["frozen", "frozen", "resnet50"],
+            "split": ["random", "time_aware", "random"],
+            "accuracy": [0.56, 0.39, np.nan],
+            "accuracy_low": [0.5, 0.33, np.nan],
+            "accuracy_high": [0.62, 0.45, np.nan],
+        }
+    )
+
+    interval_chart(
+        table, tmp_path / "bars.png", value="accuracy", label="approach", group="split", chance=0.02
+    )
+
+    shown = texts(drawn[0])
+    assert {"0.560", "0.390", "skipped", "random", "time_aware", "guessing"} <= set(shown)
+    assert drawn[0].axes[0].get_xlim() == (0.0, 1.0)
+    ends = drawn[0].axes[0].collections[0].get_segments()[0][:, 0]
+    assert list(ends) == [0.5, 0.62]
+
+
+def test_matches_are_marked_by_sign_and_frame_not_by_colour_alone(drawn, photos, tmp_path):
+    ranking = RankedMatches(
+        query=photos[0],
+        query_caption="t1",
+        gallery=photos[1:3],
+        gallery_captions=["t1", "t2"],
+        similarities=[0.9, -0.25],
+        is_match=[True, False],
+    )
+
+    matches_panel([ranking], tmp_path / "matches.png")
+
+    labels = [axes.get_xlabel() for axes in drawn[0].axes]
+    assert labels == ["t1", "", "✓ t1\n0.900", "✗ t2\n-0.250"]
+
+
+def test_matches_of_unknown_truth_carry_no_verdict(drawn, photos, tmp_path):
+    ranking = RankedMatches(photos[0], "IMG_1", [photos[1]], ["t1"], [0.4], None, "new individual?")
+
+    matches_panel([ranking], tmp_path / "matches.png")
+
+    labels = [axes.get_xlabel() for axes in drawn[0].axes]
+    assert labels == ["IMG_1\nnew individual?", "", "t1\n0.400"]
+
+
+def test_names_with_formula_signs_are_drawn_as_they_are(photos, tmp_path):
+    table = pd.DataFrame({"name": ODD_NAMES, "score": [0.1, 0.2, 0.3, 0.4]})
+    days = pd.to_datetime(["2020-05-01"] * 4)
+    seen = pd.DataFrame({"identity": ODD_NAMES, "encounter": ODD_NAMES, "date": days})
+
+    confusion_figure(np.eye(4, dtype=int), ODD_NAMES, tmp_path / "a.png", title="$x_")
+    recall_bars(np.ones(4), np.ones(4, dtype=int), ODD_NAMES, tmp_path / "b.png")
+    contact_sheet(photos[:4], tmp_path / "c.png", identities=ODD_NAMES, captions=ODD_NAMES)
+    catalogue_overview(seen, tmp_path / "d.png")
+    interval_chart(table, tmp_path / "e.png", value="score", label="name", group="name")
+
+    assert len(list(tmp_path.glob("?.png"))) == 5
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: training_curves([], path),
+        lambda path: confusion_figure(np.zeros((2, 3)), ["a", "b"], path),
+        lambda path: recall_bars(np.array([np.nan]), np.array([0]), ["a"], path),
+        lambda path: contact_sheet([], path, identities=[]),
+        lambda path: interval_chart(pd.DataFrame({"a": [1]}), path, value="x", label="a"),
+        lambda path: matches_panel([], path),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_without_leaving_a_file(draw, tmp_path):
+    with pytest.raises(ValueError):
+        draw(tmp_path / "figure.png")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_photo_is_named(tmp_path):
+    with pytest.raises(InputError, match="gone.jpg"):
+        contact_sheet([tmp_path / "gone.jpg"], tmp_path / "sheet.png", identities=["t1"])
+
+
+def test_long_lists_of_names_are_thinned_evenly():
+    positions, names = style.legible_ticks([f"t{i}" for i in range(100)], most=30)
+
+    assert positions == list(range(0, 100, 4))
+    assert names[-1] == "t96"

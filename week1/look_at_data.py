@@ -1,0 +1,160 @@
+"""Look before you train: who is in the photos, how often, from which side, and when.
+
+Question: what could a model learn from these photos that is not the animal?
+
+    python week1/look_at_data.py
+    python week1/look_at_data.py --data_dir path/to/your/animals
+
+Half a minute on two laptop cores, of which most is drawing the embedded turtles the first time.
+You should see a few animals with many photos and many with few, photos of one encounter that
+look alike in light, water and pose, and a table that says how much each split gives away.
+Exercises 1.1 and 1.2 of week1/README.md start here.
+"""
+
+import argparse
+
+from common.cli import make_parser, run_script, shared_flags, whole_number
+
+MOST_ENCOUNTERS = 4  # of one animal on the contact sheet, two photos each
+SPLITS = ("random", "encounter", "time_aware", "time_cutoff")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke")
+    parser.add_argument(
+        "--n_animals",
+        type=whole_number(1, 30),
+        metavar="N",
+        default=6,
+        help="animals on the contact sheet, those seen most often (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+def choose_photos(table, n_animals: int):
+    """Photos for the contact sheet: often seen animals, two photos of each encounter.
+
+    Args:
+        table: of the catalogue.
+        n_animals: animals to show.
+
+    Returns:
+        Some rows of the table, an animal's encounters spread evenly over its years; the two
+        photos of an encounter are neighbours.
+    """
+    import numpy as np
+    import pandas as pd
+
+    counts = table.groupby("identity").agg(n=("encounter", "nunique"), photos=("path", "size"))
+    often = counts.sort_values(["n", "photos"], ascending=False, kind="stable").index[:n_animals]
+    rows = []
+    for identity in sorted(often):
+        photos = table[table["identity"] == identity].sort_values(["date", "orientation"])
+        encounters = photos["encounter"].unique()
+        n_shown = min(MOST_ENCOUNTERS, len(encounters))
+        for encounter in encounters[np.linspace(0, len(encounters) - 1, n_shown).astype(int)]:
+            pair = photos[photos["encounter"] == encounter]
+            rows.append(pair.iloc[sorted({0, len(pair) - 1})])
+    return pd.concat(rows)
+
+
+def captions_of(rows) -> list[str]:
+    """Side and day of each photo, as far as they are known."""
+    days = rows["date"].dt.strftime("%Y-%m-%d").fillna("")
+    parts = zip(rows["orientation"], days, strict=True)
+    return [" · ".join(part for part in pair if part) for pair in parts]
+
+
+def compare_splits(catalogue, names: list[str], *, split_column: str | None, seed: int):
+    """How many photos each split trains and tests on, and what it gives away.
+
+    Returns:
+        One row per split that the catalogue allows, and a sentence for each that it doesn't.
+    """
+    import pandas as pd
+
+    from common.data.splits import leak_report, make_split
+    from common.errors import InputError
+
+    rows, reasons = [], []
+    for name in names:
+        try:
+            split = make_split(catalogue, name, seed=seed, split_column=split_column or "split")
+        except InputError as reason:
+            reasons.append(f"Not possible here: {reason}")
+            continue
+        leak = leak_report(catalogue, split)
+        rows.append(
+            {
+                "split": name,
+                **{part: leak.n_images[part] for part in ("train", "validation", "test")},
+                "new animals in test": leak.test.n_new_identities,
+                "of the same encounter": leak.test.share_same_encounter,
+                "of the same day": leak.test.share_same_day,
+            }
+        )
+    return pd.DataFrame(rows), reasons
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+
+    # After the flags are read, so that --help need not wait for torch.
+    from common.data.study import open_study
+    from common.runs import describe_split, start_run
+    from common.visualization.contact_sheet import catalogue_overview, contact_sheet
+
+    run = start_run(__file__, args)
+
+    # Data: what is there, what is wrong with it, how it would be split.
+    study = open_study(args)
+    catalogue, split = study.catalogue, study.split
+    table = catalogue.table
+
+    # Splits side by side: the last two columns are what a test photo shares with training.
+    given = ["given"] if args.split_column or "split" in table else []
+    names = list(dict.fromkeys([*SPLITS, *given, split.name]))
+    splits, reasons = compare_splits(
+        catalogue, names, split_column=args.split_column, seed=args.seed
+    )
+
+    # Figures.
+    shown = choose_photos(table, args.n_animals)
+    figures = {
+        "A few animals; two photos of one day stand side by side": (
+            contact_sheet(
+                [catalogue.root / path for path in shown["path"]],
+                run.figure_path("contact_sheet.png"),
+                identities=shown["identity"].tolist(),
+                captions=captions_of(shown),
+                n_columns=2 * MOST_ENCOUNTERS,
+            )
+        ),
+        f"Photos per animal, and the split {split.name}": catalogue_overview(
+            table, run.figure_path("overview.png"), part=split.part
+        ),
+    }
+
+    # Result.
+    per_animal = table.groupby("identity").size()
+    return run.finish(
+        metrics={
+            "n_images": catalogue.n_images,
+            "n_identities": len(catalogue.identities),
+            "n_encounters": int(table["encounter"].nunique()),
+            "photos_per_identity": {
+                "fewest": int(per_animal.min()),
+                "median": float(per_animal.median()),
+                "most": int(per_animal.max()),
+            },
+        },
+        split=describe_split(split, study.leak),
+        tables={"Splits: photos, and the share of test photos that have a training photo": splits},
+        figures=figures,
+        notes=reasons,
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

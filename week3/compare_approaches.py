@@ -1,0 +1,311 @@
+"""The course's finding: classification or embedding, for telling animals apart?
+
+Question: given a photo of an animal, which individual is it, and is it one we know at all?
+A classifier has one output per animal; an embedding puts photos of one animal close together and
+searches. Both get the same backbone, photos, epochs, split and seeds, and three questions:
+
+1. known animals, photographed again later;
+2. animals that joined after training: enrol a few photos, or train the classifier again;
+3. animals that nobody knows: is the answer "new individual"?
+
+    python week3/compare_approaches.py
+    python week3/compare_approaches.py --data_dir path/to/your/animals
+
+With no argument: the embedded turtles, about five minutes on two laptop cores (the script says
+how many here before it starts). You should see both approaches close together on known animals,
+and only the embedding able to name an animal that joined later, in well under a second.
+"""
+
+import shutil
+import time
+
+import numpy as np
+
+from common.cli import make_parser, run_script, shared_flags, whole_number
+
+SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
+
+
+def parse_args(argv: list[str] | None = None):
+    parser = make_parser(__doc__)
+    shared_flags(
+        parser,
+        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
+        "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=16,
+    )  # fmt: skip
+    parser.add_argument(
+        "--unfreeze", type=whole_number(0, 100), default=3, metavar="N",
+        help="last stages of the backbone that train, in both approaches (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--n_enrolled", type=whole_number(1, 1_000), default=5, metavar="N",
+        help="photos of a new animal that are enrolled (default: %(default)s, whole encounters)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:2]
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+
+    # After the flags are read, so that --help need not wait for torch.
+    from common.data.images import read_photos
+    from common.data.study import open_study
+    from common.evaluation.comparison import summarise
+    from common.evaluation.questions import questions_of
+    from common.models.backbones import SCRATCH_CNN, load_backbone
+    from common.models.freezing import freeze_stages
+    from common.runs import describe_split, start_run
+    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.loop import make_accelerator
+
+    run = start_run(__file__, args)
+
+    # Photos, split, leak, and which photos ask which question.
+    study = open_study(args)
+    questions = questions_of(study.catalogue, study.split, n_enrolled=args.n_enrolled)
+    print(*questions.reasons, sep="\n")
+
+    # One backbone as it comes and with its last stages free; a small network as the floor.
+    backbones = {
+        "frozen": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
+        "tuned": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
+        "scratch": load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size)),
+    }
+    freeze_stages(backbones["frozen"], 0)
+    freeze_stages(backbones["tuned"], args.unfreeze)
+    pixels = read_photos(study.catalogue.paths(), backbones["frozen"].preprocessing.stored_size)
+    photos = {
+        name: PhotosAtBoundary(
+            backbone, pixels, study.labels,
+            questions.trainable,
+            flip=not study.catalogue.has_sides, device=make_accelerator(args.device).device,
+        )
+        for name, backbone in backbones.items()
+    }  # fmt: skip
+    print(f"Expected: about {expected_minutes(args, photos, questions):.0f} minutes.")
+
+    # Train every approach with every seed; validation chooses epochs and thresholds; test once.
+    trials = []
+    for seed in args.seeds:
+        new_trials, embeddings = run_seed(
+            seed, args, study, questions, backbones, photos, run.folder
+        )
+        trials += new_trials
+
+    # What came out: one table, one figure, the photos behind the numbers, a conclusion.
+    table = summarise(trials, questions, study.identity)
+    conclusion = conclude(trials, questions, study.identity)
+    result = run.finish(
+        metrics={
+            "approaches": table,
+            "conclusion": conclusion,
+            "trials": [trial.to_dict() for trial in trials],
+        },
+        split=describe_split(study.split, study.leak),
+        tables={"Three questions, every approach": table},
+        figures=draw(table, trials, study, questions, embeddings, run),
+        notes=[*conclusion, *questions.reasons],
+    )
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # whole: nothing to resume
+    return result
+
+
+def expected_minutes(args, photos, questions) -> float:
+    """Minutes of all trials on this machine, from a second's trial of each part."""
+    import torch
+    from torch import nn
+
+    from common.training.timing import images_per_second
+
+    def rate(module: nn.Module, side: int, *, is_training: bool) -> float:
+        images = torch.zeros(32, 3, side, side, device=photos["tuned"].device)
+        module.to(images.device)
+        return images_per_second(module, images, is_training=is_training)
+
+    n_photos, n_train = len(photos["tuned"].labels), len(questions.train)
+    tuned, side = photos["tuned"], args.image_size
+    n_seen = n_photos + tuned.n_views * len(questions.trainable)
+    look = rate(photos["frozen"].trunk, side, is_training=False)
+    whole = nn.Sequential(tuned.trunk, tuned.tail)
+    tail = 1 / (1 / rate(whole, side, is_training=True) - 1 / look) if len(tuned.trunk) else look
+    scratch = rate(photos["scratch"].tail, SCRATCH_SIDE, is_training=True)
+    per_seed = args.epochs * n_train * (3.5 / abs(tail) + 1.5 / scratch)
+    return (2 * n_seen / look + len(args.seeds) * per_seed) / 60 + 0.3
+
+
+def run_seed(seed, args, study, questions, backbones, photos, folder) -> tuple:
+    """Train and ask every approach with one seed; also returns the embeddings of all photos."""
+    import torch
+
+    from common.evaluation.comparison import Trial
+    from common.evaluation.questions import ask_classifier, ask_embedding, ask_retrained
+    from common.training.loop import TrainingSettings
+    from common.training.recipes import train_classifier, train_embedding
+
+    catalogue = study.catalogue
+    settings = TrainingSettings(
+        epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
+        mixed_precision=args.mixed_precision,
+    )  # fmt: skip
+
+    def train(train_one, name, title, train_rows=questions.train):
+        return train_one(
+            photos[name], backbones[name].n_features,
+            train_rows=train_rows, validation_rows=questions.validation_known,
+            n_identities=len(catalogue.identities), settings=settings,
+            title=f"seed {seed}, {title}", checkpoint=folder / "checkpoints" / f"{title}_{seed}.pt",
+        )  # fmt: skip
+
+    def probabilities(name, trained):
+        scores = torch.from_numpy(photos[name].outputs(trained.model))
+        return scores.softmax(dim=1).numpy()
+
+    def ask_features(name, tail):
+        return ask_embedding(unit_length(photos[name].outputs(tail)), questions, catalogue)
+
+    trials = []
+    if len(questions.known):  # otherwise no classifier can be asked
+        for name, title in (
+            ("scratch", "small CNN from scratch"),
+            ("frozen", "frozen, linear head"),
+        ):
+            trained = train(train_classifier, name, title)
+            answers = ask_classifier(probabilities(name, trained), questions, catalogue)
+            trials.append(Trial(title, seed, answers, trained.fit.seconds))
+    trials.append(Trial("frozen, searched", seed, ask_features("frozen", photos["frozen"].tail)))
+
+    classifier = train(train_classifier, "tuned", "classifier")
+    if len(questions.known):
+        answers = ask_classifier(probabilities("tuned", classifier), questions, catalogue)
+        trials.append(
+            Trial(
+                "classifier", seed, answers, classifier.fit.seconds, history=classifier.fit.history
+            )
+        )
+    again = train(train_classifier, "tuned", "classifier, trained again", questions.trainable)
+    answers = ask_retrained(probabilities("tuned", again), questions, catalogue)
+    trials.append(
+        Trial("classifier, trained again", seed, answers, again.fit.seconds, again.fit.seconds)
+    )
+    answers = ask_features("tuned", classifier.tail)
+    trials.append(Trial("classifier's features, searched", seed, answers, classifier.fit.seconds))
+
+    embedding = train(train_embedding, "tuned", "ArcFace embedding")
+    embeddings = photos["tuned"].outputs(embedding.model)
+    answers = ask_embedding(embeddings, questions, catalogue)
+    enrolling = seconds_to_enrol(study, questions, photos["tuned"], embedding)
+    trials.append(
+        Trial("ArcFace embedding", seed, answers, embedding.fit.seconds, enrolling,
+              embedding.fit.history)
+    )  # fmt: skip
+    return trials, embeddings
+
+
+def seconds_to_enrol(study, questions, photos, embedding) -> float:
+    """Seconds from the photo files of one animal that joined to a gallery that knows it."""
+    from torch import nn
+
+    from common.data.images import PhotoDataset, evaluation_transform, read_photos
+    from common.evaluation.gallery import Gallery
+    from common.training.feature_cache import extract
+
+    newcomer = study.identity[questions.enrolled[0]]
+    rows = questions.enrolled[study.identity[questions.enrolled] == newcomer]
+    paths = [study.catalogue.paths()[row] for row in rows]
+    gallery = Gallery(embedding.head.embedding_dim)
+    network = nn.Sequential(photos.trunk, embedding.tail, embedding.head)
+
+    start = time.perf_counter()
+    pixels = read_photos(paths, photos.preprocessing.stored_size, progress=False)
+    dataset = PhotoDataset(pixels, study.labels[rows], evaluation_transform(photos.preprocessing))
+    gallery.enrol(extract(network, dataset, device=photos.device, progress=False),
+                  study.identity[rows])  # fmt: skip
+    return time.perf_counter() - start
+
+
+def unit_length(features):
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def conclude(trials, questions, identity) -> list[str]:
+    """Sentences that the numbers allow, "not distinguishable" among them."""
+    from common.evaluation.comparison import compare
+
+    pairs = [
+        ("ArcFace embedding", "classifier", "known animals"),
+        ("ArcFace embedding", "classifier's features, searched", "joined later"),
+        ("ArcFace embedding", "frozen, searched", "joined later"),
+        ("ArcFace embedding", "classifier, trained again", "joined later"),
+    ]
+    verdicts = [compare(trials, *pair, questions, identity) for pair in pairs]
+    return [verdict[1] for verdict in verdicts if verdict]
+
+
+def draw(table, trials, study, questions, embeddings, run) -> dict:
+    """Accuracy of every approach with intervals; photos of animals that joined, and their matches."""
+    import pandas as pd
+
+    from common.evaluation.comparison import QUESTION_COLUMNS
+    from common.visualization.bars import interval_chart
+    from common.visualization.curves import training_curves
+
+    asked = [column for column in QUESTION_COLUMNS if column in table]
+    long = pd.concat(
+        [
+            pd.DataFrame({
+                "approach": table["approach"], "question": column, "accuracy": table[column],
+                "accuracy_low": table[f"{column}_low"], "accuracy_high": table[f"{column}_high"],
+            })
+            for column in asked
+        ]
+    )  # fmt: skip
+    figures = {
+        "Right answers, with 95 % intervals over animals": interval_chart(
+            long, run.figure_path("approaches.png"), value="accuracy", label="approach",
+            group="question", value_name="share of photos named right", limits=(0, 1),
+        )
+    }  # fmt: skip
+    last = trials[-1]  # the embedding of the last seed
+    figures["Training the embedding"] = training_curves(
+        last.history, run.figure_path("curves.png"), title=f"{last.approach}, seed {last.seed}"
+    )
+    if len(questions.joined):
+        figures["Animals that joined later: query, and the most alike photos"] = draw_matches(
+            study, questions, embeddings, run.figure_path("matches.png")
+        )
+    return figures
+
+
+def draw_matches(study, questions, embeddings, path):
+    """Two right and three wrong queries, so that mistakes can be looked at."""
+    from common.evaluation.gallery import Gallery
+    from common.visualization.matches import RankedMatches, matches_panel
+
+    gallery = Gallery(embeddings.shape[1])
+    gallery.enrol(embeddings[questions.trainable], study.identity[questions.trainable])
+    similarity, found = gallery.search(embeddings[questions.joined], k=5)
+    rows = questions.trainable[found]  # (n_query, 5)
+    is_match = study.identity[rows] == study.identity[questions.joined][:, None]
+    right, wrong = np.flatnonzero(is_match[:, 0]), np.flatnonzero(~is_match[:, 0])
+    spread = lambda chosen, n: chosen[np.linspace(0, len(chosen) - 1, n).astype(int)]  # noqa: E731
+    shown = [query for chosen, n in ((right, 2), (wrong, 3)) if len(chosen)
+             for query in dict.fromkeys(spread(chosen, n))]  # fmt: skip
+    photo_paths = study.catalogue.paths()
+    rankings = [
+        RankedMatches(
+            query=photo_paths[questions.joined[query]],
+            query_caption=study.identity[questions.joined[query]],
+            gallery=[photo_paths[row] for row in rows[query]],
+            gallery_captions=list(study.identity[rows[query]]),
+            similarities=similarity[query].tolist(), is_match=is_match[query].tolist(),
+        )
+        for query in shown
+    ]  # fmt: skip
+    return matches_panel(rankings, path, title="Animals that joined after training")
+
+
+if __name__ == "__main__":
+    run_script(main)
