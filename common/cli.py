@@ -99,6 +99,16 @@ def local_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"found '{text}', but its user has no home") from None
 
 
+def present_path(text: str) -> Path:
+    """Read a path that has to be there; said before anything slow is loaded."""
+    path = local_path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', which does not exist in {Path.cwd()}; check the path"
+        )
+    return path
+
+
 def plain_word(text: str) -> str:
     """Read a name (of a model, a split, a column); empty is refused."""
     if not text.strip():
@@ -114,7 +124,7 @@ def weights_source(text: str) -> str:
 # Name -> what argparse needs. A default of None is spelled out in the help text.
 _FLAGS: dict[str, dict] = {
     "data_dir": {
-        "type": local_path,
+        "type": present_path,
         "metavar": "PATH",
         "help": "your animals: a folder of identity folders, a folder with metadata.csv, or a "
         "CSV file (default: the embedded turtles)",
@@ -136,8 +146,9 @@ _FLAGS: dict[str, dict] = {
         "type": plain_word,
         "metavar": "NAME",
         "default": "auto",
-        "help": "how photos become train, validation and test: auto, time_aware, time_cutoff, "
-        "encounter, random, given or disjoint (default: %(default)s)",
+        "help": "how photos become train, validation and test: auto, time_aware, encounter, "
+        "random, open_set, time_cutoff, disjoint, given or published_closed_set "
+        "(default: %(default)s)",
     },
     "split_column": {
         "type": plain_word,

@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     import numpy as np
     import pandas as pd
+    import torch
 
     from common.data.images import read_photos
     from common.data.study import open_study
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> dict:
     parts = {part: study.rows_known(part) for part in ("train", "validation", "test")}
 
     # Model: four blocks of convolution, then one output per animal of the catalogue.
+    torch.manual_seed(args.seed)  # the first weights are random
     backbone = load_backbone(SCRATCH_CNN, weights="none", image_size=args.image_size)
     photos = PhotosAtBoundary(
         backbone, read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),

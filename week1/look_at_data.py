@@ -52,7 +52,8 @@ def choose_photos(table, n_animals: int):
     for identity in sorted(often):
         photos = table[table["identity"] == identity].sort_values(["date", "orientation"])
         encounters = photos["encounter"].unique()
-        n_shown = min(MOST_ENCOUNTERS, len(encounters))
+        is_single = len(encounters) == len(photos)  # no encounters known: more photos instead
+        n_shown = min(MOST_ENCOUNTERS * (2 if is_single else 1), len(encounters))
         for encounter in encounters[np.linspace(0, len(encounters) - 1, n_shown).astype(int)]:
             pair = photos[photos["encounter"] == encounter]
             rows.append(pair.iloc[sorted({0, len(pair) - 1})])

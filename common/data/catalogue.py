@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 TABLE_FILE = "metadata.csv"
-SMALL_TURTLES = Path(__file__).resolve().parents[2] / "data" / "turtles_small"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +104,6 @@ def load_catalogue(
     columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
     photo_dir: str | Path | None = None,
-    smoke: bool = False,
     progress: bool = True,
 ) -> Catalogue:
     """Read a catalogue without opening its photos.
@@ -117,14 +115,13 @@ def load_catalogue(
         columns: our column name to the source's, where data/README.md's aliases do not do.
         split_column: the source's column that holds the given split, instead of "split".
         photo_dir: folder that a table's paths start from, where it is not the table's own.
-        smoke: without data_dir, take about a hundred small turtle photos for a quick trial.
         progress: show a bar while the turtles are drawn.
 
     Raises:
         InputError: nothing is there, a column is missing or ambiguous, or there are fewer than
             two animals.
     """
-    source = Path(_turtles(smoke, progress) if data_dir is None else data_dir)
+    source = Path(_embedded_turtles(progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
     table_file = _table_file(source)
     if table_file is not None:
@@ -170,7 +167,6 @@ def load_checked_catalogue(
     columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
     photo_dir: str | Path | None = None,
-    smoke: bool = False,
     read_pixels: bool = True,
     drop_copies: bool = True,
     progress: bool = True,
@@ -181,7 +177,7 @@ def load_checked_catalogue(
     identities (no way to tell which is right), and further copies of a photo of one animal.
 
     Args:
-        data_dir, columns, split_column, photo_dir, smoke: as in `load_catalogue`.
+        data_dir, columns, split_column, photo_dir: as in `load_catalogue`.
         read_pixels: open the photos; without, only their presence is checked.
         drop_copies: leave out further copies too; a published split may count on them.
         progress: show bars for what takes long.
@@ -195,7 +191,7 @@ def load_checked_catalogue(
     """
     catalogue = load_catalogue(
         data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
-        smoke=smoke, progress=progress,
+        progress=progress,
     )  # fmt: skip
     report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
     dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
@@ -213,12 +209,10 @@ def load_checked_catalogue(
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
 
 
-def _turtles(smoke: bool, progress: bool) -> Path:
+def _embedded_turtles(progress: bool) -> Path:
     # Imported here: drawing needs libraries that reading a person's own photos does not.
-    from common.data.synthetic import TurtleParameters, ensure_turtles
+    from common.data.synthetic import ensure_turtles
 
-    if smoke:
-        return ensure_turtles(SMALL_TURTLES, TurtleParameters.small(), progress=progress)
     return ensure_turtles(progress=progress)
 
 

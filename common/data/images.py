@@ -5,6 +5,7 @@ last release under a free licence.
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,9 +106,8 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
     """
     shape = (len(paths), size, size, 3)
     if np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
-        import tempfile
-
-        photos = np.memmap(tempfile.TemporaryFile(), dtype=np.uint8, mode="w+", shape=shape)
+        with tempfile.TemporaryFile() as file:  # the mapping outlives the open file
+            photos = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
     else:
         photos = np.empty(shape, dtype=np.uint8)
 

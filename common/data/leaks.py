@@ -124,7 +124,7 @@ def leak_report(catalogue: "Catalogue", split: "Split") -> LeakReport:
 def _part_leak(table: pd.DataFrame, train_rows: np.ndarray, rows: np.ndarray) -> PartLeak:
     train, part = table.iloc[train_rows], table.iloc[rows]
     is_known = part["identity"].isin(train["identity"])
-    same_encounter = part["encounter"].isin(train["encounter"]) & part["encounter_known"]
+    same_encounter = part["encounter"].isin(train["encounter"])
     same_day = _identity_days(part).isin(_identity_days(train)) & part["date"].notna()
     return PartLeak(
         n_images=len(part),

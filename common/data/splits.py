@@ -161,9 +161,19 @@ def make_split(
         draft = recipes.split_like(table, like.part[order], like.name, seed)
     else:
         draft = _draft(name, table, shares, seed, cutoff, split_column)
+    _require_two_animals(name, table, draft.part)
     part = np.empty_like(draft.part)
     part[order] = draft.part
     return Split(name, draft.description, seed, draft.parameters, part, reason + draft.notes)
+
+
+def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> None:
+    trained = sorted(set(table["identity"][part == "train"]))
+    if len(trained) < 2:
+        raise InputError(
+            f"--split {name} leaves {len(trained)} animals to train on ({', '.join(trained)}), "
+            "expected at least 2 to tell apart; use another --split or add photos"
+        )
 
 
 def _draft(

@@ -9,8 +9,10 @@ import numpy as np
 from common.data.catalogue import Catalogue, load_checked_catalogue
 from common.data.leaks import LeakReport, leak_report
 from common.data.splits import Split, make_split
-from common.data.synthetic import TurtleParameters, ensure_turtles
+from common.data.synthetic import DEFAULT_FOLDER, TurtleParameters, ensure_turtles
 from common.errors import InputError
+
+SMOKE_FOLDER = DEFAULT_FOLDER.with_name("turtles_small")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def open_study(args: Namespace) -> Study:
     flags = vars(args)
     data_dir = flags.get("data_dir")
     if data_dir is None and flags.get("smoke"):
-        data_dir = ensure_turtles(parameters=TurtleParameters.small(), progress=False)
+        data_dir = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
     split_column = flags.get("split_column")
     catalogue, report = load_checked_catalogue(data_dir, split_column=split_column)
     print(report.text())

@@ -11,8 +11,9 @@ import csv
 import json
 import multiprocessing
 import os
+import secrets
 import shutil
-import tempfile
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from common.data.turtle_drawing import Face, Picture, draw_photo, make_face, paint_sides
+from common.data.turtle_drawing import Face, Picture, draw_photo, make_face, paint_skin
 from common.data.turtle_population import (
     Animal,
     Encounter,
@@ -81,8 +82,9 @@ def ensure_turtles(
         return folder
     refuse_foreign_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    drawing = Path(tempfile.mkdtemp(prefix=f".{folder.name}-drawing-", dir=folder.parent))
+    drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
     try:
+        drawing.mkdir()
         draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
         move_into_place(drawing, folder, parameters)
     finally:
@@ -98,9 +100,10 @@ def describe(parameters: TurtleParameters) -> dict:
 def stored_description(folder: Path) -> dict | None:
     """The description of the turtles in a folder, or None where there are none."""
     try:
-        return json.loads((folder / PARAMETERS_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        stored = json.loads((folder / PARAMETERS_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    return stored if isinstance(stored, dict) else None
 
 
 def refuse_foreign_folder(folder: Path) -> None:
@@ -178,9 +181,7 @@ def draw_in_workers(
     """The same with worker processes; animals with many photos go first."""
     context = multiprocessing.get_context("spawn")
     ordered = sorted(animals, key=lambda animal: -animal.n_photos)
-    with ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=prepare_worker) as pool:
         jobs = [pool.submit(draw_animal, folder, animal, parameters) for animal in ordered]
         try:
             for job in as_completed(jobs):
@@ -189,14 +190,20 @@ def draw_in_workers(
             pool.shutdown(cancel_futures=True)
 
 
+def prepare_worker() -> None:
+    """One thread per process; Ctrl-C is answered by the process that started this one."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def draw_animal(folder: Path, animal: Animal, parameters: TurtleParameters) -> list[dict]:
     """Draw and store all photos of one animal; returns their metadata rows."""
     (folder / photo_path(animal, animal.encounters[0].photos[0])).parent.mkdir(parents=True)
-    sides = paint_sides(animal, parameters)
+    skin = paint_skin(animal, parameters)
     rows = []
     for encounter in animal.encounters:
         look = make_look(animal, encounter, parameters)
-        face = make_face(animal, encounter, sides, parameters)
+        face = make_face(animal, encounter, skin, parameters)
         for photo in encounter.photos:
             picture = draw_photo(
                 animal, encounter, photo, face=face, look=look, parameters=parameters
@@ -279,8 +286,8 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
             )
         animal, encounter, photo = planned[image_id]
         if prepared is None or prepared[0] != encounter.name:
-            sides = paint_sides(animal, parameters)
-            face = make_face(animal, encounter, sides, parameters)
+            skin = paint_skin(animal, parameters)
+            face = make_face(animal, encounter, skin, parameters)
             prepared = encounter.name, face, make_look(animal, encounter, parameters)
         yield draw_photo(
             animal, encounter, photo, face=prepared[1], look=prepared[2], parameters=parameters

@@ -10,6 +10,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from common.data.turtle_brushes import mix, ramp
 from common.data.turtle_foreground import add_foreground
 from common.data.turtle_population import (
     PHOTO,
@@ -41,9 +42,7 @@ from common.data.turtle_skin import (
     age_colour,
     choose_style,
     leather_grain,
-    mix,
     paint_pelt,
-    ramp,
 )
 
 SHELL = ((2.22, 0.16, 0.0), (0.92, 0.40, 1.00))  # centre and half axes, head lengths
@@ -53,7 +52,21 @@ FLIPPER_SIZE = (0.55, 0.19, 0.045)  # half axes, head lengths
 LIMB_COLOUR = (0.30, 0.23, 0.15)
 COLOUR_LOSS = 0.35  # share of the sunlight that takes on the water's colour
 RIPPLE_SCALE = np.float32(150.0)  # texels of the tile of caustics per head length
+FAR_SIDE = {"left": "right", "right": "left"}
 FAR_AWAY = 9.0  # head lengths; depth of a pixel without the animal
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The face of an animal when it is first seen.
+
+    Attributes:
+        pelts: side -> painted side.
+        slope: see `Face`; it doesn't change with the years.
+    """
+
+    pelts: dict[str, Pelt]
+    slope: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,24 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """The animal as seen, before any light: one value per pixel of the photo.
+
+    Attributes:
+        covered: share of the pixel that shows the animal, shape (size, size).
+        depth: along the ray, head lengths, shape (size, size).
+        paint: red, green, blue, gloss, shape (size, size, 4).
+        point, normal: in head coordinates, shape (3, size, size).
+    """
+
+    covered: np.ndarray
+    depth: np.ndarray
+    paint: np.ndarray
+    point: np.ndarray
+    normal: np.ndarray
+
+
+@dataclass(frozen=True)
 class Picture:
     """A drawn photo and the truth about it.
 
@@ -99,33 +130,34 @@ class Picture:
     visible_share: float
 
 
-def paint_sides(animal: Animal, parameters: TurtleParameters) -> dict[str, Pelt]:
+def paint_skin(animal: Animal, parameters: TurtleParameters) -> Skin:
     """Both sides of a face as they are when the animal is first seen."""
     style = choose_style(
         stream(parameters.seed, SKIN, animal.index),
         tone_variation=parameters.tone_variation,
         style_variation=parameters.style_variation,
     )
-    return {
+    pelts = {
         side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
         for number, side in enumerate(SIDES)
     }
+    return Skin(
+        pelts=pelts,
+        slope={near: wrap_slope(pelts[near], pelts[far]) for near, far in FAR_SIDE.items()},
+    )
 
 
 def make_face(
-    animal: Animal, encounter: Encounter, sides: dict[str, Pelt], parameters: TurtleParameters
+    animal: Animal, encounter: Encounter, skin: Skin, parameters: TurtleParameters
 ) -> Face:
     """The animal's skin on the day of an encounter, wrapped around its head."""
     years = (encounter.day - animal.encounters[0].day).days / 365.25
     paint = {
         side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
-        for side, pelt in sides.items()
+        for side, pelt in skin.pelts.items()
     }
-    pairs = {"left": "right", "right": "left"}
-    return Face(
-        paint={near: np.vstack([paint[near], paint[far][::-1]]) for near, far in pairs.items()},
-        slope={near: wrap_slope(sides[near], sides[far]) for near, far in pairs.items()},
-    )
+    wrapped = {near: np.vstack([paint[near], paint[far][::-1]]) for near, far in FAR_SIDE.items()}
+    return Face(paint=wrapped, slope=skin.slope)
 
 
 def wrap_slope(near: Pelt, far: Pelt) -> np.ndarray:
@@ -193,24 +225,6 @@ def flat_colour(colour: tuple, like: np.ndarray) -> np.ndarray:
     return np.full((*like.shape, 3), colour, np.float32)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """The animal as seen, before any light: one value per pixel of the photo.
-
-    Attributes:
-        covered: share of the pixel that shows the animal, shape (size, size).
-        depth: along the ray, head lengths, shape (size, size).
-        paint: red, green, blue, gloss, shape (size, size, 4).
-        point, normal: in head coordinates, shape (3, size, size).
-    """
-
-    covered: np.ndarray
-    depth: np.ndarray
-    paint: np.ndarray
-    point: np.ndarray
-    normal: np.ndarray
-
-
 def assemble(bodies: list[Body], size: int) -> Scene:
     """Put bodies together: in each pixel the nearest one is seen, edges stay soft."""
     scene = Scene(
@@ -253,11 +267,13 @@ def light_up(scene: Scene, look: Look, pose: Pose) -> np.ndarray:
     facing_sun = np.maximum(dot(normal, look.sun), 0)
     sunlight = look.sunlight * facing_sun * (1 + look.ripples * (1.6 * net - 0.4))
     ambient = 0.62 + 0.24 * normal[1]
-    strobe = 0.7 * look.camera.strobe * np.maximum(normal[2], 0) ** 1.5
+    strobe = 0.7 * look.camera.strobe * np.maximum(normal[2], 0) ** 2
     half_way = look.sun + np.array((0, 0.2, 1.0), np.float32)
     mirror = np.maximum(dot(normal, half_way / np.linalg.norm(half_way)), 0)
-    shine = scene.paint[..., 3] * (0.9 * mirror**40 + 0.10 * ramp(normal[1], 0.1, 0.8))
-    shine += 0.06 * look.sunlight * mirror**12
+    wide = np.square(np.square(mirror)) ** 2 * np.square(np.square(mirror))  # power 12
+    narrow = wide * np.square(wide)  # power 36; squaring is much faster than powers
+    shine = scene.paint[..., 3] * (0.9 * narrow + 0.10 * ramp(normal[1], 0.1, 0.8))
+    shine += 0.06 * look.sunlight * wide
     tint = look.water / look.water.max()
     colour = np.empty((*net.shape, 3), np.float32)
     for channel in range(3):
@@ -270,9 +286,20 @@ def light_up(scene: Scene, look: Look, pose: Pose) -> np.ndarray:
 
 def immerse(image: np.ndarray, scene: Scene, look: Look, pose: Pose) -> np.ndarray:
     """The lit animal in the water before its backdrop, hazier where it is farther away."""
+    rows = np.flatnonzero(scene.covered.any(axis=1))
+    part = slice(rows[0], rows[-1] + 1)  # light only what the animal covers
+    scene = Scene(
+        covered=scene.covered[part],
+        depth=scene.depth[part],
+        paint=scene.paint[part],
+        point=scene.point[:, part],
+        normal=scene.normal[:, part],
+    )
     distance = 1 + 0.8 * np.clip(scene.depth, -1, 2)
     colour = mix(light_up(scene, look, pose), look.water, 1 - np.exp(-look.haze * distance))
-    return mix(image, colour, scene.covered)
+    image = image.copy()
+    image[part] = mix(image[part], colour, scene.covered)
+    return image
 
 
 def draw_photo(

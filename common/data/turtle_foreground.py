@@ -6,9 +6,9 @@ Each function returns a colour image and the share of each pixel that it covers.
 import cv2
 import numpy as np
 
+from common.data.turtle_brushes import mix, ramp, smooth_noise
 from common.data.turtle_population import TurtleParameters
 from common.data.turtle_scene import CORALS, MEADOW, Look
-from common.data.turtle_skin import mix, ramp, smooth_noise
 
 THINGS = {"bed": ("grass", "fish"), "reef": ("coral", "fish"), "open water": ("fish", "bubbles")}
 FISH = np.array([(0.85, 0.70, 0.15), (0.70, 0.74, 0.78), (0.15, 0.25, 0.55)], np.float32)
@@ -100,7 +100,7 @@ def paint_fish(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.n
     return soften(colour, share, size)
 
 
-def fish_shapes(place, length: float, heading: int) -> list[tuple[np.ndarray, float]]:
+def fish_shapes(place: np.ndarray, length: float, heading: int) -> list[tuple[np.ndarray, float]]:
     """Tail, body, back and eye of a fish: polygons in 1/16 pixels and their brightness."""
     turn = np.linspace(0, 2 * np.pi, 25)
     oval = np.stack([np.cos(turn) * 0.5, np.sin(turn) * 0.20 * (1 + 0.3 * np.cos(turn))], 1)

@@ -68,14 +68,14 @@ class TurtleParameters:
     most_encounters: int = 10
     fewest_photos: int = 2
     most_photos: int = 6
-    yaw_range: float = 0.3
+    yaw_range: float = 0.26
     pitch_range: float = 0.2
     roll_range: float = 0.18
     smallest_head: float = 0.75
     largest_head: float = 0.87
     shift_range: float = 0.04
-    haze: float = 0.2
-    encounter_variation: float = 0.6
+    haze: float = 0.17
+    encounter_variation: float = 0.45
     tone_variation: float = 0.02
     style_variation: float = 1.0
     slow_change: float = 1.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from common.data.turtle_brushes import mix, ramp, smooth_noise
 from common.data.turtle_population import ENCOUNTER, Animal, Encounter, TurtleParameters, stream
-from common.data.turtle_skin import mix, ramp, smooth_noise
 
 # Waters a diver meets: red, green, blue in [0, 1].
 WATERS = np.array(
@@ -28,6 +28,8 @@ MEADOW = (0.22, 0.34, 0.14)
 CORALS = np.array(
     [(0.55, 0.38, 0.30), (0.48, 0.44, 0.26), (0.46, 0.30, 0.42), (0.62, 0.54, 0.40)], np.float32
 )
+MID_GREY = 0.45  # share of full scale that no contrast changes
+RIPPLE_SIZE = 256  # texels of the tile of caustics
 BACKDROP_SHARE = 1.0  # pixels of a backdrop per pixel of the photo, along one edge
 SMALLEST_PART = 0.65  # share of the backdrop's width that a photo shows at least
 
@@ -123,9 +125,6 @@ def set_camera(random: np.random.Generator, camera: Camera, variation: float) ->
     )
 
 
-RIPPLE_SIZE = 256  # texels of the tile of caustics
-
-
 def ripple_tile() -> np.ndarray:
     """Net of bright lines that waves throw on sand, float32 in [0, 1]; tiles seamlessly."""
     rows, columns = np.mgrid[0:RIPPLE_SIZE, 0:RIPPLE_SIZE].astype(np.float32)
@@ -150,7 +149,7 @@ def paint_backdrop(
         return image
     horizon = random.uniform(0.42, 0.62)  # from the top, share of the height
     if background == "reef":
-        return add_reef(random, image, water, horizon, ripples)
+        return add_reef(random, image, water, horizon)
     return add_bed(random, image, water, horizon, ripples)
 
 
@@ -179,7 +178,13 @@ def distance_haze(down: np.ndarray, horizon: np.ndarray | float) -> np.ndarray:
     return np.exp(-3.2 * np.clip(down - horizon, 0, 1) / (1 - np.min(horizon)))
 
 
-def add_bed(random, image, water, horizon, ripples):
+def add_bed(
+    random: np.random.Generator,
+    image: np.ndarray,
+    water: np.ndarray,
+    horizon: float,
+    ripples: float,
+) -> np.ndarray:
     """Sand with ripples and caustics, or a meadow of seagrass, fading into the distance."""
     size = len(image)
     down, across = np.mgrid[0:size, 0:size].astype(np.float32) / size
@@ -206,7 +211,9 @@ def add_bed(random, image, water, horizon, ripples):
     return np.clip(mix(image, ground, ramp(down - line, -0.004, 0.010)), 0, 1)
 
 
-def add_reef(random, image, water, horizon, ripples):
+def add_reef(
+    random: np.random.Generator, image: np.ndarray, water: np.ndarray, horizon: float
+) -> np.ndarray:
     """Ridges of coral, each nearer, lower and clearer than the one behind it."""
     size = len(image)
     down = np.linspace(0, 1, size, dtype=np.float32)[:, None]
@@ -247,12 +254,13 @@ def develop(random: np.random.Generator, image: np.ndarray, look: Look, noise: f
         noise: standard deviation, share of full scale, before the camera's own factor.
     """
     camera = look.camera
-    image = image * np.asarray(camera.white_balance, np.float32)
-    grey = image @ np.array((0.30, 0.59, 0.11), np.float32)
-    image = grey[..., None] + camera.saturation * (image - grey[..., None])
-    image = 0.45 + camera.contrast * (image - 0.45)
+    greying = (1 - camera.saturation) * np.array((0.30, 0.59, 0.11))
+    colours = camera.saturation * np.eye(3) + greying
+    colours = camera.contrast * colours * np.asarray(camera.white_balance)
+    offset = np.full((3, 1), MID_GREY * (1 - camera.contrast))
+    image = cv2.transform(image, np.hstack([colours, offset]))
     steps = np.linspace(-1, 1, len(image), dtype=np.float32) ** 2
-    image = image * (1 - camera.vignette * (steps[:, None] + steps[None, :]) / 2)[..., None]
-    grain = noise * camera.noise * random.standard_normal(grey.shape, dtype=np.float32)
-    image = image + cv2.merge((grain, grain, grain))
+    light = 1 - camera.vignette * (steps[:, None] + steps[None, :]) / 2
+    grain = noise * camera.noise * random.standard_normal(light.shape, dtype=np.float32)
+    image = image * cv2.merge([light] * 3) + cv2.merge([grain] * 3)
     return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -37,12 +37,13 @@ PROFILE = np.array(
         (1.700, 0.260, -0.310, 0.310),
     ]
 )
-PROFILE_STEP = 0.004  # head lengths between two entries of the smooth outline
+PROFILE_STEP = 0.001  # head lengths between two entries of the smooth outline
+SOFTNESS = 0.008  # head lengths over which the corners of the outline are rounded
 PROFILE_START = -0.06  # head lengths; before the beak the tube narrows to a needle
 BEAK_ROUND = 0.022  # head lengths from the first section to the very tip of the beak
 HEAD_CENTRE = np.array((0.60, 0.02, 0.0), np.float32)  # the point a pose turns and places
 REACH = 0.48  # head lengths that a ray is followed to either side of the head's centre
-N_STEPS = 16  # steps along a ray
+N_STEPS = 13  # steps along a ray
 N_NEWTON_STEPS = 2  # corrections of the depth that the steps have found
 FAR_OUTSIDE = 4.0  # values of the tube are cut here; 1 is its surface
 
@@ -181,12 +182,12 @@ def find_window(
 
 
 @cache
-def outline() -> tuple[np.ndarray, np.ndarray]:
+def outline() -> tuple[np.ndarray, ...]:
     """Smooth outline of the head, sampled every `PROFILE_STEP`.
 
     Returns:
-        Middle height, half height, half width, and the slopes of these three along the
-        axis; two arrays of shape (1, n_samples, 3).
+        Six arrays of shape (n_samples,): middle height, half height and half width, then
+        the slopes of these three along the axis.
     """
     axis = np.arange(PROFILE_START, PROFILE[-1, 0] + 0.6, PROFILE_STEP)
     top, bottom, width = (np.interp(axis, PROFILE[:, 0], PROFILE[:, n]) for n in (1, 2, 3))
@@ -195,24 +196,22 @@ def outline() -> tuple[np.ndarray, np.ndarray]:
     is_before = axis < 0
     roundness = np.sqrt(np.clip(1 - (axis[is_before, None] / BEAK_ROUND) ** 2, 0.002, 1))
     sections[is_before, 1:] *= roundness
-    sections = cv2.GaussianBlur(sections, (1, 0), sigmaX=0.1, sigmaY=2.0)
+    sections = cv2.GaussianBlur(sections, (1, 0), sigmaX=0.1, sigmaY=SOFTNESS / PROFILE_STEP)
     slopes = np.gradient(sections, PROFILE_STEP, axis=0)
-    return sections[None].astype(np.float32), slopes[None].astype(np.float32)
+    columns = np.concatenate([sections, slopes], axis=1).T.astype(np.float32)
+    return tuple(column.copy() for column in columns)
 
 
-def look_up(table: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Read the three columns of an outline table at places on the axis."""
-    columns = ((along - PROFILE_START) / PROFILE_STEP).astype(np.float32)
-    flat = columns.reshape(columns.shape[0], -1)
-    values = cv2.remap(
-        table, flat, np.zeros_like(flat), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return tuple(part.reshape(along.shape) for part in cv2.split(values))
+def look_up(columns: tuple[np.ndarray, ...], along: np.ndarray) -> list[np.ndarray]:
+    """Read columns of the outline at places on the axis."""
+    samples = ((along - PROFILE_START) * (1 / PROFILE_STEP)).astype(np.int32)
+    samples = np.clip(samples, 0, len(columns[0]) - 1)
+    return [column[samples] for column in columns]
 
 
 def tube_value(point: np.ndarray) -> np.ndarray:
     """Below 1 inside the tube, above 1 outside; point has shape (3, ...)."""
-    middle, half_height, half_width = look_up(outline()[0], point[0])
+    middle, half_height, half_width = look_up(outline()[:3], point[0])
     return ((point[1] - middle) / half_height) ** 2 + (point[2] / half_width) ** 2
 
 
@@ -221,8 +220,7 @@ def tube_gradient(point: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
     The angle is in radians: 0 in the middle of the near side, pi/2 on top.
     """
-    middle, half_height, half_width = look_up(outline()[0], point[0])
-    slopes = look_up(outline()[1], point[0])
+    middle, half_height, half_width, *slopes = look_up(outline(), point[0])
     above = (point[1] - middle) / half_height
     beside = point[2] / half_width
     along = -above * (slopes[0] + above * slopes[1]) / half_height

@@ -15,6 +15,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from common.data.turtle_brushes import mix, ramp, smooth_noise
+
 TEXELS_PER_LENGTH = 200  # texels per head length
 ARC_PER_RADIAN = 0.30  # head lengths along the skin per radian around the head
 SKIN_LENGTH = 1.7  # head lengths from the tip of the beak to the end of the neck
@@ -38,6 +40,9 @@ AMBER = (0.58, 0.40, 0.19)
 LID = (0.30, 0.25, 0.19)
 ALGAE = (0.31, 0.37, 0.19)
 SCAR = (0.82, 0.70, 0.62)
+
+Coat = tuple[np.ndarray, np.ndarray]  # colour and height while a pelt is being painted
+Places = tuple[np.ndarray, np.ndarray]  # along and around, one value per texel
 
 
 @dataclass(frozen=True)
@@ -97,47 +102,12 @@ def choose_style(
     )
 
 
-def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Smooth step: 0 below `low`, 1 above `high`, an S in between; low > high falls."""
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def smooth_noise(
-    random: np.random.Generator, shape: tuple[int, int], cell: float, n_octaves: int = 1
-) -> np.ndarray:
-    """Cloudy noise, float32, about standard normal; `cell` is the coarsest grain in pixels."""
-    total = np.zeros(shape, np.float32)
-    for octave in range(n_octaves):
-        size = max(cell / 2**octave, 1.0)
-        coarse_shape = [int(np.ceil(length / size)) + 2 for length in shape]
-        coarse = random.standard_normal(coarse_shape, dtype=np.float32)
-        fine = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-        total += fine * 1.4 / 2**octave
-    return total
-
-
-def mix(image: np.ndarray, colour: np.ndarray | tuple, share: np.ndarray | float) -> np.ndarray:
-    """Blend a colour or an image into an image.
-
-    Args:
-        image: float32, shape (height, width, 3).
-        colour: of the same shape, or red, green and blue.
-        share: of the colour, in [0, 1]; shape (height, width), or one number.
-    """
-    share = np.broadcast_to(np.asarray(share, np.float32), image.shape[:2])
-    if np.ndim(colour) == 1:
-        change = cv2.subtract((*(float(value) for value in colour), 0.0), image)
-    else:
-        change = np.asarray(colour, np.float32) - image
-    return image + change * cv2.merge((share, share, share))  # merged: several times faster
-
-
-def positions() -> tuple[np.ndarray, np.ndarray]:
+def positions() -> Places:
     """Where each texel lies: two arrays (N_ROWS, N_COLUMNS), along and around."""
     along = (np.arange(N_COLUMNS, dtype=np.float32) + 0.5) / TEXELS_PER_LENGTH
     around = (N_ROWS / 2 - 0.5 - np.arange(N_ROWS, dtype=np.float32)) / TEXELS_PER_LENGTH
-    return np.meshgrid(along, around)
+    along, around = np.meshgrid(along, around)
+    return along, around
 
 
 def scute_radius(along: np.ndarray, around: np.ndarray) -> np.ndarray:
@@ -216,9 +186,9 @@ def paint_pelt(random: np.random.Generator, style: Style) -> Pelt:
         0.30 * ramp(around, 0.0, -0.36),
     )
     height = 0.010 * ramp(distance, 0, 2.2 * style.seam_width) + 0.0006 * grain
-    colour, height = add_neck(random, colour, height, along, around, style.tone)
-    colour, height = add_jaws(random, colour, height, along, around)
-    colour, height, gloss = add_eye(colour, height, along, around)
+    coat = add_neck(random, (colour, height), (along, around), style.tone)
+    coat = add_jaws(random, coat, (along, around))
+    colour, height, gloss = add_eye(coat, (along, around))
     scar_year, scar = make_scar(random, along, around)
     return Pelt(
         colour=cv2.GaussianBlur(np.clip(colour, 0, 1), (0, 0), 0.6),
@@ -268,8 +238,10 @@ def leather_grain() -> np.ndarray:
     return seam_distance(centres, along, around)[0]
 
 
-def add_neck(random, colour, height, along, around, tone):
+def add_neck(random: np.random.Generator, coat: Coat, places: Places, tone: np.ndarray) -> Coat:
     """Wrinkled skin behind the skull and under the throat."""
+    colour, height = coat
+    along, around = places
     shape = along.shape
     folds = smooth_noise(random, shape, 40.0, n_octaves=2)
     wave = np.sin(2 * np.pi * (along * 13 + 0.35 * folds + 0.8 * around))
@@ -291,8 +263,10 @@ def mouth_height(along: np.ndarray) -> np.ndarray:
     return -0.085 - 0.075 * ramp(along, 0.02, 0.30) + 0.03 * ramp(along, 0.30, 0.46)
 
 
-def add_jaws(random, colour, height, along, around):
+def add_jaws(random: np.random.Generator, coat: Coat, places: Places) -> Coat:
     """Horny beak with streaks, nostril, pale lower jaw and the line of the mouth."""
+    colour, height = coat
+    along, around = places
     above = around - mouth_height(along)
     streaks = cv2.GaussianBlur(smooth_noise(random, along.shape, 5.0), (0, 0), 2.5, sigmaY=9)
     horn = np.asarray(HORN, np.float32) * (1 + 0.30 * streaks)[..., None]
@@ -310,8 +284,10 @@ def add_jaws(random, colour, height, along, around):
     return colour, height - 0.012 * is_line - 0.008 * nostril
 
 
-def add_eye(colour, height, along, around):
-    """Wrinkled lids, a dark almond eye with a paler rim, and the gloss of a wet ball."""
+def add_eye(coat: Coat, places: Places) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wrinkled lids and a dark almond eye with a paler rim: colour, height and gloss."""
+    colour, height = coat
+    along, around = places
     # The eye slants: its front corner lies lower.
     forward, up = along - EYE[0], around - EYE[1]
     across, over = 0.95 * forward + 0.31 * up, 0.95 * up - 0.31 * forward
@@ -340,7 +316,7 @@ def make_scar(
     forward, up = along - middle, around - height
     across = forward * np.cos(turn) + up * np.sin(turn)
     beside = up * np.cos(turn) - forward * np.sin(turn) + 3.0 * across**2
-    return float(year), np.exp(-((across / 0.10) ** 4) - ((beside / 0.010) ** 2))
+    return float(year), np.exp(-np.square((across / 0.10) ** 2) - (beside / 0.010) ** 2)
 
 
 def age_colour(pelt: Pelt, years: float, strength: float) -> np.ndarray:

@@ -23,6 +23,8 @@ from common.visualization.style import (
     tidy,
 )
 
+MOST_SEGMENTS = 3_000  # encounters drawn one by one
+
 
 def contact_sheet(
     photos: Sequence[str | Path],
@@ -110,17 +112,20 @@ def catalogue_overview(
 
 
 def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
-    """One bar per identity; its segments are its encounters."""
-    tidy(axes, title="photos per identity (segments: encounters)", grid="x")
+    """One bar per identity; its segments are its encounters, unless they are too many."""
     rows = {identity: row for row, identity in enumerate(counts.index)}
-    per_encounter = table.groupby(["identity", "encounter"], sort=False).size()
-    done = dict.fromkeys(rows, 0)
-    for (identity, _), n_photos in per_encounter.items():
-        axes.barh(
-            rows[identity], n_photos, left=done[identity], height=0.78, color=COLOURS[0],
-            edgecolor="white", linewidth=0.6,
-        )  # fmt: skip
-        done[identity] += n_photos
+    segments = table.groupby(["identity", "encounter"], sort=False).size()
+    if len(segments) > MOST_SEGMENTS:
+        segments = table.groupby("identity").size()
+        tidy(axes, title="photos per identity", grid="x")
+    else:
+        tidy(axes, title="photos per identity (segments: encounters)", grid="x")
+    identity = segments.index.get_level_values("identity")
+    left = segments.groupby(identity).cumsum() - segments
+    axes.barh(
+        identity.map(rows), segments, left=left, height=0.78, color=COLOURS[0],
+        edgecolor="white", linewidth=0.6 if len(rows) <= 100 else 0,
+    )  # fmt: skip
     positions, names = legible_ticks(list(rows), most=100)
     axes.set_yticks(positions, names, fontsize=6.5 if len(rows) > 24 else 8, parse_math=False)
     axes.set_ylim(-0.8, len(rows) - 0.2)

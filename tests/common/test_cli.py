@@ -81,6 +81,7 @@ def test_a_frozen_default_can_be_switched_off(typed, frozen):
         ("mixed_precision", "fp8"),
         ("output_dir", ""),
         ("data_dir", " "),
+        ("data_dir", "no_such_folder"),
         ("data_dir", "~nobody_of_this_name/photos"),
         ("model", ""),
         ("workers", "65"),
@@ -122,11 +123,11 @@ def test_a_path_starting_with_a_tilde_lies_in_the_home_folder(monkeypatch, tmp_p
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
 
-    args = parser_with("data_dir", "weights").parse_args(
-        ["--data_dir", "~/photos", "--weights", "~/w.pth"]
+    args = parser_with("output_dir", "weights").parse_args(
+        ["--output_dir", "~/results", "--weights", "~/w.pth"]
     )
 
-    assert args.data_dir == tmp_path / "photos"
+    assert args.output_dir == tmp_path / "results"
     assert args.weights == str(tmp_path / "w.pth")
 
 
@@ -150,6 +151,16 @@ def test_help_shows_the_docstring_and_the_scripts_default(capsys):
     assert ending.value.code == 0
     assert "What a script shows." in shown
     assert "(default: 7)" in shown
+
+
+def test_help_names_every_split(capsys):
+    from common.data.splits import SPLIT_NAMES
+
+    with pytest.raises(SystemExit):
+        parser_with("split").parse_args(["--help"])
+
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert set(SPLIT_NAMES) <= set(words)
 
 
 def ending_of(main, capsys):

@@ -145,7 +145,7 @@ def test_given_follows_the_column_and_takes_validation_from_train():
 
 def test_given_keeps_its_own_validation():
     words = ["train", "train", "val", "test", "test"]
-    catalogue = catalogue_of("a 1,a 2,b 1,c 1,c 2", split=words)
+    catalogue = catalogue_of("a 1,d 2,b 1,c 1,c 2", split=words)
 
     split = make_split(catalogue, "given")
 
@@ -192,6 +192,19 @@ def test_random_like_time_aware_has_its_counts_for_every_animal():
     assert parts(random) != parts(aware)
     assert leak_report(catalogue, random).test.n_same_day > 0
     assert leak_report(catalogue, aware).test.n_same_day == 0
+
+
+@pytest.mark.parametrize("name", ["random", "open_set", "encounter", "disjoint", "like"])
+def test_another_seed_gives_another_random_split(name):
+    catalogue = catalogue_of(
+        ",".join(f"{name} {day}" for name in "abcdefgh" for day in range(1, 9))
+    )
+    like = make_split(catalogue, "time_aware") if name == "like" else None
+    name = "random" if name == "like" else name
+
+    first, second = (make_split(catalogue, name, seed=seed, like=like) for seed in (0, 1))
+
+    assert parts(first) != parts(second)
 
 
 def test_time_aware_encounter_and_random_have_the_same_new_animals():
@@ -320,6 +333,8 @@ def test_a_split_of_another_catalogue_is_refused():
         ("a -,b -", {"name": "time_cutoff"}, "found no dates"),
         ("a 1,b 1", {"name": "time_aware"}, "no animal with photos of two days"),
         ("a 1,a 1,b 1", {"name": "encounter"}, "no animal with photos of two encounters"),
+        ("a 1,a 2,b -,c -", {"name": "time_aware"}, r"leaves 1 animals to train on \(a\)"),
+        ("a 1,b 2", {"name": "time_cutoff", "cutoff": "2020-01-02"}, "leaves 1 animals"),
         ("a -,a -,b -", {"name": "encounter"}, "no encounters and no dates"),
         ("a -,b -", {"name": "random"}, "no animal with photos of two photos"),
         ("a 1,b 1,c 1", {"name": "disjoint"}, "found 3 animals, expected at least 4"),

@@ -12,7 +12,7 @@ import pytest
 
 from common.data import synthetic
 from common.data.synthetic import TurtleParameters, ensure_turtles, true_mask, true_pictures
-from common.data.turtle_drawing import paint_sides
+from common.data.turtle_drawing import paint_skin
 from common.data.turtle_population import plan_population
 from common.data.turtle_skin import positions, seam_distance
 from common.errors import InputError
@@ -196,7 +196,8 @@ def test_newcomers_are_first_seen_after_all_known_animals(population):
     known = [min(days_of(animal)) for animal in population if not animal.is_newcomer]
     newcomers = [min(days_of(animal)) for animal in population if animal.is_newcomer]
 
-    assert len(known) == 60 and len(newcomers) == 20
+    assert len(known) == 60
+    assert len(newcomers) == 20
     assert max(known) < min(newcomers)
 
 
@@ -226,9 +227,9 @@ def test_plan_of_the_default_set_has_about_1500_photos(population):
 
 
 def test_two_sides_of_an_animal_have_different_scutes():
-    sides = paint_sides(plan_population(TINY)[0], TINY)
+    skin = paint_skin(plan_population(TINY)[0], TINY)
 
-    assert scute_agreement(sides["left"], sides["right"]) < 0.6
+    assert scute_agreement(skin.pelts["left"], skin.pelts["right"]) < 0.6
 
 
 def scute_agreement(pelt, other):
@@ -240,10 +241,10 @@ def scute_agreement(pelt, other):
 def test_same_side_keeps_its_scutes_in_all_encounters():
     parameters = replace(TINY, photo_size=64, slow_change=0.0)
     animal = max(plan_population(parameters), key=lambda animal: len(animal.encounters))
-    sides = paint_sides(animal, parameters)
+    skin = paint_skin(animal, parameters)
 
     faces = [
-        synthetic.make_face(animal, encounter, sides, parameters) for encounter in animal.encounters
+        synthetic.make_face(animal, encounter, skin, parameters) for encounter in animal.encounters
     ]
 
     assert len(faces) == 3
@@ -253,10 +254,10 @@ def test_same_side_keeps_its_scutes_in_all_encounters():
 
 def test_faces_change_slowly_over_the_years():
     animal = max(plan_population(TINY), key=lambda animal: len(animal.encounters))
-    sides = paint_sides(animal, TINY)
+    skin = paint_skin(animal, TINY)
 
     first, last = (
-        synthetic.make_face(animal, animal.encounters[number], sides, TINY).paint["left"]
+        synthetic.make_face(animal, animal.encounters[number], skin, TINY).paint["left"]
         for number in (0, -1)
     )
 
@@ -287,7 +288,8 @@ def test_mask_of_a_stored_photo_can_be_had_again(tiny, table):
     for row in table.iloc[::5].itertuples():
         mask = true_mask(tiny, row.image_id)
 
-        assert mask.shape == (48, 48) and mask.dtype == bool
+        assert mask.shape == (48, 48)
+        assert mask.dtype == bool
         assert mask.mean() == pytest.approx(row.animal_share, abs=0.0006)
 
 
@@ -331,7 +333,7 @@ def test_mask_of_a_folder_without_turtles_is_refused(tmp_path):
     ],
 )
 def test_impossible_parameters_are_refused_in_one_line(tmp_path, wrong):
-    with pytest.raises(InputError, match="^found [^\n]*expected[^\n]*$"):
+    with pytest.raises(InputError, match=r"^found [^\n]*expected[^\n]*$"):
         ensure_turtles(tmp_path / "turtles", replace(TINY, **wrong), progress=False)
 
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,108 @@
+"""Backbones get the weights that were asked for, or an error that says what to do."""
+
+import pickle
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from common.errors import InputError
+from common.models import backbones
+from common.models.backbones import BUNDLED, load_backbone
+
+
+@pytest.fixture(scope="module")
+def torchvision_mobilenet(tmp_path_factory):
+    torch.manual_seed(0)
+    model = torchvision.models.mobilenet_v2(weights=None).eval()
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(model.state_dict(), folder / "mobilenet.safetensors")
+    torch.save(model.state_dict(), folder / "mobilenet.pth")
+    return model, folder
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_weights_are_the_packages_own(name):
+    file = torch.load(backbones._bundled_file(name), weights_only=True)
+
+    backbone = load_backbone(name, image_size=64)
+
+    tensors = list(backbone.state_dict().values())
+    for loaded, stored in zip(tensors, file.values(), strict=False):  # the file has a classifier
+        assert torch.equal(loaded, stored)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_a_file_with_another_librarys_names_gives_the_same_network(suffix, torchvision_mobilenet):
+    model, folder = torchvision_mobilenet
+    images = torch.randn(2, 3, 64, 64)
+
+    backbone = load_backbone(
+        "mobilenet_v2", weights=str(folder / f"mobilenet.{suffix}"), image_size=64
+    ).eval()
+
+    with torch.no_grad():
+        expected = model.features(images).mean(dim=(2, 3))
+        assert torch.allclose(backbone(images), expected, atol=1e-5)
+
+
+def test_features_have_the_promised_length():
+    for name in ("small_cnn", "resnet18", "vgg11", "convnext_atto", "vit_tiny_patch16_224"):
+        backbone = load_backbone(name, weights="none", image_size=64).eval()
+
+        with torch.no_grad():
+            assert backbone(torch.zeros(1, 3, 64, 64)).shape == (1, backbone.n_features)
+
+
+def test_preprocessing_is_the_backbones_own():
+    assert load_backbone("efficientnet_lite0").preprocessing.mean == (0.5, 0.5, 0.5)
+    assert load_backbone("resnet18", weights="none").preprocessing.mean[0] == pytest.approx(0.485)
+
+
+def test_weights_of_another_architecture_are_refused(torchvision_mobilenet):
+    _, folder = torchvision_mobilenet
+
+    with pytest.raises(InputError, match="another architecture"):
+        load_backbone("resnet18", weights=str(folder / "mobilenet.pth"))
+
+
+def test_weights_that_cannot_be_had_are_an_error_not_a_random_start(monkeypatch):
+    monkeypatch.setattr(backbones, "_is_hub_in_reach", lambda: False)
+
+    with pytest.raises(InputError, match=r"not in reach.*--weights FILE"):
+        load_backbone("resnet50")
+
+
+def test_an_unknown_name_gets_suggestions():
+    with pytest.raises(InputError, match="did you mean.*resnet50"):
+        load_backbone("resnet5o")
+
+
+def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.pth")
+
+    with pytest.raises(InputError, match="weights alone"):
+        load_backbone("resnet18", weights=str(tmp_path / "trap.pth"))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", pickle.dumps([1, 2], protocol=2)], ids=["empty", "garbage", "pickled list"]
+)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_damaged_file_is_one_clear_line(content, suffix, tmp_path):
+    (tmp_path / f"bad.{suffix}").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"bad\.") as error:
+        load_backbone("resnet18", weights=str(tmp_path / f"bad.{suffix}"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(InputError, match="nowhere.pth: no such file"):
+        load_backbone("resnet18", weights="nowhere.pth")

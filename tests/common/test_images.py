@@ -1,0 +1,165 @@
+"""Photos of every kind become the same pixels, and random views follow from their seed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data.images import (
+    PhotoDataset,
+    Preprocessing,
+    evaluation_transform,
+    open_photo,
+    read_photos,
+    training_transform,
+)
+from common.errors import InputError
+
+PREPROCESSING = Preprocessing(32, (0.4, 0.5, 0.6), (0.2, 0.25, 0.5))
+
+
+def half_red_half_blue(height=40, width=60):
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[:, : width // 2, 0] = 255
+    pixels[:, width // 2 :, 2] = 255
+    return pixels
+
+
+def test_a_photo_is_turned_by_its_exif_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turn to the left
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "turned.png", exif=exif)
+
+    photo = np.asarray(open_photo(tmp_path / "turned.png"))
+
+    assert photo.shape == (60, 40, 3)
+    assert photo[5, 20].tolist() == [255, 0, 0]
+    assert photo[55, 20].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "P", "L", "1", "RGBA", "LA", "YCbCr", "HSV"])
+def test_every_colour_mode_becomes_rgb(mode, tmp_path):
+    grey = Image.new("RGB", (20, 20), (128, 128, 128)).convert(mode)
+    suffix = "tif" if mode in ("CMYK", "YCbCr", "LA") else "png"
+    if mode == "HSV":
+        grey = grey.convert("RGB")
+    grey.save(tmp_path / f"photo.{suffix}")
+
+    photo = np.asarray(open_photo(tmp_path / f"photo.{suffix}"))
+
+    assert photo.shape == (20, 20, 3)
+    tolerance = {"1": 128, "P": 26}.get(mode, 3)  # black and white, and the web's palette
+    assert np.abs(photo.astype(int) - 128).max() <= tolerance
+
+
+def test_sixteen_bits_keep_their_brightness(tmp_path):
+    values = np.full((10, 10), 32_768, dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+
+    photo = np.asarray(open_photo(tmp_path / "deep.png"))
+
+    assert np.abs(photo.astype(int) - 128).max() <= 1
+
+
+def test_transparent_parts_become_white(tmp_path):
+    pixels = np.zeros((10, 10, 4), dtype=np.uint8)
+    pixels[:, 5:, 3] = 255  # left half transparent, right half black
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+
+    photo = np.asarray(open_photo(tmp_path / "cut.png"))
+
+    assert photo[5, 2].tolist() == [255, 255, 255]
+    assert photo[5, 8].tolist() == [0, 0, 0]
+
+
+def test_a_transparent_palette_colour_becomes_white(tmp_path):
+    photo = Image.new("P", (10, 10), 0)
+    photo.putpalette([10, 200, 30, 0, 0, 0])
+    photo.save(tmp_path / "palette.png", transparency=0)
+
+    assert np.asarray(open_photo(tmp_path / "palette.png"))[0, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0 cut off"])
+def test_what_is_no_photo_is_named(content, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"bad\.jpg"):
+        open_photo(tmp_path / "bad.jpg")
+
+
+def test_a_truncated_photo_is_named(tmp_path):
+    Image.fromarray(half_red_half_blue(200, 300)).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(InputError, match=r"half\.jpg: cannot be read"):
+        open_photo(tmp_path / "half.jpg")
+
+
+def test_photos_are_squashed_whole(tmp_path):
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "a.png")
+
+    photos = read_photos([tmp_path / "a.png"] * 2, 16, progress=False)
+
+    assert photos.shape == (2, 16, 16, 3)
+    assert photos[0, 8, 0].tolist() == [255, 0, 0]
+    assert photos[0, 8, 15].tolist() == [0, 0, 255]
+
+
+def test_photos_beyond_the_memory_limit_lie_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.data.images.MEMORY_LIMIT", 100)
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "a.png")
+
+    photos = read_photos([tmp_path / "a.png"], 16, progress=False)
+
+    assert isinstance(photos, np.memmap)
+    assert photos[0, 8, 0].tolist() == [255, 0, 0]
+
+
+def test_evaluation_normalises_each_channel_and_nothing_else():
+    white = np.full((37, 37, 3), 255, dtype=np.uint8)
+
+    view = evaluation_transform(PREPROCESSING)(image=white)["image"]
+
+    assert tuple(view.shape) == (3, 32, 32)
+    for channel, (mean, std) in enumerate(zip((0.4, 0.5, 0.6), (0.2, 0.25, 0.5), strict=True)):
+        assert view[channel].numpy() == pytest.approx((1 - mean) / std, abs=1e-5)
+
+
+def red_is_left(view):
+    red = view[0]
+    return bool(red[:, :8].mean() > red[:, -8:].mean())
+
+
+def test_without_flip_no_photo_is_mirrored():
+    photos = np.stack([half_red_half_blue(37, 37)] * 40)
+    dataset = PhotoDataset(photos, np.zeros(40), training_transform(PREPROCESSING, flip=False))
+
+    assert all(red_is_left(dataset[i][0]) for i in range(40))
+
+
+def test_with_flip_about_half_are_mirrored():
+    photos = np.stack([half_red_half_blue(37, 37)] * 60)
+    dataset = PhotoDataset(photos, np.zeros(60), training_transform(PREPROCESSING, flip=True))
+
+    assert 15 <= sum(red_is_left(dataset[i][0]) for i in range(60)) <= 45
+
+
+def test_a_random_view_depends_on_seed_epoch_and_photo_alone():
+    photos = np.random.default_rng(0).integers(0, 255, (4, 37, 37, 3), dtype=np.uint8)
+    transform = training_transform(PREPROCESSING, flip=False)
+    dataset = PhotoDataset(photos, np.zeros(4), transform, seed=5)
+    again = PhotoDataset(photos, np.zeros(4), training_transform(PREPROCESSING, flip=False), seed=5)
+
+    first = dataset[2][0]
+    other_photos = [again[i][0] for i in (3, 0, 1)]
+    dataset.set_epoch(1)
+
+    assert len(other_photos) == 3
+    assert np.array_equal(first, again[2][0])
+    assert not np.array_equal(first, dataset[2][0])
+
+
+def test_one_label_for_each_photo():
+    with pytest.raises(ValueError, match="2 photos, but 3 labels"):
+        PhotoDataset(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(3), lambda image: image)

@@ -1,0 +1,109 @@
+"""Groups keep their own rates, and schedules have the shape that they promise."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from common.errors import InputError
+from common.training.optim import SCHEDULES, Schedule, build_optimizer, parameter_group
+
+
+def rates_of(name, *, epochs=4, steps=5, warmup=1.0, groups=((1.0,), (0.1,))):
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in groups]
+    optimizer = torch.optim.SGD(
+        [{"params": [p], "lr": rate[0]} for p, rate in zip(parameters, groups, strict=True)]
+    )
+    schedule = Schedule(
+        name, optimizer, epochs=epochs, steps_per_epoch=steps, warmup_epochs=warmup
+    )
+    rates = []
+    for step in range(1, epochs * steps + 1):
+        schedule.before_step(step)
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        if step % steps == 0:
+            schedule.after_epoch(0.5)  # validation never improves
+    return rates
+
+
+def test_weight_decay_spares_biases_and_norms():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+    decayed, spared = parameter_group(module, 1e-3, weight_decay=0.1)
+
+    assert [tuple(p.shape) for p in decayed["params"]] == [(4, 3)]
+    assert decayed["weight_decay"] == 0.1
+    assert [tuple(p.shape) for p in spared["params"]] == [(4,), (4,), (4,)]
+    assert spared["weight_decay"] == 0
+    assert decayed["lr"] == spared["lr"] == 1e-3
+
+
+def test_frozen_parameters_are_in_no_group():
+    module = nn.Linear(2, 2)
+    module.weight.requires_grad = False
+
+    (group,) = parameter_group(module, 1e-3)
+
+    assert len(group["params"]) == 1
+
+
+def test_warm_up_rises_linearly_to_the_peak():
+    rates = [rate for rate, _ in rates_of("constant")]
+
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5:] == pytest.approx([1.0] * 15)
+
+
+def test_cosine_falls_from_the_peak_to_nothing():
+    rates = [rate for rate, _ in rates_of("cosine")]
+
+    for step in range(5, 20):  # steps 6 to 20
+        expected = 0.5 * (1 + math.cos(math.pi * (step + 1 - 5) / 15))
+        assert rates[step] == pytest.approx(expected, abs=1e-6)
+
+
+def test_step_divides_by_ten_after_each_third():
+    rates = [rate for rate, _ in rates_of("step", epochs=3, steps=4, warmup=0)]
+
+    assert rates == pytest.approx([1.0] * 3 + [0.1] * 4 + [0.01] * 4 + [0.001])
+
+
+def test_plateau_halves_when_validation_stands_still():
+    rates = [rate for rate, _ in rates_of("plateau", epochs=6, steps=2, warmup=0)]
+
+    assert rates == pytest.approx([1.0] * 10 + [0.5] * 2)
+
+
+def test_one_cycle_peaks_once_at_the_groups_rate():
+    rates = [rate for rate, _ in rates_of("one_cycle")]
+
+    assert max(rates) == pytest.approx(1.0, rel=0.02)
+    assert rates[0] < 0.2
+    assert rates[-1] < 0.02
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_group_is_scaled_alike(name):
+    for first, second in rates_of(name):
+        assert second == pytest.approx(0.1 * first, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "warmup", "words"),
+    [("sometimes", 0, "--schedule sometimes"), ("cosine", 4, "--warmup_epochs 4")],
+)
+def test_absurd_schedules_are_refused(name, warmup, words):
+    with pytest.raises(InputError, match=words):
+        rates_of(name, warmup=warmup)
+
+
+def test_nothing_to_train_is_said_so():
+    with pytest.raises(InputError, match="every parameter is frozen"):
+        build_optimizer([])
+
+
+def test_an_unknown_optimiser_is_refused():
+    with pytest.raises(InputError, match="--optimizer lion"):
+        build_optimizer(parameter_group(nn.Linear(1, 1), 1.0), "lion")

@@ -1,0 +1,17 @@
+"""Few generated turtles, drawn once for all tests."""
+
+import pytest
+
+from common.data.catalogue import load_catalogue
+from common.data.synthetic import TurtleParameters, ensure_turtles
+
+
+@pytest.fixture(scope="session")
+def turtles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos") / "turtles"
+    return ensure_turtles(folder, TurtleParameters.small(), progress=False)
+
+
+@pytest.fixture(scope="session")
+def catalogue(turtles):
+    return load_catalogue(turtles)

@@ -1,0 +1,207 @@
+"""Week 1's scripts run from anywhere, refuse bad flags, and keep what they promise."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.data.synthetic import TurtleParameters, ensure_turtles
+from common.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+WEEK = ROOT / "week1"
+SCRIPTS = ("look_at_data", "baseline_cnn", "split_pitfalls")
+FIGURES = {
+    "look_at_data": {"contact_sheet.png", "overview.png"},
+    "baseline_cnn": {"curves.png", "confusion.png", "recall.png"},
+    "split_pitfalls": {"pitfalls.png"},
+}
+
+
+@pytest.fixture(scope="module")
+def turtles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos") / "turtles"
+    return ensure_turtles(folder, TurtleParameters.small(), progress=False)
+
+
+def load_main(script):
+    spec = importlib.util.spec_from_file_location(script, WEEK / f"{script}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def run_smoke(script, turtles, folder, *flags):
+    main = load_main(script)
+    return main(["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder), *flags])
+
+
+def run_elsewhere(script, folder, *flags):
+    return subprocess.run(
+        [sys.executable, str(WEEK / f"{script}.py"), *flags],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(turtles, tmp_path_factory):
+    """Result of each script's smoke run, run once for all tests."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {script: run_smoke(script, turtles, folder / script) for script in SCRIPTS}, folder
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_smoke_run_returns_what_it_stores(results, script):
+    result, folder = results[0][script], results[1] / script
+
+    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+    assert stored == result
+    assert set(result["figures"].values()) == FIGURES[script]
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"result.json", "report.html", *FIGURES[script]}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_result_names_its_split_and_its_leak(results, script):
+    split = results[0][script]["split"]
+
+    assert split["name"] == "time_aware"
+    assert split["leak"]["test"]["n_same_encounter"] == 0
+    assert split["leak"]["n_images"]["train"] > 0
+
+
+def test_the_random_split_leaks_and_has_the_same_counts(results):
+    random, honest, mirrored = results[0]["split_pitfalls"]["metrics"]["conditions"]
+
+    assert random["of the same encounter"] > 0.2
+    assert honest["of the same encounter"] == mirrored["of the same encounter"] == 0
+    assert random["test photos"] == honest["test photos"]
+    assert random["animals"] == honest["animals"]
+
+
+def test_the_difference_of_two_splits_is_that_of_their_accuracies(results):
+    metrics = results[0]["split_pitfalls"]["metrics"]
+    random, honest = metrics["conditions"][:2]
+
+    gap = metrics["random_minus_honest"]
+
+    assert gap["estimate"] == pytest.approx(random["accuracy"] - honest["accuracy"])
+    assert gap["low"] <= gap["estimate"] <= gap["high"]
+
+
+def test_the_baseline_tests_known_animals_only(results):
+    result = results[0]["baseline_cnn"]
+    leak = result["split"]["leak"]["test"]
+
+    test = result["metrics"]["test"]
+
+    assert test["n_images"] == leak["n_known"] < leak["n_images"]
+    assert test["n_identities_present"] == leak["n_identities"] - leak["n_new_identities"]
+    assert 0 <= test["accuracy"] <= 1
+
+
+def test_the_baselines_guess_is_the_share_of_the_commonest_animal(results, turtles):
+    from common.data.catalogue import load_catalogue
+    from common.data.splits import make_split
+
+    catalogue = load_catalogue(turtles)
+    split = make_split(catalogue, "time_aware")
+    identity = catalogue.table["identity"]
+    commonest = identity[split.rows("train")].value_counts().index[0]
+    tested = identity[split.rows_known("test", catalogue)]
+
+    guess = results[0]["baseline_cnn"]["metrics"]["guessing_accuracy"]
+
+    assert guess == pytest.approx((tested == commonest).mean())
+
+
+def test_a_repeated_run_gives_the_same_numbers(results, turtles, tmp_path):
+    again = run_smoke("baseline_cnn", turtles, tmp_path)
+
+    first = results[0]["baseline_cnn"]
+    assert again["metrics"]["test"] == first["metrics"]["test"]
+
+
+def test_the_splits_table_shows_each_possible_split_once(results):
+    (table,) = results[0]["look_at_data"]["tables"].values()
+
+    assert [row["split"] for row in table] == ["random", "encounter", "time_aware", "time_cutoff"]
+    assert [row["of the same encounter"] > 0 for row in table] == [True, False, False, False]
+
+
+def test_photos_without_dates_are_shown_with_a_reason_for_missing_splits(turtles, tmp_path):
+    lines = (turtles / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    (turtles / "undated.csv").write_text(
+        "\n".join(line.rsplit(",", 9)[0] for line in lines), encoding="utf-8"
+    )  # image_id, identity, path
+
+    result = load_main("look_at_data")(
+        ["--data_dir", str(turtles / "undated.csv"), "--output_dir", str(tmp_path)]
+    )
+
+    assert result["split"]["name"] == "random"
+    assert [note.split(" found")[0] for note in result["notes"]] == [
+        "Not possible here: --split encounter",
+        "Not possible here: --split time_aware",
+        "Not possible here: --split time_cutoff",
+    ]
+
+
+def test_a_random_split_is_not_compared_with_itself(turtles, tmp_path):
+    with pytest.raises(InputError, match="--split random"):
+        run_smoke("split_pitfalls", turtles, tmp_path, "--split", "random")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_runs_from_any_folder(script, turtles, tmp_path):
+    ending = run_elsewhere(script, tmp_path, "--smoke", "--data_dir", str(turtles))
+
+    assert ending.returncode == 0, ending.stderr
+    assert (tmp_path / "runs" / f"{script}_smoke" / "report.html").is_file()
+    assert "Result:" in ending.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_unknown_flag_or_folder_ends_with_exit_code_2(script, tmp_path):
+    missing = run_elsewhere(script, tmp_path, "--data_dir", "nowhere", "--smoke")
+
+    assert missing.returncode == 2
+    assert "--data_dir: found 'nowhere'" in missing.stderr.splitlines()[-1]
+    assert "Traceback" not in missing.stderr
+    with pytest.raises(SystemExit) as ending:
+        load_main(script)(["--no_such_flag"])
+    assert ending.value.code == 2
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_answers_without_loading_anything_heavy(script, tmp_path):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{script}.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(WEEK / (script + '.py'))!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    print(*sys.modules)\n"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+
+    assert "Question:" in shown
+    assert "--smoke" in shown
+    assert not {"torch", "pandas", "numpy", "matplotlib"} & set(shown.split())
