@@ -294,8 +294,8 @@ def run_script(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         _end(
             130,
-            "stopped: finished files are whole and stay (drawn photos, cached features, earlier "
-            "results); run the same command again to continue from them",
+            "stopped: what is finished stays and is whole (drawn photos, cached features, training "
+            "checkpoints); run the same command again to continue from there",
         )
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ Exercises 1.1 and 1.2 of week1/README.md start here.
 """
 
 import argparse
+import math
 
 from common.cli import make_parser, run_script, shared_flags, whole_number
 
@@ -86,13 +87,16 @@ def compare_splits(catalogue, names: list[str], *, split_column: str | None, see
             reasons.append(f"Not possible here: {reason}")
             continue
         leak = leak_report(catalogue, split)
+        has_encounters = leak.test.n_encounter_unknown < leak.test.n_known or not leak.test.n_known
         rows.append(
             {
                 "split": name,
                 **{part: leak.n_images[part] for part in ("train", "validation", "test")},
                 "new animals in test": leak.test.n_new_identities,
-                "of the same encounter": leak.test.share_same_encounter,
-                "of the same day": leak.test.share_same_day,
+                "of the same encounter": (
+                    leak.test.share_same_encounter if has_encounters else math.nan
+                ),
+                "of the same day": leak.test.share_same_day if leak.test.n_dated else math.nan,
             }
         )
     return pd.DataFrame(rows), reasons

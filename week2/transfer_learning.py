@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> dict:
         metrics={"accuracy": accuracy.to_dict(), "test": evaluation.to_dict(),
                  "history": trained.fit.history, "best_epoch": trained.fit.best_epoch},
         split=describe_split(study.split, study.leak), tables={"Test photos of known animals": table},
-        figures=figures, notes=study.split.notes,
+        figures=figures,
     )  # fmt: skip
     (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
     return result

@@ -46,10 +46,9 @@ class SmallCNN(nn.Module):
         widths: channels after each block; the last is the number of features.
     """
 
-    pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "input_size": (3, 64, 64)}
-
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
+        self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # as in timm
         channels = (3, *widths)
         self.blocks = nn.Sequential(
             *(_conv_block(n_in, n_out) for n_in, n_out in zip(channels, widths, strict=False))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from common.errors import InputError
 from common.files import replacing
@@ -25,13 +26,18 @@ def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Pat
         "backbone": backbone.name,
         "image_size": backbone.preprocessing.image_size,
         "head": "embedding" if isinstance(model.head, EmbeddingHead) else "classifier",
-        "embedding_dim": getattr(model.head, "embedding_dim", None),
+        "embedding_dim": _projected_to(model.head),
         "identities": identities,
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, metadata={"recogniser": json.dumps(description)})
     return Path(path)
+
+
+def _projected_to(head: nn.Module) -> int | None:
+    has_projection = isinstance(getattr(head, "projection", None), nn.Linear)
+    return head.embedding_dim if has_projection else None
 
 
 def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:

@@ -91,7 +91,7 @@ def cached_activations(
     *,
     n_views: int = 1,
     device: torch.device | str = "cpu",
-    folder: Path = CACHE_FOLDER,
+    folder: Path | None = None,
     title: str = "frozen stages",
     progress: bool = True,
 ) -> np.ndarray:
@@ -105,13 +105,14 @@ def cached_activations(
         dataset: photos with their transform; epochs 0 to n_views - 1 are its views.
         n_views: 1 for an evaluation transform.
         device: where to compute.
-        folder: of the cache; may be deleted at any time.
+        folder: of the cache, which may be deleted at any time; None for data/cache.
         title: beside the progress bar.
         progress: whether to draw one.
 
     Returns:
         float16, shape (n_views, n_images, ...), read from disk as needed.
     """
+    folder = folder or CACHE_FOLDER
     key = activation_key(trunk, dataset, n_views)
     file = folder / f"{key}.npy"
     if not file.is_file():

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from common.data.images import view_seed
-from common.data.shuffling import ShuffledBatchSampler
+from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.files import replacing
 from common.training.optim import Schedule, build_optimizer
@@ -98,6 +98,8 @@ def make_accelerator(
         raise InputError("--device mps: this is no Apple GPU; take --device cpu or auto")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
     # The library keeps device and precision for the whole process; two runs may differ.
     AcceleratorState._reset_state(reset_partial_state=device == "cpu" or device == "auto")
     return Accelerator(
@@ -192,7 +194,7 @@ class _Training:
 
     def train_epoch(self, epoch: int, loader, dataset, sampler) -> dict[str, float]:
         """One pass; the loss is pooled over photos, so a ragged last batch weighs its share."""
-        for part in (dataset, sampler):
+        for part in (dataset, sampler, loader):  # the prepared loader counts epochs of its own
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, self.accelerator.process_index))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from common.models.heads import EmbeddingHead, linear_classifier
@@ -81,6 +82,7 @@ def train_classifier(
         rates: learning rates; None for the defaults.
         fit_options: checkpoint, title, progress of `common.training.loop.fit`.
     """
+    torch.manual_seed(settings.seed)  # of the new weights
     head = linear_classifier(n_features, n_identities)
 
     def accuracy(model: nn.Module) -> dict[str, float]:
@@ -100,7 +102,7 @@ def train_embedding(
     n_identities: int,
     settings: TrainingSettings,
     rates: Rates | None = None,
-    embedding_dim: int = 256,
+    embedding_dim: int | None = None,
     **fit_options: object,
 ) -> Trained:
     """Train an embedding with ArcFace; the arguments are those of `train_classifier`.
@@ -108,8 +110,9 @@ def train_embedding(
     Validation asks what the embedding is for: is the most similar training photo one of the
     same animal?
     """
+    torch.manual_seed(settings.seed)  # of the new weights
     head = EmbeddingHead(n_features, embedding_dim)
-    criterion = ArcFace(n_identities, embedding_dim)
+    criterion = ArcFace(n_identities, head.embedding_dim)
 
     def rank_1(model: nn.Module) -> dict[str, float]:
         gallery = photos.outputs(model, train_rows)

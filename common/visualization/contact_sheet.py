@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -23,6 +22,7 @@ from common.visualization.style import (
     tidy,
 )
 
+MOST_NAMED = 100  # identities whose names all stand beside their bars
 MOST_SEGMENTS = 3_000  # encounters drawn one by one
 
 
@@ -101,7 +101,8 @@ def catalogue_overview(
         raise ValueError(f"{len(table)} rows, {len(table) if part is None else len(part)} parts")
     counts = table.groupby("identity").size().sort_values(kind="stable")
     has_dates = bool(table["date"].notna().any())
-    height = float(np.clip(1.6 + 0.105 * len(counts), 3.6, 14))
+    # Beyond names that can be read, the shape of the tail is what counts.
+    height = max(3.6, 1.6 + 0.105 * len(counts)) if len(counts) <= MOST_NAMED else 8.0
     figure = new_figure(10 if has_dates else 5, height)
     panels = figure.subplots(1, 2 if has_dates else 1, squeeze=False, sharey=True)[0]
     _draw_counts(panels[0], table, counts)
@@ -115,7 +116,7 @@ def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
     """One bar per identity; its segments are its encounters, unless they are too many."""
     rows = {identity: row for row, identity in enumerate(counts.index)}
     segments = table.groupby(["identity", "encounter"], sort=False).size()
-    if len(segments) > MOST_SEGMENTS:
+    if len(segments) > MOST_SEGMENTS or len(rows) > MOST_NAMED:
         segments = table.groupby("identity").size()
         tidy(axes, title="photos per identity", grid="x")
     else:
@@ -124,9 +125,9 @@ def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
     left = segments.groupby(identity).cumsum() - segments
     axes.barh(
         identity.map(rows), segments, left=left, height=0.78, color=COLOURS[0],
-        edgecolor="white", linewidth=0.6 if len(rows) <= 100 else 0,
+        edgecolor="white", linewidth=0.6 if len(rows) <= MOST_NAMED else 0,
     )  # fmt: skip
-    positions, names = legible_ticks(list(rows), most=100)
+    positions, names = legible_ticks(list(rows), most=MOST_NAMED if len(rows) <= MOST_NAMED else 60)
     axes.set_yticks(positions, names, fontsize=6.5 if len(rows) > 24 else 8, parse_math=False)
     axes.set_ylim(-0.8, len(rows) - 0.2)
     axes.set_xlabel("photos")

@@ -92,7 +92,9 @@ def test_a_pickle_with_code_in_it_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"garbage", pickle.dumps([1, 2], protocol=2)], ids=["empty", "garbage", "pickled list"]
+    "content",
+    [b"", b"garbage", pickle.dumps([1, 2], protocol=2)],
+    ids=["empty", "garbage", "pickled list"],
 )
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_a_damaged_file_is_one_clear_line(content, suffix, tmp_path):

@@ -15,9 +15,7 @@ def rates_of(name, *, epochs=4, steps=5, warmup=1.0, groups=((1.0,), (0.1,))):
     optimizer = torch.optim.SGD(
         [{"params": [p], "lr": rate[0]} for p, rate in zip(parameters, groups, strict=True)]
     )
-    schedule = Schedule(
-        name, optimizer, epochs=epochs, steps_per_epoch=steps, warmup_epochs=warmup
-    )
+    schedule = Schedule(name, optimizer, epochs=epochs, steps_per_epoch=steps, warmup_epochs=warmup)
     rates = []
     for step in range(1, epochs * steps + 1):
         schedule.before_step(step)

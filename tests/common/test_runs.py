@@ -188,7 +188,7 @@ def test_the_command_of_a_started_script_is_the_line_as_typed(args, monkeypatch,
 
 @pytest.mark.parametrize("name", ["../curves.png", "a/b.png", "", ".."])
 def test_a_figure_stays_in_the_runs_folder(run, name):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="plain file name"):
         run.figure_path(name)
 
 

@@ -211,25 +211,28 @@ def test_names_with_formula_signs_are_drawn_as_they_are(photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "draw",
+    ("draw", "reason"),
     [
-        lambda path: training_curves([], path),
-        lambda path: confusion_figure(np.zeros((2, 3)), ["a", "b"], path),
-        lambda path: recall_bars(np.array([np.nan]), np.array([0]), ["a"], path),
-        lambda path: contact_sheet([], path, identities=[]),
-        lambda path: interval_chart(pd.DataFrame({"a": [1]}), path, value="x", label="a"),
-        lambda path: matches_panel([], path),
+        (lambda path: training_curves([], path), "history is empty"),
+        (lambda path: confusion_figure(np.zeros((2, 3)), ["a", "b"], path), "one row per identity"),
+        (lambda path: recall_bars(np.array([np.nan]), np.array([0]), ["a"], path), "no identity"),
+        (lambda path: contact_sheet([], path, identities=[]), "0 photos"),
+        (
+            lambda path: interval_chart(pd.DataFrame({"a": [1]}), path, value="x", label="a"),
+            "missing columns: x",
+        ),
+        (lambda path: matches_panel([], path), "no rankings"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_without_leaving_a_file(draw, tmp_path):
-    with pytest.raises(ValueError):
+def test_what_cannot_be_drawn_is_refused_without_leaving_a_file(draw, reason, tmp_path):
+    with pytest.raises(ValueError, match=reason):
         draw(tmp_path / "figure.png")
 
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_photo_is_named(tmp_path):
-    with pytest.raises(InputError, match="gone.jpg"):
+    with pytest.raises(InputError, match=r"gone\.jpg"):
         contact_sheet([tmp_path / "gone.jpg"], tmp_path / "sheet.png", identities=["t1"])
 
 

@@ -1,0 +1,49 @@
+"""Running the weeks' scripts, in this process or as a learner would."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "cv2"}
+
+
+def load_main(script):
+    """The main function of a script such as "week1/look_at_data"."""
+    path = ROOT / f"{script}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def run_elsewhere(script, folder, *flags):
+    """Run a script from another folder, as a process of its own."""
+    return _run([str(ROOT / f"{script}.py"), *flags], folder)
+
+
+def modules_behind_help(script, folder):
+    """What `--help` prints, and the modules that it loaded."""
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['script.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / (script + '.py'))!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    print('MODULES', *sys.modules)\n"
+    )
+    shown, modules = _run(["-c", code], folder).stdout.split("MODULES")
+    return shown, set(modules.split())
+
+
+def _run(arguments, folder):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+    )
