@@ -6,9 +6,10 @@ day, when all it ever saw are these photos?
     python week1/baseline_cnn.py
     python week1/baseline_cnn.py --split random
 
-About two minutes on two laptop cores. You should see the training accuracy run away from the
-validation accuracy, some animals found nearly always and others never. The second command asks
-the same of a random split: split_pitfalls.py shows why its better number is worth less.
+About two minutes on two laptop cores. You should see the training loss go on falling when the
+validation accuracy has stopped rising, some animals found nearly always and others never. The
+second command asks the same of a random split: split_pitfalls.py shows why its better number is
+worth less.
 Exercises 1.3 and 1.4 of week1/README.md start here.
 """
 
@@ -35,13 +36,12 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     import numpy as np
     import pandas as pd
-    import torch
 
     from common.data.images import read_photos
     from common.data.study import open_study
     from common.evaluation.classification import evaluate_classification
     from common.evaluation.intervals import bootstrap_over_individuals
-    from common.models.backbones import SCRATCH_CNN, load_backbone
+    from common.models.backbones import SCRATCH_CNN, load_backbone, restart
     from common.runs import describe_split, start_run
     from common.tables import interval_columns
     from common.training.feature_cache import PhotosAtBoundary
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> dict:
     parts = {part: study.rows_known(part) for part in ("train", "validation", "test")}
 
     # Model: four blocks of convolution, then one output per animal of the catalogue.
-    torch.manual_seed(args.seed)  # the first weights are random
     backbone = load_backbone(SCRATCH_CNN, weights="none", image_size=args.image_size)
+    restart(backbone, args.seed)
     photos = PhotosAtBoundary(
         backbone, read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),
         labels, parts["train"], device=device,

@@ -55,18 +55,14 @@ def train_and_test(
         all test photos that have a training photo of the same encounter.
     """
     import pandas as pd
-    import torch
 
     from common.data.splits import leak_report
-    from common.models.backbones import SCRATCH_CNN
+    from common.models.backbones import SCRATCH_CNN, restart
     from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
 
-    torch.manual_seed(seed)  # the first weights of what is new are random
     if args.model == SCRATCH_CNN:
-        for module in photos.tail.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+        restart(photos.tail, seed)
     trained = train_classifier(
         photos,
         n_features,

@@ -108,7 +108,8 @@ def main(argv: list[str] | None = None) -> dict:
     result = run.finish(
         metrics={"accuracy": accuracy.to_dict(), "test": evaluation.to_dict(),
                  "history": trained.fit.history, "best_epoch": trained.fit.best_epoch},
-        split=describe_split(study.split, study.leak), tables={"Test photos of known animals": table},
+        split=describe_split(study.split, study.leak),
+        tables={"Test photos of known animals": table},
         figures=figures,
     )  # fmt: skip
     (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume

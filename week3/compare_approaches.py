@@ -146,10 +146,12 @@ def run_seed(seed, args, study, questions, backbones, photos, folder) -> tuple:
 
     from common.evaluation.comparison import Trial
     from common.evaluation.questions import ask_classifier, ask_embedding, ask_retrained
+    from common.models.backbones import restart
     from common.training.loop import TrainingSettings
     from common.training.recipes import train_classifier, train_embedding
 
     catalogue = study.catalogue
+    restart(photos["scratch"].tail, seed)
     settings = TrainingSettings(
         epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
         mixed_precision=args.mixed_precision,
@@ -249,7 +251,7 @@ def conclude(trials, questions, identity) -> list[str]:
 
 
 def draw(table, trials, study, questions, embeddings, run) -> dict:
-    """Accuracy of every approach with intervals; photos of animals that joined, and their matches."""
+    """Accuracy of every approach with intervals; queries that joined, and what they matched."""
     import pandas as pd
 
     from common.evaluation.comparison import QUESTION_COLUMNS

@@ -145,6 +145,14 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
     return Backbone(network, name, str(weights), image_size)
 
 
+def restart(network: nn.Module, seed: int) -> None:
+    """Give a network that is trained from scratch the random start of a seed, in place."""
+    torch.manual_seed(seed)
+    for module in network.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+
+
 def _create(name: str, image_size: int, **options: object) -> nn.Module:
     timm_name = TIMM_NAMES.get(name, name)
     is_listed = timm.is_model(timm_name)

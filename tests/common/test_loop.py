@@ -64,7 +64,7 @@ def test_a_separable_task_is_learned():
     assert result.history[-1]["train_loss"] < 0.5 * result.history[0]["train_loss"]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -73,7 +73,7 @@ def kill_after(n_epochs):
 
     def validate(model):
         if len(seen) == n_epochs:
-            raise Killed
+            raise KilledError
         seen.append(model)
         return measure(model)
 
@@ -88,7 +88,7 @@ def test_a_killed_run_continues_to_the_same_result(schedule, ema_decay, tmp_path
     whole, resumed = new_model(), new_model()
 
     expected = train(whole, settings, validate=kill_after(99))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(resumed, settings, validate=kill_after(2), checkpoint=tmp_path / "last.pt")
     fresh = new_model(seed=7)  # nothing of the killed process is left
     result = train(fresh, settings, validate=kill_after(99), checkpoint=tmp_path / "last.pt")

@@ -133,7 +133,7 @@ def test_an_empty_gallery_is_an_error():
 
 
 def trials_of(asked, noises):
-    catalogue, questions = asked
+    catalogue, _ = asked
     return [
         Trial(name, seed, ask_embedding(noisy_embeddings(catalogue, noise, seed), *asked[::-1]))
         for name, noise in noises.items()

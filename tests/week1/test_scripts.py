@@ -1,19 +1,12 @@
 """Week 1's scripts run from anywhere, refuse bad flags, and keep what they promise."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from script_runs import load_main, modules_behind_help, run_elsewhere
 
-from common.data.synthetic import TurtleParameters, ensure_turtles
 from common.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
-WEEK = ROOT / "week1"
 SCRIPTS = ("look_at_data", "baseline_cnn", "split_pitfalls")
 FIGURES = {
     "look_at_data": {"contact_sheet.png", "overview.png"},
@@ -22,33 +15,9 @@ FIGURES = {
 }
 
 
-@pytest.fixture(scope="module")
-def turtles(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos") / "turtles"
-    return ensure_turtles(folder, TurtleParameters.small(), progress=False)
-
-
-def load_main(script):
-    spec = importlib.util.spec_from_file_location(script, WEEK / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def run_smoke(script, turtles, folder, *flags):
-    main = load_main(script)
+    main = load_main(f"week1/{script}")
     return main(["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder), *flags])
-
-
-def run_elsewhere(script, folder, *flags):
-    return subprocess.run(
-        [sys.executable, str(WEEK / f"{script}.py"), *flags],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +113,7 @@ def test_photos_without_dates_are_shown_with_a_reason_for_missing_splits(turtles
         "\n".join(line.rsplit(",", 9)[0] for line in lines), encoding="utf-8"
     )  # image_id, identity, path
 
-    result = load_main("look_at_data")(
+    result = load_main("week1/look_at_data")(
         ["--data_dir", str(turtles / "undated.csv"), "--output_dir", str(tmp_path)]
     )
 
@@ -163,7 +132,7 @@ def test_a_random_split_is_not_compared_with_itself(turtles, tmp_path):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_runs_from_any_folder_with_no_data_but_its_own(script, tmp_path):
-    ending = run_elsewhere(script, tmp_path, "--smoke")
+    ending = run_elsewhere(f"week1/{script}", tmp_path, "--smoke")
 
     assert ending.returncode == 0, ending.stderr
     assert (tmp_path / "runs" / f"{script}_smoke" / "report.html").is_file()
@@ -172,36 +141,20 @@ def test_a_script_runs_from_any_folder_with_no_data_but_its_own(script, tmp_path
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_an_unknown_flag_or_folder_ends_with_exit_code_2(script, tmp_path):
-    missing = run_elsewhere(script, tmp_path, "--data_dir", "nowhere", "--smoke")
+    missing = run_elsewhere(f"week1/{script}", tmp_path, "--data_dir", "nowhere", "--smoke")
 
     assert missing.returncode == 2
     assert "--data_dir: found 'nowhere'" in missing.stderr.splitlines()[-1]
     assert "Traceback" not in missing.stderr
     with pytest.raises(SystemExit) as ending:
-        load_main(script)(["--no_such_flag"])
+        load_main(f"week1/{script}")(["--no_such_flag"])
     assert ending.value.code == 2
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_answers_without_loading_anything_heavy(script, tmp_path):
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = ['{script}.py', '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(WEEK / (script + '.py'))!r}, run_name='__main__')\n"
-        "finally:\n"
-        "    print(*sys.modules)\n"
-    )
-
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    ).stdout
+    shown, modules = modules_behind_help(f"week1/{script}", tmp_path)
 
     assert "Question:" in shown
     assert "--smoke" in shown
-    assert not {"torch", "pandas", "numpy", "matplotlib"} & set(shown.split())
+    assert not {"torch", "pandas", "numpy", "matplotlib"} & modules
