@@ -111,6 +111,7 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(study.split, study.leak),
         tables={"Test photos of known animals": table},
         figures=figures,
+        device=str(photos.device),
     )  # fmt: skip
     (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
     return result

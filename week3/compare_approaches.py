@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import read_photos
     from common.data.study import open_study
-    from common.evaluation.comparison import summarise
+    from common.evaluation.comparison import summarise, summarise_rankings
     from common.evaluation.questions import questions_of
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
@@ -99,17 +99,28 @@ def main(argv: list[str] | None = None) -> dict:
 
     # What came out: one table, one figure, the photos behind the numbers, a conclusion.
     table = summarise(trials, questions, study.identity)
+    rankings = summarise_rankings(trials, questions, study.identity)
     conclusion = conclude(trials, questions, study.identity)
     result = run.finish(
         metrics={
             "approaches": table,
             "conclusion": conclusion,
+            "n_photos": {
+                name: len(rows) for name, rows in vars(questions).items() if name != "reasons"
+            },
             "trials": [trial.to_dict() for trial in trials],
         },
         split=describe_split(study.split, study.leak),
-        tables={"Three questions, every approach": table},
+        tables={"Three questions, every approach": table}
+        | ({"Animals never trained on, ranked": rankings} if len(rankings) else {}),
+        device=str(photos["tuned"].device),
         figures=draw(table, trials, study, questions, embeddings, run),
-        notes=[*conclusion, *questions.reasons],
+        notes=[
+            *conclusion,
+            *questions.reasons,
+            f"Means over seeds {', '.join(map(str, args.seeds))}; trained again: "
+            f"seed {args.seeds[0]} alone. Intervals: 95 %, over animals.",
+        ],
     )
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # whole: nothing to resume
     return result

@@ -12,6 +12,7 @@ from common.evaluation.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.evaluation.questions import Answers, Questions
+from common.tables import interval_columns
 
 # Column of the table → the field of `Questions` and of `Answers` that it is about.
 QUESTION_COLUMNS = {"known animals": "known", "joined later": "joined"}
@@ -46,6 +47,7 @@ class Trial:
             "known": _share(self.answers.known),
             "joined": _share(self.answers.joined),
             "rejection": rejection.to_dict() if rejection else None,
+            "ranking": self.answers.ranking.to_dict() if self.answers.ranking else None,
             "training_seconds": self.training_seconds,
             "adding_seconds": self.adding_seconds,
             "history": list(self.history),
@@ -62,7 +64,8 @@ def summarise(trials: Sequence[Trial], questions: Questions, identity: np.ndarra
 
     Returns:
         Columns approach; a share with its `_low` and `_high` for each question; AUROC, BAKS,
-        BAUS, and the geometric mean of the last two (means over seeds); seconds.
+        BAUS, and the geometric mean of the last two (means over seeds); seconds of training;
+        what it takes until the approach knows animals that joined, as text.
     """
     rows = []
     for approach in dict.fromkeys(trial.approach for trial in trials):
@@ -71,11 +74,40 @@ def summarise(trials: Sequence[Trial], questions: Questions, identity: np.ndarra
         for column in QUESTION_COLUMNS:
             interval = _interval(own, column, questions, identity)
             if interval:
-                row |= {column: interval.estimate, f"{column}_low": interval.low,
-                        f"{column}_high": interval.high}  # fmt: skip
+                row |= interval_columns(column, interval)
         row |= _rejection_means(own)
         row["training, s"] = float(np.mean([trial.training_seconds for trial in own]))
-        row["adding animals, s"] = float(np.mean([trial.adding_seconds for trial in own]))
+        adding = float(np.mean([trial.adding_seconds for trial in own]))
+        row["adding animals"] = f"{adding:.2g} s" if np.isfinite(adding) else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def summarise_rankings(
+    trials: Sequence[Trial], questions: Questions, identity: np.ndarray
+) -> pd.DataFrame:
+    """One row per approach that searches: how well photos of new animals find each other.
+
+    Queries whose animal has no photo of another encounter count as misses, and are counted.
+
+    Returns:
+        Columns approach, rank-1 and mAP with their intervals, rank-5, mINP, queries, and
+        queries without a match; means over seeds. Empty where nothing was ranked.
+    """
+    rows = []
+    for approach in dict.fromkeys(trial.approach for trial in trials if trial.answers.ranking):
+        reports = [trial.answers.ranking for trial in trials if trial.approach == approach]
+        measures = {
+            "rank-1": np.mean([report.is_correct_at_1 for report in reports], axis=0),
+            "mAP": np.mean([report.average_precision for report in reports], axis=0),
+        }
+        row = {"approach": approach}
+        for name, values in measures.items():
+            interval = bootstrap_over_individuals(values, identity[questions.unknown])
+            row |= interval_columns(name, interval)
+        row["rank-5"] = float(np.mean([report.rank_k[5] for report in reports]))
+        row["mINP"] = float(np.mean([report.mINP for report in reports]))
+        row["queries"], row["without a match"] = reports[0].n_queries, reports[0].n_without_match
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from common.data.splits import Split, gallery_and_query
 from common.errors import InputError
 from common.evaluation.gallery import Gallery
 from common.evaluation.open_set import OpenSetReport, choose_threshold, evaluate_open_set
+from common.evaluation.retrieval import RetrievalReport, evaluate_retrieval
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,14 @@ class Answers:
         known: question 1, bool per row of `Questions.known`: right or wrong.
         joined: question 2, bool per row of `Questions.joined`; all wrong for a classifier.
         rejection: question 3; None if it cannot be asked.
+        ranking: every test photo of a new animal as query, among all their photos and the
+            training photos, without those of its own encounter; None for a classifier.
     """
 
     known: np.ndarray
     joined: np.ndarray
     rejection: OpenSetReport | None
+    ranking: RetrievalReport | None = None
 
 
 def ask_classifier(
@@ -159,7 +163,27 @@ def ask_embedding(embeddings: np.ndarray, questions: Questions, catalogue: Catal
     before, similarity = gallery.identify(embeddings)
     gallery.enrol(embeddings[questions.enrolled], _identities(catalogue, questions.enrolled))
     after, _ = gallery.identify(embeddings)
-    return _answers(before, similarity, after, questions, catalogue)
+    answers = _answers(before, similarity, after, questions, catalogue)
+    return replace(answers, ranking=_ranking(embeddings, questions, catalogue))
+
+
+def _ranking(
+    embeddings: np.ndarray, questions: Questions, catalogue: Catalogue
+) -> RetrievalReport | None:
+    """Rank all photos for each photo of a new animal; None where none was seen twice."""
+    if not len(questions.joined):
+        return None
+    query, gallery = questions.unknown, np.union1d(questions.unknown, questions.train)
+    encounters = catalogue.table["encounter"].to_numpy(dtype=str)
+    return evaluate_retrieval(
+        query_embeddings=embeddings[query],
+        gallery_embeddings=embeddings[gallery],
+        query_identities=_identities(catalogue, query),
+        gallery_identities=_identities(catalogue, gallery),
+        query_encounters=encounters[query],
+        gallery_encounters=encounters[gallery],
+        query_names=catalogue.table["image_id"].to_numpy(dtype=str)[query],
+    )
 
 
 def _identities(catalogue: Catalogue, rows: np.ndarray) -> np.ndarray:

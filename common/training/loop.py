@@ -101,7 +101,7 @@ def make_accelerator(
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
     # The library keeps device and precision for the whole process; two runs may differ.
-    AcceleratorState._reset_state(reset_partial_state=device == "cpu" or device == "auto")
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
         cpu=device == "cpu",
         mixed_precision=mixed_precision,

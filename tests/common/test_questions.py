@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.data.splits import make_split
-from common.evaluation.comparison import Trial, compare, summarise
+from common.evaluation.comparison import Trial, compare, summarise, summarise_rankings
 from common.evaluation.gallery import Gallery
 from common.evaluation.questions import (
     ask_classifier,
@@ -150,6 +150,28 @@ def test_the_table_holds_means_over_seeds_with_intervals(asked, truth):
     assert table.loc["bad", "known animals"] == pytest.approx(expected)
     assert table.loc["bad", "known animals_low"] <= expected
     assert table.loc["good", "known animals"] > table.loc["bad", "known animals"]
+
+
+def test_rankings_leave_the_querys_own_encounter_out(asked):
+    catalogue, questions = asked
+    encounters = catalogue.table["encounter"].to_numpy()
+    n_same = sum((encounters[questions.unknown] == encounters[row]).sum()
+                 for row in questions.unknown)  # fmt: skip
+
+    ranking = ask_embedding(perfect_embeddings(catalogue), questions, catalogue).ranking
+
+    assert ranking.n_ignored == n_same
+    assert ranking.mAP_answerable == pytest.approx(1.0)
+
+
+def test_the_table_of_rankings_counts_queries_without_a_match_as_misses(asked, truth):
+    trials = trials_of(asked, {"perfect": 0.0})
+
+    (row,) = summarise_rankings(trials, asked[1], truth).to_dict("records")
+
+    n_queries = len(asked[1].unknown)
+    assert row["queries"] == n_queries
+    assert row["rank-1"] == pytest.approx(1 - row["without a match"] / n_queries)
 
 
 def test_a_clear_difference_is_named_and_none_is_not_distinguishable(asked, truth):
