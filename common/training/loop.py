@@ -6,7 +6,6 @@ continues from its last checkpoint to the same result, with no generator state t
 
 import copy
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -161,7 +160,7 @@ def fit(
     if any(True for _ in criterion.parameters()):
         criterion = accelerator.prepare(criterion)
     run = _Training(accelerator, model, wrapped, criterion, optimizer, schedule, settings)
-    run.n_images = len(dataset)
+    run.fingerprint = fingerprint(model, criterion, dataset, settings)
     run.restore(checkpoint)
 
     epochs = range(len(run.result.history), settings.epochs)
@@ -187,7 +186,7 @@ class _Training:
         self.accelerator, self.model, self.wrapped = accelerator, model, wrapped
         self.criterion, self.optimizer, self.schedule = criterion, optimizer, schedule
         self.settings, self.result = settings, FitResult()
-        self.n_steps = self.n_images = 0
+        self.n_steps, self.fingerprint = 0, ""
         self.ema = ModelEmaV3(model, settings.ema_decay) if settings.ema_decay else None
         self.best_state: dict[str, torch.Tensor] | None = None
         self.saved_at = time.monotonic()
@@ -272,7 +271,7 @@ class _Training:
         if not self.accelerator.is_main_process:
             return
         state = {
-            "fingerprint": self.fingerprint(),
+            "fingerprint": self.fingerprint,
             "model": self.model.state_dict(),
             "criterion": self.criterion.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -291,7 +290,7 @@ class _Training:
         if checkpoint is None or not checkpoint.is_file():
             return
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["fingerprint"] != self.fingerprint():
+        if state["fingerprint"] != self.fingerprint:
             return
         self.model.load_state_dict(state["model"])
         self.criterion.load_state_dict(state["criterion"])
@@ -302,9 +301,13 @@ class _Training:
         self.best_state, self.n_steps = state["best"] or None, state["n_steps"]
         self.result = FitResult(**state["result"])
 
-    def fingerprint(self) -> str:
-        """Of the settings and of every tensor's name and shape."""
-        shapes = {name: list(tensor.shape) for name, tensor in self.model.state_dict().items()}
-        data = [self.n_images, repr(self.criterion)]
-        content = json.dumps([asdict(self.settings), shapes, data], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+
+def fingerprint(
+    model: nn.Module, criterion: nn.Module, dataset: Dataset, settings: TrainingSettings
+) -> str:
+    """Of everything that a run starts from: another start must not take up its checkpoint."""
+    digest = hashlib.sha256(repr([asdict(settings), repr(criterion), len(dataset)]).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(np.asarray(getattr(dataset, "labels", ())).tobytes())
+    return digest.hexdigest()

@@ -90,7 +90,7 @@ def test_a_killed_run_continues_to_the_same_result(schedule, ema_decay, tmp_path
     expected = train(whole, settings, validate=kill_after(99))
     with pytest.raises(KilledError):
         train(resumed, settings, validate=kill_after(2), checkpoint=tmp_path / "last.pt")
-    fresh = new_model(seed=7)  # nothing of the killed process is left
+    fresh = new_model()  # nothing of the killed process is left
     result = train(fresh, settings, validate=kill_after(99), checkpoint=tmp_path / "last.pt")
 
     assert [row["train_loss"] for row in result.history] == [
@@ -106,7 +106,7 @@ def test_a_losss_own_weights_are_resumed_too(tmp_path, monkeypatch):
     first, second = ArcFace(2, 2), ArcFace(2, 2)
 
     train(new_model(), criterion=first, checkpoint=tmp_path / "last.pt")
-    train(new_model(1), criterion=second, checkpoint=tmp_path / "last.pt")
+    train(new_model(), criterion=second, checkpoint=tmp_path / "last.pt")
 
     assert torch.equal(first.loss.W, second.loss.W)
 
@@ -118,6 +118,14 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
     expected = train(new_model(), changed(seed=1))
 
     assert result.history == expected.history
+
+
+def test_a_checkpoint_of_another_start_is_not_taken_up(tmp_path):
+    train(new_model(), checkpoint=tmp_path / "last.pt")
+
+    result = train(new_model(seed=1), checkpoint=tmp_path / "last.pt")
+
+    assert result.history == train(new_model(seed=1)).history
 
 
 def test_the_best_validated_epoch_is_kept():
