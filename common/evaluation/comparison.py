@@ -78,7 +78,8 @@ def summarise(trials: Sequence[Trial], questions: Questions, identity: np.ndarra
         row |= _rejection_means(own)
         row["training, s"] = float(np.mean([trial.training_seconds for trial in own]))
         adding = float(np.mean([trial.adding_seconds for trial in own]))
-        row["adding animals"] = f"{adding:.2g} s" if np.isfinite(adding) else None
+        digits = ".0f" if adding >= 10 else ".2g"
+        row["adding animals"] = f"{adding:{digits}} s" if np.isfinite(adding) else None
         rows.append(row)
     return pd.DataFrame(rows)
 
