@@ -6,7 +6,7 @@ an animal's two sides differ?
     python week1/split_pitfalls.py
     python week1/split_pitfalls.py --model small_cnn --image_size 64 --epochs 20
 
-About three minutes on two laptop cores; the second command, with week 1's own network, takes
+About four minutes on two laptop cores; the second command, with week 1's own network, takes
 about ten. You should see the same model score far better on a random split, where most test
 photos have a neighbour from the same encounter in training, than on later days. Whether the
 mirror does harm is for you to read off: an interval that spans zero says "cannot be told".
