@@ -129,26 +129,27 @@ def main(argv: list[str] | None = None) -> dict:
 def expected_minutes(args, photos, questions) -> float:
     """Minutes of all trials on this machine, from a second's trial of each part."""
     import torch
-    from torch import nn
 
     from common.training.timing import images_per_second
 
-    def rate(module: nn.Module, side: int, *, is_training: bool) -> float:
-        images = torch.zeros(32, 3, side, side, device=photos["tuned"].device)
-        module.to(images.device)
-        return images_per_second(module, images, is_training=is_training)
+    def images(side: int) -> torch.Tensor:
+        return torch.zeros(32, 3, side, side, device=photos["tuned"].device)
 
-    tuned, side, n_train = photos["tuned"], args.image_size, len(questions.train)
-    look = rate(photos["frozen"].trunk, side, is_training=False)
-    both = rate(nn.Sequential(tuned.trunk, tuned.tail), side, is_training=True)
-    trunk_share = len(tuned.trunk) > 0  # behind the freeze boundary an epoch skips the trunk
-    learn = 1 / (1 / both - 0.8 / look) if trunk_share and both < look else both
-    scratch = rate(photos["scratch"].tail, SCRATCH_SIDE, is_training=True)
-    n_views = sum(N_VIEWS[name] for name in ("frozen", "tuned"))
+    for behind in photos.values():
+        behind.trunk.to(behind.device)
+        behind.tail.to(behind.device)
+    tuned, n_train = photos["tuned"], len(questions.train)
+    with torch.no_grad():
+        activations = tuned.trunk(images(args.image_size))
+    look = images_per_second(photos["frozen"].trunk, images(args.image_size), is_training=False)
+    learn = images_per_second(tuned.tail, activations, is_training=args.unfreeze > 0)
+    scratch = images_per_second(photos["scratch"].tail, images(SCRATCH_SIDE), is_training=True)
+
+    n_views = N_VIEWS["frozen"] + N_VIEWS["tuned"]
     looking = (2 * len(tuned.labels) + n_views * len(questions.trainable)) / look
-    one_fit = args.epochs * n_train * 1.3 / learn  # 1.3: validation after each epoch
-    return (looking + (2 * len(args.seeds) + 1) * one_fit
-            + len(args.seeds) * args.epochs * n_train * 2 / scratch) / 60 + 0.3  # fmt: skip
+    n_seen, n_seeds = args.epochs * n_train, len(args.seeds)
+    fits = (2 * n_seeds + 1) * n_seen * 1.3 / learn  # 1.3: validation after each epoch
+    return (looking + fits + n_seeds * n_seen * 2 / scratch) / 60 + 0.3
 
 
 def run_seed(seed, args, study, questions, backbones, photos, folder) -> tuple:
