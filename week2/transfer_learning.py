@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
+    import numpy as np
     import pandas as pd
 
     from common.data.images import read_photos
@@ -97,12 +98,15 @@ def main(argv: list[str] | None = None) -> dict:
           "top 5": evaluation.top_k[5], "macro F1": evaluation.macro_f1,
           "seconds of training": trained.fit.seconds}]
     )  # fmt: skip
+    named = np.unique(labels[train])  # animals that joined later have an output, but no photo
     figures = {
         "Training": training_curves(
             trained.fit.history, run.figure_path("curves.png"), chosen_epoch=trained.fit.best_epoch
         ),
         "Who is taken for whom": confusion_figure(
-            evaluation.confusion, catalogue.identities, run.figure_path("confusion.png")
+            evaluation.confusion[np.ix_(named, named)],
+            [catalogue.identities[label] for label in named],
+            run.figure_path("confusion.png"),
         ),
     }
     result = run.finish(
