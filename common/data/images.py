@@ -25,6 +25,7 @@ from tqdm import tqdm
 from common.errors import InputError
 
 STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
+Transform = albumentations.Compose  # so that other files need not name the package
 MEMORY_LIMIT = 2_000_000_000  # bytes of decoded photos held in memory; more goes to a file
 
 
@@ -123,7 +124,7 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
     return photos
 
 
-def evaluation_transform(preprocessing: Preprocessing) -> albumentations.Compose:
+def evaluation_transform(preprocessing: Preprocessing) -> Transform:
     """The whole photo at the network's size, normalised; nothing random."""
     side = preprocessing.image_size
     return albumentations.Compose(
@@ -136,8 +137,8 @@ def evaluation_transform(preprocessing: Preprocessing) -> albumentations.Compose
 
 
 def training_transform(
-    preprocessing: Preprocessing, *, flip: bool, smallest_crop: float = 0.6
-) -> albumentations.Compose:
+    preprocessing: Preprocessing, *, flip: bool, smallest_crop: float = 0.6, erasing: float = 0.3
+) -> Transform:
     """Random views of a photo: crop, small rotation, light and colour, blur, a hidden patch.
 
     Args:
@@ -145,6 +146,7 @@ def training_transform(
         flip: mirror half of the photos. Wrong for animals whose two sides differ: a mirrored
             left face is an animal that does not exist.
         smallest_crop: smallest share of the photo's area that a crop keeps, (0, 1].
+        erasing: share of the photos of which one or two patches are hidden, [0, 1].
     """
     side = preprocessing.image_size
     return albumentations.Compose(
@@ -167,7 +169,7 @@ def training_transform(
                 hole_height_range=(0.1, 0.25),  # share of the side
                 hole_width_range=(0.1, 0.25),
                 fill="random_uniform",
-                p=0.3,
+                p=erasing,
             ),
             albumentations.Normalize(preprocessing.mean, preprocessing.std),
             albumentations.ToTensorV2(),
@@ -192,7 +194,7 @@ class PhotoDataset(Dataset):
         self,
         photos: np.ndarray,
         labels: np.ndarray,
-        transform: albumentations.Compose,
+        transform: Transform,
         seed: int = 0,
     ) -> None:
         if len(photos) != len(labels):

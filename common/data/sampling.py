@@ -13,7 +13,7 @@ from common.errors import InputError
 
 
 class ShuffledBatchSampler:
-    """All photos once per epoch, in an order that (seed, epoch) fixes.
+    """As many photos per epoch as there are, in an order that (seed, epoch) fixes.
 
     A last batch of one photo joins the batch before it: batch norm cannot train on one.
 
@@ -21,10 +21,15 @@ class ShuffledBatchSampler:
         n_images: number of photos.
         batch_size: photos in a batch.
         seed: of the order.
+        weights: shape (n_images,), positive: photos are drawn with replacement in proportion to
+            them, as many as there are; None: each photo once.
     """
 
-    def __init__(self, n_images: int, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, n_images: int, batch_size: int, seed: int = 0, weights: np.ndarray | None = None
+    ) -> None:
         self.n_images, self.batch_size, self.seed, self.epoch = n_images, batch_size, seed, 0
+        self.shares = None if weights is None else np.asarray(weights) / np.sum(weights)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch, counted from 0."""
@@ -35,7 +40,11 @@ class ShuffledBatchSampler:
         return max(1, n_full + (rest > 1))
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_images)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.shares is None:
+            order = rng.permutation(self.n_images)
+        else:
+            order = rng.choice(self.n_images, self.n_images, p=self.shares)
         cuts = [self.batch_size * index for index in range(1, len(self))]
         return iter([batch.tolist() for batch in np.split(order, cuts)])
 

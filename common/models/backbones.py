@@ -108,11 +108,17 @@ class Backbone(nn.Module):
         Otherwise a frozen batch norm would go on following the batches it sees.
         """
         super().train(mode)
-        for module in self.network.modules():
-            parameters = list(module.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
-                module.eval()
+        if mode:
+            rest_frozen_modules(self.network)
         return self
+
+
+def rest_frozen_modules(network: nn.Module) -> None:
+    """Put what is frozen into evaluation mode, after `train()` has switched everything on."""
+    for module in network.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
 
 
 def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128) -> Backbone:

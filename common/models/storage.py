@@ -10,14 +10,14 @@ from torch import nn
 from common.errors import InputError
 from common.files import replacing
 from common.models.backbones import load_backbone
-from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 
 
 def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Path:
     """Write a trained model with what is needed to use it.
 
     Args:
-        model: backbone with a linear classifier or an embedding head.
+        model: backbone with a head of `common.models.heads`.
         path: ends in .safetensors.
         identities: the catalogue's label map, label 0 first.
     """
@@ -25,14 +25,21 @@ def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Pat
     description = {
         "backbone": backbone.name,
         "image_size": backbone.preprocessing.image_size,
-        "head": "embedding" if isinstance(model.head, EmbeddingHead) else "classifier",
+        "head": _kind_of(model.head),
         "embedding_dim": _projected_to(model.head),
-        "identities": identities,
+        "hidden": model.head[0].out_features if _kind_of(model.head) == "mlp" else None,
+        "identities": list(identities),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, metadata={"recogniser": json.dumps(description)})
     return Path(path)
+
+
+def _kind_of(head: nn.Module) -> str:
+    if isinstance(head, EmbeddingHead):
+        return "embedding"
+    return "classifier" if isinstance(head, nn.Linear) else "mlp"
 
 
 def _projected_to(head: nn.Module) -> int | None:
@@ -65,6 +72,8 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     identities = description["identities"]
     if description["head"] == "embedding":
         head = EmbeddingHead(backbone.n_features, description["embedding_dim"])
+    elif description["head"] == "mlp":
+        head = mlp_classifier(backbone.n_features, len(identities), hidden=description["hidden"])
     else:
         head = linear_classifier(backbone.n_features, len(identities))
     model = Recogniser(backbone, head)

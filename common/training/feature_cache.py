@@ -15,12 +15,18 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from common.data.images import PhotoDataset, evaluation_transform, training_transform
+from common.data.images import (
+    PhotoDataset,
+    Transform,
+    evaluation_transform,
+    training_transform,
+)
 from common.files import replacing
 from common.models.backbones import Backbone
-from common.models.freezing import split_at_boundary
+from common.models.freezing import split_at_boundary, stages_of
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
+CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
 STORED_DTYPE = np.float16  # half the disk of float32; its 11 bits are finer than training's noise
 LIBRARIES = ("torch", "timm", "albumentations", "numpy", "pillow", "opencv-python-headless")
 
@@ -153,13 +159,19 @@ class PhotosAtBoundary:
         labels: integers, shape (n_images,).
         training_rows: the photos that may be trained on.
         flip: mirror training photos.
+        augment: the random views; None for this course's, mirrored if `flip`.
         n_views: random views per training photo behind frozen stages; all seeds share them.
+        cached: False runs the frozen stages in every epoch, on views that never repeat; so it
+            is done, too, where activations would fill more than `CACHE_LIMIT` of disk.
         device: where to compute.
         progress: whether to draw bars.
 
     Attributes:
-        trunk: the frozen modules, photos to activations; shared with the backbone.
-        tail: the trainable modules, activations to features; shared with the backbone.
+        trunk: the frozen modules, photos to activations; empty where nothing is cached.
+        tail: the other modules, activations to features.
+        tail_stages: stage of each of the tail's parameters.
+        n_stages: of the backbone.
+        n_features: of the backbone.
         preprocessing: pixels that the backbone expects.
     """
 
@@ -170,18 +182,24 @@ class PhotosAtBoundary:
         labels: np.ndarray,
         training_rows: np.ndarray,
         *,
-        flip: bool,
+        flip: bool = False,
+        augment: Transform | None = None,
         n_views: int = 8,
+        cached: bool = True,
         device: torch.device | str = "cpu",
         progress: bool = True,
     ) -> None:
-        self.trunk, self.tail = split_at_boundary(backbone)
         self.pixels, self.labels = pixels, np.asarray(labels)
         self.training_rows, self.n_views = np.sort(training_rows), n_views
-        self.preprocessing = backbone.preprocessing
-        self._augment = training_transform(backbone.preprocessing, flip=flip)
+        self.preprocessing, self.n_features = backbone.preprocessing, backbone.n_features
+        self._augment = augment or training_transform(backbone.preprocessing, flip=flip)
         self._plain = evaluation_transform(backbone.preprocessing)
         self.device, self.progress = device, progress
+        self.trunk, self.tail = split_at_boundary(backbone)
+        if len(self.trunk) and not (cached and self._fits_on_disk()):
+            self.trunk, self.tail = nn.Sequential(), nn.Sequential(*self.trunk, *self.tail)
+        stages = stages_of(backbone)
+        self.n_stages, self.tail_stages = len(stages), _stages_of_parameters(self.tail, backbone)
 
     def training_dataset(self, rows: np.ndarray, seed: int = 0) -> Dataset:
         """Random views of some of the training photos, others in each epoch."""
@@ -202,6 +220,14 @@ class PhotosAtBoundary:
         """What a model (tail and head) gives for the plain view, float32 (n_images, ...)."""
         return extract(model, self.plain_dataset(rows), device=self.device, progress=False)
 
+    def _fits_on_disk(self) -> bool:
+        side = self.preprocessing.image_size
+        device = next(self.trunk.parameters()).device
+        with torch.no_grad():
+            activation = self.trunk.eval()(torch.zeros(1, 3, side, side, device=device))
+        n_stored = len(self.labels) + self.n_views * len(self.training_rows)
+        return activation.numel() * np.dtype(STORED_DTYPE).itemsize * n_stored <= CACHE_LIMIT
+
     @cached_property
     def _training_views(self) -> np.ndarray:
         rows = self.training_rows
@@ -218,3 +244,12 @@ class PhotosAtBoundary:
             self.trunk, dataset, n_views=n_views, device=self.device, title=title,
             progress=self.progress,
         )  # fmt: skip
+
+
+def _stages_of_parameters(tail: nn.Module, backbone: Backbone) -> list[int]:
+    stage_of = {
+        id(backbone.network.get_parameter(name)): stage.index
+        for stage in stages_of(backbone)
+        for name in stage.parameter_names
+    }
+    return [stage_of[id(parameter)] for parameter in tail.parameters()]

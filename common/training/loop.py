@@ -25,6 +25,7 @@ from common.data.images import view_seed
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.files import replacing
+from common.models.backbones import rest_frozen_modules
 from common.training.optim import Schedule, build_optimizer
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
@@ -37,9 +38,10 @@ class TrainingSettings:
     Attributes:
         epochs: passes over the training photos.
         batch_size: photos in a batch, per process.
-        optimizer: "adamw" or "sgd".
+        optimizer: "adamw", "adam" or "sgd".
         schedule: "cosine", "step", "plateau", "one_cycle" or "constant".
         warmup_epochs: linear rise of the learning rate; may be a fraction.
+        final_rate: learning rate that "cosine" ends with.
         clip_norm: longest gradient allowed, L2 norm; None: no limit.
         accumulation: batches whose gradients are added up before a step.
         ema_decay: of the running mean of the weights, which is then validated and kept, (0, 1);
@@ -55,6 +57,7 @@ class TrainingSettings:
     optimizer: str = "adamw"
     schedule: str = "cosine"
     warmup_epochs: float = 1.0
+    final_rate: float = 0.0
     clip_norm: float | None = 5.0
     accumulation: int = 1
     ema_decay: float | None = None
@@ -71,7 +74,7 @@ class FitResult:
     Attributes:
         history: one row per epoch: epoch (from 1), train_loss, learning_rate, validation values.
         best_epoch: whose weights the model now holds.
-        best_value: validation value there; nan without validation.
+        best_value: validation value there, a loss with a minus; nan without validation.
         seconds: of training, over all starts of the run.
         images_per_second: training photos through the network.
     """
@@ -119,6 +122,7 @@ def fit(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     choose_by: str = "validation_accuracy",
     batch_sampler: Sampler | None = None,
+    mix: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None,
     checkpoint: Path | None = None,
     title: str = "training",
     progress: bool = True,
@@ -132,8 +136,11 @@ def fit(
         groups: of the optimiser, see `common.training.optim.parameter_group`.
         settings: how to train.
         validate: called after each epoch with the model in evaluation mode; pooled values.
-        choose_by: the validation value, higher is better, that picks the best epoch.
+        choose_by: the validation value that picks the best epoch; higher is better, unless its
+            name ends in "loss".
         batch_sampler: yields lists of indices; None: all photos, shuffled.
+        mix: (inputs, labels) to mixed inputs and shares of each label, as torchvision's MixUp
+            and CutMix do; the criterion must take such shares.
         checkpoint: file that a killed run continues from; removed by the caller when done.
         title: beside the progress bar.
         progress: whether to draw one.
@@ -155,11 +162,13 @@ def fit(
     schedule = Schedule(
         settings.schedule, optimizer, epochs=settings.epochs, steps_per_epoch=steps_per_epoch,
         warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
+        final_rate=settings.final_rate,
     )  # fmt: skip
     wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     if any(True for _ in criterion.parameters()):
         criterion = accelerator.prepare(criterion)
     run = _Training(accelerator, model, wrapped, criterion, optimizer, schedule, settings)
+    run.mix = mix
     run.fingerprint = fingerprint(model, criterion, dataset, settings)
     run.restore(checkpoint)
 
@@ -186,7 +195,7 @@ class _Training:
         self.accelerator, self.model, self.wrapped = accelerator, model, wrapped
         self.criterion, self.optimizer, self.schedule = criterion, optimizer, schedule
         self.settings, self.result = settings, FitResult()
-        self.n_steps, self.fingerprint = 0, ""
+        self.n_steps, self.fingerprint, self.mix = 0, "", None
         self.ema = ModelEmaV3(model, settings.ema_decay) if settings.ema_decay else None
         self.best_state: dict[str, torch.Tensor] | None = None
         self.saved_at = time.monotonic()
@@ -198,8 +207,11 @@ class _Training:
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, self.accelerator.process_index))
         self.wrapped.train()
+        rest_frozen_modules(self.wrapped)
         start, loss_sum, n_seen = time.perf_counter(), 0.0, 0
         for inputs, labels in loader:
+            if self.mix is not None:
+                inputs, labels = self.mix(inputs, labels)
             if inputs.ndim == 4:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             with self.accelerator.accumulate(self.wrapped):
@@ -241,7 +253,7 @@ class _Training:
             candidate.eval()
             with torch.no_grad():
                 row |= validate(candidate)
-            value = row[choose_by]
+            value = -row[choose_by] if choose_by.endswith("loss") else row[choose_by]
             self.schedule.after_epoch(value)
         else:
             value = float(row["epoch"])  # nothing to choose by: the last epoch is the result

@@ -1,6 +1,7 @@
 """Optimiser groups with their own learning rates, and schedules."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from timm.scheduler import CosineLRScheduler, StepLRScheduler
@@ -12,35 +13,99 @@ from common.errors import InputError
 SCHEDULES = ("cosine", "step", "plateau", "one_cycle", "constant")
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Peak learning rates of the parts of a model, and their weight decay.
+
+    Attributes:
+        head: of new layers.
+        backbone: of pre-trained layers, which need care.
+        centres: of ArcFace's centres, one per identity: each is moved by few photos.
+        layer_decay: factor from one stage of the backbone to the one before it, (0, 1]: early
+            stages hold general features and should move less.
+        weight_decay: of weights that are not norms or biases.
+        decay_norms: of norms and biases too, as plain PyTorch does.
+    """
+
+    head: float = 2e-3
+    backbone: float = 1e-3
+    centres: float = 1e-2
+    layer_decay: float = 1.0
+    weight_decay: float = 1e-2
+    decay_norms: bool = False
+
+    def of_stage(self, index: int, n_stages: int) -> float:
+        """Learning rate of one stage of the backbone, 0 being the stem.
+
+        >>> Rates(backbone=0.1, layer_decay=0.5).of_stage(0, n_stages=3)
+        0.025
+        """
+        return self.backbone * self.layer_decay ** (n_stages - 1 - index)
+
+
 def parameter_group(
-    module: nn.Module, learning_rate: float, weight_decay: float = 0.0
+    parameters: nn.Module | Iterable[nn.Parameter],
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    *,
+    decay_norms: bool = False,
 ) -> list[dict]:
-    """Groups of one module's trainable parameters at one learning rate.
+    """Groups of trainable parameters at one learning rate.
 
     Weight decay spares biases and norms (one-dimensional tensors): pulling a batch norm's
     scale to zero regularises nothing.
 
+    Args:
+        parameters: a module, or some of its parameters.
+        learning_rate: peak.
+        weight_decay: of tensors with two or more dimensions.
+        decay_norms: of all tensors, as in recipes that leave it to PyTorch.
+
     Returns:
         One group with decay and one without; empty ones are left out.
     """
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if isinstance(parameters, nn.Module):
+        parameters = parameters.parameters()
+    decayed, spared = [], []
+    for parameter in parameters:
+        if parameter.requires_grad:
+            (decayed if decay_norms or parameter.ndim > 1 else spared).append(parameter)
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": spared, "weight_decay": 0.0},
     ]
     return [{**group, "lr": learning_rate} for group in groups if group["params"]]
 
 
+def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates: Rates) -> list:
+    """Groups of the trainable part of a backbone, one rate per stage.
+
+    Args:
+        tail: modules behind the freeze boundary.
+        stages: stage of each of its parameters, in the order of `tail.parameters()`.
+        n_stages: of the whole backbone.
+        rates: of the run.
+    """
+    groups = []
+    for stage in sorted(set(stages)):
+        own = [p for p, s in zip(tail.parameters(), stages, strict=True) if s == stage]
+        rate = rates.of_stage(stage, n_stages)
+        groups += parameter_group(own, rate, rates.weight_decay, decay_norms=rates.decay_norms)
+    return groups
+
+
 def build_optimizer(groups: Iterable[dict], name: str = "adamw") -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.9, over groups that carry their own rates."""
+    """AdamW, Adam, or SGD with momentum 0.9, over groups that carry their own rates."""
     groups = list(groups)
     if not groups:
         raise InputError("nothing to train: every parameter is frozen; unfreeze a stage")
     if name == "adamw":
         return torch.optim.AdamW(groups, fused=True)  # one pass over all tensors
+    if name == "adam":
+        return torch.optim.Adam(groups, fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
-    raise InputError(f"--optimizer {name}: expected adamw or sgd")
+        return torch.optim.SGD(groups, momentum=0.9)
+    raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
 
 
 class Schedule:
@@ -56,6 +121,7 @@ class Schedule:
         steps_per_epoch: optimiser steps in one epoch.
         warmup_epochs: linear rise from 0 at the start; may be a fraction. "one_cycle" has
             its own.
+        final_rate: learning rate that "cosine" ends with, the same for every group.
 
     Raises:
         InputError: unknown name, or a warm-up as long as the run.
@@ -69,6 +135,7 @@ class Schedule:
         epochs: int,
         steps_per_epoch: int,
         warmup_epochs: float = 0.0,
+        final_rate: float = 0.0,
     ) -> None:
         if name not in SCHEDULES:
             raise InputError(f"--schedule {name}: expected one of {', '.join(SCHEDULES)}")
@@ -87,7 +154,7 @@ class Schedule:
         elif name == "cosine":
             self._by_step = CosineLRScheduler(
                 optimizer, max(2, total - warmup["warmup_t"]), t_in_epochs=False,
-                warmup_prefix=True, **warmup,
+                warmup_prefix=True, lr_min=final_rate, **warmup,
             )  # fmt: skip
         else:
             decay_rate = 0.1 if name == "step" else 1.0

@@ -6,7 +6,6 @@ Both take the same photos, batches, epochs and backbone, so that they can be com
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,24 +15,7 @@ from common.models.heads import EmbeddingHead, linear_classifier
 from common.training.feature_cache import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
 from common.training.losses import ArcFace, cross_entropy
-from common.training.optim import parameter_group
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Peak learning rates of the parts of a model, and their weight decay.
-
-    Attributes:
-        head: of new layers.
-        backbone: of pre-trained layers, which need care.
-        centres: of ArcFace's centres, one per identity: each is moved by few photos.
-        weight_decay: of weights that are not norms or biases.
-    """
-
-    head: float = 2e-3
-    backbone: float = 1e-3
-    centres: float = 1e-2
-    weight_decay: float = 1e-2
+from common.training.optim import Rates, backbone_groups, parameter_group
 
 
 @dataclass(frozen=True)
@@ -65,11 +47,12 @@ def train_classifier(
     n_identities: int,
     settings: TrainingSettings,
     rates: Rates | None = None,
+    tail: nn.Module | None = None,
+    head: nn.Module | None = None,
+    criterion: nn.Module | None = None,
     **fit_options: object,
 ) -> Trained:
     """Train one score per identity with softmax cross-entropy.
-
-    The backbone of `photos` stays as it is; a copy of its trainable tail is trained.
 
     Args:
         photos: behind the freeze boundary.
@@ -80,17 +63,29 @@ def train_classifier(
         n_identities: of the whole catalogue, its label map.
         settings: how to train.
         rates: learning rates; None for the defaults.
-        fit_options: checkpoint, title, progress of `common.training.loop.fit`.
+        tail: trained in place, to go on with; None: a copy of the pre-trained tail of `photos`,
+            which stays as it is.
+        head: trained in place; None: a new linear one.
+        criterion: (scores, labels) to a mean loss; None: cross-entropy, labels smoothed by 0.1.
+        fit_options: checkpoint, title, progress, mix and others of `common.training.loop.fit`.
     """
     torch.manual_seed(settings.seed)  # of the new weights
-    head = linear_classifier(n_features, n_identities)
+    head = head or linear_classifier(n_features, n_identities)
+    criterion = criterion or cross_entropy()
 
-    def accuracy(model: nn.Module) -> dict[str, float]:
-        predicted = photos.outputs(model, validation_rows).argmax(axis=1)
-        return {"validation_accuracy": float(np.mean(predicted == photos.labels[validation_rows]))}
+    def validate(model: nn.Module) -> dict[str, float]:
+        scores = torch.from_numpy(photos.outputs(model, validation_rows))
+        truth = torch.from_numpy(photos.labels[validation_rows])
+        return {
+            "validation_accuracy": float((scores.argmax(dim=1) == truth).float().mean()),
+            "validation_loss": float(criterion(scores, truth)),
+        }
 
-    validate = accuracy if len(validation_rows) else None
-    return _train(photos, head, cross_entropy(), train_rows, validate, settings, rates, fit_options)
+    return _train(
+        photos, tail, head, criterion, train_rows,
+        validate=validate if len(validation_rows) else None,
+        settings=settings, rates=rates or Rates(), **fit_options,
+    )  # fmt: skip
 
 
 def train_embedding(
@@ -103,16 +98,22 @@ def train_embedding(
     settings: TrainingSettings,
     rates: Rates | None = None,
     embedding_dim: int | None = None,
+    criterion: nn.Module | None = None,
     **fit_options: object,
 ) -> Trained:
-    """Train an embedding with ArcFace; the arguments are those of `train_classifier`.
+    """Train an embedding; other arguments are those of `train_classifier`.
 
     Validation asks what the embedding is for: is the most similar training photo one of the
     same animal?
+
+    Args:
+        criterion: (embeddings, labels) to a mean loss; None: ArcFace.
+        fit_options: of `common.training.loop.fit`; a loss that compares photos needs
+            a `batch_sampler` that brings several photos of an animal together.
     """
     torch.manual_seed(settings.seed)  # of the new weights
     head = EmbeddingHead(n_features, embedding_dim)
-    criterion = ArcFace(n_identities, head.embedding_dim)
+    criterion = criterion or ArcFace(n_identities, head.embedding_dim)
 
     def rank_1(model: nn.Module) -> dict[str, float]:
         gallery = photos.outputs(model, train_rows)
@@ -120,24 +121,30 @@ def train_embedding(
         is_match = photos.labels[train_rows][nearest] == photos.labels[validation_rows]
         return {"validation_accuracy": float(np.mean(is_match))}
 
-    validate = rank_1 if len(validation_rows) else None
-    return _train(photos, head, criterion, train_rows, validate, settings, rates, fit_options)
+    return _train(
+        photos, None, head, criterion, train_rows,
+        validate=rank_1 if len(validation_rows) else None,
+        settings=settings, rates=rates or Rates(), **fit_options,
+    )  # fmt: skip
 
 
 def _train(
     photos: PhotosAtBoundary,
+    tail: nn.Module | None,
     head: nn.Module,
     criterion: nn.Module,
     train_rows: np.ndarray,
+    *,
     validate: Callable[[nn.Module], dict[str, float]] | None,
     settings: TrainingSettings,
-    rates: Rates | None,
-    fit_options: dict[str, Path | str | bool],
+    rates: Rates,
+    **fit_options: object,
 ) -> Trained:
-    rates, tail = rates or Rates(), copy.deepcopy(photos.tail)
+    tail = copy.deepcopy(photos.tail) if tail is None else tail
+    decay = {"weight_decay": rates.weight_decay, "decay_norms": rates.decay_norms}
     groups = [
-        *parameter_group(tail, rates.backbone, rates.weight_decay),
-        *parameter_group(head, rates.head, rates.weight_decay),
+        *backbone_groups(tail, photos.tail_stages, photos.n_stages, rates),
+        *parameter_group(head, rates.head, **decay),
         *parameter_group(criterion, rates.centres),
     ]
     result = fit(

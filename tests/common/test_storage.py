@@ -5,13 +5,15 @@ import torch
 
 from common.errors import InputError
 from common.models.backbones import load_backbone
-from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.storage import load_recogniser, save_recogniser
 
 
 @pytest.mark.parametrize(
-    "head", [linear_classifier(256, 3), EmbeddingHead(256), EmbeddingHead(256, 16)],
-    ids=["classifier", "embedding", "projected embedding"],
+    "head",
+    [linear_classifier(256, 3), mlp_classifier(256, 3, hidden=8), EmbeddingHead(256),
+     EmbeddingHead(256, 16)],
+    ids=["classifier", "mlp", "embedding", "projected embedding"],
 )  # fmt: skip
 def test_a_stored_model_gives_the_same_outputs(head, tmp_path):
     model = Recogniser(load_backbone("small_cnn", image_size=32), head).eval()

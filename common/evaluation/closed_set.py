@@ -1,0 +1,256 @@
+"""Naming known classes: one task, many ways to train, one table with intervals.
+
+Training takes some seconds to minutes; every way is trained with the same seeds, on the same
+photos, chosen on the same validation photos, and asked about the same test photos once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.data.images import read_photos
+from common.data.study import Study
+from common.evaluation.classification import ClassificationReport, evaluate_classification
+from common.evaluation.intervals import (
+    Interval,
+    bootstrap_over_individuals,
+    paired_bootstrap_over_individuals,
+)
+from common.models.backbones import Backbone, restart
+from common.models.heads import linear_classifier
+from common.tables import interval_columns
+from common.training.loop import TrainingSettings, make_accelerator
+from common.training.recipes import Trained
+from common.training.strategies import Step, fine_tune, photos_for_plan
+
+
+@dataclass(frozen=True)
+class Task:
+    """Photos of known classes, in three parts.
+
+    Attributes:
+        pixels: uint8, shape (n_images, side, side, 3).
+        labels: integers, shape (n_images,).
+        names: of the classes, label 0 first; identities, breeds or others.
+        train: rows to train on.
+        validation: rows that choose.
+        test: rows that are asked once.
+        individuals: whom each photo shows, shape (n_images,): what intervals resample.
+        flip: whether a mirrored photo still shows the same class.
+        device: where to compute.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    individuals: np.ndarray
+    flip: bool
+    device: torch.device
+
+
+def task_of(study: Study, stored_size: int, device: str = "auto") -> Task:
+    """The task of naming a study's known animals.
+
+    Args:
+        study: with its split.
+        stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
+        device: as `--device` names it.
+    """
+    return Task(
+        pixels=read_photos(study.catalogue.paths(), stored_size),
+        labels=study.labels,
+        names=study.catalogue.identities,
+        train=study.split.rows("train"),
+        validation=study.rows_known("validation"),
+        test=study.rows_known("test"),
+        individuals=study.identity,
+        flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
+        device=make_accelerator(device).device,
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One way of training with one seed, and what it answered.
+
+    Attributes:
+        name: of the way.
+        seed: of training.
+        report: on the test photos.
+        validation: bool, shape (n_validation,): named right, at the epoch that was chosen.
+        seconds: of training; what frozen stages give is computed before, once for all.
+        history: one row per epoch.
+        scores: of the test photos, shape (n_test, n_classes).
+    """
+
+    name: str
+    seed: int
+    report: ClassificationReport
+    validation: np.ndarray
+    seconds: float
+    history: Sequence[Mapping] = field(default=(), repr=False)
+    scores: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Share of the validation photos named right; nan without any."""
+        return float(np.mean(self.validation)) if len(self.validation) else float("nan")
+
+    def to_dict(self) -> dict:
+        """Plain values for a result file."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "validation_accuracy": self.validation_accuracy,
+            "seconds": self.seconds,
+            "test": self.report.to_dict(),
+            "history": list(self.history),
+        }
+
+
+class Way:
+    """A backbone under a plan, ready to be trained with any seed.
+
+    Args:
+        name: in tables.
+        backbone: pre-trained; stays as it is.
+        plan: which stages train when.
+        task: what to learn.
+        from_scratch: the backbone begins with the random numbers of each seed.
+        photo_options: n_views, augment, cached of `PhotosAtBoundary`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: Backbone,
+        plan: Sequence[Step],
+        task: Task,
+        *,
+        from_scratch: bool = False,
+        **photo_options: object,
+    ) -> None:
+        self.name, self.task, self.plan, self.from_scratch = name, task, plan, from_scratch
+        self.photos = photos_for_plan(
+            backbone, plan, task.pixels, task.labels, task.train,
+            flip=task.flip, device=task.device, **photo_options,
+        )  # fmt: skip
+
+    def train(
+        self,
+        settings: TrainingSettings,
+        *,
+        train_rows: np.ndarray | None = None,
+        new_head: Callable[[int, int], torch.nn.Module] = linear_classifier,
+        **options: object,
+    ) -> tuple[Outcome, Trained]:
+        """Train, choose on validation photos, and ask about the test photos.
+
+        Args:
+            settings: how to train; its seed fixes the head and, from scratch, the backbone.
+            train_rows: some of the task's; None: all of them.
+            new_head: (n_features, n_classes) to a head.
+            options: of `common.training.recipes.train_classifier`.
+
+        Returns:
+            The outcome, and the model behind the last step's boundary, `self.photos[-1]`.
+        """
+        task, behind = self.task, self.photos[-1]
+        if self.from_scratch:
+            for photos in self.photos:
+                restart(photos.tail, settings.seed)
+        torch.manual_seed(settings.seed)
+        trained = fine_tune(
+            self.plan, self.photos, head=new_head(behind.n_features, len(task.names)),
+            settings=settings, train_rows=task.train if train_rows is None else train_rows,
+            validation_rows=task.validation, n_identities=len(task.names), **options,
+        )  # fmt: skip
+        scores = behind.outputs(trained.model, task.test)
+        outcome = Outcome(
+            name=self.name,
+            seed=settings.seed,
+            report=evaluate_classification(
+                scores=scores, labels=task.labels[task.test], identities=task.names
+            ),
+            validation=self._named_right(trained.model, task.validation),
+            seconds=trained.fit.seconds,
+            history=trained.fit.history,
+            scores=scores,
+        )
+        return outcome, trained
+
+    def _named_right(self, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
+        if not len(rows):
+            return np.zeros(0, dtype=bool)
+        return self.photos[-1].outputs(model, rows).argmax(axis=1) == self.task.labels[rows]
+
+
+def summarise_outcomes(outcomes: Sequence[Outcome], individuals: np.ndarray) -> pd.DataFrame:
+    """One row per way; seeds are averaged photo by photo, individuals are resampled.
+
+    Args:
+        outcomes: every way with the same seeds.
+        individuals: whom each test photo shows, shape (n_test,).
+
+    Returns:
+        Columns name, validation accuracy (mean over seeds), test accuracy with its interval,
+        balanced accuracy, macro F1, training seconds (means over seeds).
+    """
+    rows = []
+    for name in dict.fromkeys(outcome.name for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.name == name]
+        interval = bootstrap_over_individuals(mean_correct(own), individuals)
+        rows.append({
+            "name": name,
+            "validation": float(np.mean([outcome.validation_accuracy for outcome in own])),
+            **interval_columns("test", interval),
+            "balanced": float(np.mean([outcome.report.balanced_accuracy for outcome in own])),
+            "macro F1": float(np.mean([outcome.report.macro_f1 for outcome in own])),
+            "training, s": float(np.mean([outcome.seconds for outcome in own])),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def mean_correct(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Share of the seeds that named each test photo right, shape (n_test,)."""
+    return np.mean([outcome.report.is_correct for outcome in outcomes], axis=0)
+
+
+def difference(
+    outcomes: Sequence[Outcome],
+    first: str,
+    second: str,
+    individuals: np.ndarray,
+    *,
+    part: str = "test",
+) -> Interval:
+    """Accuracy of the first way minus the second on the same photos, all seeds together.
+
+    Args:
+        outcomes: of both ways, with the same seeds.
+        first: name of a way.
+        second: name of another.
+        individuals: whom each photo of the part shows.
+        part: "test", or "validation" where something is to be chosen.
+    """
+    pair = []
+    for name in (first, second):
+        own = [outcome for outcome in outcomes if outcome.name == name]
+        is_right = [o.report.is_correct if part == "test" else o.validation for o in own]
+        pair.append(np.mean(is_right, axis=0))
+    return paired_bootstrap_over_individuals(*pair, individuals)
+
+
+def verdict(first: str, second: str, interval: Interval) -> str:
+    """The sentence that a difference allows, "not distinguishable" among them."""
+    if interval.excludes_zero:
+        words = f"{first if interval.estimate > 0 else second} is better"
+    else:
+        words = "not distinguishable"
+    return f"{first} against {second}: {words} ({interval.text()})."
