@@ -63,11 +63,11 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
     import pandas as pd
 
     from common.data.study import open_study
-    from common.evaluation.closed_set import Way, summarise_outcomes, task_of
+    from common.evaluation.closed_set import summarise_outcomes, task_of
+    from common.evaluation.ways import Way
     from common.models.backbones import load_backbone
     from common.models.heads import Recogniser, linear_classifier, mlp_classifier
     from common.models.storage import save_recogniser
@@ -76,8 +76,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import install, plan_of, read_plan, stage_table, words_of
-    from common.visualization.confusion import confusion_figure, recall_bars
-    from common.visualization.curves import training_curves
+    from common.visualization.outcomes import outcome_figures
 
     run = start_run(__file__, args)
     plan = read_plan(args.plan) if args.plan else plan_of(args.strategy, args.epochs, args.unfreeze)
@@ -115,30 +114,15 @@ def main(argv: list[str] | None = None) -> dict:
         Recogniser(backbone, trained.head), run.folder / "model.safetensors", task.names
     )
     table = summarise_outcomes([outcome], task.individuals[task.test])
-    named = np.unique(task.labels[task.train])  # animals that joined later have no photo
-    per_animal = outcome.report.per_identity
-    recalls, counts = (
-        np.array([facts[key] for facts in per_animal.values()]) for key in ("recall", "n")
+    per_identity = (
+        pd.DataFrame(outcome.report.per_identity).T.rename_axis("identity").astype({"n": int})
     )
-    figures = {
-        "Training": training_curves(
-            outcome.history, run.figure_path("curves.png"), chosen_epoch=trained.fit.best_epoch
-        ),
-        "Who is taken for whom": confusion_figure(
-            outcome.report.confusion[np.ix_(named, named)], [task.names[label] for label in named],
-            run.figure_path("confusion.png"),
-        ),
-        "Recall of each animal": recall_bars(
-            recalls, counts, list(per_animal), run.figure_path("recall.png")
-        ),
-    }  # fmt: skip
-    per_identity = pd.DataFrame(per_animal).T.rename_axis("identity").astype({"n": int})
     result = run.finish(
-        metrics={**outcome.to_dict(), "best_epoch": trained.fit.best_epoch, "stages": stages},
+        metrics={**outcome.to_dict(), "stages": stages},
         split=describe_split(study.split, study.leak),
         tables={"Test photos of known animals": table,
                 "Each animal": per_identity.rename(columns={"n": "photos"})},
-        figures=figures,
+        figures=outcome_figures(outcome, task, run, study.catalogue.paths()),
         device=str(task.device),
     )  # fmt: skip
     for checkpoint in run.folder.glob("last_*.pt"):  # the run is whole: nothing to resume

@@ -1,10 +1,10 @@
-"""Naming known classes: one task, many ways to train, one table with intervals.
+"""Naming known classes: one task, the outcomes of many ways to train, one table with intervals.
 
-Training takes some seconds to minutes; every way is trained with the same seeds, on the same
-photos, chosen on the same validation photos, and asked about the same test photos once.
+Every way is trained with the same seeds on the same photos, chosen on the same validation
+photos, and asked about the same test photos once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,18 +13,14 @@ import torch
 
 from common.data.images import read_photos
 from common.data.study import Study
-from common.evaluation.classification import ClassificationReport, evaluate_classification
+from common.evaluation.classification import ClassificationReport
 from common.evaluation.intervals import (
     Interval,
     bootstrap_over_individuals,
     paired_bootstrap_over_individuals,
 )
-from common.models.backbones import Backbone, restart
-from common.models.heads import linear_classifier
 from common.tables import interval_columns
-from common.training.loop import TrainingSettings, make_accelerator
-from common.training.recipes import Trained
-from common.training.strategies import Step, fine_tune, photos_for_plan
+from common.training.loop import make_accelerator
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,7 @@ class Task:
         validation: rows that choose.
         test: rows that are asked once.
         individuals: whom each photo shows, shape (n_images,): what intervals resample.
+        encounters: of each photo, str, shape (n_images,): photos of one are alike.
         flip: whether a mirrored photo still shows the same class.
         device: where to compute.
     """
@@ -50,6 +47,7 @@ class Task:
     validation: np.ndarray
     test: np.ndarray
     individuals: np.ndarray
+    encounters: np.ndarray
     flip: bool
     device: torch.device
 
@@ -70,6 +68,7 @@ def task_of(study: Study, stored_size: int, device: str = "auto") -> Task:
         validation=study.rows_known("validation"),
         test=study.rows_known("test"),
         individuals=study.identity,
+        encounters=study.catalogue.table["encounter"].astype(str).to_numpy(),
         flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
         device=make_accelerator(device).device,
     )
@@ -86,6 +85,7 @@ class Outcome:
         validation: bool, shape (n_validation,): named right, at the epoch that was chosen.
         seconds: of training; what frozen stages give is computed before, once for all.
         history: one row per epoch.
+        best_epoch: whose weights validation chose.
         scores: of the test photos, shape (n_test, n_classes).
     """
 
@@ -95,6 +95,7 @@ class Outcome:
     validation: np.ndarray
     seconds: float
     history: Sequence[Mapping] = field(default=(), repr=False)
+    best_epoch: int = 0
     scores: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -109,86 +110,10 @@ class Outcome:
             "seed": self.seed,
             "validation_accuracy": self.validation_accuracy,
             "seconds": self.seconds,
+            "best_epoch": self.best_epoch,
             "test": self.report.to_dict(),
             "history": list(self.history),
         }
-
-
-class Way:
-    """A backbone under a plan, ready to be trained with any seed.
-
-    Args:
-        name: in tables.
-        backbone: pre-trained; stays as it is.
-        plan: which stages train when.
-        task: what to learn.
-        from_scratch: the backbone begins with the random numbers of each seed.
-        photo_options: n_views, augment, cached of `PhotosAtBoundary`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        backbone: Backbone,
-        plan: Sequence[Step],
-        task: Task,
-        *,
-        from_scratch: bool = False,
-        **photo_options: object,
-    ) -> None:
-        self.name, self.task, self.plan, self.from_scratch = name, task, plan, from_scratch
-        self.photos = photos_for_plan(
-            backbone, plan, task.pixels, task.labels, task.train,
-            flip=task.flip, device=task.device, **photo_options,
-        )  # fmt: skip
-
-    def train(
-        self,
-        settings: TrainingSettings,
-        *,
-        train_rows: np.ndarray | None = None,
-        new_head: Callable[[int, int], torch.nn.Module] = linear_classifier,
-        **options: object,
-    ) -> tuple[Outcome, Trained]:
-        """Train, choose on validation photos, and ask about the test photos.
-
-        Args:
-            settings: how to train; its seed fixes the head and, from scratch, the backbone.
-            train_rows: some of the task's; None: all of them.
-            new_head: (n_features, n_classes) to a head.
-            options: of `common.training.recipes.train_classifier`.
-
-        Returns:
-            The outcome, and the model behind the last step's boundary, `self.photos[-1]`.
-        """
-        task, behind = self.task, self.photos[-1]
-        if self.from_scratch:
-            for photos in self.photos:
-                restart(photos.tail, settings.seed)
-        torch.manual_seed(settings.seed)
-        trained = fine_tune(
-            self.plan, self.photos, head=new_head(behind.n_features, len(task.names)),
-            settings=settings, train_rows=task.train if train_rows is None else train_rows,
-            validation_rows=task.validation, n_identities=len(task.names), **options,
-        )  # fmt: skip
-        scores = behind.outputs(trained.model, task.test)
-        outcome = Outcome(
-            name=self.name,
-            seed=settings.seed,
-            report=evaluate_classification(
-                scores=scores, labels=task.labels[task.test], identities=task.names
-            ),
-            validation=self._named_right(trained.model, task.validation),
-            seconds=trained.fit.seconds,
-            history=trained.fit.history,
-            scores=scores,
-        )
-        return outcome, trained
-
-    def _named_right(self, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
-        if not len(rows):
-            return np.zeros(0, dtype=bool)
-        return self.photos[-1].outputs(model, rows).argmax(axis=1) == self.task.labels[rows]
 
 
 def summarise_outcomes(outcomes: Sequence[Outcome], individuals: np.ndarray) -> pd.DataFrame:

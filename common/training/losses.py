@@ -8,7 +8,7 @@ import math
 
 import torch
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from torch import nn
 
@@ -73,3 +73,27 @@ class BatchHardTriplet(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             return self.loss(embeddings, labels, self.miner(embeddings, labels))
+
+
+class Contrastive(nn.Module):
+    """Loss of a Siamese network: pairs of one identity together, pairs of two apart.
+
+    All pairs of a batch are used; those beyond their margin cost nothing, and the mean is over
+    the others. Batches must hold several photos of an identity (`IdentityBatchSampler`).
+
+    Args:
+        margin: distance that two identities should keep, Euclidean between unit vectors, 0 to 2.
+
+    Source: Hadsell et al. 2006, equation 4, with distances in place of their squares, through
+        pytorch-metric-learning.
+    """
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__()
+        distance = LpDistance(p=2, normalize_embeddings=True)
+        self.loss = ContrastiveLoss(pos_margin=0.0, neg_margin=margin, distance=distance)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean loss; embeddings (n_images, embedding_dim), labels (n_images,)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.loss(embeddings.float(), labels)

@@ -4,6 +4,7 @@ A plan is a list of steps, "so many last stages for so many epochs"; every strat
 """
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_plan(text: str) -> list[Step]:
             f"--plan {text}: expected steps such as 0:2,3:4,all:6 (last stages that train, 0 for "
             "the head alone, and for how many epochs)"
         )
-    for step, following in zip(plan, plan[1:], strict=False):
+    for step, following in itertools.pairwise(plan):
         if not _trains_more(following.n_trainable, step.n_trainable):
             raise InputError(f"--plan {text}: every step must free more stages than the one before")
     return plan

@@ -31,6 +31,7 @@ def interval_chart(
     value_name: str | None = None,
     limits: tuple[float, float] | None = None,
     chance: float | None = None,
+    chance_name: str = "guessing",
 ) -> Path:
     """Draw one dot with its interval per row; rows with the same label share a line.
 
@@ -45,6 +46,7 @@ def interval_chart(
         value_name: words for the measure; the column's name with spaces by default.
         limits: ends of the axis; 0 to 1 when all values lie there.
         chance: value that guessing gives; drawn as a line.
+        chance_name: words for that line.
 
     Returns:
         The path.
@@ -66,7 +68,7 @@ def interval_chart(
         heights = [labels.index(text) + shifts[i] for text in rows[label].astype(str)]
         _draw_dots(axes, rows, value, heights, COLOURS[i % len(COLOURS)], name)
     if chance is not None:
-        axes.axvline(chance, color=SOFT, linewidth=1, linestyle=":", label="guessing")
+        axes.axvline(chance, color=SOFT, linewidth=1, linestyle=":", label=chance_name)
     _name_lines(axes, labels)
     axes.set_xlabel(value_name or value.replace("_", " "))
     limits = limits or _limits(table, value)

@@ -1,0 +1,182 @@
+"""Ways to answer a closed-set task: a classifier under any plan, and a Siamese network."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from common.data.sampling import IdentityBatchSampler
+from common.evaluation.classification import evaluate_classification
+from common.evaluation.closed_set import Outcome, Task
+from common.models.backbones import Backbone, restart
+from common.models.heads import linear_classifier
+from common.training.feature_cache import PhotosAtBoundary
+from common.training.loop import TrainingSettings
+from common.training.losses import Contrastive
+from common.training.recipes import Trained, train_embedding
+from common.training.strategies import Step, fine_tune, photos_for_plan
+from common.training.timing import images_per_second
+
+WITH_VALIDATION = 1.2  # seconds of an epoch with its validation, over those without
+MOST_OF_ONE = 4  # photos of one animal in a Siamese batch
+
+
+class Way:
+    """A backbone under a plan, ready to be trained with any seed.
+
+    Args:
+        name: in tables.
+        backbone: pre-trained; stays as it is.
+        plan: which stages train when.
+        task: what to learn.
+        from_scratch: the backbone begins with the random numbers of each seed.
+        photo_options: n_views, augment, cached of `PhotosAtBoundary`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: Backbone,
+        plan: Sequence[Step],
+        task: Task,
+        *,
+        from_scratch: bool = False,
+        **photo_options: object,
+    ) -> None:
+        self.name, self.backbone, self.task = name, backbone, task
+        self.plan, self.from_scratch = plan, from_scratch
+        self.photos = photos_for_plan(
+            backbone, plan, task.pixels, task.labels, task.train,
+            flip=task.flip, device=task.device, **photo_options,
+        )  # fmt: skip
+
+    def train(
+        self,
+        settings: TrainingSettings,
+        *,
+        train_rows: np.ndarray | None = None,
+        new_head: Callable[[int, int], torch.nn.Module] = linear_classifier,
+        **options: object,
+    ) -> tuple[Outcome, Trained]:
+        """Train, choose on validation photos, and ask about the test photos.
+
+        Args:
+            settings: how to train; its seed fixes the head and, from scratch, the backbone.
+            train_rows: some of the task's; None: all of them.
+            new_head: (n_features, n_classes) to a head.
+            options: of `common.training.recipes.train_classifier`.
+
+        Returns:
+            The outcome, and the model behind the last step's boundary, `self.photos[-1]`.
+        """
+        task, behind = self.task, self.photos[-1]
+        if self.from_scratch:
+            for photos in self.photos:
+                restart(photos.tail, settings.seed)
+        torch.manual_seed(settings.seed)
+        trained = fine_tune(
+            self.plan, self.photos, head=new_head(behind.n_features, len(task.names)),
+            settings=settings, train_rows=task.train if train_rows is None else train_rows,
+            validation_rows=task.validation, n_identities=len(task.names), **options,
+        )  # fmt: skip
+        scores = behind.outputs(trained.model, task.test)
+        outcome = Outcome(
+            name=self.name,
+            seed=settings.seed,
+            report=evaluate_classification(
+                scores=scores, labels=task.labels[task.test], identities=task.names
+            ),
+            validation=self._named_right(trained.model, task.validation),
+            seconds=trained.fit.seconds,
+            history=trained.fit.history,
+            best_epoch=trained.fit.best_epoch,
+            scores=scores,
+        )
+        return outcome, trained
+
+    def expected_seconds(self, n_runs: int) -> float:
+        """Seconds of so many trainings on this machine, from half a second's trial of each part.
+
+        Frozen stages that are in the cache already take less.
+        """
+        seconds = 0.0
+        for step, photos in zip(self.plan, self.photos, strict=True):
+            side = photos.preprocessing.image_size
+            inputs = torch.zeros(32, 3, side, side, device=self.task.device)
+            if len(photos.trunk):
+                photos.trunk.to(self.task.device)
+                n_looks = len(photos.labels) + photos.n_views * len(photos.training_rows)
+                seconds += n_looks / images_per_second(photos.trunk, inputs, is_training=False)
+                with torch.no_grad():
+                    inputs = photos.trunk(inputs)
+            if len(photos.tail):
+                photos.tail.to(self.task.device)
+                speed = images_per_second(photos.tail, inputs, is_training=True)
+                n_seen = n_runs * step.epochs * len(self.task.train)
+                seconds += WITH_VALIDATION * n_seen / speed
+        return seconds
+
+    def _named_right(self, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
+        if not len(rows):
+            return np.zeros(0, dtype=bool)
+        return self.photos[-1].outputs(model, rows).argmax(axis=1) == self.task.labels[rows]
+
+
+def train_siamese(
+    photos: PhotosAtBoundary,
+    task: Task,
+    settings: TrainingSettings,
+    *,
+    train_rows: np.ndarray | None = None,
+    name: str = "Siamese",
+    **options: object,
+) -> tuple[Outcome, Trained] | None:
+    """Train a network that compares, and answer with the most similar training photo's class.
+
+    Args:
+        photos: behind the freeze boundary.
+        task: what to learn.
+        settings: how to train; a batch holds up to 4 photos of each animal.
+        train_rows: some of the task's; None: all of them.
+        name: of the outcome.
+        options: of `common.training.recipes.train_embedding`.
+
+    Returns:
+        The outcome and the model; None where no animal has two photos, as there is then no pair
+        to pull together.
+    """
+    rows = task.train if train_rows is None else train_rows
+    labels = task.labels[rows]
+    counts = np.bincount(labels)
+    n_images = min(MOST_OF_ONE, int(counts.max()))
+    if n_images < 2:
+        return None
+    sampler = IdentityBatchSampler(
+        labels, task.encounters[rows], n_images=n_images, seed=settings.seed,
+        n_identities=max(2, min(settings.batch_size // n_images, int(np.sum(counts > 0)))),
+    )  # fmt: skip
+    trained = train_embedding(
+        photos, photos.n_features, train_rows=rows, validation_rows=task.validation,
+        n_identities=len(task.names), criterion=Contrastive(), batch_sampler=sampler,
+        settings=settings, **options,
+    )  # fmt: skip
+    gallery = photos.outputs(trained.model, rows)
+
+    def scores(asked: np.ndarray) -> np.ndarray:
+        similarity = photos.outputs(trained.model, asked) @ gallery.T  # (n_asked, n_gallery)
+        best = np.full((len(asked), len(task.names)), -1.0)  # the lowest cosine there is
+        for label in np.unique(labels):
+            best[:, label] = similarity[:, labels == label].max(axis=1)
+        return best
+
+    right = np.zeros(0, dtype=bool)
+    if len(task.validation):
+        right = scores(task.validation).argmax(axis=1) == task.labels[task.validation]
+    report = evaluate_classification(
+        scores=scores(task.test), labels=task.labels[task.test], identities=task.names
+    )
+    outcome = Outcome(
+        name, settings.seed, report, right,
+        trained.fit.seconds, trained.fit.history, trained.fit.best_epoch,
+    )  # fmt: skip
+    return outcome, trained

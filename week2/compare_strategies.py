@@ -1,0 +1,310 @@
+"""Compare strategies: freeze, unfreeze some, unfreeze all; and is pre-training needed at all?
+
+Two questions. How much of a pre-trained network should learn, when photos are few? And when is a
+classifier over pre-trained features better than training from scratch, or than a Siamese network
+that learns to compare?
+
+    python week2/compare_strategies.py
+    python week2/compare_strategies.py --data_dir path/to/dataset --photos_per_identity 1,3,9
+    python week2/compare_strategies.py --learning_rates 1e-3,1e-4,1e-5 --epochs 15
+
+With no argument: the embedded turtles, efficientnet_lite0, three seeds; about a quarter of an hour
+on two laptop cores (the script says how many minutes here before it starts). You should see full
+fine-tuning ahead, at several times the cost of a partial one; and all approaches rise with the
+photos per animal, from scratch far below the others.
+"""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+
+from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+
+STRATEGIES = ("freeze", "partial", "full")
+APPROACHES = ("from scratch", "transfer, frozen", "transfer, fine-tuned", "Siamese")
+SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
+
+
+def rate_list(text: str) -> dict[str, float]:
+    """Read `--learning_rates`: one for each strategy."""
+    read = real_number(above=0.0, up_to=10.0)
+    rates = [read(part) for part in text.split(",")]
+    if len(rates) != len(STRATEGIES):
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected {len(STRATEGIES)} rates: {', '.join(STRATEGIES)}"
+        )
+    return dict(zip(STRATEGIES, rates, strict=True))
+
+
+def count_list(text: str) -> list[int]:
+    """Read `--photos_per_identity`: rising whole numbers with commas between."""
+    counts = [whole_number(1, 1_000)(part) for part in text.split(",")]
+    if sorted(set(counts)) != counts:
+        raise argparse.ArgumentTypeError(f"found '{text}', expected rising numbers such as 2,4,8")
+    return counts
+
+
+def parse_args(argv: list[str] | None = None):
+    parser = make_parser(__doc__)
+    shared_flags(
+        parser,
+        "data_dir", "weights", "split", "split_column", "image_size", "batch_size", "seeds",
+        "device", "mixed_precision", "output_dir", "smoke", epochs=8,
+    )  # fmt: skip
+    parser.add_argument(
+        "--models", type=lambda text: text.split(","), default=["efficientnet_lite0"],
+        metavar="NAME,...", help="backbones of the table; the first one answers the second "
+        "question (default: efficientnet_lite0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--learning_rates", type=rate_list, metavar="RATE,RATE,RATE",
+        default=rate_list("2e-3,1e-3,1e-3"),
+        help="of freeze (the head's), partial and full (the backbone's; the head's is twice it) "
+        "(default: 2e-3,1e-3,1e-3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unfreeze", type=whole_number(1, 100), default=3, metavar="N",
+        help="last stages that partial trains (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--photos_per_identity", type=count_list, default=[2, 4, 8], metavar="N,...",
+        help="training photos per animal in the second question; all of them come too "
+        "(default: 2,4,8)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
+        args.photos_per_identity = args.photos_per_identity[:1]
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+
+    # After the flags are read, so that --help need not wait for torch.
+    import pandas as pd
+
+    from common.data.study import open_study
+    from common.evaluation.closed_set import task_of
+    from common.evaluation.ways import Way
+    from common.models.backbones import SCRATCH_CNN, load_backbone
+    from common.runs import describe_split, start_run
+    from common.training.strategies import Step
+    from common.visualization.bars import interval_chart
+    from common.visualization.outcomes import outcome_figures
+    from common.visualization.trends import trend_chart
+
+    run = start_run(__file__, args)
+
+    # Data and split, and how much the split gives away.
+    study = open_study(args)
+    backbones = {
+        name: load_backbone(name, weights=args.weights, image_size=args.image_size)
+        for name in args.models
+    }
+    backbone = backbones[args.models[0]]
+    scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
+    task = task_of(study, backbone.preprocessing.stored_size, args.device)
+    individuals = task.individuals[task.test]
+    ways = {(name, strategy): way_of(name, strategy, each, args, task)
+            for name, each in backbones.items() for strategy in STRATEGIES}  # fmt: skip
+    from_scratch = Way(APPROACHES[0], scratch, [Step(None, args.epochs)], task, from_scratch=True)
+    print(f"Expected: about {expected_minutes(args, ways, from_scratch):.0f} minutes.")
+
+    # Question 1: how much of the backbone learns.
+    outcomes = [train(way, strategy, args, seed, run.folder)
+                for (_, strategy), way in ways.items() for seed in args.seeds]  # fmt: skip
+    table = strategy_table(outcomes, args, individuals)
+
+    # Question 2: which approach, at how many photos per animal.
+    answers = photos_per_identity_study(ways, from_scratch, args, task, run.folder)
+    trend = trend_table(answers, individuals)
+
+    # Tables, figures, sentences that the numbers allow.
+    best_name = table.loc[table["validation"].idxmax(), "name"]
+    best = next(outcome for outcome in outcomes if outcome.name == best_name)
+    figures = {
+        "How much of the backbone learns": interval_chart(
+            table, run.figure_path("strategies.png"), value="test", label="name",
+            limits=(0, 1.09), value_name="accuracy on test photos (95 % interval over animals)",
+        ),
+        "Photos per animal": trend_chart(
+            trend, run.figure_path("photos_per_animal.png"), quantity="photos per animal",
+            value="accuracy", group="approach", quantity_name="training photos per animal (mean)",
+            value_name="accuracy on test photos",
+        ),
+        **outcome_figures(best, task, run, study.catalogue.paths()),
+    }  # fmt: skip
+    return run.finish(
+        metrics={
+            "strategies": table,
+            "photos_per_identity": trend,
+            "outcomes": [outcome.to_dict() for outcome in outcomes],
+        },
+        split=describe_split(study.split, study.leak),
+        tables={
+            "Strategies": table,
+            "Approaches by photos per animal": trend,
+            f"Each animal: {best.name}, seed {best.seed}": pd.DataFrame(best.report.per_identity)
+            .T.rename_axis("identity").reset_index(),
+        },
+        figures=figures,
+        notes=[
+            *conclude_strategies(outcomes, args.models, individuals),
+            *conclude_crossover(answers, individuals),
+            f"Means over seeds {', '.join(map(str, args.seeds))}. Question 2 takes the same number "
+            "of training steps at every number of photos.",
+        ],
+        device=str(task.device),
+    )  # fmt: skip
+
+
+def way_of(name: str, strategy: str, backbone, args, task):
+    """A strategy on a backbone, ready to be trained."""
+    from common.evaluation.ways import Way
+    from common.models.freezing import stages_of
+    from common.training.strategies import plan_of
+
+    plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
+    return Way(f"{name}, {strategy}", backbone, plan, task)
+
+
+def train(way, strategy: str, args, seed: int, folder, *, epochs=None, train_rows=None):
+    """One way with one seed; its checkpoint lives until it is trained."""
+    if epochs:
+        way.plan = [replace(step, epochs=epochs) for step in way.plan]
+    outcome, _ = way.train(
+        settings_of(args, seed), rates=rates_of(args, strategy), checkpoint=folder / "last.pt",
+        title=f"{way.name}, seed {seed}", train_rows=train_rows,
+    )  # fmt: skip
+    for file in folder.glob("last*.pt"):  # what is trained need not be resumed
+        file.unlink()
+    return outcome
+
+
+def settings_of(args, seed: int):
+    """How every model of this script is trained."""
+    from common.training.loop import TrainingSettings
+
+    return TrainingSettings(
+        epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
+        mixed_precision=args.mixed_precision,
+    )  # fmt: skip
+
+
+def rates_of(args, strategy: str):
+    """Learning rates of a strategy."""
+    from common.training.optim import Rates
+
+    rate = args.learning_rates[strategy]
+    return Rates(head=rate if strategy == "freeze" else 2 * rate, backbone=rate)
+
+
+def first_photos(task, n_photos: int | None, seed: int) -> np.ndarray:
+    """Training rows with at most so many photos of each animal; more contain fewer."""
+    order = np.random.default_rng(seed).permutation(task.train)
+    if n_photos is None:
+        return task.train
+    kept = [order[task.labels[order] == label][:n_photos] for label in np.unique(task.labels)]
+    return np.sort(np.concatenate(kept))
+
+
+def photos_per_identity_study(ways: dict, from_scratch, args, task, folder) -> list[tuple]:
+    """Every approach at every number of photos: (approach, number, mean number, outcome)."""
+    from common.evaluation.ways import train_siamese
+
+    model = args.models[0]
+    classifiers = dict(zip(
+        APPROACHES,
+        [(from_scratch, "partial"), (ways[model, "freeze"], "freeze"),
+         (ways[model, "partial"], "partial")], strict=False,
+    ))  # fmt: skip
+    answers = []
+    for n_photos in [*args.photos_per_identity, None]:
+        for seed in args.seeds:
+            rows = first_photos(task, n_photos, seed)
+            mean = len(rows) / len(np.unique(task.labels[rows]))
+            epochs = max(1, round(args.epochs * len(task.train) / len(rows)))  # as many steps
+            for approach, (way, strategy) in classifiers.items():
+                outcome = train(way, strategy, args, seed, folder, epochs=epochs, train_rows=rows)
+                answers.append((approach, n_photos, mean, replace(outcome, name=approach)))
+            compared = train_siamese(
+                ways[model, "partial"].photos[-1], task,
+                replace(settings_of(args, seed), epochs=epochs), train_rows=rows,
+                rates=rates_of(args, "partial"), title=f"Siamese, seed {seed}",
+            )  # fmt: skip
+            if compared:
+                answers.append(("Siamese", n_photos, mean, compared[0]))
+    return answers
+
+
+def expected_minutes(args, ways: dict, from_scratch) -> float:
+    """Minutes of everything on this machine, from trials of half a second."""
+    n_seeds, n_sizes = len(args.seeds), len(args.photos_per_identity) + 1
+    seconds = sum(way.expected_seconds(n_seeds) for way in ways.values())
+    classifier = ways[args.models[0], "partial"]
+    seconds += 2 * classifier.expected_seconds(n_seeds * n_sizes)  # and the Siamese network
+    return (seconds + from_scratch.expected_seconds(n_seeds * n_sizes)) / 60 + 0.5
+
+
+def strategy_table(outcomes, args, individuals: np.ndarray):
+    """The table of question 1, with epochs and rates."""
+    from common.evaluation.closed_set import summarise_outcomes
+
+    table = summarise_outcomes(outcomes, individuals)
+    strategy = table["name"].str.rsplit(", ", n=1).str[-1]
+    table.insert(1, "epochs", args.epochs)
+    table.insert(2, "learning rate", [f"{args.learning_rates[each]:.0e}" for each in strategy])
+    return table
+
+
+def trend_table(answers, individuals: np.ndarray):
+    """The table of question 2: one row per approach and number of photos."""
+    import pandas as pd
+
+    from common.evaluation.closed_set import mean_correct
+    from common.evaluation.intervals import bootstrap_over_individuals
+    from common.tables import interval_columns
+
+    rows = []
+    for approach in APPROACHES:
+        for n_photos in dict.fromkeys(n for _, n, _, _ in answers):
+            own = [(mean, outcome) for name, n, mean, outcome in answers
+                   if (name, n) == (approach, n_photos)]  # fmt: skip
+            if own:
+                interval = bootstrap_over_individuals(mean_correct([o for _, o in own]),
+                                                      individuals)  # fmt: skip
+                rows.append({"approach": approach,
+                             "photos per animal": float(np.mean([mean for mean, _ in own])),
+                             **interval_columns("accuracy", interval)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def conclude_strategies(outcomes, models: list[str], individuals: np.ndarray) -> list[str]:
+    """What can be told about the strategies, backbone by backbone."""
+    from common.evaluation.closed_set import difference, verdict
+
+    pairs = [(f"{name}, {a}", f"{name}, {b}") for name in models
+             for a, b in (("partial", "freeze"), ("full", "partial"))]  # fmt: skip
+    return [verdict(*pair, difference(outcomes, *pair, individuals)) for pair in pairs]
+
+
+def conclude_crossover(answers, individuals: np.ndarray) -> list[str]:
+    """What can be told about the fine-tuned classifier's rivals at each number of photos."""
+    from common.evaluation.closed_set import difference, verdict
+
+    sentences = []
+    for n_photos in dict.fromkeys(n for _, n, _, _ in answers):
+        own = [outcome for _, n, _, outcome in answers if n == n_photos]
+        present = {outcome.name for outcome in own}
+        words = f"{n_photos} photos per animal" if n_photos else "All photos"
+        for rival in ("Siamese", "from scratch"):
+            if rival in present:
+                interval = difference(own, "transfer, fine-tuned", rival, individuals)
+                sentences.append(f"{words}: {verdict('transfer, fine-tuned', rival, interval)}")
+    return sentences
+
+
+if __name__ == "__main__":
+    run_script(main)
