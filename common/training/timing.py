@@ -1,6 +1,8 @@
 """How fast this machine is, tried for a second, so that a script can say what it will take."""
 
+import statistics
 import time
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -30,3 +32,32 @@ def images_per_second(model: nn.Module, inputs: torch.Tensor, *, is_training: bo
             torch.autograd.grad(outputs.square().mean(), trainable, allow_unused=True)
         n_seen += len(inputs)
     return n_seen / (time.perf_counter() - start)
+
+
+def rates_in_turns(
+    runs: Mapping[str, Callable[[object], object]],
+    inputs: object,
+    *,
+    n_rounds: int = 5,
+    seconds: float = 0.3,
+) -> dict[str, float]:
+    """Inputs a second of several ways to compute the same thing, taken in turns.
+
+    A machine that is busy for a while is then busy for all of them.
+
+    Args:
+        runs: name to function of a batch.
+        inputs: one batch, with a length.
+        n_rounds: turns of each; the median counts.
+        seconds: of a turn, at least.
+    """
+    rates = {name: [] for name in runs}
+    for _ in range(n_rounds):
+        for name, run in runs.items():
+            run(inputs)  # warms up, while threads of the one before come to rest
+            n_seen, start = 0, time.perf_counter()
+            while n_seen == 0 or time.perf_counter() - start < seconds:
+                run(inputs)
+                n_seen += len(inputs)
+            rates[name].append(n_seen / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}
