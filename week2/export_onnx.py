@@ -8,7 +8,7 @@ it cost to compute with 8-bit integers?
     python week2/export_onnx.py --check path/to/photo.jpg
 
 With no argument: the embedded turtles and efficientnet_lite0 with a head trained as in
-transfer_learning.py, then exported; about a minute on two laptop cores. You should see a file as
+transfer_learning.py, then exported; a minute or two on two laptop cores. You should see a file as
 large as the network's weights, outputs that differ from PyTorch's in the fifth decimal, and an
 8-bit file of less than a third the size. ONNX (Open Neural Network Exchange) also allows the
 weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 million weights. With

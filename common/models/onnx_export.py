@@ -138,10 +138,13 @@ def quantise_onnx(path: Path, quantised_path: Path, photos: np.ndarray) -> int:
 
 def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.ModelProto:
     target = path.with_name(f"weights_of_{weight_bits}_bits.onnx")
+    # Norms that no convolution took up are cheap, and have one weight per channel: left as is.
+    nodes = onnx.load(path).graph.node
+    norms = [node.name for node in nodes if node.op_type.endswith("Normalization")]
     quantize_static(
         path, target, CalibrationPhotos(photos),
         quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=weight_bits == 7,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=norms,
     )  # fmt: skip
     return onnx.load(target)
 

@@ -184,8 +184,8 @@ def most_likely(
         scores: logits of one photo, shape (n_identities,).
         identities: label 0 first.
 
-    >>> most_likely(np.log([0.1, 0.6, 0.3]), ("a", "b", "c"), k=2)
-    [('b', 0.6...), ('c', 0.3...)]
+    >>> most_likely(np.log([0.25, 0.25, 0.5]), ("a", "b", "c"), k=2)
+    [('c', 0.5), ('a', 0.25)]
     """
     exponentials = np.exp(scores - scores.max(), dtype=np.float64)
     probabilities = exponentials / exponentials.sum()

@@ -117,3 +117,12 @@ def test_a_cut_off_file_is_named(exported, tmp_path):
 
     with pytest.raises(InputError, match=r"half\.onnx.*no ONNX network"):
         open_onnx(tmp_path / "half.onnx")
+
+
+def test_a_file_without_its_weights_is_refused(exported, tmp_path):
+    onnx.save(onnx.load(exported[1]), tmp_path / "bare.onnx", save_as_external_data=True,
+              location="weights.data", size_threshold=0)  # fmt: skip
+
+    assert (tmp_path / "bare.onnx").stat().st_size < weight_bytes(exported[0]) / 20
+    with pytest.raises(InputError, match=r"bare\.onnx.*with its weights inside"):
+        open_onnx(tmp_path / "bare.onnx")
