@@ -25,6 +25,7 @@ REQUIRED_PACKAGES = {
     "matplotlib": "matplotlib",
     "numpy": "numpy",
     "onnx": "onnx",
+    "onnx_ir": "onnxscript",  # comes with it
     "onnxruntime": "onnxruntime",
     "onnxscript": "onnxscript",
     "pandas": "pandas",
