@@ -24,6 +24,10 @@ REQUIRED_PACKAGES = {
     "faiss": "faiss-cpu",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
+    "onnx": "onnx",
+    "onnx_ir": "onnxscript",  # comes with it
+    "onnxruntime": "onnxruntime",
+    "onnxscript": "onnxscript",
     "pandas": "pandas",
     "PIL": "pillow",
     "psutil": "psutil",

@@ -18,11 +18,11 @@ import albumentations
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from common.errors import InputError
+from common.data.photo_files import open_photo as open_photo  # found here by who has torch
+from common.data.photo_files import squashed_photo
 
 STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
 Transform = albumentations.Compose  # so that other files need not name the package
@@ -49,50 +49,8 @@ class Preprocessing:
         return round(self.image_size * STORED_RATIO)
 
 
-def open_photo(path: str | Path, smallest_side: int | None = None) -> Image.Image:
-    """Open a photo upright, as 8-bit red, green and blue.
-
-    Args:
-        path: any file that Pillow reads. Turned by its EXIF orientation; CMYK, palette, grey and
-            16-bit pictures are converted; transparent parts become white.
-        smallest_side: pixels; a JPEG is decoded at the smallest scale whose sides are both
-            at least this, which is several times faster for camera photos. None: full size.
-
-    Raises:
-        InputError: the file is missing, or is no picture that can be decoded.
-    """
-    try:
-        with Image.open(path) as photo:
-            if smallest_side and photo.format == "JPEG" and photo.mode != "CMYK":
-                photo.draft("RGB", (smallest_side, smallest_side))
-            return _to_rgb(ImageOps.exif_transpose(photo))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such photo; check the path, or the folder that --data_dir names"
-        ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a photo ({error}); expected a whole JPEG, PNG or TIFF "
-            "file: replace it, or take it out of the catalogue"
-        ) from error
-
-
-def _to_rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode.startswith("I") or photo.mode == "F":  # 16 or 32 bits a pixel
-        values = np.asarray(photo, dtype=np.float32)
-        full_range = 65_535.0 if values.max(initial=0) > 255 else 255.0
-        photo = Image.fromarray((values / full_range * 255).clip(0, 255).astype(np.uint8))
-    if "transparency" in photo.info or photo.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        photo = photo.convert("RGBA")
-        white = Image.new("RGBA", photo.size, "white")
-        photo = Image.alpha_composite(white, photo)
-    return photo.convert("RGB")
-
-
 def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True) -> np.ndarray:
     """Decode photos once, each squashed to a square, so that no epoch decodes again.
-
-    Squashing keeps the whole animal; a centre crop would cut beaks and shell edges away.
 
     Args:
         paths: photo files, length n_images.
@@ -113,8 +71,7 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
         photos = np.empty(shape, dtype=np.uint8)
 
     def read_one(index: int) -> None:
-        photo = open_photo(paths[index], smallest_side=size)
-        photos[index] = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR))
+        photos[index] = squashed_photo(paths[index], size)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
         jobs = threads.map(read_one, range(len(paths)))

@@ -62,3 +62,34 @@ class Gallery:
         """
         similarity, rows = self.search(query_embeddings, k=1)
         return np.asarray(self._identities)[rows[:, 0]], similarity[:, 0]
+
+
+def identity_scores(
+    query_embeddings: np.ndarray,
+    gallery_embeddings: np.ndarray,
+    *,
+    gallery_labels: np.ndarray,
+    n_identities: int,
+) -> np.ndarray:
+    """For each query and identity, the similarity of its most alike gallery photo.
+
+    Args:
+        query_embeddings: float, shape (n_query, embedding_dim), unit length.
+        gallery_embeddings: float, shape (n_gallery, embedding_dim), unit length.
+        gallery_labels: integers, shape (n_gallery,).
+        n_identities: of the label map.
+
+    Returns:
+        Cosine, shape (n_query, n_identities); -2, below any cosine, for an identity without a
+        gallery photo.
+
+    >>> one, other = np.eye(2)
+    >>> identity_scores(one[None], np.stack([other, one]), gallery_labels=np.array([2, 0]),
+    ...                 n_identities=3)
+    array([[ 1., -2.,  0.]])
+    """
+    similarity = query_embeddings @ gallery_embeddings.T  # (n_query, n_gallery)
+    scores = np.full((len(query_embeddings), n_identities), -2.0)
+    for label in np.unique(gallery_labels):
+        scores[:, label] = similarity[:, gallery_labels == label].max(axis=1)
+    return scores

@@ -8,6 +8,7 @@ import torch
 from common.data.sampling import IdentityBatchSampler
 from common.evaluation.classification import evaluate_classification
 from common.evaluation.closed_set import Outcome, Task
+from common.evaluation.gallery import identity_scores
 from common.models.backbones import Backbone, restart
 from common.models.heads import linear_classifier
 from common.training.feature_cache import PhotosAtBoundary
@@ -163,11 +164,10 @@ def train_siamese(
     gallery = photos.outputs(trained.model, rows)
 
     def scores(asked: np.ndarray) -> np.ndarray:
-        similarity = photos.outputs(trained.model, asked) @ gallery.T  # (n_asked, n_gallery)
-        best = np.full((len(asked), len(task.names)), -1.0)  # the lowest cosine there is
-        for label in np.unique(labels):
-            best[:, label] = similarity[:, labels == label].max(axis=1)
-        return best
+        return identity_scores(
+            photos.outputs(trained.model, asked), gallery,
+            gallery_labels=labels, n_identities=len(task.names),
+        )  # fmt: skip
 
     right = np.zeros(0, dtype=bool)
     if len(task.validation):

@@ -1,8 +1,10 @@
 """How fast this machine is, tried for a second, and how much memory a run takes."""
 
 import gc
+import statistics
 import threading
 import time
+from collections.abc import Callable, Mapping
 
 import psutil
 import torch
@@ -77,3 +79,32 @@ class PeakMemory:
 
 def _resident_bytes() -> int:
     return psutil.Process().memory_info().rss
+
+
+def rates_in_turns(
+    runs: Mapping[str, Callable[[object], object]],
+    inputs: object,
+    *,
+    n_rounds: int = 5,
+    seconds: float = 0.3,
+) -> dict[str, float]:
+    """Inputs a second of several ways to compute the same thing, taken in turns.
+
+    A machine that is busy for a while is then busy for all of them.
+
+    Args:
+        runs: name to function of a batch.
+        inputs: one batch, with a length.
+        n_rounds: turns of each; the median counts.
+        seconds: of a turn, at least.
+    """
+    rates = {name: [] for name in runs}
+    for _ in range(n_rounds):
+        for name, run in runs.items():
+            run(inputs)  # warms up, while threads of the one before come to rest
+            n_seen, start = 0, time.perf_counter()
+            while n_seen == 0 or time.perf_counter() - start < seconds:
+                run(inputs)
+                n_seen += len(inputs)
+            rates[name].append(n_seen / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}

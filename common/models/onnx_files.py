@@ -1,0 +1,193 @@
+"""Networks as ONNX files: read and run with onnxruntime alone, no torch.
+
+A file of this course holds everything that is needed to use it: the weights, and beside them, as
+JSON under one key, how photos become its input and what its outputs are called.
+`common.models.onnx_export` writes it.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+
+from common.data.photo_files import squashed_photo
+from common.errors import InputError
+
+METADATA_KEY = "recogniser"  # the same as in a stored model.safetensors
+INPUT_NAME = "photos"
+MEGABYTE = 1_000_000  # bytes
+# What onnxruntime raises on bytes that are no network, or one that it cannot run.
+UNREADABLE = (
+    runtime_errors.InvalidProtobuf,
+    runtime_errors.InvalidGraph,
+    runtime_errors.InvalidArgument,
+    runtime_errors.Fail,
+    runtime_errors.NotImplemented,
+    runtime_errors.RuntimeException,
+)
+
+
+@dataclass(frozen=True)
+class OnnxDescription:
+    """What an ONNX file says about itself.
+
+    Attributes:
+        backbone: its name in this course.
+        image_size: side of the square input, pixels.
+        stored_size: side to which a whole photo is squashed first, pixels.
+        mean: per channel (red, green, blue), in units of the full range, 0 to 1.
+        std: likewise.
+        resize: the steps from photo to input, in words for people.
+        output: "scores", one per identity, or "embedding", of unit length.
+        identities: label map, label 0 first.
+        course_version: of the course that wrote it.
+    """
+
+    backbone: str
+    image_size: int
+    stored_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: str
+    output: str
+    identities: tuple[str, ...]
+    course_version: str
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "OnnxDescription":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: no JSON, or other fields than this version's.
+        """
+        fields = json.loads(text)
+        try:
+            lists = {name: tuple(fields[name]) for name in ("mean", "std", "identities")}
+            return cls(**fields | lists)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"other fields than expected: {error}") from error
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX file of this course, loaded; see `open_onnx`.
+
+    Attributes:
+        description: what the file says about itself.
+        session: onnxruntime's handle.
+    """
+
+    description: OnnxDescription
+    session: onnxruntime.InferenceSession
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Outputs for a batch of any size.
+
+        Args:
+            images: float32, shape (n_images, 3, image_size, image_size), see `prepare`.
+
+        Returns:
+            float32, shape (n_images, n_identities) or (n_images, embedding_dim).
+        """
+        return self.session.run(None, {INPUT_NAME: images})[0]
+
+
+def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
+    """Load an ONNX file that `week2/export_onnx.py` wrote.
+
+    Args:
+        path: the file; nothing else is read.
+        n_threads: of the CPU; 0 for one per core.
+
+    Raises:
+        InputError: no such file, no ONNX network, or one without this course's metadata.
+    """
+    try:
+        session = open_session(Path(path).read_bytes(), n_threads)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); run python week2/export_onnx.py first, "
+            "or name an ONNX file with --onnx"
+        ) from error
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: is no ONNX network that onnxruntime can run ({_first_words(error)}); "
+            "expected a model.onnx with its weights inside"
+        ) from error
+    return OnnxModel(_description_of(session, path), session)
+
+
+def open_session(content: bytes, n_threads: int = 0) -> onnxruntime.InferenceSession:
+    """Onnxruntime's handle on a network on the CPU; from bytes, so that no file stays open."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.log_severity_level = 4  # no lines of its own: errors come as exceptions
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> OnnxDescription:
+    try:
+        text = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+        return OnnxDescription.from_json(text)
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: an ONNX network, but without this course's label map and preprocessing "
+            f"({_first_words(error)}); expected a file that python week2/export_onnx.py wrote"
+        ) from error
+
+
+def _first_words(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def prepare(photo: np.ndarray, description: OnnxDescription) -> np.ndarray:
+    """A squashed photo as the network's input, as `evaluation_transform` makes it.
+
+    Args:
+        photo: uint8, shape (stored_size, stored_size, 3).
+        description: of the file.
+
+    Returns:
+        float32, shape (1, 3, image_size, image_size).
+    """
+    side = description.image_size
+    small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+    mean, std = np.float32(description.mean), np.float32(description.std)
+    pixels = (small.astype(np.float32) / 255 - mean) / std  # (image_size, image_size, 3)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis])
+
+
+def read_input(path: str | Path, description: OnnxDescription) -> np.ndarray:
+    """A photo file as the network's input, float32, shape (1, 3, image_size, image_size).
+
+    Raises:
+        InputError: the photo is missing or cannot be decoded.
+    """
+    return prepare(squashed_photo(path, description.stored_size), description)
+
+
+def most_likely(
+    scores: np.ndarray, identities: tuple[str, ...], k: int = 5
+) -> list[tuple[str, float]]:
+    """The k identities with the highest scores, each with its probability, best first.
+
+    Args:
+        scores: logits of one photo, shape (n_identities,).
+        identities: label 0 first.
+
+    >>> most_likely(np.log([0.25, 0.25, 0.5]), ("a", "b", "c"), k=2)
+    [('c', 0.5), ('a', 0.25)]
+    """
+    exponentials = np.exp(scores - scores.max(), dtype=np.float64)
+    probabilities = exponentials / exponentials.sum()
+    best = np.argsort(-probabilities, kind="stable")[:k]
+    return [(identities[label], float(probabilities[label])) for label in best]
