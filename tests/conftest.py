@@ -1,9 +1,13 @@
-"""Few generated turtles, drawn once for all tests."""
+"""Few generated turtles, drawn once for all tests; and no model hub, whatever the machine."""
+
+import os
 
 import pytest
 
 from common.data.catalogue import load_catalogue
 from common.data.synthetic import TurtleParameters, ensure_turtles
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; scripts inherit it
 
 
 @pytest.fixture(scope="session")

@@ -111,8 +111,6 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.bars import interval_chart
 
     run = start_run(__file__, args)
-    if args.data_dir is None and args.smoke:
-        args.switches = args.switches[-6:]
 
     # Data and split, model, the base recipe and every change to it.
     study = open_study(args)

@@ -16,6 +16,7 @@ import huggingface_hub
 import timm
 import torch
 import torchvision
+from huggingface_hub import constants as hub_constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -194,9 +195,11 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
 
 def _is_hub_in_reach() -> bool:
     """Ask once, for 3 seconds: the hub's own client asks for three quarters of a minute."""
+    if hub_constants.HF_HUB_OFFLINE:  # HF_HUB_OFFLINE=1
+        return False
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return True  # a proxy stands between; let the client find out
-    host = urlparse(huggingface_hub.constants.ENDPOINT).hostname
+    host = urlparse(hub_constants.ENDPOINT).hostname
     try:
         socket.create_connection((host, 443), timeout=3).close()
     except OSError:
@@ -264,8 +267,9 @@ def _load_into(
     else:
         named = _renamed(tensors, list(expected), file, name)
     classifier = network.get_classifier()
-    n_classes = list(named.values())[-1].shape[0]
-    if isinstance(classifier, nn.Linear) and n_classes != classifier.out_features:
+    bias = named.get(f"{network.pretrained_cfg['classifier']}.bias", torch.empty(0))
+    n_classes = len(bias)
+    if isinstance(classifier, nn.Linear) and n_classes not in (0, classifier.out_features):
         network = _create(name, image_size, pretrained=False, num_classes=n_classes)
         expected = network.state_dict()
     for key, tensor in named.items():

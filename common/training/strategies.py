@@ -40,8 +40,8 @@ def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
     """The plan of a named strategy.
 
     "progressive" is the classic recipe in three steps: the head alone, so that no gradient of
-    a random head reaches the backbone; then the last stages too; then everything. The steps
-    take about a sixth, a third and a half of the epochs.
+    a random head reaches the backbone; then the last stages too; then everything. The first
+    two steps prepare the third and are short: a twelfth and a sixth of the epochs.
 
     Args:
         strategy: one of `STRATEGIES`.
@@ -52,7 +52,7 @@ def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
         InputError: unknown strategy, or fewer epochs than steps.
 
     >>> [(step.n_trainable, step.epochs) for step in plan_of("progressive", 12, unfreeze=3)]
-    [(0, 2), (3, 4), (None, 6)]
+    [(0, 1), (3, 2), (None, 9)]
     """
     if strategy not in STRATEGIES:
         raise InputError(f"--strategy {strategy}: expected one of {', '.join(STRATEGIES)}")
@@ -60,7 +60,7 @@ def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
         return [Step({"freeze": 0, "partial": unfreeze, "full": None}[strategy], epochs)]
     if epochs < 3:
         raise InputError(f"--epochs {epochs}: a progressive plan has three steps, give 3 or more")
-    first, second = max(1, epochs // 6), max(1, epochs // 3)
+    first, second = max(1, epochs // 12), max(1, epochs // 6)
     return [Step(0, first), Step(unfreeze, second), Step(None, epochs - first - second)]
 
 

@@ -179,6 +179,41 @@ def test_accumulated_small_batches_are_one_large_batch():
     assert torch.allclose(models[0].weight, models[1].weight, atol=1e-6)
 
 
+def test_the_lowest_loss_is_chosen_where_a_loss_is_asked_for():
+    values = iter([0.9, 0.2, 0.5, 0.6])
+
+    result = train(
+        new_model(), validate=lambda model: {"validation_loss": next(values)},
+        choose_by="validation_loss",
+    )  # fmt: skip
+
+    assert result.best_epoch == 2
+
+
+def test_mixed_photos_are_learned_with_mixed_labels():
+    seen = []
+
+    def mix(inputs, labels):
+        seen.append(len(labels))
+        return inputs, torch.full((len(labels), 2), 0.5)
+
+    dataset = two_clouds()
+    result = train(new_model(), changed(epochs=20), dataset, mix=mix)
+
+    assert sum(seen) == 20 * len(dataset)
+    assert result.history[-1]["train_loss"] == pytest.approx(np.log(2), abs=0.02)
+
+
+def test_what_is_frozen_rests_while_the_others_train():
+    norm = nn.BatchNorm1d(5)
+    norm.requires_grad_(False)
+    model = nn.Sequential(norm, nn.Linear(5, 2))
+
+    train(model)
+
+    assert torch.equal(norm.running_mean, torch.zeros(5))
+
+
 def test_running_means_of_the_weights_are_what_is_validated():
     seen = []
     model = new_model()

@@ -7,15 +7,25 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from common.training.optim import SCHEDULES, Schedule, build_optimizer, parameter_group
+from common.training.optim import (
+    SCHEDULES,
+    Rates,
+    Schedule,
+    backbone_groups,
+    build_optimizer,
+    parameter_group,
+)
 
 
-def rates_of(name, *, epochs=4, steps=5, warmup=1.0, groups=((1.0,), (0.1,))):
+def rates_of(name, *, epochs=4, steps=5, warmup=1.0, groups=((1.0,), (0.1,)), final_rate=0.0):
     parameters = [nn.Parameter(torch.zeros(1)) for _ in groups]
     optimizer = torch.optim.SGD(
         [{"params": [p], "lr": rate[0]} for p, rate in zip(parameters, groups, strict=True)]
     )
-    schedule = Schedule(name, optimizer, epochs=epochs, steps_per_epoch=steps, warmup_epochs=warmup)
+    schedule = Schedule(
+        name, optimizer, epochs=epochs, steps_per_epoch=steps, warmup_epochs=warmup,
+        final_rate=final_rate,
+    )  # fmt: skip
     rates = []
     for step in range(1, epochs * steps + 1):
         schedule.before_step(step)
@@ -80,6 +90,28 @@ def test_one_cycle_peaks_once_at_the_groups_rate():
     assert max(rates) == pytest.approx(1.0, rel=0.02)
     assert rates[0] < 0.2
     assert rates[-1] < 0.02
+
+
+def test_cosine_can_end_above_nothing():
+    rates = [rate for rate, _ in rates_of("cosine", final_rate=0.01)]
+
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_every_stage_of_a_backbone_has_its_own_rate():
+    tail = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    rates = Rates(backbone=1.0, layer_decay=0.5, weight_decay=0.1)
+
+    groups = backbone_groups(tail, [1, 1, 3], n_stages=4, rates=rates)
+
+    rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert [rate_of[id(p)] for p in tail.parameters()] == [0.25, 0.25, 1.0]
+
+
+def test_a_recipe_may_decay_norms_too():
+    (group,) = parameter_group(nn.BatchNorm1d(3), 1.0, 0.1, decay_norms=True)
+
+    assert group["weight_decay"] == 0.1
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

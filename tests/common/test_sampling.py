@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.sampling import IdentityBatchSampler, deal_animals
+from common.data.sampling import IdentityBatchSampler, ShuffledBatchSampler, deal_animals
 from common.errors import InputError
 
 LONG_TAIL = np.repeat(np.arange(9), [100, 50, 30, 20, 10, 4, 2, 1, 1])
@@ -167,3 +167,16 @@ def test_batches_that_cannot_be_are_refused(labels, settings, message):
 def test_labels_and_encounters_must_belong_together():
     with pytest.raises(ValueError, match="4 labels and 3 encounters"):
         sampler_of([0, 0, 1, 1], [1, 2, 3])
+
+
+def test_weighted_photos_are_drawn_in_proportion():
+    labels = np.repeat([0, 1], [90, 10])
+    sampler = ShuffledBatchSampler(100, 10, weights=1 / np.bincount(labels)[labels])
+
+    drawn = []
+    for epoch in range(50):
+        sampler.set_epoch(epoch)
+        drawn += [labels[photo] for batch in sampler for photo in batch]
+
+    assert len(drawn) == 5_000
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.03)  # four standard deviations

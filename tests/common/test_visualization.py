@@ -13,6 +13,8 @@ from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 from common.visualization.curves import training_curves
 from common.visualization.matches import RankedMatches, matches_panel
+from common.visualization.scatter import cost_scatter
+from common.visualization.trends import trend_chart
 
 ODD_NAMES = ["t$1", "t_{2}$", "a very long name of an animal <3>", "t\\4"]
 
@@ -241,3 +243,42 @@ def test_long_lists_of_names_are_thinned_evenly():
 
     assert positions == list(range(0, 100, 4))
     assert names[-1] == "t96"
+
+
+def costly_models():
+    return pd.DataFrame({
+        "model": ["small", "large", "large", "absent"], "mode": ["frozen", "frozen", "tuned", "x"],
+        "GFLOPs": [0.1, 0.9, 0.9, np.nan], "test": [0.3, 0.4, 0.7, np.nan],
+        "test_low": [0.2, 0.3, 0.6, np.nan], "test_high": [0.4, 0.5, 0.8, np.nan],
+    })  # fmt: skip
+
+
+SCATTER = {"cost": "GFLOPs", "value": "test", "label": "model", "group": "mode",
+           "cost_name": "operations", "value_name": "accuracy"}  # fmt: skip
+
+
+def test_a_models_name_stands_once_beside_its_points(drawn, tmp_path):
+    cost_scatter(costly_models(), tmp_path / "scatter.png", **SCATTER)
+
+    words = texts(drawn[0])
+    assert words.count("large") == 1
+    assert "absent" not in words
+
+
+def test_nothing_to_scatter_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="both a cost and a value"):
+        cost_scatter(costly_models().iloc[3:], tmp_path / "scatter.png", **SCATTER)
+
+
+def test_a_trend_has_one_line_per_approach(drawn, tmp_path):
+    table = pd.DataFrame({
+        "approach": ["one", "one", "two"], "photos": [2, 8, 2], "accuracy": [0.1, 0.5, 0.2],
+        "accuracy_low": [0.0, 0.4, 0.1], "accuracy_high": [0.2, 0.6, 0.3],
+    })  # fmt: skip
+
+    trend_chart(table, tmp_path / "trend.png", quantity="photos", value="accuracy",
+                group="approach", quantity_name="photos", value_name="accuracy")  # fmt: skip
+
+    (axes,) = drawn[0].axes
+    assert [list(line.get_xdata()) for line in axes.lines] == [[2, 8], [2]]
+    assert {"2", "8", "one", "two"} <= set(texts(drawn[0]))

@@ -8,7 +8,10 @@ from script_runs import load_main, modules_behind_help, run_elsewhere
 
 from common.models.storage import load_recogniser
 
-SCRIPTS = ("week2/transfer_learning",)
+SCRIPTS = (
+    "week2/transfer_learning", "week2/fine_tuning", "week2/compare_architectures",
+    "week2/compare_strategies", "week2/training_practices",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +56,116 @@ def test_the_whole_network_can_train(turtles, tmp_path):
     assert result["tables"]["Test photos of known animals"][0]["trained"] == "all"
 
 
+def smoke(script, turtles, folder, *flags):
+    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder), *flags]
+    return load_main(script)(flags)
+
+
+def test_a_fine_tuned_model_is_stored_as_it_was_trained(turtles, tmp_path):
+    result = smoke("week2/fine_tuning", turtles, tmp_path, "--plan", "0:1,2:1", "--head", "mlp")
+
+    model, identities = load_recogniser(tmp_path / "model.safetensors")
+    from common.models.backbones import load_backbone
+
+    original = load_backbone("efficientnet_lite0", image_size=64).state_dict()
+    moved = {
+        name.split(".")[2]
+        for name, tensor in model.backbone.state_dict().items()
+        if name.startswith("network.blocks") and not torch.equal(tensor, original[name])
+    }
+    assert moved == {"5", "6"}
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, len(identities))
+    assert [row["step"] for row in result["metrics"]["history"]] == [1, 2]
+
+
+def test_every_step_shows_which_stages_train_at_which_rate(turtles, tmp_path, capsys):
+    smoke("week2/fine_tuning", turtles, tmp_path, "--strategy", "partial", "--unfreeze", "2",
+          "--learning_rate", "0.0004", "--layer_decay", "0.5")  # fmt: skip
+
+    shown = capsys.readouterr().out
+    assert "head and last 2 stages" in shown
+    assert shown.count("4.0e-04") == shown.count("2.0e-04") == 1
+
+
+@pytest.fixture(scope="module")
+def architectures(turtles, tmp_path_factory):
+    return smoke("week2/compare_architectures", turtles, tmp_path_factory.mktemp("runs"))
+
+
+def test_weights_out_of_reach_are_a_row_that_says_so(architectures):
+    rows = {row["model"]: row for row in architectures["tables"]["Architectures"]}
+
+    assert rows["resnet18"]["mode"].startswith("skipped: weights not in reach; run with network")
+    assert rows["resnet18"]["test"] is None
+
+
+def test_each_backbone_is_frozen_and_fine_tuned(architectures):
+    rows = architectures["tables"]["Architectures"]
+
+    modes = [row["mode"] for row in rows if row["model"] == "efficientnet_lite0"]
+    assert modes == ["frozen", "fine-tuned"]
+    assert all(row["GFLOPs"] > 0 and row["photos/s"] > 0 for row in rows[:3])
+
+
+def test_the_recommendation_is_made_on_validation_photos(architectures):
+    sentences = architectures["metrics"]["recommendation"]
+    rows = architectures["tables"]["Architectures"][:3]
+    best = max(rows, key=lambda row: row["validation"])
+
+    assert f"Best on validation photos: {best['model']}, {best['mode']}." in sentences
+    assert any(sentence.startswith("Recommended: ") for sentence in sentences)
+
+
+def test_weights_may_come_from_a_file(turtles, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
+    result = smoke("week2/compare_architectures", turtles, tmp_path, "--models", "resnet18",
+                   "--weights", f"resnet18={tmp_path / 'resnet18.safetensors'}")  # fmt: skip
+
+    assert [row["mode"] for row in result["tables"]["Architectures"]] == ["frozen", "fine-tuned"]
+
+
+def test_strategies_and_approaches_are_compared_in_one_run(turtles, tmp_path):
+    result = smoke("week2/compare_strategies", turtles, tmp_path)
+
+    names = [row["name"].split(", ")[1] for row in result["tables"]["Strategies"]]
+    assert names == ["freeze", "partial", "full"]
+    trend = result["tables"]["Approaches by photos per animal"]
+    assert {row["approach"] for row in trend} == {
+        "from scratch", "transfer, frozen", "transfer, fine-tuned", "Siamese"
+    }  # fmt: skip
+    assert [row["photos per animal"] for row in trend[:2]] == sorted(
+        row["photos per animal"] for row in trend[:2]
+    )
+
+
+def test_with_one_photo_of_each_animal_no_siamese_network_is_trained(turtles, tmp_path):
+    result = smoke("week2/compare_strategies", turtles, tmp_path, "--photos_per_identity", "1")
+
+    trend = result["tables"]["Approaches by photos per animal"]
+    counts = [row["photos per animal"] for row in trend if row["approach"] == "Siamese"]
+    assert len(counts) == 1
+    assert counts[0] > 1
+
+
+def test_every_practice_is_measured_against_the_base(turtles, tmp_path):
+    result = smoke("week2/training_practices", turtles, tmp_path, "--model", "small_cnn",
+                   "--unfreeze", "2")  # fmt: skip
+
+    rows = result["tables"]["One change at a time"]
+    assert [row["practice"] for row in rows[:2]] == ["base", "base, other seeds"]
+    assert len(rows) == 21
+    base = rows[0]["test"]
+    for row in rows[1:]:
+        assert row["bought"] == pytest.approx(row["test"] - base)
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_runs_from_any_folder(script, turtles, tmp_path):
-    ending = run_elsewhere(script, tmp_path, "--smoke", "--data_dir", str(turtles))
+    flags = ["--model", "small_cnn"] if "practices" in script else []
+    ending = run_elsewhere(script, tmp_path, "--smoke", "--data_dir", str(turtles), *flags)
 
     assert ending.returncode == 0, ending.stderr
     assert "Result:" in ending.stdout
@@ -65,5 +175,5 @@ def test_a_script_runs_from_any_folder(script, turtles, tmp_path):
 def test_help_answers_without_loading_anything_heavy(script, tmp_path):
     shown, modules = modules_behind_help(script, tmp_path)
 
-    assert "--freeze_backbone" in shown
+    assert "--data_dir" in shown
     assert not {"torch", "pandas", "matplotlib"} & modules
