@@ -51,7 +51,7 @@ def trend_chart(
                   markersize=5, label=name)  # fmt: skip
     axes.set_xscale("log")
     ticks = sorted(set(table[quantity])) if ticks is None else ticks
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, 1)
     axes.set(xlabel=quantity_name, ylabel=value_name)
