@@ -8,7 +8,7 @@ import math
 
 import torch
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from torch import nn
 
@@ -73,3 +73,31 @@ class BatchHardTriplet(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             return self.loss(embeddings, labels, self.miner(embeddings, labels))
+
+
+class Contrastive(nn.Module):
+    """Contrastive loss on all pairs of a batch: what trains a Siamese network.
+
+    Pairs of one identity are pulled within one margin, others pushed beyond another. The two kinds
+    are averaged apart, each over the pairs that still cost something, and added up: otherwise the
+    many pairs of others would drown the few of one identity. Batches must hold several photos of
+    an identity (`IdentityBatchSampler`).
+
+    Args:
+        positive_margin: distance up to which a pair of one identity costs nothing, Euclidean
+            between unit vectors, 0 to 2.
+        negative_margin: distance from which a pair of two identities costs nothing, likewise.
+
+    Source: Hadsell et al. 2006, equation 4, with distances in place of their squares, through
+        pytorch-metric-learning.
+    """
+
+    def __init__(self, positive_margin: float = 0.0, negative_margin: float = 1.0) -> None:
+        super().__init__()
+        distance = LpDistance(p=2, normalize_embeddings=True)
+        self.loss = ContrastiveLoss(positive_margin, negative_margin, distance=distance)
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean loss; embeddings (n_images, embedding_dim), labels (n_images,)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.loss(embeddings.float(), labels)

@@ -4,8 +4,9 @@ A plan is a list of steps, "so many last stages for so many epochs"; every strat
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,10 +30,14 @@ class Step:
     Attributes:
         n_trainable: last stages of the backbone that train; 0: the head alone, None: all.
         epochs: of this step.
+        rates: of this step alone; None: those of the whole plan.
+        settings: fields of `TrainingSettings` that this step alone has otherwise, by name.
     """
 
     n_trainable: int | None
     epochs: int
+    rates: Rates | None = field(default=None, repr=False)
+    settings: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
@@ -82,7 +87,7 @@ def read_plan(text: str) -> list[Step]:
             f"--plan {text}: expected steps such as 0:2,3:4,all:6 (last stages that train, 0 for "
             "the head alone, and for how many epochs)"
         )
-    for step, following in zip(plan, plan[1:], strict=False):
+    for step, following in itertools.pairwise(plan):
         if not _trains_more(following.n_trainable, step.n_trainable):
             raise InputError(f"--plan {text}: every step must free more stages than the one before")
     return plan
@@ -126,7 +131,8 @@ def fine_tune(
         plan: what trains when.
         photos: of `photos_for_plan`; their pre-trained tails stay as they are.
         head: features to scores; trained in place.
-        settings: of each step; its epochs are the plan's, and each step has its own schedule.
+        settings: of each step, unless the step says otherwise; its epochs are the plan's, and
+            each step has its own schedule.
         checkpoint: file that a killed run continues from; one per step is written beside it.
         title: beside the progress bar.
         options: the other arguments of `train_classifier`.
@@ -139,10 +145,10 @@ def fine_tune(
         tail = _grown(behind.tail, tail)
         trained = train_classifier(
             behind, behind.n_features, tail=tail, head=head,
-            settings=replace(settings, epochs=step.epochs),
+            settings=replace(settings, epochs=step.epochs, **step.settings),
             title=f"{title}, {words_of(step)}" if len(plan) > 1 else title,
             checkpoint=checkpoint and checkpoint.with_stem(f"{checkpoint.stem}_{index}"),
-            **options,
+            **options | ({"rates": step.rates} if step.rates else {}),
         )  # fmt: skip
         fits.append(trained.fit)
     return Trained(tail, head, _joined(fits))
