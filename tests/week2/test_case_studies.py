@@ -353,8 +353,9 @@ def test_the_stages_of_the_cats_get_slower():
     head, last, everything = module.plan_of_stages(args)
 
     assert [step.n_trainable for step in (head, last, everything)] == [0, 2, None]
-    assert (head.rates.head, last.rates.head, last.rates.backbone) == (1e-3, 5e-4, 5e-5)
-    assert everything.rates.backbone == pytest.approx(1e-5)
+    assert (head.rates.head, last.rates.head, last.rates.backbone) == (1e-3, 1e-3, 5e-5)
+    assert (everything.rates.head, everything.rates.backbone) == pytest.approx((2e-4, 1e-5))
+    assert all(step.settings == {"patience": 5} for step in (head, last, everything))
 
 
 # Breeds of cats and dogs, and cats against dogs

@@ -6,12 +6,12 @@ Question: with few photos of each cat, does a fine-tuned classifier beat learnin
     python week2/case_studies/cats_convnext.py --data_dir path/to/dataset --full_epochs 10
 
 The recipe: a head of two layers alone first (rate 1e-3), then the last stages too (backbone 5e-5,
-head 5e-4), then, with --full_epochs, everything at a fifth of these; random views, rare cats drawn
+head 1e-3), then, with --full_epochs, everything at a fifth of these; random views, rare cats drawn
 as often as common ones, early stopping. Beside it: the head alone, a Siamese network (contrastive
-loss on pairs, answered by the most similar photo) and a small network from scratch, all with the
-same photos. One folder per cat, or any catalogue. With no --data_dir the embedded turtles stand in
-for the cats, with no --model a network that needs no download. The recipe's author expects
-transfer to win while cats are few; the last lines say whether your photos can tell.
+loss on pairs, answered by the most similar photo) and a small network from scratch, with the same
+photos and as many epochs. One folder per cat, or any catalogue. With no --data_dir the embedded
+turtles stand in for the cats, with no --model a network that needs no download. The recipe's
+author expects transfer to win while cats are few; the last lines say whether your photos can tell.
 """
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None):
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
         "device", "mixed_precision", "output_dir", "smoke",
-        epochs=15, learning_rate=5e-5, seeds=[0],
+        epochs=20, learning_rate=5e-5, seeds=[0],
     )  # fmt: skip
     for name, least, default, words in (
         ("head_epochs", 1, 10, "passes of the first stage; --epochs are the second's"),
@@ -41,7 +41,8 @@ def parse_args(argv: list[str] | None = None):
         )  # fmt: skip
     for name, default, words in (
         ("head_learning_rate", 1e-3, "of the head in the first stage"),
-        ("later_head_rate", 5e-4, "of the head in the second; --learning_rate is the backbone's"),
+        ("siamese_learning_rate", 1e-3, "of the Siamese network"),
+        ("later_head_rate", 1e-3, "of the head in the second; --learning_rate is the backbone's"),
         ("margin", 1.0, "distance that the Siamese network wants between two cats, up to 2"),
     ):
         parser.add_argument(
@@ -64,13 +65,14 @@ def plan_of_stages(args) -> list:
     from common.training.strategies import Step
 
     backbone, head = args.learning_rate, args.later_head_rate
+    early = {"patience": args.patience}
     plan = [
-        Step(0, args.head_epochs, Rates(head=args.head_learning_rate)),
-        Step(args.unfreeze, args.epochs, Rates(head=head, backbone=backbone)),
+        Step(0, args.head_epochs, Rates(head=args.head_learning_rate), early),
+        Step(args.unfreeze, args.epochs, Rates(head=head, backbone=backbone), early),
     ]
     if args.full_epochs:
         slower = Rates(head=head * LATER_RATE, backbone=backbone * LATER_RATE)
-        plan.append(Step(None, args.full_epochs, slower))
+        plan.append(Step(None, args.full_epochs, slower, early))
     return plan
 
 
@@ -111,7 +113,7 @@ def main(argv: list[str] | None = None) -> dict:
     scratch = load_backbone(SCRATCH_CNN, image_size=args.image_size)
     task = task_of(study, backbone.preprocessing.stored_size, args.device)
 
-    # The ways to train; all see as many epochs as the stages together.
+    # The ways to train; the others get as many epochs as the stages together, and never stop early.
     plan = plan_of_stages(args)
     epochs = sum(step.epochs for step in plan)
     from_nothing = Step(None, epochs, Rates(head=SCRATCH_RATE, backbone=SCRATCH_RATE))
@@ -128,8 +130,8 @@ def main(argv: list[str] | None = None) -> dict:
     outcomes, first_model = [], None
     for seed in args.seeds:
         settings = TrainingSettings(
-            epochs=epochs, batch_size=args.batch_size, patience=args.patience, seed=seed,
-            device=args.device, mixed_precision=args.mixed_precision,
+            epochs=epochs, batch_size=args.batch_size, seed=seed, device=args.device,
+            mixed_precision=args.mixed_precision,
         )  # fmt: skip
         sampler = ShuffledBatchSampler(len(task.train), args.batch_size, seed, weights)
         for way in ways:
@@ -140,7 +142,7 @@ def main(argv: list[str] | None = None) -> dict:
             outcomes.append(outcome)
             first_model = first_model or trained
         # The Siamese network starts from the same weights and frees the same stages.
-        outcomes.append(train_siamese(fine_tuned.photos[1], study, task, plan[1], settings, args))
+        outcomes.append(train_siamese(fine_tuned.photos[1], study, task, settings, args))
 
     # Tables and figures; those of one model show the first seed, fine-tuned.
     install(first_model.tail, backbone)
@@ -181,7 +183,7 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
 
 
-def train_siamese(photos, study, task, step, settings, args):
+def train_siamese(photos, study, task, settings, args):
     """Learn to compare, then name a photo after the animal of the most similar training photo."""
     import numpy as np
 
@@ -189,6 +191,7 @@ def train_siamese(photos, study, task, step, settings, args):
     from common.evaluation.classification import evaluate_classification
     from common.evaluation.closed_set import Outcome
     from common.training.losses import Contrastive
+    from common.training.optim import Rates
     from common.training.recipes import train_embedding
 
     encounters = study.catalogue.table["encounter"].to_numpy()[task.train]
@@ -196,7 +199,8 @@ def train_siamese(photos, study, task, step, settings, args):
     n_animals = min(len(np.unique(labels)), max(2, args.batch_size // PHOTOS_OF_A_CAT))
     trained = train_embedding(
         photos, photos.n_features, train_rows=task.train, validation_rows=task.validation,
-        n_identities=len(task.names), settings=settings, rates=step.rates,
+        n_identities=len(task.names), settings=settings,
+        rates=Rates(head=args.siamese_learning_rate, backbone=args.siamese_learning_rate),
         criterion=Contrastive(negative_margin=args.margin),
         batch_sampler=IdentityBatchSampler(
             labels, encounters, n_identities=n_animals, n_images=PHOTOS_OF_A_CAT,

@@ -7,9 +7,9 @@ Question: if a network has learned a thousand things, what does it cost to teach
 
 The backbone stays frozen, a linear head learns in seconds once the features are computed. Folders:
 cat and dog, or train/cat, train/dog, test/cat, test/dog; validation comes out of the training
-photos. You should see few mistakes, and in the figure that the most confident ones are odd photos:
-drawings, both animals, or a wrong label. ImageNet holds over a hundred breeds of dogs and several
-of cats, so that nothing here is new to the network.
+photos. The figure shows the mistakes that the network is surest of: look whether the photo, the
+label or the network is to blame. ImageNet holds over a hundred breeds of dogs and several of cats,
+so that nothing here is new to it.
 """
 
 from common.cli import make_parser, present_path, run_script, shared_flags, whole_number

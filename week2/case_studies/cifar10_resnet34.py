@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> dict:
         way = Way(
             args.model, backbone, recipe_of(args), task,
             augment=small_picture_transform(backbone.preprocessing),
-            n_views=args.head_epochs,  # each epoch of the frozen step sees a view of its own
+            cached=False,  # every epoch sees new views, also in front of the frozen network
         )  # fmt: skip
         outcome, _ = way.train(
             TrainingSettings(

@@ -5,10 +5,10 @@ Question: does a network that names breeds tell cats from dogs, though nobody as
     python week2/case_studies/oxford_pets.py --data_dir path/to/pets --download
     python week2/case_studies/oxford_pets.py --data_dir path/to/breed_folders --image_size 160
 
-Two ways: a linear head on frozen features, and the last stages trained too. The family is that of
-the breed which the network names. Each seed deals the photos anew, 70, 15 and 15 hundredths of
+Two ways: a linear head on frozen features, and then the last stages trained too. The family is that
+of the breed which the network names. Each seed deals the photos anew, 70, 15 and 15 hundredths of
 every breed; intervals resample photos. You should see that most wrong answers stay in the family.
-ImageNet, too, has classes for many of these breeds, but not these photos.
+ImageNet has classes for many of these breeds: the network has seen such animals before.
 """
 
 from common.cli import local_path, make_parser, real_number, run_script, shared_flags, whole_number
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.tables import interval_columns
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
-    from common.training.strategies import plan_of
+    from common.training.strategies import Step
     from common.visualization.bars import interval_chart
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
@@ -114,8 +114,11 @@ def main(argv: list[str] | None = None) -> dict:
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     rates = Rates(head=args.head_learning_rate, backbone=args.learning_rate)
     plans = {
-        "head on frozen features": plan_of("freeze", args.epochs, 0),
-        f"last {args.unfreeze} stages too": plan_of("partial", args.epochs, args.unfreeze),
+        "head on frozen features": [Step(0, args.epochs)],
+        f"last {args.unfreeze} stages too": [  # once the head knows its way
+            Step(0, max(1, args.epochs // 3)),
+            Step(args.unfreeze, args.epochs),
+        ],
     }
     outcomes, asked, pixels = {name: [] for name in plans}, [], None
     for seed in args.seeds:
