@@ -7,11 +7,12 @@ by torchvision, after it has checked that each is the published file, by its MD5
 import io
 import itertools
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from common.errors import InputError
 
@@ -20,6 +21,8 @@ JPEG_NOTE = (
     "These are JPEG copies of CIFAR-10, not the lossless original: the figures may not be put "
     "next to published ones without saying so."
 )
+# What a damaged file, or one with more than arrays in it, raises when it is read.
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 SMOKE_NOTE = "Smoke run on coloured noise: no figure means anything."
 
 
@@ -32,6 +35,7 @@ class Pictures:
         labels: integers, shape (n_images,).
         names: of the classes, label 0 first.
         n_train: pictures of the training part, which come first.
+        source: a few words that stand beside every figure.
         note: what a reader of the figures must know; "" for the original.
     """
 
@@ -39,6 +43,7 @@ class Pictures:
     labels: np.ndarray
     names: list[str]
     n_train: int
+    source: str = "CIFAR-10"
     note: str = ""
 
 
@@ -77,33 +82,38 @@ def read_cifar10(folder: Path, *, download: bool = False) -> Pictures:
 
 def _read_copies(file: Path) -> Pictures:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             parts = [
                 [arrays[f"{part}_{key}"] for key in ("bytes", "offsets", "labels")]
                 for part in ("train", "test")
             ]
             names = [str(name) for name in arrays["class_names"]]
         pixels = [_decoded(content, offsets) for content, offsets, _ in parts]
-    except (OSError, ValueError, KeyError, UnidentifiedImageError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"--data_dir {file}: is no file of JPEG copies ({error}); expected train_bytes, "
             "train_offsets, train_labels, the same for test, and class_names"
         ) from error
     labels = np.concatenate([labels for _, _, labels in parts]).astype(np.int64)
-    if len(labels) != sum(map(len, pixels)) or labels.max() >= len(names):
-        raise InputError(f"--data_dir {file}: its labels do not fit its pictures or class_names")
-    return Pictures(np.concatenate(pixels), labels, names, len(pixels[0]), JPEG_NOTE)
+    if [len(labels) for _, _, labels in parts] != list(map(len, pixels)):
+        raise InputError(f"--data_dir {file}: expected as many labels as pictures in each part")
+    if labels.max() >= len(names):
+        raise InputError(f"--data_dir {file}: label {labels.max()} has no name in class_names")
+    return Pictures(np.concatenate(pixels), labels, names, len(pixels[0]), "JPEG copies", JPEG_NOTE)
 
 
 def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Decode JPEG files that lie one after the other, shape (n_images, 32, 32, 3)."""
     raw = content.tobytes()
-    return np.stack(
+    pixels = np.stack(
         [
-            np.asarray(Image.open(io.BytesIO(raw[start:end])).convert("RGB"))
+            np.asarray(Image.open(io.BytesIO(raw[start:end]), formats=["JPEG"]).convert("RGB"))
             for start, end in itertools.pairwise(offsets)
         ]
     )
+    if pixels.shape[1:] != (SIDE, SIDE, 3):
+        raise ValueError(f"its pictures have {pixels.shape[1:3]} pixels, not {SIDE} x {SIDE}")
+    return pixels
 
 
 def noise_pictures(n_train: int = 40, n_test: int = 20) -> Pictures:
@@ -113,4 +123,5 @@ def noise_pictures(n_train: int = 40, n_test: int = 20) -> Pictures:
     colours = rng.integers(40, 215, (10, 1, 1, 3))
     noise = rng.normal(0, 30, (len(labels), SIDE, SIDE, 3))
     pixels = (colours[labels] + noise).clip(0, 255).astype(np.uint8)
-    return Pictures(pixels, labels, [f"colour {i}" for i in range(10)], n_train, SMOKE_NOTE)
+    names = [f"colour {i}" for i in range(10)]
+    return Pictures(pixels, labels, names, n_train, "noise", SMOKE_NOTE)

@@ -1,5 +1,6 @@
 """The case studies run on tiny noise, keep their recipes' numbers, and refuse what is no data."""
 
+import hashlib
 import io
 import json
 import os
@@ -222,7 +223,8 @@ def test_jpeg_copies_are_named_beside_the_figures(runs):
     result, _, _ = runs(CIFAR)
 
     assert any("JPEG copies" in note for note in result["notes"])
-    assert "JPEG copies" in result["metrics"]["data_note"]
+    for title in [*result["figures"], *result["tables"]]:
+        assert "JPEG copies" in title
 
 
 def test_a_test_loss_is_that_of_the_smoothed_criterion(runs):
@@ -254,6 +256,31 @@ def test_a_pickle_that_is_not_the_published_one_is_never_opened(tmp_path, capsys
     assert not (tmp_path / "opened").exists()
 
 
+def test_published_files_are_read_with_the_training_part_first(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    from common.data.cifar10 import read_cifar10
+
+    folder, sums = tmp_path / "cifar-10-batches-py", {}
+    folder.mkdir()
+    contents = {"train": {"data": np.full((2, 3072), 7, np.uint8), "labels": [1, 0]},
+                "test": {"data": np.full((1, 3072), 9, np.uint8), "labels": [1]},
+                "meta": {"label_names": ["cat", "dog"]}}  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    monkeypatch.setattr(CIFAR10, "train_list", [["train", sums["train"]]])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test", sums["test"]]])
+    meta = {"filename": "meta", "key": "label_names", "md5": sums["meta"]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+
+    pictures = read_cifar10(tmp_path)
+
+    assert pictures.pixels[:, 0, 0, 0].tolist() == [7, 7, 9]
+    assert pictures.labels.tolist() == [1, 0, 1]
+    assert (pictures.n_train, pictures.names, pictures.note) == (2, ["cat", "dog"], "")
+
+
 def test_a_pickle_in_an_npz_is_never_opened(tmp_path, capsys):
     trap = np.array([Trap(tmp_path / "opened")], dtype=object)
     data = jpeg_copies(tmp_path / "data", 10, 10, class_names=trap)
@@ -262,6 +289,51 @@ def test_a_pickle_in_an_npz_is_never_opened(tmp_path, capsys):
 
     assert "no file of JPEG copies" in line
     assert not (tmp_path / "opened").exists()
+
+
+def too_large(folder):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(buffer := io.BytesIO(), format="JPEG")
+    content = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+    one = {"test_bytes": content, "test_offsets": np.array([0, len(content)])}
+    return jpeg_copies(folder, **one, test_labels=np.array([0], dtype=np.uint8))
+
+
+def cut_off(folder):
+    file = jpeg_copies(folder) / "copies.npz"
+    file.write_bytes(file.read_bytes()[:-400])
+    return folder
+
+
+def empty_file(folder):
+    folder.mkdir()
+    (folder / "copies.npz").write_bytes(b"")
+    return folder
+
+
+def a_single_array(folder):
+    folder.mkdir()
+    with (folder / "copies.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    return folder
+
+
+def too_few_labels(folder):
+    return jpeg_copies(folder, test_labels=np.zeros(3, dtype=np.uint8))
+
+
+def a_label_without_a_name(folder):
+    return jpeg_copies(folder, 10, 10, class_names=np.array(["cat", "dog"]))
+
+
+@pytest.mark.parametrize(
+    "make", [too_large, cut_off, empty_file, a_single_array, too_few_labels, a_label_without_a_name]
+)
+def test_copies_that_cannot_be_used_are_said_in_one_line(make, tmp_path, capsys):
+    line = refused(
+        CIFAR, "--data_dir", make(tmp_path / "data"), "--output_dir", tmp_path / "o", capsys=capsys
+    )
+
+    assert "copies.npz" in line
 
 
 # Stanford Dogs
@@ -367,6 +439,20 @@ def test_a_right_breed_is_a_right_family(runs):
     (table,) = [rows for title, rows in result["tables"].items() if title.startswith("Test")]
     assert all(row["family"] >= row["breed"] for row in table)
     assert result["split"]["test"] == 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "breed"),
+    [("oxford-iiit-pet/images/Maine_Coon_12.jpg", "maine_coon"), ("Maine Coon/12.jpg",
+     "maine_coon"), ("oxford-iiit-pet/annotations/trimaps/Bengal_1.png", None),
+     ("Bengal_1.jpg", "bengal")],
+)  # fmt: skip
+def test_a_breed_is_read_from_a_folder_or_a_published_file_name(path, breed):
+    assert module_of(PETS).breed_of(path) == breed
+
+
+def test_there_are_twelve_breeds_of_cats():
+    assert len(module_of(PETS).CAT_BREEDS) == 12
 
 
 def test_dogs_alone_have_no_second_family(tmp_path, capsys, monkeypatch):

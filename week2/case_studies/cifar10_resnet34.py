@@ -182,12 +182,16 @@ def main(argv: list[str] | None = None) -> dict:
     first = outcomes[0]
     table = summarise_outcomes(outcomes, task.individuals[task.test])
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
+    source = pictures.source
     figures = {
-        "Training": training_curves(first.history, run.figure_path("curves.png")),
-        "What is taken for what": confusion_figure(
-            first.report.confusion, task.names, run.figure_path("confusion.png"), kind="class"
+        f"Training on {source}": training_curves(
+            first.history, run.figure_path("curves.png"), title=source
         ),
-    }
+        f"What is taken for what, {source}": confusion_figure(
+            first.report.confusion, task.names, run.figure_path("confusion.png"), kind="class",
+            title=source,
+        ),
+    }  # fmt: skip
     notes = [note for note in [pictures.note] if note]
     notes.append(
         "The recipe's author reports 94.21 per cent and a test loss of 0.6457 with all 50,000 "
@@ -195,10 +199,10 @@ def main(argv: list[str] | None = None) -> dict:
     )
     result = run.finish(
         metrics={"outcomes": [outcome.to_dict() for outcome in outcomes],
-                 "test_losses": test_losses, "data_note": pictures.note},
+                 "test_losses": test_losses, "source": source},
         split=describe_parts(parts, "a tenth of the training part validates", seed=0),
-        tables={f"Test pictures, seeds {args.seeds}": table,
-                "Each class": class_table(first.report)},
+        tables={f"Test pictures, {source}, seeds {args.seeds}": table,
+                f"Each class, {source}": class_table(first.report)},
         figures=figures, notes=notes, device=str(task.device),
     )  # fmt: skip
     for checkpoint in run.folder.glob("last_*.pt"):  # the run is whole: nothing to resume

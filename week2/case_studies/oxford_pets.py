@@ -50,15 +50,19 @@ def parse_args(argv: list[str] | None = None):
     return args
 
 
-def breed_of(path: str) -> str:
+def breed_of(path: str) -> str | None:
     """The breed in a path: its folder, or its file name in the published folder `images`.
+
+    None for the published outlines of the animals, which are pictures too.
 
     >>> breed_of("oxford-iiit-pet/images/Maine_Coon_12.jpg"), breed_of("Maine Coon/12.jpg")
     ('maine_coon', 'maine_coon')
     """
     *folders, file = path.split("/")
-    name = folders[-1] if folders else ""
-    if name == "images" or not folders:
+    if "annotations" in folders:
+        return None
+    name = folders[-1] if folders else "images"
+    if name == "images":
         name = file.rpartition("_")[0]
     return name.lower().replace(" ", "_")
 
