@@ -64,7 +64,7 @@ def parse_args(argv: list[str] | None = None):
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
-        args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
+        args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
         args.models = args.models[:2] + args.models[4:5]  # scratch, one installed, one from the hub
     return args
 

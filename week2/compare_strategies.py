@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None):
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
-        args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
+        args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
         args.photos_per_identity = args.photos_per_identity[:1]
     return args
 
@@ -83,10 +83,8 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import pandas as pd
-
     from common.data.study import open_study
-    from common.evaluation.closed_set import task_of
+    from common.evaluation.closed_set import class_table, task_of
     from common.evaluation.ways import Way
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
@@ -146,8 +144,7 @@ def main(argv: list[str] | None = None) -> dict:
         tables={
             "Strategies": table,
             "Approaches by photos per animal": trend,
-            f"Each animal: {best.name}, seed {best.seed}": pd.DataFrame(best.report.per_identity)
-            .T.rename_axis("identity").reset_index(),
+            f"Each animal: {best.name}, seed {best.seed}": class_table(best.report, "identity"),
         },
         figures=figures,
         notes=[

@@ -63,10 +63,9 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import pandas as pd
 
     from common.data.study import open_study
-    from common.evaluation.closed_set import summarise_outcomes, task_of
+    from common.evaluation.closed_set import class_table, summarise_outcomes, task_of
     from common.evaluation.ways import Way
     from common.models.backbones import load_backbone
     from common.models.heads import Recogniser, linear_classifier, mlp_classifier
@@ -114,14 +113,11 @@ def main(argv: list[str] | None = None) -> dict:
         Recogniser(backbone, trained.head), run.folder / "model.safetensors", task.names
     )
     table = summarise_outcomes([outcome], task.individuals[task.test])
-    per_identity = (
-        pd.DataFrame(outcome.report.per_identity).T.rename_axis("identity").astype({"n": int})
-    )
     result = run.finish(
         metrics={**outcome.to_dict(), "stages": stages},
         split=describe_split(study.split, study.leak),
         tables={"Test photos of known animals": table,
-                "Each animal": per_identity.rename(columns={"n": "photos"})},
+                "Each animal": class_table(outcome.report, "identity")},
         figures=outcome_figures(outcome, task, run, study.catalogue.paths()),
         device=str(task.device),
     )  # fmt: skip

@@ -96,7 +96,7 @@ def parse_args(argv: list[str] | None = None):
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
-        args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:1]
+        args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
     return args
 
 

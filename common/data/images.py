@@ -134,6 +134,35 @@ def training_transform(
     )
 
 
+def small_picture_transform(
+    preprocessing: Preprocessing,
+    *,
+    padding: int = 4,
+    erasing: float = 0.25,
+    erased_area: tuple[float, float] = (0.02, 0.1),
+) -> Transform:
+    """The classic views of tiny pictures: shifted by some pixels, mirrored, a patch hidden.
+
+    Args:
+        preprocessing: of the backbone; pictures are stored at its size.
+        padding: black pixels put around a picture before a crop of its own size.
+        erasing: share of the pictures of which a patch is hidden, [0, 1].
+        erased_area: smallest and largest share of the area that the patch covers.
+    """
+    side = preprocessing.image_size
+    return albumentations.Compose(
+        [
+            albumentations.Pad(padding, fill=0),
+            albumentations.RandomCrop(side, side),
+            albumentations.HorizontalFlip(p=0.5),
+            albumentations.Normalize(preprocessing.mean, preprocessing.std),
+            # Behind the normalisation, as torchvision's RandomErasing: zero is the mean colour.
+            albumentations.Erasing(scale=erased_area, fill=0, p=erasing),
+            albumentations.ToTensorV2(),
+        ]
+    )
+
+
 class PhotoDataset(Dataset):
     """Photos in memory, transformed when asked for.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from common.data.class_folders import ClassPhotos
 from common.data.images import read_photos
 from common.data.study import Study
 from common.evaluation.classification import ClassificationReport
@@ -71,6 +72,38 @@ def task_of(study: Study, stored_size: int, device: str = "auto") -> Task:
         encounters=study.catalogue.table["encounter"].astype(str).to_numpy(),
         flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
         device=make_accelerator(device).device,
+    )
+
+
+def task_of_classes(
+    photos: ClassPhotos,
+    parts: Mapping[str, np.ndarray],
+    stored_size: int,
+    device: str = "auto",
+    *,
+    pixels: np.ndarray | None = None,
+) -> Task:
+    """The task of naming classes, such as breeds, whose photos have nothing to do with each other.
+
+    Each photo counts as an individual of its own, so that intervals resample photos; a mirrored
+    photo shows the same class.
+
+    Args:
+        photos: with their labels.
+        parts: "train", "validation" and "test" to their rows.
+        stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
+        device: as `--device` names it.
+        pixels: of another task with the same photos and size, not to read them again.
+    """
+    return Task(
+        pixels=read_photos(photos.paths, stored_size) if pixels is None else pixels,
+        labels=photos.labels,
+        names=photos.names,
+        individuals=np.arange(len(photos.labels)),
+        encounters=np.arange(len(photos.labels)).astype(str),
+        flip=True,
+        device=make_accelerator(device).device,
+        **parts,
     )
 
 
@@ -179,3 +212,15 @@ def verdict(first: str, second: str, interval: Interval) -> str:
     else:
         words = "not distinguishable"
     return f"{first} against {second}: {words} ({interval.text()})."
+
+
+def class_table(report: ClassificationReport, kind: str = "class") -> pd.DataFrame:
+    """Precision, recall, F1 and number of test photos of each class.
+
+    Args:
+        report: on the test photos.
+        kind: header of the first column.
+    """
+    table = pd.DataFrame(report.per_identity).T.rename_axis(kind)
+    table = table.rename(columns={"f1": "F1", "n": "support"}).astype({"support": int})
+    return table[["precision", "recall", "F1", "support"]]

@@ -129,6 +129,7 @@ def train_siamese(
     settings: TrainingSettings,
     *,
     train_rows: np.ndarray | None = None,
+    margin: float = 1.0,
     name: str = "Siamese",
     **options: object,
 ) -> tuple[Outcome, Trained] | None:
@@ -139,6 +140,7 @@ def train_siamese(
         task: what to learn.
         settings: how to train; a batch holds up to 4 photos of each animal.
         train_rows: some of the task's; None: all of them.
+        margin: distance that photos of two animals should keep, up to 2.
         name: of the outcome.
         options: of `common.training.recipes.train_embedding`.
 
@@ -158,8 +160,8 @@ def train_siamese(
     )  # fmt: skip
     trained = train_embedding(
         photos, photos.n_features, train_rows=rows, validation_rows=task.validation,
-        n_identities=len(task.names), criterion=Contrastive(), batch_sampler=sampler,
-        settings=settings, **options,
+        n_identities=len(task.names), settings=settings, batch_sampler=sampler,
+        criterion=Contrastive(negative_margin=margin), **options,
     )  # fmt: skip
     gallery = photos.outputs(trained.model, rows)
 

@@ -76,22 +76,26 @@ class BatchHardTriplet(nn.Module):
 
 
 class Contrastive(nn.Module):
-    """Loss of a Siamese network: pairs of one identity together, pairs of two apart.
+    """Contrastive loss on all pairs of a batch: what trains a Siamese network.
 
-    All pairs of a batch are used; those beyond their margin cost nothing, and the mean is over
-    the others. Batches must hold several photos of an identity (`IdentityBatchSampler`).
+    Pairs of one identity are pulled within one margin, others pushed beyond another. The two kinds
+    are averaged apart, each over the pairs that still cost something, and added up: otherwise the
+    many pairs of others would drown the few of one identity. Batches must hold several photos of
+    an identity (`IdentityBatchSampler`).
 
     Args:
-        margin: distance that two identities should keep, Euclidean between unit vectors, 0 to 2.
+        positive_margin: distance up to which a pair of one identity costs nothing, Euclidean
+            between unit vectors, 0 to 2.
+        negative_margin: distance from which a pair of two identities costs nothing, likewise.
 
     Source: Hadsell et al. 2006, equation 4, with distances in place of their squares, through
         pytorch-metric-learning.
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
+    def __init__(self, positive_margin: float = 0.0, negative_margin: float = 1.0) -> None:
         super().__init__()
         distance = LpDistance(p=2, normalize_embeddings=True)
-        self.loss = ContrastiveLoss(pos_margin=0.0, neg_margin=margin, distance=distance)
+        self.loss = ContrastiveLoss(positive_margin, negative_margin, distance=distance)
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss; embeddings (n_images, embedding_dim), labels (n_images,)."""

@@ -5,8 +5,8 @@ A plan is a list of steps, "so many last stages for so many epochs"; every strat
 
 import copy
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,10 +30,14 @@ class Step:
     Attributes:
         n_trainable: last stages of the backbone that train; 0: the head alone, None: all.
         epochs: of this step.
+        rates: of this step alone; None: those of the whole plan.
+        settings: fields of `TrainingSettings` that this step alone has otherwise, by name.
     """
 
     n_trainable: int | None
     epochs: int
+    rates: Rates | None = field(default=None, repr=False)
+    settings: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
@@ -127,7 +131,8 @@ def fine_tune(
         plan: what trains when.
         photos: of `photos_for_plan`; their pre-trained tails stay as they are.
         head: features to scores; trained in place.
-        settings: of each step; its epochs are the plan's, and each step has its own schedule.
+        settings: of each step, unless the step says otherwise; its epochs are the plan's, and
+            each step has its own schedule.
         checkpoint: file that a killed run continues from; one per step is written beside it.
         title: beside the progress bar.
         options: the other arguments of `train_classifier`.
@@ -140,10 +145,10 @@ def fine_tune(
         tail = _grown(behind.tail, tail)
         trained = train_classifier(
             behind, behind.n_features, tail=tail, head=head,
-            settings=replace(settings, epochs=step.epochs),
+            settings=replace(settings, epochs=step.epochs, **step.settings),
             title=f"{title}, {words_of(step)}" if len(plan) > 1 else title,
             checkpoint=checkpoint and checkpoint.with_stem(f"{checkpoint.stem}_{index}"),
-            **options,
+            **options | ({"rates": step.rates} if step.rates else {}),
         )  # fmt: skip
         fits.append(trained.fit)
     return Trained(tail, head, _joined(fits))

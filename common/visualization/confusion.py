@@ -29,7 +29,12 @@ MOST_NAMES = 64  # identity names along one side
 
 
 def confusion_figure(
-    counts: np.ndarray, identities: Sequence[str], path: str | Path, *, title: str = ""
+    counts: np.ndarray,
+    identities: Sequence[str],
+    path: str | Path,
+    *,
+    title: str = "",
+    kind: str = "identity",
 ) -> Path:
     """Draw a confusion matrix; right answers in one colour, mistakes in another.
 
@@ -42,6 +47,7 @@ def confusion_figure(
         identities: names of rows and columns, length n_identities.
         path: PNG to write.
         title: above the figure.
+        kind: what is named, "identity" or another word such as "breed".
 
     Returns:
         The path.
@@ -57,7 +63,7 @@ def confusion_figure(
     figure = new_figure(side + 0.2, side)
     axes = tidy(figure.add_subplot())
     _draw_cells(axes, counts)
-    _name_both_axes(axes, identities)
+    _name_both_axes(axes, identities, kind)
     figure_title(figure, title)
     return save_figure(figure, path)
 
@@ -82,13 +88,13 @@ def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
             axes.text(column, row, str(counts[row, column]), fontsize=8, color=colour, **centre)
 
 
-def _name_both_axes(axes: Axes, identities: Sequence[str]) -> None:
+def _name_both_axes(axes: Axes, identities: Sequence[str], kind: str) -> None:
     """Names of identities down the side and along the foot, with faint lines between cells."""
     positions, names = legible_ticks(identities, most=MOST_NAMES)
     size = 7.5 if len(names) <= 24 else 5.5
     axes.set_xticks(positions, names, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(positions, names, fontsize=size, parse_math=False)
-    axes.set(xlabel="answer", ylabel="true identity")
+    axes.set(xlabel="answer", ylabel=f"true {kind}")
     if len(identities) <= MOST_NAMES:
         edges = np.arange(len(identities) + 1) - 0.5
         axes.set_xticks(edges, minor=True)

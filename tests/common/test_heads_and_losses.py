@@ -1,5 +1,6 @@
 """Heads start evenly and end on the unit sphere; losses equal their definitions."""
 
+import itertools
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from common.models.heads import EmbeddingHead, linear_classifier, mlp_classifier
-from common.training.losses import ArcFace, BatchHardTriplet, cross_entropy
+from common.training.losses import ArcFace, BatchHardTriplet, Contrastive, cross_entropy
 
 
 @pytest.mark.parametrize("build", [linear_classifier, mlp_classifier])
@@ -80,3 +81,35 @@ def test_batch_hard_triplet_equals_a_naive_loop():
     loss = BatchHardTriplet(0.2)(embeddings, labels)
 
     assert loss.item() == pytest.approx(naive_batch_hard(embeddings, labels, 0.2), rel=1e-4)
+
+
+def naive_contrastive(embeddings, labels, positive_margin, negative_margin):
+    same, other = [], []
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        distance = (embeddings[i] - embeddings[j]).norm().item()
+        if labels[i] == labels[j]:
+            same.append(max(0.0, distance - positive_margin))
+        else:
+            other.append(max(0.0, negative_margin - distance))
+    costly = [[loss for loss in losses if loss > 0] for losses in (same, other)]
+    return sum(sum(losses) / len(losses) for losses in costly if losses)
+
+
+@pytest.mark.parametrize("margins", [(0.0, 1.0), (0.3, 1.6)])
+def test_contrastive_equals_a_naive_loop_over_pairs(margins):
+    torch.manual_seed(4)
+    embeddings = functional.normalize(torch.randn(12, 4))
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+
+    loss = Contrastive(*margins)(embeddings, labels)
+
+    assert loss.item() == pytest.approx(naive_contrastive(embeddings, labels, *margins), rel=1e-4)
+
+
+def test_contrastive_measures_distance_between_unit_vectors():
+    """Two animals at a right angle are √2 apart, whatever the length of their vectors."""
+    embeddings = torch.tensor([[5.0, 0.0], [0.0, 3.0]])
+
+    loss = Contrastive(negative_margin=1.5)(embeddings, torch.tensor([0, 1]))
+
+    assert loss.item() == pytest.approx(1.5 - math.sqrt(2), rel=1e-4)

@@ -10,6 +10,7 @@ from common.data.images import (
     evaluation_transform,
     open_photo,
     read_photos,
+    small_picture_transform,
     training_transform,
 )
 from common.errors import InputError
@@ -163,3 +164,27 @@ def test_a_random_view_depends_on_seed_epoch_and_photo_alone():
 def test_one_label_for_each_photo():
     with pytest.raises(ValueError, match="2 photos, but 3 labels"):
         PhotoDataset(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(3), lambda image: image)
+
+
+def small_views(n=60, **options):
+    """Views of a white picture, black as 0 and white as 1, shape (n, 3, 32, 32)."""
+    plain = Preprocessing(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    white = np.full((n, 32, 32, 3), 255, dtype=np.uint8)
+    dataset = PhotoDataset(white, np.zeros(n), small_picture_transform(plain, **options))
+    return np.stack([dataset[i][0].numpy() for i in range(n)])
+
+
+def test_a_small_picture_is_shifted_by_no_more_than_its_padding():
+    views = small_views(erasing=0.0)
+
+    assert views.shape == (60, 3, 32, 32)
+    assert np.all(views[:, :, 4:-4, 4:-4] == 1)
+    n_black_rows = (views[:, 0].max(axis=2) == 0).sum(axis=1)  # of each view, above or below
+    assert set(n_black_rows) == {0, 1, 2, 3, 4}
+
+
+def test_a_quarter_of_small_pictures_lose_a_patch_of_the_area_asked_for():
+    erased = 1 - small_views(n=400, padding=0)[:, 0].mean(axis=(1, 2))  # share of each view
+
+    assert 0.18 < np.mean(erased > 0) < 0.32
+    assert 0.015 < erased[erased > 0].min() < erased.max() < 0.12

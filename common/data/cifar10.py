@@ -1,0 +1,127 @@
+"""CIFAR-10 as arrays: torchvision's folder, or a file of JPEG copies.
+
+torchvision's files are pickles, which can run anything when they are opened. They are opened only
+by torchvision, after it has checked that each is the published file, by its MD5 sum.
+"""
+
+import io
+import itertools
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from common.errors import InputError
+
+SIDE = 32  # pixels
+JPEG_NOTE = (
+    "These are JPEG copies of CIFAR-10, not the lossless original: the figures may not be put "
+    "next to published ones without saying so."
+)
+# What a damaged file, or one with more than arrays in it, raises when it is read.
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
+SMOKE_NOTE = "Smoke run on coloured noise: no figure means anything."
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A training and a test part.
+
+    Attributes:
+        pixels: uint8, shape (n_images, 32, 32, 3).
+        labels: integers, shape (n_images,).
+        names: of the classes, label 0 first.
+        n_train: pictures of the training part, which come first.
+        source: a few words that stand beside every figure.
+        note: what a reader of the figures must know; "" for the original.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+    n_train: int
+    source: str = "CIFAR-10"
+    note: str = ""
+
+
+def read_cifar10(folder: Path, *, download: bool = False) -> Pictures:
+    """Read CIFAR-10 from a folder.
+
+    Args:
+        folder: holds torchvision's cifar-10-batches-py, or one .npz file of JPEG copies with
+            SPLIT_bytes, SPLIT_offsets and SPLIT_labels for train and test, and class_names.
+        download: fetch the original into the folder first, 170 MB.
+
+    Raises:
+        InputError: neither is there, or it is not what it should be.
+    """
+    copies = sorted(folder.glob("*.npz")) if folder.is_dir() else []
+    if copies and not download:
+        return _read_copies(copies[0])
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = (
+            CIFAR10(folder, train=is_train, download=download) for is_train in (True, False)
+        )
+    except (RuntimeError, OSError) as error:  # no folder, other files than published, no network
+        raise InputError(
+            f"--data_dir {folder}: no CIFAR-10 that can be trusted ({error}); expected the "
+            "published cifar-10-batches-py or an .npz of JPEG copies; fetch it with --download"
+        ) from error
+    return Pictures(
+        pixels=np.concatenate([train.data, test.data]),
+        labels=np.array(train.targets + test.targets),
+        names=list(train.classes),
+        n_train=len(train.data),
+    )
+
+
+def _read_copies(file: Path) -> Pictures:
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            parts = [
+                [arrays[f"{part}_{key}"] for key in ("bytes", "offsets", "labels")]
+                for part in ("train", "test")
+            ]
+            names = [str(name) for name in arrays["class_names"]]
+        pixels = [_decoded(content, offsets) for content, offsets, _ in parts]
+    except UNREADABLE as error:
+        raise InputError(
+            f"--data_dir {file}: is no file of JPEG copies ({error}); expected train_bytes, "
+            "train_offsets, train_labels, the same for test, and class_names"
+        ) from error
+    labels = np.concatenate([labels for _, _, labels in parts]).astype(np.int64)
+    if [len(labels) for _, _, labels in parts] != list(map(len, pixels)):
+        raise InputError(f"--data_dir {file}: expected as many labels as pictures in each part")
+    if labels.max() >= len(names):
+        raise InputError(f"--data_dir {file}: label {labels.max()} has no name in class_names")
+    return Pictures(np.concatenate(pixels), labels, names, len(pixels[0]), "JPEG copies", JPEG_NOTE)
+
+
+def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Decode JPEG files that lie one after the other, shape (n_images, 32, 32, 3)."""
+    raw = content.tobytes()
+    pixels = np.stack(
+        [
+            np.asarray(Image.open(io.BytesIO(raw[start:end]), formats=["JPEG"]).convert("RGB"))
+            for start, end in itertools.pairwise(offsets)
+        ]
+    )
+    if pixels.shape[1:] != (SIDE, SIDE, 3):
+        raise ValueError(f"its pictures have {pixels.shape[1:3]} pixels, not {SIDE} x {SIDE}")
+    return pixels
+
+
+def noise_pictures(n_train: int = 40, n_test: int = 20) -> Pictures:
+    """Coloured noise in ten classes, for smoke runs."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n_train + n_test) % 10
+    colours = rng.integers(40, 215, (10, 1, 1, 3))
+    noise = rng.normal(0, 30, (len(labels), SIDE, SIDE, 3))
+    pixels = (colours[labels] + noise).clip(0, 255).astype(np.uint8)
+    names = [f"colour {i}" for i in range(10)]
+    return Pictures(pixels, labels, names, n_train, "noise", SMOKE_NOTE)

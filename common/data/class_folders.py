@@ -1,0 +1,203 @@
+"""From folders of classes (breeds, cats and dogs) to photos with labels, and a split of them.
+
+A catalogue is of individuals, with encounters to keep apart. Photos of a class have nothing to do
+with each other, so a stratified split by chance is honest here.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from common.data.catalogue_folders import SPLIT_FOLDER, find_images
+from common.errors import InputError
+
+SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
+SMOKE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache" / "noise_photos"
+
+
+@dataclass(frozen=True)
+class ClassPhotos:
+    """Photos of known classes.
+
+    Attributes:
+        paths: of the photos, length n_images.
+        labels: integers, shape (n_images,).
+        names: of the classes, label 0 first.
+        given: the source's own part of each photo, "train", "validation", "test" or "" where no
+            folder says so, shape (n_images,).
+        notes: what was left out, in sentences.
+    """
+
+    paths: list[Path]
+    labels: np.ndarray
+    names: list[str]
+    given: np.ndarray
+    notes: list[str]
+
+    def some(self, n: int, seed: int) -> "ClassPhotos":
+        """About n of the photos, by chance, every class in its share."""
+        if n >= len(self.paths):
+            return self
+        share = n / len(self.paths)
+        rows = stratified_split(self.labels, seed, {"kept": share, "rest": 1 - share})["kept"]
+        return replace(
+            self, paths=[self.paths[row] for row in rows], labels=self.labels[rows],
+            given=self.given[rows],
+        )  # fmt: skip
+
+
+def folder_name(path: str) -> str:
+    """The class of a photo: its folder's name, in lower case.
+
+    >>> folder_name("train/Cat/7.jpg")
+    'cat'
+    """
+    return path.split("/")[-2].lower() if "/" in path else ""
+
+
+def read_class_folders(
+    root: Path, *, class_of: Callable[[str], str | None] = folder_name, expected: str = ""
+) -> ClassPhotos:
+    """List the photos below a folder by class.
+
+    Exact copies are kept once: on both sides of a split they would be answers given away.
+
+    Args:
+        root: any folder, with or without train, validation and test folders somewhere above.
+        class_of: a photo's path below the root, with forward slashes, to its class; None or "":
+            passed over.
+        expected: words for the message about photos that are not there.
+
+    Raises:
+        InputError: no such folder, or fewer than two classes with photos.
+    """
+    if not root.is_dir():
+        raise InputError(f"--data_dir {root}: is no folder; expected {expected or 'CLASS/x.jpg'}")
+    by_content, n_found, unreadable = {}, 0, []
+    for path in find_images(root)[0]:
+        if not (name := class_of(path)):
+            continue
+        n_found += 1
+        if _is_picture(root / path):
+            content = hashlib.blake2b((root / path).read_bytes()).digest()
+            by_content.setdefault(content, (path, name))
+        else:
+            unreadable.append(path)
+    kept = sorted(by_content.values())
+    names = sorted({name for _, name in kept})
+    if len(names) < 2:
+        found = f"photos of {names[0]} alone" if names else "no photo of a class"
+        raise InputError(
+            f"--data_dir {root}: holds {found}; expected {expected or 'one folder per class'}"
+        )
+    notes = []
+    if unreadable:
+        notes.append(f"Left out, not pictures: {', '.join(unreadable[:3])} ({len(unreadable)}).")
+    if n_copies := n_found - len(kept) - len(unreadable):
+        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+    return ClassPhotos(
+        paths=[root / path for path, _ in kept],
+        labels=np.array([names.index(name) for _, name in kept]),
+        names=names,
+        given=np.array([_part_of(path) for path, _ in kept]),
+        notes=notes,
+    )
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether the file begins like one; the well-known sets hold empty files too."""
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, Image.DecompressionBombError):
+        return False
+
+
+def _part_of(path: str) -> str:
+    """The part that a folder above the class names, as the catalogue's folders do."""
+    words = [folder.lower() for folder in path.split("/")[:-2] if SPLIT_FOLDER.fullmatch(folder)]
+    if not words:
+        return ""
+    return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test")
+
+
+def stratified_split(
+    labels: np.ndarray, seed: int, shares: Mapping[str, float] = SHARES
+) -> dict[str, np.ndarray]:
+    """Deal photos to parts by chance, every class in the same shares.
+
+    Shares are rounded down, class by class; the last part takes what is left. The first part
+    has at least one photo of every class.
+
+    Args:
+        labels: integers, shape (n_images,).
+        seed: of the chance.
+        shares: part to its share, which add up to 1.
+
+    Returns:
+        Part to its rows, ascending.
+
+    >>> parts = stratified_split(np.repeat([0, 1], [195, 151]), seed=0)
+    >>> {part: len(rows) for part, rows in parts.items()}
+    {'train': 241, 'validation': 51, 'test': 54}
+    """
+    rng = np.random.default_rng(seed)
+    dealt = {part: [] for part in shares}
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        sizes = [int(share * len(rows) + 1e-9) for share in list(shares.values())[:-1]]
+        sizes[0] = max(1, sizes[0])
+        for part, piece in zip(dealt, np.split(rows, np.cumsum(sizes)), strict=True):
+            dealt[part].append(piece)
+    return {part: np.sort(np.concatenate(pieces)) for part, pieces in dealt.items()}
+
+
+def split_given(photos: ClassPhotos, seed: int) -> dict[str, np.ndarray]:
+    """The source's own test photos where it has them, else a stratified split.
+
+    Where the source names no validation photos, a sixth of the others is taken: the test photos
+    choose nothing.
+    """
+    is_test = photos.given == "test"
+    others = np.flatnonzero(~is_test)
+    if not is_test.any() or not len(others):
+        return stratified_split(photos.labels, seed)
+    validation = np.flatnonzero(photos.given == "validation")
+    if len(validation):
+        train = np.setdiff1d(others, validation)
+    else:
+        dealt = stratified_split(photos.labels[others], seed, {"train": 5 / 6, "validation": 1 / 6})
+        train, validation = others[dealt["train"]], others[dealt["validation"]]
+    return {"train": train, "validation": validation, "test": np.flatnonzero(is_test)}
+
+
+def describe_parts(parts: Mapping[str, np.ndarray], name: str, seed: int) -> dict:
+    """A split of classes as a result file wants it."""
+    return {"name": name, "seed": seed, **{part: len(rows) for part, rows in parts.items()}}
+
+
+def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
+    """Draw small coloured noise into one folder per class, for smoke runs.
+
+    Args:
+        names: of the classes; each has a colour of its own.
+        n_each: photos of each.
+
+    Returns:
+        The folder.
+    """
+    folder = (
+        SMOKE_FOLDER / hashlib.blake2b(repr([names, n_each]).encode(), digest_size=6).hexdigest()
+    )
+    rng = np.random.default_rng(0)
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        colour = rng.integers(40, 215, 3)
+        for index in range(n_each):
+            pixels = (colour + rng.normal(0, 30, (40, 48, 3))).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
+    return folder
