@@ -244,7 +244,7 @@ def recommend(outcomes, costs: dict, task) -> list[str]:
     chosen = min([best, *rivals], key=lambda name: costs[name]["GFLOPs"])
     sentences = [f"Best on validation photos: {best}."]
     if rivals:
-        sentences.append(f"Not distinguishable from it there: {', '.join(rivals)}.")
+        sentences.append(f"Not distinguishable from it there: {'; '.join(rivals)}.")
     reason = "the cheapest of these" if rivals else "all others are worse there"
     sentences.append(f"Recommended: {chosen}, {reason}.")
     others = [name for name in (best, *rivals) if name != chosen]

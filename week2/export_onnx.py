@@ -88,9 +88,8 @@ def main(argv: list[str] | None = None) -> dict:
         backbone = model.backbone
     else:
         backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+        model, identities = train_model(args, study, backbone, run.folder), known
     pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
-    if not args.trained:
-        model, identities = train_model(args, study, backbone, pixels, run.folder), known
     photos = PhotoDataset(pixels, labels, evaluation_transform(backbone.preprocessing))
 
     # Two files: as trained, and with integers whose ranges come from training photos.
@@ -181,34 +180,28 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
 
 
-def train_model(args, study, backbone, pixels, folder):
+def train_model(args, study, backbone, folder):
     """A head, or with --no_freeze_backbone all of it, trained as in transfer_learning.py."""
-    from common.models.freezing import freeze_stages
+    from common.evaluation.closed_set import task_of
+    from common.evaluation.ways import Way
     from common.models.heads import Recogniser
-    from common.training.feature_cache import PhotosAtBoundary
-    from common.training.loop import TrainingSettings, make_accelerator
-    from common.training.recipes import Rates, train_classifier
+    from common.training.loop import TrainingSettings
+    from common.training.optim import Rates
+    from common.training.strategies import Step, install
 
-    freeze_stages(backbone, 0 if args.freeze_backbone else None)
-    photos = PhotosAtBoundary(
-        backbone, pixels, study.labels, study.split.rows("train"),
-        flip=not study.catalogue.has_sides,
-        device=make_accelerator(args.device).device,
-    )  # fmt: skip
-    trained = train_classifier(
-        photos, backbone.n_features,
-        train_rows=study.split.rows("train"), validation_rows=study.rows_known("validation"),
-        n_identities=len(study.catalogue.identities),
-        settings=TrainingSettings(
+    task = task_of(study, backbone.preprocessing.stored_size, args.device)
+    plan = [Step(0 if args.freeze_backbone else None, args.epochs)]
+    _, trained = Way("to be exported", backbone, plan, task).train(
+        TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
             mixed_precision=args.mixed_precision,
         ),
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
         checkpoint=folder / "last.pt",
-        title="training the head" if args.freeze_backbone else "training the network",
     )  # fmt: skip
-    (folder / "last.pt").unlink(missing_ok=True)  # training is whole: nothing to resume
-    photos.tail.load_state_dict(trained.tail.state_dict())  # the backbone's own last stages
+    for checkpoint in folder.glob("last*.pt"):  # training is whole: nothing to resume
+        checkpoint.unlink()
+    install(trained.tail, backbone)
     return Recogniser(backbone, trained.head).cpu()
 
 
