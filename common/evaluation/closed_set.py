@@ -137,14 +137,16 @@ class Outcome:
         return float(np.mean(self.validation)) if len(self.validation) else float("nan")
 
     def to_dict(self) -> dict:
-        """Plain values for a result file."""
+        """Plain values for a result file; `class_table` has what is left out, class by class."""
+        test = self.report.to_dict()
+        del test["per_identity"]
         return {
             "name": self.name,
             "seed": self.seed,
             "validation_accuracy": self.validation_accuracy,
             "seconds": self.seconds,
             "best_epoch": self.best_epoch,
-            "test": self.report.to_dict(),
+            "test": test,
             "history": list(self.history),
         }
 
