@@ -142,6 +142,7 @@ def main(argv: list[str] | None = None) -> dict:
                 bought, run.figure_path("practices.png"), value="bought", label="practice",
                 value_name="accuracy on test photos minus the base's (95 % interval over animals)",
                 chance=0.0, chance_name="no difference",
+                limits=(bought["bought_low"].min() - 0.02, bought["bought_high"].max() + 0.04),
             )
         },
         notes=[
