@@ -5,12 +5,18 @@ pushed is ours: a margin that means the same for a classifier's logits and for t
 an embedding, so that the two can be compared.
 """
 
+import warnings
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import torch
 from captum.robust import FGSM, PGD
 from torch import nn
 from torch.nn import functional
+
+from common.evaluation.intervals import bootstrap_over_individuals
+from common.tables import interval_columns
 
 UNIT = 1 / 255  # budgets are counted in steps of an 8-bit pixel
 
@@ -94,16 +100,17 @@ def push_to_target(
         The changed photos, in [0, 1], each pixel within the budget of its own.
     """
     bounds = {"lower_bound": 0.0, "upper_bound": 1.0}
-    pixels = pixels.clone().requires_grad_()  # captum warns where it has to ask for gradients
-    if attack.steps == 1:
-        fgsm = FGSM(model, margin_to_target, **bounds)
-        changed = fgsm.perturb(pixels, attack.budget * UNIT, targets, targeted=True)
-    else:
-        pgd = PGD(model, margin_to_target, **bounds)
-        changed = pgd.perturb(
-            pixels, attack.budget * UNIT, attack.step_size * UNIT, attack.steps, targets,
-            targeted=True,
-        )  # fmt: skip
+    pixels, budget = pixels.detach(), attack.budget * UNIT
+    with warnings.catch_warnings():
+        # captum asks each step's photos for gradients by itself, and says so each time.
+        warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")
+        if attack.steps == 1:
+            fgsm = FGSM(model, margin_to_target, **bounds)
+            changed = fgsm.perturb(pixels, budget, targets, targeted=True)
+        else:
+            pgd = PGD(model, margin_to_target, **bounds)
+            step_size = attack.step_size * UNIT
+            changed = pgd.perturb(pixels, budget, step_size, attack.steps, targets, targeted=True)
     return changed.detach()
 
 
@@ -144,3 +151,68 @@ def choose_targets(
         free = possible[~torch.isin(possible, column)]
         targets.append(free[torch.randint(len(free), (1,), generator=generator)])
     return torch.cat(targets)
+
+
+def success_by_budget(
+    model: nn.Module,
+    pixels: torch.Tensor,
+    targets: torch.Tensor,
+    budgets: list[float],
+    *,
+    steps: int,
+    seed: int = 0,
+    n_noises: int = 2,
+) -> dict[str, list[torch.Tensor]]:
+    """Which photos are named as their target, budget by budget.
+
+    Args:
+        model: pixels in [0, 1] to scores.
+        pixels, targets: as in `push_to_target`.
+        budgets: in units of 1/255.
+        steps: of PGD, the same for every budget.
+        seed: of the noise.
+        n_noises: draws of noise per photo.
+
+    Returns:
+        For "pgd", "fgsm" and "noise" one float tensor per budget, shape (n_images,): 1 where
+        the target was reached, 0 where not; for noise the share of draws.
+    """
+    reached: dict[str, list[torch.Tensor]] = {"pgd": [], "fgsm": [], "noise": []}
+    for budget in budgets:
+        for name, n_steps in (("pgd", steps), ("fgsm", 1)):
+            changed = push_to_target(model, pixels, targets, Attack(budget, n_steps))
+            reached[name].append(is_named(model, changed, targets).float().cpu())
+        draws = [
+            is_named(model, add_noise(pixels, budget, seed + draw), targets).float().cpu()
+            for draw in range(n_noises)
+        ]
+        reached["noise"].append(torch.stack(draws).mean(dim=0))
+    return reached
+
+
+def success_table(
+    reached: dict[str, dict[str, list[torch.Tensor]]],
+    budgets: list[float],
+    individuals: np.ndarray,
+) -> pd.DataFrame:
+    """Success rate of every model and method at every budget, with intervals over individuals.
+
+    Args:
+        reached: model's name to what `success_by_budget` gave for it.
+        budgets: in units of 1/255.
+        individuals: animal of each photo, shape (n_images,).
+
+    Returns:
+        Columns "budget (1/255)", and per model its name (PGD), name_one_step (FGSM) and
+        name_noise, each with _low and _high.
+    """
+    endings = {"pgd": "", "fgsm": "_one_step", "noise": "_noise"}
+    records = []
+    for i, budget in enumerate(budgets):
+        record = {"budget (1/255)": float(budget)}
+        for method, ending in endings.items():
+            for name, of_model in reached.items():
+                interval = bootstrap_over_individuals(of_model[method][i].numpy(), individuals)
+                record |= interval_columns(f"{name}{ending}", interval)
+        records.append(record)
+    return pd.DataFrame(records)

@@ -127,7 +127,7 @@ def keep_only(pixels: torch.Tensor, masks: np.ndarray, *, animal: bool) -> torch
         masks: bool, True on the animal, shape (n_images, height, width).
         animal: keep the animal; False keeps the background.
     """
-    kept = torch.as_tensor(masks == animal, dtype=pixels.dtype)[:, None]
+    kept = torch.as_tensor(masks == animal, dtype=pixels.dtype, device=pixels.device)[:, None]
     n_kept = kept.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)
     mean = (pixels * kept).sum(dim=(2, 3), keepdim=True) / n_kept
     return pixels * kept + mean * (1 - kept)

@@ -23,13 +23,13 @@ class AscentSettings:
     Attributes:
         scales: sides of the image, one after the other, as shares of the network's input.
         steps: at each scale.
-        learning_rate: of Adam, on the logit of a pixel.
+        learning_rate: of Adam at a scale's first step, on the logit of a pixel; it falls evenly.
         variation_weight: of the variation loss, in logits per full range between neighbours.
         jitter: farthest shift in each direction, as a share of the side.
     """
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0)
-    steps: int = 60
+    steps: int = 80
     learning_rate: float = 0.1
     variation_weight: float = 0.0
     jitter: float = 0.1
@@ -80,7 +80,8 @@ def ideal_images(
     labels = torch.tensor(targets)
     side = _side(image_size, settings.scales[0])
     noise = torch.randn(1, 3, side, side, generator=generator) * START_SPREAD + 0.5
-    images = noise.clamp(0.01, 0.99).repeat(len(labels), 1, 1, 1)
+    device = next(model.buffers()).device
+    images, labels = noise.repeat(len(labels), 1, 1, 1).to(device), labels.to(device)
     for scale in settings.scales:
         side = _side(image_size, scale)
         images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
@@ -103,7 +104,8 @@ def _climb(
     hidden = images.clamp(0.01, 0.99).logit().requires_grad_()
     optimizer = torch.optim.Adam([hidden], lr=settings.learning_rate)
     furthest = math.floor(settings.jitter * images.shape[-1])
-    for _ in range(settings.steps):
+    for step in range(settings.steps):
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * (1 - step / settings.steps)
         pixels = hidden.sigmoid()
         shift = torch.randint(-furthest, furthest + 1, (2,), generator=generator).tolist()
         logits = model(pixels.roll(shift, dims=(2, 3)))

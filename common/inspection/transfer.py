@@ -10,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common.data.catalogue import load_catalogue
-from common.data.images import read_photos
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
+from common.evaluation.intervals import bootstrap_over_individuals
+from common.models.backbones import Backbone
+from common.tables import interval_columns
+from common.training.feature_cache import extract
 
 MOST_PHOTOS = 1_000  # read of one set; the draws need a few hundred
 
@@ -177,3 +182,44 @@ def _part_class(
     if len(test) < task.n_test or len(train) < task.n_train:
         return None
     return train[: task.n_train], test[: task.n_test]
+
+
+def measure_transfer(
+    sets: list[PhotoSet],
+    backbones: dict[str, Backbone],
+    task: Task,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[pd.DataFrame, list[str]]:
+    """The task on every set with the frozen features of every backbone.
+
+    Args:
+        sets: photos at least as large as the backbones' input.
+        backbones: words for the features to a backbone.
+        task: what every set is cut to.
+        seed: of the draws, which are the same for all backbones.
+        device: where features are computed.
+
+    Returns:
+        table: set, features, accuracy with interval over classes, chance.
+        reasons: why a set is left out.
+    """
+    records, reasons = [], []
+    for photo_set in sets:
+        for words, backbone in backbones.items():
+            dataset = PhotoDataset(
+                photo_set.photos, np.zeros(len(photo_set.photos)),
+                evaluation_transform(backbone.preprocessing),
+            )  # fmt: skip
+            features = extract(backbone, dataset, device=device, title=photo_set.name)
+            try:
+                answers = probe(features, photo_set, task, seed)
+            except InputError as error:  # one set too small must not take the others along
+                reasons.append(f"skipped: {error}")
+                break
+            interval = bootstrap_over_individuals(answers["is_correct"], answers["label"])
+            records.append({"set": photo_set.name, "features": words,
+                            **interval_columns("accuracy", interval),
+                            "chance": task.chance})  # fmt: skip
+    return pd.DataFrame(records), reasons

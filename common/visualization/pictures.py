@@ -91,7 +91,7 @@ def picture_grid(
 
 
 def tiled(tiles: np.ndarray, n_columns: int, gap: int = 1, side: int | None = None) -> np.ndarray:
-    """Small pictures side by side on white.
+    """Small pictures side by side; what lies between them stays white.
 
     Args:
         tiles: in [0, 1], shape (n_tiles, height, width) or (n_tiles, height, width, 3).
@@ -104,7 +104,9 @@ def tiled(tiles: np.ndarray, n_columns: int, gap: int = 1, side: int | None = No
         tiles = np.repeat(tiles, max(1, side // tiles.shape[2]), axis=2)
     n_rows = -(-len(tiles) // n_columns)
     height, width = tiles.shape[1] + gap, tiles.shape[2] + gap
-    sheet = np.ones((n_rows * height - gap, n_columns * width - gap, *tiles.shape[3:]))
+    # Where there is nothing: white in colours, and no value where colours stand for values.
+    nothing = 1.0 if tiles.ndim == 4 else np.nan
+    sheet = np.full((n_rows * height - gap, n_columns * width - gap, *tiles.shape[3:]), nothing)
     for i, tile in enumerate(tiles):
         y, x = i // n_columns * height, i % n_columns * width
         sheet[y : y + tiles.shape[1], x : x + tiles.shape[2]] = tile
