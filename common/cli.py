@@ -19,6 +19,7 @@ MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
 REQUIRED_PACKAGES = {
     "accelerate": "accelerate",
     "albumentations": "albumentations",
+    "captum": "captum",
     "common": "-e .",
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",

@@ -8,6 +8,7 @@ from one seed, without touching any global generator.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from common.errors import InputError
 
@@ -219,3 +220,20 @@ def _check(
             f"{n_with_pairs} training animals have two or more photos, expected at least 2 to "
             "form pairs; add photos or use another split"
         )
+
+
+def spread_over_animals(
+    rows: np.ndarray, identity: np.ndarray, n_photos: int, seed: int
+) -> np.ndarray:
+    """Choose photos of as many animals as possible: a first one of each, then a second one.
+
+    Args:
+        rows: to choose from.
+        identity: of every photo of the catalogue.
+        n_photos: how many, at most.
+        seed: of the choice.
+    """
+    order = np.random.default_rng(seed).permutation(rows)
+    names = pd.Series(identity[order])
+    place = names.groupby(names).cumcount().to_numpy()  # first, second, ... of its animal
+    return order[np.argsort(place, kind="stable")][:n_photos]

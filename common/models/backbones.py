@@ -36,6 +36,7 @@ TIMM_NAMES = {
 BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 DEFAULT_BACKBONE = BUNDLED[0]
 SCRATCH_CNN = "small_cnn"
+N_IMAGENET_CLASSES = 1_000
 # What a damaged file, or one with more than tensors in it, raises when it is read.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
 
@@ -140,16 +141,54 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
                 f"--weights {weights}: small_cnn is trained from scratch; leave it out"
             )
         return Backbone(SmallCNN(), name, "none", image_size)
-    _check_name(name)
-    if weights == "imagenet" and name not in BUNDLED:
-        network = _network_from_hub(name, image_size)
-    else:
-        network = _create(name, image_size, pretrained=False)
-        if weights != "none":
-            file = _bundled_file(name) if weights == "imagenet" else Path(weights)
-            network = _load_into(network, _read_tensors(file), file, name, image_size)
+    network = _load_network(name, weights, image_size)
     network.reset_classifier(0)
     return Backbone(network, name, str(weights), image_size)
+
+
+def load_imagenet_classifier(
+    name: str, *, weights: str = "imagenet", image_size: int = 224
+) -> tuple[Backbone, nn.Module]:
+    """Build a backbone and keep the classifier that its weights came with.
+
+    Args:
+        name, weights: as in `load_backbone`.
+        image_size: side of the input, pixels.
+
+    Returns:
+        backbone: photos to features.
+        classifier: features to 1,000 logits, in ImageNet's order.
+
+    Raises:
+        InputError: as `load_backbone`, or weights that name no ImageNet classes.
+    """
+    if name == SCRATCH_CNN or weights == "none":
+        raise InputError(
+            f"--model {name} --weights {weights}: a random start names no ImageNet class; "
+            f"take {', '.join(BUNDLED)}"
+        )
+    network = _load_network(name, weights, image_size)
+    classifier = network.get_classifier()
+    n_classes = getattr(classifier, "out_features", None)
+    if n_classes != N_IMAGENET_CLASSES:
+        raise InputError(
+            f"--model {name} --weights {weights}: found a classifier of {n_classes} classes, "
+            f"expected ImageNet's {N_IMAGENET_CLASSES:,}; take {', '.join(BUNDLED)}"
+        )
+    network.reset_classifier(0)
+    return Backbone(network, name, str(weights), image_size), classifier
+
+
+def _load_network(name: str, weights: str, image_size: int) -> nn.Module:
+    """A network with its weights and the classifier that they came with."""
+    _check_name(name)
+    if weights == "imagenet" and name not in BUNDLED:
+        return _network_from_hub(name, image_size)
+    network = _create(name, image_size, pretrained=False)
+    if weights != "none":
+        file = _bundled_file(name) if weights == "imagenet" else Path(weights)
+        network = _load_into(network, _read_tensors(file), file, name, image_size)
+    return network
 
 
 def restart(network: nn.Module, seed: int) -> None:

@@ -1,0 +1,225 @@
+"""How far frozen features carry: the same small task on sets of very different pictures.
+
+Every set is cut to the same number of classes and photos, so that one set's score can stand
+beside another's.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from common.data.catalogue import load_catalogue
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.errors import InputError
+from common.evaluation.intervals import bootstrap_over_individuals
+from common.models.backbones import Backbone
+from common.tables import interval_columns
+from common.training.feature_cache import extract
+
+MOST_PHOTOS = 1_000  # read of one set; the draws need a few hundred
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Pictures of several classes.
+
+    Attributes:
+        name: for the table.
+        photos: uint8, shape (n_images, side, side, 3).
+        labels: class of each, shape (n_images,).
+        groups: photos of one group are near-duplicates and must not be parted, shape
+            (n_images,); an encounter, or a group of its own for each photo.
+    """
+
+    name: str
+    photos: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task that every set is cut to.
+
+    Attributes:
+        n_classes: in one draw.
+        n_train: photos of a class that train.
+        n_test: photos of a class that test.
+        n_draws: of classes and photos.
+    """
+
+    n_classes: int = 10
+    n_train: int = 10
+    n_test: int = 5
+    n_draws: int = 5
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing, in [0, 1]."""
+        return 1 / self.n_classes
+
+
+def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
+    """Read a set that a person names: a catalogue, a folder of classes, or an .npz.
+
+    Args:
+        name: for the table.
+        path: as --data_dir takes it, or an .npz with test_bytes, test_offsets (JPEG files one
+            after the other), test_labels and class_names.
+        side: photos are squashed to this, pixels.
+        seed: which photos are read of a large set.
+
+    Raises:
+        InputError: nothing of the kind is there.
+    """
+    if path.suffix == ".npz":
+        return _read_archive(name, path, side, seed)
+    catalogue = load_catalogue(path, progress=False)
+    table = catalogue.table
+    rows = _few_per_class(table["identity"].to_numpy(dtype=str), seed)
+    groups = np.where(table["encounter_known"], table["encounter"], table["image_id"])
+    paths = catalogue.paths()
+    return PhotoSet(
+        name=name,
+        photos=read_photos([paths[row] for row in rows], side, progress=False),
+        labels=table["identity"].to_numpy(dtype=str)[rows],
+        groups=groups.astype(str)[rows],
+    )
+
+
+def _few_per_class(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Rows of at most `MOST_PHOTOS` photos: whole classes, the most photographed first."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    table = pd.DataFrame({"label": labels[order], "row": order})
+    table["place"] = table.groupby("label").cumcount()
+    table["size"] = table.groupby("label")["row"].transform("size").clip(upper=40)
+    table = table[table["place"] < 40]  # beyond what any draw takes of one class
+    chosen = table.sort_values(["size", "label"], ascending=[False, True], kind="stable")
+    return np.sort(chosen["row"].to_numpy()[:MOST_PHOTOS])
+
+
+def _read_archive(name: str, path: Path, side: int, seed: int) -> PhotoSet:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data, offsets = archive["test_bytes"].tobytes(), archive["test_offsets"]
+            labels, class_names = archive["test_labels"], archive["class_names"]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"--more_data {name}={path}: cannot be read ({error}); expected an .npz with "
+            "test_bytes, test_offsets, test_labels and class_names, or a folder of classes"
+        ) from error
+    rows = _few_per_class(labels, seed)
+    photos = np.empty((len(rows), side, side, 3), dtype=np.uint8)
+    for position, row in enumerate(rows):
+        with Image.open(io.BytesIO(data[offsets[row] : offsets[row + 1]])) as photo:
+            photos[position] = np.asarray(photo.convert("RGB").resize((side, side)))
+    return PhotoSet(name, photos, class_names[labels[rows]].astype(str), rows.astype(str))
+
+
+def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) -> pd.DataFrame:
+    """Train a linear head on frozen features, several times, and test it.
+
+    Args:
+        features: of the set's photos, shape (n_images, n_features).
+        photo_set: classes and groups.
+        task: what is drawn.
+        seed: of the draws; the same photos for any features.
+
+    Returns:
+        One row per tested photo and draw: draw, label, is_correct.
+
+    Raises:
+        InputError: fewer classes with enough photos than the task needs.
+    """
+    tables = []
+    for draw in range(task.n_draws):
+        train, test = _draw_task(photo_set, task, np.random.default_rng([seed, draw]))
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+        head.fit(features[train], photo_set.labels[train])
+        truth = photo_set.labels[test]
+        is_correct = head.predict(features[test]) == truth
+        tables.append(pd.DataFrame({"draw": draw, "label": truth, "is_correct": is_correct}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draw_task(
+    photo_set: PhotoSet, task: Task, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and to test on; no group is in both."""
+    train, test = [], []
+    for label in generator.permutation(np.unique(photo_set.labels)):
+        rows = np.flatnonzero(photo_set.labels == label)
+        parts = _part_class(rows, photo_set.groups[rows], task, generator)
+        if parts is not None and len(train) < task.n_classes:
+            train.append(parts[0])
+            test.append(parts[1])
+    if len(train) < task.n_classes:
+        raise InputError(
+            f"{photo_set.name} has {len(train)} classes with {task.n_train} + {task.n_test} photos "
+            f"of different encounters, expected {task.n_classes}; leave it out of --more_data or "
+            "add photos"
+        )
+    return np.concatenate(train), np.concatenate(test)
+
+
+def _part_class(
+    rows: np.ndarray, groups: np.ndarray, task: Task, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Whole groups to the test until it is full, the others train; None if too few photos."""
+    order = generator.permutation(np.unique(groups))
+    sizes = np.cumsum([np.count_nonzero(groups == group) for group in order])
+    n_groups = int(np.searchsorted(sizes, task.n_test)) + 1
+    test = generator.permutation(rows[np.isin(groups, order[:n_groups])])
+    train = generator.permutation(rows[~np.isin(groups, order[:n_groups])])
+    if len(test) < task.n_test or len(train) < task.n_train:
+        return None
+    return train[: task.n_train], test[: task.n_test]
+
+
+def measure_transfer(
+    sets: list[PhotoSet],
+    backbones: dict[str, Backbone],
+    task: Task,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[pd.DataFrame, list[str]]:
+    """The task on every set with the frozen features of every backbone.
+
+    Args:
+        sets: photos at least as large as the backbones' input.
+        backbones: words for the features to a backbone.
+        task: what every set is cut to.
+        seed: of the draws, which are the same for all backbones.
+        device: where features are computed.
+
+    Returns:
+        table: set, features, accuracy with interval over classes, chance.
+        reasons: why a set is left out.
+    """
+    records, reasons = [], []
+    for photo_set in sets:
+        for words, backbone in backbones.items():
+            dataset = PhotoDataset(
+                photo_set.photos, np.zeros(len(photo_set.photos)),
+                evaluation_transform(backbone.preprocessing),
+            )  # fmt: skip
+            features = extract(backbone, dataset, device=device, title=photo_set.name)
+            try:
+                answers = probe(features, photo_set, task, seed)
+            except InputError as error:  # one set too small must not take the others along
+                reasons.append(f"skipped: {error}")
+                break
+            interval = bootstrap_over_individuals(answers["is_correct"], answers["label"])
+            records.append({"set": photo_set.name, "features": words,
+                            **interval_columns("accuracy", interval),
+                            "chance": task.chance})  # fmt: skip
+    return pd.DataFrame(records), reasons
