@@ -134,7 +134,7 @@ def compare_answers(answers: pd.DataFrame, first: str, second: str) -> dict[str,
     """
     key = ["seed", "row", "identity"]
     one, other = (answers[answers["split"] == name].set_index(key) for name in (first, second))
-    pairs = one.join(other, lsuffix="_first", rsuffix="_second")
+    pairs = one.merge(other, left_index=True, right_index=True, suffixes=("_first", "_second"))
     differences = {}
     for measure in MEASURES:
         values = pairs[[f"{measure}_first", f"{measure}_second"]].astype(float).dropna()

@@ -51,7 +51,7 @@ def stage_maps(backbone: Backbone, image: torch.Tensor) -> list[torch.Tensor]:
     return maps
 
 
-def strongest_channels(maps: torch.Tensor, k: int) -> torch.Tensor:
+def strongest_channels(maps: torch.Tensor, k: int) -> np.ndarray:
     """The channels that vary most over the photo, strongest first.
 
     Args:
@@ -64,7 +64,7 @@ def strongest_channels(maps: torch.Tensor, k: int) -> torch.Tensor:
     spread = maps.flatten(1).std(dim=1)
     chosen = maps[spread.topk(min(k, len(maps))).indices]
     low, high = chosen.amin(dim=(1, 2), keepdim=True), chosen.amax(dim=(1, 2), keepdim=True)
-    return (chosen - low) / (high - low).clamp_min(1e-12)
+    return ((chosen - low) / (high - low).clamp_min(1e-12)).cpu().numpy()
 
 
 def nearest_photos(

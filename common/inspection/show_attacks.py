@@ -1,0 +1,120 @@
+"""One photo renamed, and how many photos are at which budget."""
+
+import pandas as pd
+import torch
+
+from common.data.sampling import spread_over_animals
+from common.evaluation.intervals import paired_bootstrap_over_individuals
+from common.inspection.adversarial import (
+    Attack,
+    SimilarityToMeans,
+    choose_targets,
+    push_to_target,
+    success_by_budget,
+    success_table,
+)
+from common.inspection.pixels import to_pictures, to_pixels
+from common.inspection.show_features import pixels_of
+from common.visualization.pictures import PictureRow, picture_grid
+from common.visualization.rates import rate_chart
+
+PICTURE_BUDGET, PICTURE_STEPS = 4, 30  # of the photo that is shown; budget in 1/255
+
+
+def push_photo(run, path, namers, targets) -> dict:
+    """One photo pushed to a class and to an animal, by one step and by several."""
+    scale = 0.5 * 255 / PICTURE_BUDGET  # the whole budget fills the whole range
+    rows, records = [], []
+    for kind, (model, names) in namers.items():
+        original, wanted = pixels_of([path], model), targets[kind][-1]
+        target = torch.tensor([names.index(wanted)], device=original.device)
+        for steps in (1, PICTURE_STEPS):
+            changed = push_to_target(model, original, target, Attack(PICTURE_BUDGET, steps))
+            with torch.no_grad():
+                both = model(torch.cat([original, changed])).softmax(dim=1).cpu()
+            said = [f"{names[int(each.argmax())]} {each.max():.2f}" for each in both]
+            share = both[:, target.item()].tolist()
+            pictures = (original, 0.5 + (changed - original) * scale, changed)
+            captions = [f"{said[0]}\n{wanted} {share[0]:.2f}",
+                        f"within ±{PICTURE_BUDGET}/255\nshown ×{scale:.0f}",
+                        f"{said[1]}\n{wanted} {share[1]:.2f}"]  # fmt: skip
+            method = "FGSM, 1 step" if steps == 1 else f"PGD, {steps} steps"
+            rows.append(
+                PictureRow(
+                    f"{kind}\n{method}", [to_pictures(each)[0] for each in pictures], captions
+                )
+            )
+            records.append({"names": kind, "method": method, "before": said[0], "after": said[1],
+                            "target": wanted, "target before": share[0],
+                            "target after": share[1]})  # fmt: skip
+    titles = ["original", "difference around grey", "result"]
+    figure = picture_grid(rows, run.figure_path("adversarial.png"), column_titles=titles)
+    return {"figures": {"One photo, pushed to another name": figure},
+            "tables": {"One photo, pushed to another name": pd.DataFrame(records)}}  # fmt: skip
+
+
+def measure_attacks(
+    run, study, photos, classifier, embedding, *, n_photos, budgets, steps, seed
+) -> dict:
+    """How often classifier and embedding give way, budget by budget; noise as the control."""
+    # The embedding answers with the identity whose mean training photo is most alike.
+    train, labels = study.split.rows("train"), torch.tensor(study.labels)
+    gallery = outputs_of(embedding, photos, train)
+    means = SimilarityToMeans(embedding, gallery, labels[train], len(study.catalogue.identities))
+    models = {"classifier": classifier, "embedding": means.to(photos.device)}
+
+    # The same photos, targets, budgets and steps for both.
+    rows = spread_over_animals(study.rows_known("test"), study.identity, n_photos, seed)
+    pixels = to_pixels(photos.pixels[rows], classifier.image_size).to(photos.device)
+    with torch.no_grad():
+        said = [model(pixels).argmax(dim=1).cpu() for model in models.values()]
+    targets = choose_targets(labels[rows], said, labels[train].unique(), seed).to(photos.device)
+    reached = {
+        name: success_by_budget(model, pixels, targets, budgets, steps=steps, seed=seed)
+        for name, model in models.items()
+    }
+
+    # Rates over animals, and the difference between the two on the same photos.
+    animals = study.identity[rows]
+    table = success_table(reached, budgets, animals)
+    series = {
+        column: column.replace("_one_step", ", one step (FGSM)").replace("_", ", ")
+        for column in table.columns[1:]
+        if not column.endswith(("_low", "_high"))
+    }
+    figure = rate_chart(
+        table, run.figure_path("adversarial_rates.png"), x="budget (1/255)", series=series,
+        x_name="budget: farthest change of a pixel, in units of 1/255",
+        y_name="share of photos renamed as their target",
+    )  # fmt: skip
+    differences = {
+        f"{budget:g}/255": paired_bootstrap_over_individuals(
+            reached["classifier"]["pgd"][i], reached["embedding"]["pgd"][i], animals
+        )
+        for i, budget in enumerate(budgets)
+    }
+    right = [(each == labels[rows]).float().mean().item() for each in said]
+    return {
+        "figures": {"Renamed photos, budget by budget": figure},
+        "tables": {"Adversarial photos": table},
+        "metrics": {"adversarial": {
+            "n_photos": len(rows), "n_individuals": len(set(animals)), "steps": steps,
+            "accuracy_before": dict(zip(models, right, strict=True)),
+            "rates": table.to_dict("records"),
+            "classifier_minus_embedding": {k: v.to_dict() for k, v in differences.items()},
+        }},
+        "notes": [
+            f"Adversarial photos: {len(rows)} test photos of {len(set(animals))} animals, each "
+            f"pushed to an animal drawn by lot in {steps} steps. Before that the "
+            f"classifier names {right[0]:.0%} of them right, the embedding {right[1]:.0%}.",
+            "Classifier minus embedding, share renamed: "
+            + "; ".join(f"{k} {v.text()}" for k, v in differences.items()) + ".",
+        ],
+    }  # fmt: skip
+
+
+def outputs_of(model, photos, rows):
+    """Outputs of a model on pixels for some photos of the catalogue, on the CPU."""
+    pixels = to_pixels(photos.pixels[rows], model.image_size)
+    with torch.no_grad():
+        return torch.cat([model(part.to(photos.device)).cpu() for part in pixels.split(64)])

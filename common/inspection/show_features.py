@@ -1,0 +1,81 @@
+"""What a network computes for one photo: filters, maps, neighbours, ImageNet's names."""
+
+import numpy as np
+import torch
+
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.errors import InputError
+from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
+from common.inspection.imagenet import top_classes
+from common.inspection.pixels import to_pixels
+from common.visualization.features import features_figure
+from common.visualization.matches import RankedMatches, matches_panel
+
+
+def look_at_features(run, backbone, path, stages=None) -> dict:
+    """First filters, and the maps of some stages for one photo."""
+    photo = read_photos([path], backbone.preprocessing.stored_size, progress=False)
+    maps = stage_maps(backbone, normalised(photo, backbone)[0])
+    stages = stages or sorted({round(i) for i in np.linspace(0, len(maps) - 1, 4)})
+    if max(stages) >= len(maps):
+        raise InputError(
+            f"--stages {max(stages)}: {backbone.name} has maps of stages 0 to {len(maps) - 1}"
+        )
+    sheets = {f"stage {stage}": strongest_channels(maps[stage], 16) for stage in stages}
+    figure = features_figure(
+        first_filters(backbone), photo[0], sheets, run.figure_path("features.png")
+    )
+    return {"figures": {"First filters, and one photo as some stages see it": figure}}
+
+
+def normalised(photos, backbone):
+    """Photos as the backbone expects them, shape (n_images, 3, side, side)."""
+    plain = PhotoDataset(photos, [0] * len(photos), evaluation_transform(backbone.preprocessing))
+    return torch.stack([plain[i][0] for i in range(len(photos))])
+
+
+def ask_imagenet(imagenet, path) -> dict:
+    """The five most probable classes of the photo."""
+    if imagenet is None:
+        return {}
+    with torch.no_grad():
+        best = top_classes(imagenet(pixels_of([path], imagenet))[0].cpu())
+    words = ", ".join(f"{name} {probability:.2f}" for name, probability in best)
+    return {
+        "metrics": {"imagenet_names": [{"name": n, "probability": p} for n, p in best]},
+        "notes": [f"ImageNet's names for {path.name}, with probability: {words}."],
+    }
+
+
+def pixels_of(paths, model):
+    """Photos as a model on pixels sees them, shape (n_images, 3, side, side), in [0, 1]."""
+    expected = model.model.backbone.preprocessing
+    photos = read_photos(paths, expected.stored_size, progress=False)
+    return to_pixels(photos, expected.image_size).to(model.mean.device)
+
+
+def find_neighbours(run, study, backbone, photos, path, row) -> dict:
+    """Nearest photos in the frozen feature space: of all, then without the same encounter."""
+    features = photos.outputs(photos.tail)  # not trained yet: ImageNet's own
+    photo = read_photos([path], backbone.preprocessing.stored_size, progress=False)
+    with torch.no_grad():
+        query = backbone(normalised(photo, backbone).to(photos.device))[0].cpu().numpy()
+    asked = {"all other photos": np.arange(len(features)) != row}
+    if row is not None:
+        encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
+        asked["other encounters"] = encounter != encounter[row]
+    rankings, paths = [], study.catalogue.paths()
+    for words, is_asked in asked.items():
+        gallery = np.flatnonzero(is_asked)
+        nearest, similarities = nearest_photos(query, features[gallery])
+        names = study.identity[gallery[nearest]]
+        rankings.append(
+            RankedMatches(
+                query=path, query_caption=path.name if row is None else study.identity[row],
+                gallery=[paths[i] for i in gallery[nearest]], gallery_captions=list(names),
+                similarities=list(similarities), verdict=words,
+                is_match=None if row is None else list(names == study.identity[row]),
+            )
+        )  # fmt: skip
+    figure = matches_panel(rankings, run.figure_path("neighbours.png"))
+    return {"figures": {"Nearest photos in the frozen feature space": figure}}

@@ -1,0 +1,45 @@
+"""Ideal animals: the same climb from noise, with and without the variation loss."""
+
+import pandas as pd
+import torch
+
+from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
+from common.inspection.pixels import to_pictures
+from common.visualization.pictures import PictureRow, picture_grid
+
+VARIATION_WEIGHT = 2_500.0  # of the variation loss, against the logit of the class
+
+
+def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
+    """The same climb from noise, without and with the variation loss."""
+    rows, records = [], []
+    for weight in (0.0, VARIATION_WEIGHT):
+        settings = AscentSettings(steps=steps, variation_weight=weight)
+        pictures, captions = [], []
+        for kind, (model, names) in namers.items():
+            labels = [names.index(name) for name in targets[kind]]
+            images = ideal_images(
+                model, labels, image_size=model.image_size, settings=settings, seed=seed
+            )
+            with torch.no_grad():
+                probabilities = model(images).softmax(dim=1)[range(len(labels)), labels].tolist()
+            variations = (variation_loss(images) * 255).tolist()
+            pictures += list(to_pictures(images))
+            for values in zip(targets[kind], probabilities, variations, strict=True):
+                captions.append(f"probability {values[1]:.3f}\nvariation {values[2]:.1f} of 255")
+                records.append({"class": values[0], "variation_loss": bool(weight),
+                                "probability": values[1], "variation": values[2]})  # fmt: skip
+        rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
+    figure = picture_grid(
+        rows, run.figure_path("ideal.png"), cell=2.4,
+        column_titles=[f"ideal {name}" for kind in namers for name in targets[kind]],
+    )  # fmt: skip
+    by_class = {}
+    for record in records:
+        with_or_without = "with" if record["variation_loss"] else "without"
+        row = by_class.setdefault(record["class"], {"class": record["class"]})
+        row[f"probability {with_or_without}"] = record["probability"]
+        row[f"variation {with_or_without} (1/255)"] = record["variation"]
+    return {"figures": {"Ideal animals, from noise": figure},
+            "tables": {"Ideal images": pd.DataFrame(by_class.values())},
+            "metrics": {"ideal_images": records}}  # fmt: skip

@@ -1,0 +1,71 @@
+"""The look inside keeps what it promises."""
+
+import json
+
+import pytest
+from script_runs import load_main, modules_behind_help
+
+from common.errors import InputError
+
+SCRIPT = "week2/look_inside"
+
+
+@pytest.fixture(scope="module")
+def looked(turtles, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("look")
+    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder)]
+    return load_main(SCRIPT)(flags), folder
+
+
+def test_a_smoke_run_returns_what_it_stores(looked):
+    result, folder = looked
+
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+    assert len(result["figures"]) == 9
+    assert all((folder / name).is_file() for name in result["figures"].values())
+
+
+def test_the_background_is_counted_for_both_splits(looked):
+    splits = looked[0]["metrics"]["where"]["splits"]
+
+    assert set(splits) == {"time_aware", "random"}
+    for measures in splits.values():
+        assert 0 <= measures["background_share"]["estimate"] <= 1
+        assert measures["area_share"]["estimate"] > 0
+
+
+def test_classifier_embedding_and_noise_stand_in_one_table(looked):
+    rates = looked[0]["metrics"]["adversarial"]["rates"]
+
+    assert [rate["budget (1/255)"] for rate in rates] == [1.0, 8.0]
+    assert {"classifier", "embedding", "classifier_noise", "embedding_noise"} <= set(rates[0])
+
+
+def test_ideal_images_are_made_with_and_without_the_variation_loss(looked):
+    images = looked[0]["metrics"]["ideal_images"]
+
+    assert {(image["class"], image["variation_loss"]) for image in images} >= {
+        ("tabby", False), ("tabby", True), ("zebra", False), ("zebra", True)
+    }  # fmt: skip
+
+
+def test_help_answers_without_loading_anything_heavy(tmp_path):
+    shown, modules = modules_behind_help(SCRIPT, tmp_path)
+
+    assert "--target" in shown
+    assert not {"torch", "pandas", "matplotlib", "captum"} & modules
+
+
+def test_an_unknown_target_is_one_line(turtles, tmp_path):
+    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir", str(tmp_path)]
+
+    with pytest.raises(InputError, match="--target unicorn: no such class"):
+        load_main(SCRIPT)([*flags, "--target", "unicorn"])
+
+
+def test_a_missing_photo_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ending:
+        load_main(SCRIPT)(["--photo", "nowhere.jpg"])
+
+    assert ending.value.code == 2
+    assert "nowhere.jpg" in capsys.readouterr().err
