@@ -22,6 +22,7 @@ MODELS = (
     "small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
     "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3",
 )  # fmt: skip
+BATCH = 32  # photos, when speed is measured
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
 N_VIEWS = {"frozen": 2, "fine-tuned": 8, "from scratch": 8}  # random views per training photo
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.study import open_study
+    from common.errors import InputError
     from common.evaluation.closed_set import task_of
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
@@ -91,24 +93,31 @@ def main(argv: list[str] | None = None) -> dict:
             weights="none" if is_scratch else args.weights.get(name, "imagenet"),
         )  # fmt: skip
 
+    if len(skipped) == len(backbones):
+        raise InputError(
+            f"--models {','.join(args.models)}: no model's weights are in reach; run with network, "
+            "name files with --weights NAME=FILE,..., or take efficientnet_lite0"
+        )
+
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    sides = [b.preprocessing.stored_size for b in backbones.values() if b]
-    task = task_of(study, max(sides), args.device) if sides else None
+    sides = [backbone.preprocessing.stored_size for backbone in backbones.values() if backbone]
+    task = task_of(study, max(sides), args.device)
 
     # Each backbone in each mode, with every seed; validation chooses, test is asked once.
     ways = [way for name, backbone in backbones.items() if backbone
             for way in ways_of(name, backbone, args, task)]  # fmt: skip
-    if ways:
-        seconds = sum(way.expected_seconds(len(args.seeds)) for way in ways)
-        print(f"Expected: about {seconds / 60 + 0.5:.0f} minutes.")
+    seconds = sum(way.expected_seconds(len(args.seeds)) for way in ways)
+    print(f"Expected: about {seconds / 60 + 0.5:.0f} minutes.")
     outcomes, costs = [], {}
     for way in ways:
         outcomes_of_way, costs[way.name] = measure(way, args, run.folder)
         outcomes += outcomes_of_way
+    in_reach = {name: backbone for name, backbone in backbones.items() if backbone}
+    speeds = photos_per_second(in_reach, task.device)
 
     # Table, figure, recommendation.
-    table = table_of(outcomes, costs, skipped, task)
+    table = table_of(outcomes, costs, speeds, skipped, task)
     recommendation = recommend(outcomes, costs, task)
     return run.finish(
         metrics={
@@ -169,16 +178,14 @@ def ways_of(name: str, backbone, args, task) -> list:
 
 def measure(way, args, folder) -> tuple[list, dict]:
     """Train one way with every seed; also what it costs."""
-    import torch
-    from torch import nn
-
     from common.models.costs import cost_of
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
-    from common.training.timing import PeakMemory, images_per_second
+    from common.training.timing import PeakMemory
 
     photos = way.photos[-1]
-    photos.training_dataset(way.task.train[:2])  # frozen stages first: they are no training
+    photos.training_dataset(way.task.train[:1])  # frozen stages first: they are no training
+    photos.plain_dataset(way.task.train[:1])
     outcomes = []
     with PeakMemory(way.task.device) as memory:
         for seed in args.seeds:
@@ -194,19 +201,36 @@ def measure(way, args, folder) -> tuple[list, dict]:
             outcomes.append(outcome)
     for checkpoint in folder.glob("*.pt"):  # the way is whole: nothing to resume
         checkpoint.unlink()
-    network = nn.Sequential(photos.trunk, photos.tail)
-    side = photos.preprocessing.image_size
-    images = torch.zeros(32, 3, side, side, device=way.task.device)
     cost = cost_of(way.backbone)
     return outcomes, {
         "parameters, M": cost.n_parameters / 1e6,
         "GFLOPs": cost.gflops,
-        "photos/s": images_per_second(network, images, is_training=False),
         "memory, MB": memory.megabytes,
     }
 
 
-def table_of(outcomes, costs: dict, skipped: dict, task):
+def photos_per_second(backbones: dict, device) -> dict[str, float]:
+    """Photos a second through each backbone, forward, in turns: a busy moment hits all alike."""
+    import torch
+
+    from common.training.timing import rates_in_turns
+
+    def forward(backbone):
+        side = backbone.preprocessing.image_size
+        images = torch.zeros(BATCH, 3, side, side, device=device)
+        network = backbone.eval().to(device, memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+
+        def run(_):
+            with torch.no_grad():  # and bring a number back, so that a GPU has really finished
+                return network(images)[0, 0].item()
+
+        return run
+
+    return rates_in_turns({name: forward(each) for name, each in backbones.items()}, range(BATCH))
+
+
+def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
     """One row per backbone and mode; what was skipped at the end."""
     import pandas as pd
 
@@ -221,7 +245,7 @@ def table_of(outcomes, costs: dict, skipped: dict, task):
                      "GFLOPs": own["GFLOPs"],
                      **{key: row[key] for key in ("validation", "test", "test_low", "test_high",
                                                   "training, s")},
-                     "photos/s": own["photos/s"], "memory, MB": own["memory, MB"]})  # fmt: skip
+                     "photos/s": speeds[model], "memory, MB": own["memory, MB"]})  # fmt: skip
     rows += [{"model": name, "mode": reason} for name, reason in skipped.items()]
     return pd.DataFrame(rows)
 

@@ -262,9 +262,13 @@ def train_all(args, study, backbone, photos, splits) -> tuple[list[dict], object
 
 
 def other_animal(study, row) -> str:
-    """The first animal in training that the photo does not show."""
+    """The animal with most training photos that the photo does not show."""
+    import numpy as np
+
+    trained = study.identity[study.split.rows("train")]
     shown = None if row is None else study.identity[row]
-    return min(set(study.identity[study.split.rows("train")]) - {shown})
+    names, counts = np.unique(trained[trained != shown], return_counts=True)
+    return str(names[counts.argmax()])
 
 
 if __name__ == "__main__":

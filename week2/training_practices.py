@@ -35,7 +35,7 @@ class Switch:
         rates: of `Rates` that differ.
         photos: of `PhotosAtBoundary` that differ.
         special: name of what is no number: "dropout", "plain head", "sharp labels", "balanced",
-            "mixup" or "cutmix".
+            "mixup", "cutmix" or "resting norms".
     """
 
     name: str
@@ -56,6 +56,7 @@ SWITCHES = (
     Switch("no weight decay", "0.01 to 0", rates={"weight_decay": 0.0}),
     Switch("strong weight decay", "0.01 to 0.3", rates={"weight_decay": 0.3}),
     Switch("layer-wise decay", "rate × 1 to × 0.7 per stage", rates={"layer_decay": 0.7}),
+    Switch("batch norm at rest", "batches' to ImageNet's means", special="resting norms"),
     Switch("dropout", "0 to 0.3 before the head", special="dropout"),
     Switch("PyTorch's head start", "small to uniform weights", special="plain head"),
     Switch("no label smoothing", "0.1 to 0", special="sharp labels"),
@@ -157,6 +158,8 @@ def main(argv: list[str] | None = None) -> dict:
 
 def way_of(switch: Switch, backbone, task, args):
     """The base's plan, behind the photos that a change asks for."""
+    from torch import nn
+
     from common.data.images import training_transform
     from common.evaluation.ways import Way
     from common.training.strategies import Step
@@ -166,7 +169,12 @@ def way_of(switch: Switch, backbone, task, args):
         options["augment"] = training_transform(
             backbone.preprocessing, flip=task.flip, erasing=options.pop("erasing")
         )
-    return Way(switch.name, backbone, [Step(args.unfreeze, args.epochs)], task, **options)
+    way = Way(switch.name, backbone, [Step(args.unfreeze, args.epochs)], task, **options)
+    if switch.special == "resting norms":
+        for module in way.photos[-1].tail.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)  # and so in evaluation mode while others train
+    return way
 
 
 def train(switch: Switch, way, args, seeds: list[int], folder) -> list:
@@ -207,6 +215,7 @@ def special_options(special: str, task, seed: int, batch_size: int) -> dict:
     rarity = 1 / np.bincount(labels, minlength=n_classes).clip(1)[labels]
     return {
         "": {},
+        "resting norms": {},
         "dropout": {"new_head": lambda n, k: linear_classifier(n, k, dropout=0.3)},
         "plain head": {"new_head": nn.Linear},
         "sharp labels": {"criterion": cross_entropy(label_smoothing=0.0)},

@@ -19,6 +19,7 @@ from common.evaluation.intervals import bootstrap_over_individuals
 from common.tables import interval_columns
 
 UNIT = 1 / 255  # budgets are counted in steps of an 8-bit pixel
+FEWEST_PHOTOS = 5  # in training, of an animal that photos are pushed to
 
 
 class SimilarityToMeans(nn.Module):
@@ -134,21 +135,27 @@ def is_named(model: nn.Module, pixels: torch.Tensor, targets: torch.Tensor) -> t
 
 
 def choose_targets(
-    labels: torch.Tensor, predictions: list[torch.Tensor], possible: torch.Tensor, seed: int
+    labels: torch.Tensor, predictions: list[torch.Tensor], trained: torch.Tensor, seed: int
 ) -> torch.Tensor:
-    """For each photo an animal that it does not show and that no model takes it for.
+    """For each photo an animal that it does not show and, if there is one, that no model named.
+
+    Only animals with `FEWEST_PHOTOS` training photos are drawn, where there are such: one that a
+    classifier has hardly seen is one that it never names, whatever the photo.
 
     Args:
         labels: true, shape (n_images,).
         predictions: of each model, shape (n_images,).
-        possible: labels to choose from: those with training photos.
+        trained: labels of the training photos, of two animals at least, shape (n_gallery,).
         seed: of the choice.
     """
+    names, counts = trained.unique(return_counts=True)
+    possible = names[counts >= FEWEST_PHOTOS]
+    possible = possible if len(possible) > 1 else names
     generator = torch.Generator().manual_seed(seed)
-    taken = torch.stack([labels, *predictions])  # (1 + n_models, n_images)
     targets = []
-    for column in taken.T:
+    for column in torch.stack([labels, *predictions]).T:  # (1 + n_models,)
         free = possible[~torch.isin(possible, column)]
+        free = free if len(free) else possible[possible != column[0]]
         targets.append(free[torch.randint(len(free), (1,), generator=generator)])
     return torch.cat(targets)
 

@@ -7,13 +7,15 @@ for one that is still the class when it is shifted.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 START_SPREAD = 0.05  # standard deviation of the first noise around mid grey, of the full range
+SURE = 0.95  # probability that an ideal image should have
+MOST_CLIMBS = 4  # with ever less weight on the variation loss
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class AscentSettings:
         scales: sides of the image, one after the other, as shares of the network's input.
         steps: at each scale.
         learning_rate: of Adam at a scale's first step, on the logit of a pixel; it falls evenly.
-        variation_weight: of the variation loss, in logits per full range between neighbours.
+        variation_weight: of the variation loss in the first climb, in logits per full range
+            between neighbours.
         jitter: farthest shift in each direction, as a share of the side.
     """
 
@@ -62,8 +65,12 @@ def ideal_images(
     image_size: int,
     settings: AscentSettings,
     seed: int = 0,
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, list[float]]:
     """Climb from noise to images that a model takes for the targets.
+
+    Where the model is not sure of the result, that image climbs again with a quarter of the
+    weight on the variation loss: networks differ in how large their logits are, and what leaves
+    a zebra in one would leave nothing but grey in another.
 
     Args:
         model: pixels in [0, 1] to logits, see `OnPixels`.
@@ -74,14 +81,40 @@ def ideal_images(
             noise with any settings.
 
     Returns:
-        Shape (n_targets, 3, image_size, image_size), in [0, 1].
+        images: shape (n_targets, 3, image_size, image_size), in [0, 1].
+        weights: of the variation loss in the climb that led there, length n_targets.
     """
+    device = next(model.buffers()).device
+    labels = torch.tensor(targets, device=device)
+    images = torch.zeros(len(labels), 3, image_size, image_size, device=device)
+    weights, pending = [0.0] * len(labels), torch.arange(len(labels), device=device)
+    for climb in range(MOST_CLIMBS):
+        weight = settings.variation_weight / 4**climb
+        images[pending] = _climb_all_scales(
+            model, labels[pending], image_size, replace(settings, variation_weight=weight), seed
+        )
+        for i in pending.tolist():
+            weights[i] = weight
+        with torch.no_grad():
+            probability = model(images).softmax(dim=1).gather(1, labels[:, None])[:, 0]
+        pending = pending[probability[pending] < SURE]
+        if weight == 0 or not len(pending):
+            break
+    return images, weights
+
+
+def _climb_all_scales(
+    model: nn.Module,
+    labels: torch.Tensor,
+    image_size: int,
+    settings: AscentSettings,
+    seed: int,
+) -> torch.Tensor:
+    """From the noise of a seed to images of the full size."""
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.tensor(targets)
     side = _side(image_size, settings.scales[0])
     noise = torch.randn(1, 3, side, side, generator=generator) * START_SPREAD + 0.5
-    device = next(model.buffers()).device
-    images, labels = noise.repeat(len(labels), 1, 1, 1).to(device), labels.to(device)
+    images = noise.repeat(len(labels), 1, 1, 1).to(labels.device)
     for scale in settings.scales:
         side = _side(image_size, scale)
         images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)

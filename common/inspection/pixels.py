@@ -21,7 +21,7 @@ class OnPixels(nn.Module):
 
     def __init__(self, model: Recogniser) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         expected = model.backbone.preprocessing
         self.image_size = expected.image_size
         self.register_buffer("mean", torch.tensor(expected.mean).view(1, 3, 1, 1))

@@ -6,6 +6,7 @@ import torch
 from common.data.sampling import spread_over_animals
 from common.evaluation.intervals import paired_bootstrap_over_individuals
 from common.inspection.adversarial import (
+    FEWEST_PHOTOS,
     Attack,
     SimilarityToMeans,
     choose_targets,
@@ -68,7 +69,7 @@ def measure_attacks(
     pixels = to_pixels(photos.pixels[rows], classifier.image_size).to(photos.device)
     with torch.no_grad():
         said = [model(pixels).argmax(dim=1).cpu() for model in models.values()]
-    targets = choose_targets(labels[rows], said, labels[train].unique(), seed).to(photos.device)
+    targets = choose_targets(labels[rows], said, labels[train], seed).to(photos.device)
     reached = {
         name: success_by_budget(model, pixels, targets, budgets, steps=steps, seed=seed)
         for name, model in models.items()
@@ -105,7 +106,8 @@ def measure_attacks(
         }},
         "notes": [
             f"Adversarial photos: {len(rows)} test photos of {len(set(animals))} animals, each "
-            f"pushed to an animal drawn by lot in {steps} steps. Before that the "
+            f"pushed to an animal drawn by lot among those with {FEWEST_PHOTOS} training photos, "
+            f"in {steps} steps. Before that the "
             f"classifier names {right[0]:.0%} of them right, the embedding {right[1]:.0%}.",
             "Classifier minus embedding, share renamed: "
             + "; ".join(f"{k} {v.text()}" for k, v in differences.items()) + ".",

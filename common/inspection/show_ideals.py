@@ -18,17 +18,18 @@ def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
         pictures, captions = [], []
         for kind, (model, names) in namers.items():
             labels = [names.index(name) for name in targets[kind]]
-            images = ideal_images(
+            images, weights = ideal_images(
                 model, labels, image_size=model.image_size, settings=settings, seed=seed
             )
             with torch.no_grad():
                 probabilities = model(images).softmax(dim=1)[range(len(labels)), labels].tolist()
             variations = (variation_loss(images) * 255).tolist()
             pictures += list(to_pictures(images))
-            for values in zip(targets[kind], probabilities, variations, strict=True):
+            for values in zip(targets[kind], probabilities, variations, weights, strict=True):
                 captions.append(f"probability {values[1]:.3f}\nvariation {values[2]:.1f} of 255")
                 records.append({"class": values[0], "variation_loss": bool(weight),
-                                "probability": values[1], "variation": values[2]})  # fmt: skip
+                                "probability": values[1], "variation": values[2],
+                                "variation_weight": values[3]})  # fmt: skip
         rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
     figure = picture_grid(
         rows, run.figure_path("ideal.png"), cell=2.4,

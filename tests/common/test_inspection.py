@@ -119,10 +119,16 @@ def test_noise_goes_to_the_ends_of_the_budget():
 def test_targets_are_animals_that_nobody_has_named():
     labels, said = torch.tensor([0, 1, 2]), [torch.tensor([1, 1, 2])]
 
-    targets = choose_targets(labels, said, torch.arange(4), seed=0)
+    targets = choose_targets(labels, said, torch.arange(4).repeat_interleave(5), seed=0)
 
     for target, taken in zip(targets.tolist(), [{0, 1}, {1}, {2}], strict=True):
         assert target not in taken
+
+
+def test_animals_that_were_hardly_trained_on_are_no_targets():
+    labels, few = torch.tensor([0, 0, 0]), torch.tensor([0] * 5 + [1] * 5 + [2])
+
+    assert choose_targets(labels, [], few, seed=0).tolist() == [1, 1, 1]
 
 
 def test_an_animal_without_gallery_photos_is_never_the_most_alike():
@@ -220,7 +226,7 @@ class Normalised(nn.Module):
 def test_an_ideal_image_raises_the_score_of_its_class():
     settings = AscentSettings(scales=(1.0,), steps=15)
 
-    images = ideal_images(Colours(), [0, 2], image_size=32, settings=settings)
+    images, _ = ideal_images(Colours(), [0, 2], image_size=32, settings=settings)
 
     assert Colours()(images).argmax(dim=1).tolist() == [0, 2]
     assert images.shape == (2, 3, 32, 32)
@@ -231,7 +237,7 @@ def test_an_ideal_image_raises_the_score_of_its_class():
 def test_the_variation_loss_makes_an_ideal_image_smoother():
     rough, smooth = (
         ideal_images(small_namer(), [1], image_size=32,
-                     settings=AscentSettings(scales=(1.0,), steps=30, variation_weight=weight))
+                     settings=AscentSettings(scales=(1.0,), steps=30, variation_weight=weight))[0]
         for weight in (0.0, 1_000.0)
     )  # fmt: skip
 
@@ -242,7 +248,8 @@ def test_an_image_of_one_seed_is_always_the_same():
     settings = AscentSettings(steps=2)
 
     first, again = (
-        ideal_images(small_namer(), [0], image_size=32, settings=settings, seed=3) for _ in range(2)
+        ideal_images(small_namer(), [0], image_size=32, settings=settings, seed=3)[0]
+        for _ in range(2)
     )
 
     assert torch.equal(first, again)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
+from common.evaluation.intervals import Interval
 from common.models.storage import load_recogniser
 
 SCRIPTS = (
@@ -131,7 +132,7 @@ def test_strategies_and_approaches_are_compared_in_one_run(turtles, tmp_path):
     result = smoke("week2/compare_strategies", turtles, tmp_path)
 
     names = [row["name"].split(", ")[1] for row in result["tables"]["Strategies"]]
-    assert names == ["freeze", "partial", "full"]
+    assert names == ["freeze", "partial", "full", "progressive"]
     trend = result["tables"]["Approaches by photos per animal"]
     assert {row["approach"] for row in trend} == {
         "from scratch", "transfer, frozen", "transfer, fine-tuned", "Siamese"
@@ -156,7 +157,7 @@ def test_every_practice_is_measured_against_the_base(turtles, tmp_path):
 
     rows = result["tables"]["One change at a time"]
     assert [row["practice"] for row in rows[:2]] == ["base", "base, other seeds"]
-    assert len(rows) == 21
+    assert len(rows) == 22
     base = rows[0]["test"]
     for row in rows[1:]:
         assert row["bought"] == pytest.approx(row["test"] - base)
@@ -177,3 +178,20 @@ def test_help_answers_without_loading_anything_heavy(script, tmp_path):
 
     assert "--data_dir" in shown
     assert not {"torch", "pandas", "matplotlib"} & modules
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [([(-0.3, -0.1), (0.1, 0.3)], "a crossover"),
+     ([(-0.3, -0.1), (-0.1, 0.3)], "no crossover, slow leads"),
+     ([(-0.1, 0.1), (-0.1, 0.3)], "not distinguishable at any number")],
+)  # fmt: skip
+def test_a_crossover_is_a_lead_that_changes_hands_for_sure(ends, words):
+    lead_of = load_main("week2/compare_strategies").__globals__["lead_of"]
+    leaders = {}
+    for n_photos, (low, high) in enumerate(ends):
+        interval = Interval((low + high) / 2, low, high, 0.95, 9, 99, is_difference=True)
+        leader = "quick" if interval.estimate > 0 else "slow"
+        leaders[str(n_photos)] = (leader if interval.excludes_zero else "nobody", interval)
+
+    assert words in lead_of("quick", "slow", leaders)
