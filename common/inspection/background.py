@@ -28,6 +28,7 @@ MEASURES = {
     "accuracy": "accuracy, whole photo",
     "accuracy_animal_alone": "accuracy, animal alone",
     "accuracy_background_alone": "accuracy, background alone",
+    "lost_without_background": "accuracy lost without background",
 }
 
 
@@ -97,6 +98,7 @@ def ask_about_background(
             left = keep_only(pixels, masks, animal=part == "animal")
             is_right = _named(model, left).numpy() == labels
             answers[f"accuracy_{part}_alone"] = is_right.astype(float)
+        answers["lost_without_background"] = answers["accuracy"] - answers["accuracy_animal_alone"]
     return answers.reindex(columns=list(MEASURES)), maps
 
 

@@ -5,7 +5,7 @@ import torch
 
 from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
 from common.inspection.pixels import to_pictures
-from common.visualization.pictures import PictureRow, picture_grid
+from common.visualization.pictures import PictureRow, full_contrast, picture_grid
 
 VARIATION_WEIGHT = 2_500.0  # of the variation loss, against the logit of the class
 
@@ -31,6 +31,8 @@ def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
                                 "probability": values[1], "variation": values[2],
                                 "variation_weight": values[3]})  # fmt: skip
         rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
+    stretched = [full_contrast(picture) for picture in rows[-1].pictures]
+    rows.append(PictureRow("the same, full contrast", stretched, [""] * len(stretched)))
     figure = picture_grid(
         rows, run.figure_path("ideal.png"), cell=2.4,
         column_titles=[f"ideal {name}" for kind in namers for name in targets[kind]],

@@ -129,3 +129,9 @@ def with_heat(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     smooth = np.asarray(smooth).clip(0, 1)
     grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
     return 0.45 * grey + 0.55 * HEAT(smooth)[..., :3]
+
+
+def full_contrast(picture: np.ndarray) -> np.ndarray:
+    """A pale picture with its values, but for one in a hundred at each end, spread over [0, 1]."""
+    low, high = np.percentile(picture, (1, 99))
+    return ((picture - low) / max(high - low, 1e-12)).clip(0, 1)
