@@ -34,6 +34,7 @@ PACKAGES = (
     "pytorch-metric-learning",
     "albumentations",
     "accelerate",
+    "captum",
     "scikit-learn",
     "faiss-cpu",
     "onnx",
