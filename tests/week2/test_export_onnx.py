@@ -20,7 +20,15 @@ SCRIPT = "week2/export_onnx"
 @pytest.fixture(scope="module")
 def run(turtles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder)]
+    flags = [
+        "--smoke",
+        "--model",
+        "small_cnn",
+        "--data_dir",
+        str(turtles),
+        "--output_dir",
+        str(folder),
+    ]
     return load_main(SCRIPT)(flags), folder
 
 
