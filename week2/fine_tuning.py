@@ -8,7 +8,7 @@ Question: which part of the network should move, how far, and in which order?
     python week2/fine_tuning.py --plan 0:2,2:2,4:3,all:5 --layer_decay 0.7
 
 With no argument: the embedded turtles and the classic recipe in three steps (the head alone, the
-head with the last stages, everything), about two minutes on two laptop cores. You should see
+head with the last stages, everything), three to four minutes on two laptop cores. You should see
 accuracy jump each time that more stages are freed, far above a frozen backbone.
 `compare_strategies.py` tells how sure that is.
 """
