@@ -7,6 +7,7 @@ import pytest
 from common.data.catalogue import load_catalogue
 from common.data.synthetic import TurtleParameters, ensure_turtles
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: two threads wait for each other
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; scripts inherit it
 
 
