@@ -1,0 +1,93 @@
+"""What every benchmark here shares: ways to the same result, taken in turns, and where it is stored.
+
+A machine that is busy for a while is then busy for all of them. Ratios carry over to other
+machines far better than seconds, so a table gives both, and a claim rests on the ratio.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from common.cli import make_parser, shared_flags, whole_number
+from common.files import write_text
+from common.runs import Run, to_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def read_flags(doc: str, argv: list[str] | None = None, **extra: dict) -> argparse.Namespace:
+    """The flags of a benchmark: rounds, output_dir, smoke, and its own.
+
+    Args:
+        doc: the benchmark's docstring.
+        argv: None for the command line.
+        extra: name of a flag of its own to what argparse needs.
+    """
+    parser = make_parser(doc)
+    shared_flags(parser, "output_dir", "smoke")
+    parser.add_argument(
+        "--rounds", type=whole_number(1, 100), default=3, metavar="N",
+        help="turns of each way; the median counts (default: %(default)s)",
+    )  # fmt: skip
+    for name, options in extra.items():
+        parser.add_argument(f"--{name}", **options)
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.rounds = 1
+    return args
+
+
+def seconds_in_turns(
+    ways: Mapping[str, Callable[[], object]], n_rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of each way in each round; all ways have a turn in every round.
+
+    Args:
+        ways: name to what is timed; a way that needs warming up does so before.
+        n_rounds: turns of each.
+    """
+    seconds = {name: [] for name in ways}
+    for _ in range(n_rounds):
+        for name, run in ways.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def table_of(seconds: Mapping[str, list[float]], *, usual: str) -> pd.DataFrame:
+    """One row per way: median, lowest and highest seconds, and how many times faster than usual.
+
+    Args:
+        seconds: of `seconds_in_turns`.
+        usual: the way that the others are compared with.
+    """
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return pd.DataFrame([
+        {
+            "way": name,
+            "seconds": median[name],
+            "fastest": min(values),
+            "slowest": max(values),
+            "times faster": median[usual] / median[name],
+        }
+        for name, values in seconds.items()
+    ])  # fmt: skip
+
+
+def store(run: Run, **parts: object) -> dict:
+    """Finish a run and, unless it is a smoke run, keep its result beside the benchmarks.
+
+    Args:
+        run: of `common.runs.start_run`.
+        parts: of `common.runs.Run.finish`.
+    """
+    result = run.finish(**parts)
+    if not result["arguments"]["smoke"]:
+        result["arguments"]["output_dir"] = None  # the folder is this machine's own business
+        write_text(RESULTS / f"{Path(run.script).stem}.json", to_json(result))
+    return result
