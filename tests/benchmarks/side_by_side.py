@@ -1,4 +1,4 @@
-"""What every benchmark here shares: ways to the same result, taken in turns, and where it is stored.
+"""What every benchmark here shares: ways to one result, taken in turns, and where it is stored.
 
 A machine that is busy for a while is then busy for all of them. Ratios carry over to other
 machines far better than seconds, so a table gives both, and a claim rests on the ratio.
