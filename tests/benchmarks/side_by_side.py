@@ -43,6 +43,19 @@ def read_flags(doc: str, argv: list[str] | None = None, **extra: dict) -> argpar
     return args
 
 
+def turtle_photos(n_photos: int, *, is_smoke: bool) -> list[Path]:
+    """Paths of some of the embedded turtles, from all over the catalogue; few in a smoke run."""
+    from common.data.catalogue import load_catalogue
+    from common.data.study import SMOKE_FOLDER
+    from common.data.synthetic import TurtleParameters, ensure_turtles
+
+    folder = None
+    if is_smoke:
+        folder = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    paths = load_catalogue(folder).paths()
+    return paths[:: max(1, len(paths) // n_photos)][:n_photos]
+
+
 def seconds_in_turns(
     ways: Mapping[str, Callable[[], object]], n_rounds: int
 ) -> dict[str, list[float]]:
@@ -59,19 +72,6 @@ def seconds_in_turns(
             run()
             seconds[name].append(time.perf_counter() - start)
     return seconds
-
-
-def turtle_photos(n_photos: int, *, is_smoke: bool) -> list[Path]:
-    """Paths of some of the embedded turtles, from all over the catalogue; few in a smoke run."""
-    from common.data.catalogue import load_catalogue
-    from common.data.study import SMOKE_FOLDER
-    from common.data.synthetic import TurtleParameters, ensure_turtles
-
-    folder = None
-    if is_smoke:
-        folder = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
-    paths = load_catalogue(folder).paths()
-    return paths[:: max(1, len(paths) // n_photos)][:n_photos]
 
 
 def in_fresh_process(function: Callable, *arguments: object) -> object:
@@ -115,5 +115,6 @@ def store(run: Run, **parts: object) -> dict:
     result = run.finish(**parts)
     if not result["arguments"]["smoke"]:
         result["arguments"]["output_dir"] = None  # the folder is this machine's own business
+        RESULTS.mkdir(exist_ok=True)
         write_text(RESULTS / f"{Path(run.script).stem}.json", to_json(result))
     return result
