@@ -35,6 +35,7 @@ REQUIRED_PACKAGES = {
     "pytorch_metric_learning": "pytorch-metric-learning",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "threadpoolctl": "threadpoolctl",
     "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",
