@@ -112,7 +112,7 @@ def evaluate_retrieval(
     gallery_encounters: Sequence[Hashable] | None = None,
     query_names: Sequence[str] | None = None,
     ranks: Sequence[int] = (1, 5, 10),
-    block_size: int = 512,
+    block_size: int = 384,
     same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """Rank the gallery for every query and summarise where the right photos stand.

@@ -16,7 +16,7 @@ import pandas as pd
 
 from common.cli import make_parser, shared_flags, whole_number
 from common.files import write_text
-from common.runs import Run, to_json
+from common.runs import Run, peak_memory_mb, to_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -103,6 +103,18 @@ def table_of(seconds: Mapping[str, list[float]], *, usual: str) -> pd.DataFrame:
         }
         for name, values in seconds.items()
     ])  # fmt: skip
+
+
+def extra_memory_mb(run: Callable[[], object]) -> float:
+    """Most memory that this process holds while it runs, above what it holds before, in MB.
+
+    Only a fresh process gives a figure: a higher peak before would be counted too.
+    """
+    import psutil
+
+    before = psutil.Process().memory_info().rss / 2**20
+    run()
+    return max(0.0, peak_memory_mb() - before)
 
 
 def store(run: Run, **parts: object) -> dict:
