@@ -71,7 +71,7 @@ def rank_in_blocks(
     """
     blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
     n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    n_workers = max(1, min(n_threads, block_size // SMALLEST_SHARE))
+    n_workers = max(1, min(n_threads, min(block_size, len(query)) // SMALLEST_SHARE))
     n_rows = -(-block_size // n_workers)
     starts = range(0, len(query), n_rows)
 
