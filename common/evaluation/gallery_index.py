@@ -215,7 +215,7 @@ def _kind(index: faiss.Index) -> str:
 def _efforts(index: faiss.Index) -> Iterator[int]:
     """Ever more work per query, each about twice the one before."""
     if _kind(index) == "hnsw":
-        return (2**i for i in range(6, 11))
+        return (2**i for i in range(6, 12))
     return (max(1, index.nlist >> i) for i in range(5, -1, -1))
 
 

@@ -91,6 +91,18 @@ def test_photos_enrolled_after_building_are_found(herd, kind):
     np.testing.assert_allclose(similarity[:, 0], 1, atol=1e-6)
 
 
+def test_the_best_of_the_shards_is_the_answer_of_the_whole(herd):
+    photos, names = herd
+    queries, _ = photos_of(50, seed=1)
+    shards = [gallery_of(photos[i : i + 800], names[i : i + 800]) for i in range(0, 2400, 800)]
+
+    identities, similarity = zip(*(shard.identify(queries) for shard in shards), strict=True)
+    best = np.argmax(similarity, axis=0)
+    answers = np.array(identities)[best, np.arange(len(queries))]
+
+    assert answers.tolist() == gallery_of(*herd).identify(queries)[0].tolist()
+
+
 def test_a_small_gallery_is_searched_without_an_index(herd):
     assert gallery_of(*herd).build(progress=False).kind == "flat"
     assert len(herd[0]) <= FLAT_UP_TO
