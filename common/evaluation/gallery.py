@@ -61,7 +61,7 @@ class Gallery:
         )
 
     def build(
-        self, index: str = "auto", *, recall: float = 0.99, seed: int = 0, progress: bool = True
+        self, index: str = "auto", *, recall: float = 0.995, seed: int = 0, progress: bool = True
     ) -> IndexReport:
         """Make the index that suits the gallery's size, over all photos enrolled so far.
 

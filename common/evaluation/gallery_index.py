@@ -6,9 +6,10 @@ threshold for "new individual" stays valid.
 
 * flat: no index. Every query meets every photo.
 * hnsw: a graph of near neighbours (Malkov & Yashunin, arXiv 1603.09320) over embeddings of one
-  byte per dimension. Slow to build, quickest to ask.
+  byte per dimension. Slow to build; few candidates are read from the embeddings.
 * ivfpq: photos in lists around centres, embeddings in one bit per dimension (product quantisation,
-  Jégou et al. 2011, scanned in registers: André et al. 2017). Small and quick to build.
+  Jégou et al. 2011, scanned in registers: André et al. 2017). Small and quick to build; hundreds
+  of candidates are read.
 """
 
 import time
@@ -23,7 +24,7 @@ from common.errors import InputError
 
 KINDS = ("flat", "hnsw", "ivfpq")
 FLAT_UP_TO = 100_000  # photos; one query takes about 10 ms there, on one core
-HNSW_UP_TO = 1_000_000  # photos; above, building takes hours and memory runs short
+HNSW_UP_TO = 250_000  # photos; built in a few minutes
 N_NEIGHBOURS = 32  # links of a photo in the graph; more are found more surely and built more slowly
 BUILD_EFFORT = 100  # candidates looked at to find a photo's neighbours in the graph
 DIMENSIONS_PER_CODE = 4  # of an embedding in one 4-bit code of ivfpq
@@ -59,7 +60,7 @@ class IndexReport:
 def kind_for(n_photos: int) -> str:
     """The index that suits a gallery of this size, if nothing else is asked for.
 
-    >>> [kind_for(n) for n in (2_000, 500_000, 10_000_000)]
+    >>> [kind_for(n) for n in (2_000, 200_000, 10_000_000)]
     ['flat', 'hnsw', 'ivfpq']
     """
     return "flat" if n_photos <= FLAT_UP_TO else "hnsw" if n_photos <= HNSW_UP_TO else "ivfpq"
@@ -69,7 +70,7 @@ def build_index(
     embeddings: np.ndarray,
     kind: str,
     *,
-    recall: float = 0.99,
+    recall: float = 0.995,
     n_sampled: int = 1_000,
     seed: int = 0,
     progress: bool = True,
@@ -79,8 +80,8 @@ def build_index(
     Args:
         embeddings: float32, shape (n_photos, embedding_dim), unit length; may be memory-mapped.
         kind: one of `KINDS`.
-        recall: wanted share in [0, 1] of queries whose nearest photo is found; if no effort
-            reaches it, the report says what was reached.
+        recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
+            new photos need; if no effort reaches it, the report says what was reached.
         n_sampled: photos, and strangers, that it is measured with.
         seed: of the sample.
         progress: whether to draw a bar.

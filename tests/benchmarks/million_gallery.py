@@ -7,7 +7,7 @@ another; an exact (flat) search says which photo is the nearest.
 
     python tests/benchmarks/million_gallery.py
 
-40 minutes on two cores, half of them for the graph (hnsw), and 5 GB of disk. What is finished is
+30 minutes on two cores, most of them for the graph (hnsw), and 6 GB of disk. What is finished is
 kept beside the results until the end: stopped, the same command goes on from there.
 """
 

@@ -47,7 +47,7 @@ def test_an_index_finds_what_an_exact_search_finds(built, herd, kind):
 
     similarity, rows = built[kind].search(queries, k=3)
 
-    assert np.mean(rows[:, 0] == exact_rows[:, 0]) >= 0.97  # 0.99 was wanted, on other queries
+    assert np.mean(rows[:, 0] == exact_rows[:, 0]) >= 0.97  # 0.995 was wanted, on other queries
     np.testing.assert_allclose(similarity[:, 0].mean(), exact_similarity[:, 0].mean(), atol=1e-3)
 
 
@@ -67,7 +67,7 @@ def test_the_report_tells_the_recall(built, kind):
     report = built[kind].report
 
     assert (report.kind, report.n_photos) == (kind, 2400)
-    assert 0.99 <= report.recall_at_1 <= 1
+    assert 0.995 <= report.recall_at_1 <= 1
 
 
 def test_more_recall_takes_more_effort(herd):
