@@ -128,7 +128,10 @@ def find_nearest(
         rows: of the embeddings, shape (n_query, k).
     """
     if index is None:
-        return faiss.knn(queries, embeddings, k, metric=faiss.METRIC_INNER_PRODUCT)
+        # Plain arrays: faiss.knn takes a np.memmap for a tensor once anything (such as
+        # pytorch-metric-learning) has imported faiss.contrib.torch_utils.
+        photos = np.asarray(embeddings)
+        return faiss.knn(queries, photos, k, metric=faiss.METRIC_INNER_PRODUCT)
     n_candidates = min(max(N_CANDIDATES[_kind(index)], 2 * k), len(embeddings))
     _, candidates = index.search(queries, n_candidates)
     similarity = np.full(candidates.shape, -np.inf, dtype=np.float32)

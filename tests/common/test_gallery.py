@@ -1,5 +1,6 @@
 """The gallery: every index finds what an exact search finds, and a folder is whole or refused."""
 
+import importlib
 import json
 import shutil
 
@@ -156,6 +157,13 @@ def test_embeddings_on_disk_stay_there(tmp_path, herd):
 
     assert np.shares_memory(gallery._parts.indexed, on_disk)
     assert isinstance(loaded._parts.indexed, np.memmap)
+
+
+def test_embeddings_on_disk_are_searched_beside_pytorch_metric_learning(tmp_path, herd):
+    importlib.import_module("faiss.contrib.torch_utils")  # as that package does
+    loaded = Gallery.load(gallery_of(*herd, "flat").save(tmp_path))
+
+    assert loaded.identify(herd[0][:8])[0].tolist() == herd[1][:8]
 
 
 def cut(path):
