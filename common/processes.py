@@ -71,11 +71,13 @@ def joined() -> Iterator[None]:
     try:
         with contextlib.nullcontext() if is_main() else _silence():
             yield
+            everyones(None)  # nobody leaves while another computes
     except RuntimeError as error:
         if isinstance(error, _group().DistError) or "gloo" in str(error):  # gloo has no type
             raise StoppedError("another process of this run has ended or is out of reach") from None
         raise
-    _group().destroy_process_group()
+    if sys.modules["torch"].cuda.is_available():  # NCCL asks for it; gloo at times aborts on it
+        _group().destroy_process_group()
 
 
 def _end_by_launcher(*_: object) -> None:
@@ -126,12 +128,16 @@ def mains(value: object) -> object:
 
 
 @contextlib.contextmanager
-def one_first() -> Iterator[None]:
-    """Let one process of each machine go through a block first: the others find its work done."""
+def one_first() -> Iterator[bool]:
+    """Let one process of each machine go through a block first: the others find its work done.
+
+    Yields:
+        Whether this process is the one.
+    """
     is_first = not _group() or int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not is_first:
         everyones(None)
-    yield
+    yield is_first
     if is_first:
         everyones(None)
 

@@ -5,6 +5,7 @@ torchrun --standalone --nproc_per_node 2 tests/process_jobs.py JOB FOLDER
 
 import functools
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ def clouds():
     return dataset
 
 
-def train(loss, checkpoint=None, validate=None, **changes):
+def train(loss, checkpoint=None, validate=None, norm=False, **changes):
     """Losses of each epoch and the weights at the end, model and criterion."""
     import torch
     from torch import nn
@@ -38,7 +39,8 @@ def train(loss, checkpoint=None, validate=None, **changes):
     from common.training.optim import parameter_group
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5))
+    between = nn.BatchNorm1d(16) if norm else nn.Tanh()
+    model = nn.Sequential(nn.Linear(6, 16), between, nn.Linear(16, 5))
     criterion = {
         "cross-entropy": losses.cross_entropy,
         "ArcFace": functools.partial(losses.ArcFace, 5, 5),
@@ -61,6 +63,7 @@ def train(loss, checkpoint=None, validate=None, **changes):
     return {
         "losses": [row["train_loss"] for row in result.history],
         "weights": torch.cat([tensor.detach().flatten() for tensor in weights]).tolist(),
+        "statistics": [tensor.tolist() for tensor in model.buffers()],
     }
 
 
@@ -95,31 +98,37 @@ def compute(folder):
     """Everything that must not depend on the number of processes."""
     return {
         "training": {name: train(**options) for name, options in TRAININGS.items()},
+        "statistics": train("cross-entropy", norm=True)["statistics"],
         "embedding": {str(n_images): embed(n_images) for n_images in N_EMBEDDED},
     }
 
 
 def train_slowly(folder):
-    """Three epochs, then more with a wait in each, for whoever wants to kill a process."""
+    """Epochs with a wait in each, and a checkpoint, for whoever wants to kill a process."""
     from common.training import loop
 
     loop.CHECKPOINT_SECONDS = 0.0
 
     def validate(model):
-        done = len(list(folder.glob("epoch_*")))
+        n_done = len(list(folder.glob("epoch_*")))
         if processes.is_main():
-            (folder / f"epoch_{done}").touch()
-        time.sleep(0.05 if done < 3 else 0.3)
+            (folder / f"epoch_{n_done}").touch()
+        time.sleep(0.1)
         return {"validation_accuracy": 0.5}
 
     return train("ArcFace", folder / "last.pt", validate, epochs=60)
 
 
-def resume(folder):
-    """The same run without waits, from its checkpoint."""
-    return train(
-        "ArcFace", folder / "last.pt", lambda model: {"validation_accuracy": 0.5}, epochs=60
-    )
+def go_on(folder):
+    """The same run without waits; from its checkpoint, if there is one."""
+    validated = []
+
+    def validate(model):
+        validated.append(model)
+        return {"validation_accuracy": 0.5}
+
+    outcome = train("ArcFace", folder / "last.pt", validate, epochs=60)
+    return outcome | {"epochs_trained": len(validated)}
 
 
 def fail_alike(folder):
@@ -141,7 +150,7 @@ def fail_alone(folder):
 
 def main():
     job, folder = sys.argv[1], Path(sys.argv[2])
-    (folder / f"pid_{processes.index()}").write_text(str(__import__("os").getpid()))
+    (folder / f"pid_{processes.index()}").write_text(str(os.getpid()))
     answer = json.dumps(globals()[job](folder))
     (folder / f"{job}_{processes.index()}.json").write_text(answer)
 
