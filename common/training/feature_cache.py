@@ -25,6 +25,8 @@ from common.data.images import (
 from common.files import replacing
 from common.models.backbones import Backbone
 from common.models.freezing import split_at_boundary, stages_of
+from common.training.compute import folded, keep_freed_memory
+from common.training.loader import make_loader
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
@@ -55,15 +57,16 @@ def extract(
     Returns:
         float32, shape (n_images, ...).
     """
+    keep_freed_memory()
     network.to(device, memory_format=torch.channels_last).eval()
     outputs = []
     batches = list(BatchSampler(range(len(dataset)), batch_size, drop_last=False))
     own = batches[processes.index() :: processes.count()]
-    loader = torch.utils.data.DataLoader(dataset, batch_sampler=own)
+    loader = make_loader(dataset, device, batch_sampler=own)
     for inputs, _ in tqdm(loader, title, unit="batch", disable=not progress, leave=False):
-        inputs = inputs.to(device, torch.float32)
-        if inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = inputs.to(device, non_blocking=loader.pin_memory).float()
+        if not outputs:
+            network = folded(network, inputs[:2])
         outputs.append(network(inputs).float().cpu().numpy())
     outputs += [None] * (len(batches) - len(outputs))
     rounds = range(-(-len(batches) // processes.count()))
