@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,9 @@ from types import ModuleType
 from common.errors import StoppedError
 
 PATIENCE = timedelta(minutes=10)  # for another process; the longest wait is while turtles are drawn
+# In which gloo's threads let go of the last tensors: they need the interpreter for it, and a
+# process whose interpreter has begun to end would abort.
+RELEASE_SECONDS = 0.3
 
 
 def _group() -> ModuleType | None:
@@ -76,7 +80,9 @@ def joined() -> Iterator[None]:
         if isinstance(error, _group().DistError) or "gloo" in str(error):  # gloo has no type
             raise StoppedError("another process of this run has ended or is out of reach") from None
         raise
-    if sys.modules["torch"].cuda.is_available():  # NCCL asks for it; gloo at times aborts on it
+    finally:
+        time.sleep(RELEASE_SECONDS)
+    if sys.modules["torch"].cuda.is_available():  # NCCL asks for it
         _group().destroy_process_group()
 
 
