@@ -270,6 +270,7 @@ def draw(table, trials, study, questions, embeddings, run) -> dict:
     from common.evaluation.comparison import QUESTION_COLUMNS
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
+    from common.visualization.examples import example_matches
 
     asked = [column for column in QUESTION_COLUMNS if column in table]
     long = pd.concat(
@@ -292,38 +293,11 @@ def draw(table, trials, study, questions, embeddings, run) -> dict:
         last.history, run.figure_path("curves.png"), title=f"{last.approach}, seed {last.seed}"
     )
     if len(questions.joined):
-        figures["Animals that joined later: query, and the most alike photos"] = draw_matches(
-            study, questions, embeddings, run.figure_path("matches.png")
-        )
+        figures["Animals that joined later: query, and the most alike photos"] = example_matches(
+            embeddings, questions.joined, questions.trainable, study,
+            run.figure_path("matches.png"), title="Animals that joined after training",
+        )  # fmt: skip
     return figures
-
-
-def draw_matches(study, questions, embeddings, path):
-    """Two right and three wrong queries, so that mistakes can be looked at."""
-    from common.evaluation.gallery import Gallery
-    from common.visualization.matches import RankedMatches, matches_panel
-
-    gallery = Gallery(embeddings.shape[1])
-    gallery.enrol(embeddings[questions.trainable], study.identity[questions.trainable])
-    similarity, found = gallery.search(embeddings[questions.joined], k=5)
-    rows = questions.trainable[found]  # (n_query, 5)
-    is_match = study.identity[rows] == study.identity[questions.joined][:, None]
-    right, wrong = np.flatnonzero(is_match[:, 0]), np.flatnonzero(~is_match[:, 0])
-    spread = lambda chosen, n: chosen[np.linspace(0, len(chosen) - 1, n).astype(int)]  # noqa: E731
-    shown = [query for chosen, n in ((right, 2), (wrong, 3)) if len(chosen)
-             for query in dict.fromkeys(spread(chosen, n))]  # fmt: skip
-    photo_paths = study.catalogue.paths()
-    rankings = [
-        RankedMatches(
-            query=photo_paths[questions.joined[query]],
-            query_caption=study.identity[questions.joined[query]],
-            gallery=[photo_paths[row] for row in rows[query]],
-            gallery_captions=list(study.identity[rows[query]]),
-            similarities=similarity[query].tolist(), is_match=is_match[query].tolist(),
-        )
-        for query in shown
-    ]  # fmt: skip
-    return matches_panel(rankings, path, title="Animals that joined after training")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from common.data.sampling import IdentityBatchSampler
+from common.data.sampling import identity_batches
 from common.evaluation.classification import evaluate_classification
 from common.evaluation.closed_set import Outcome, Task
 from common.evaluation.gallery import identity_scores
@@ -150,13 +150,11 @@ def train_siamese(
     """
     rows = task.train if train_rows is None else train_rows
     labels = task.labels[rows]
-    counts = np.bincount(labels)
-    n_images = min(MOST_OF_ONE, int(counts.max()))
-    if n_images < 2:
+    if np.bincount(labels).max() < 2:
         return None
-    sampler = IdentityBatchSampler(
-        labels, task.encounters[rows], n_images=n_images, seed=settings.seed,
-        n_identities=max(2, min(settings.batch_size // n_images, int(np.sum(counts > 0)))),
+    sampler = identity_batches(
+        labels, task.encounters[rows], batch_size=settings.batch_size, n_images=MOST_OF_ONE,
+        seed=settings.seed,
     )  # fmt: skip
     trained = train_embedding(
         photos, photos.n_features, train_rows=rows, validation_rows=task.validation,
