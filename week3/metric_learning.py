@@ -84,6 +84,8 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
+    import torch
+
     from common.data.images import read_photos
     from common.data.sampling import identity_batches
     from common.data.study import open_study
@@ -112,6 +114,7 @@ def main(argv: list[str] | None = None) -> dict:
     train, identities = questions.train, catalogue.identities
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
+    torch.manual_seed(args.seed)  # of a backbone that begins with random numbers
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     if args.pooling == "gem":
         pool_by_generalised_mean(backbone)
