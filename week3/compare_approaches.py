@@ -265,27 +265,16 @@ def conclude(trials, questions, identity) -> list[str]:
 
 def draw(table, trials, study, questions, embeddings, run) -> dict:
     """Accuracy of every approach with intervals; queries that joined, and what they matched."""
-    import pandas as pd
-
-    from common.evaluation.comparison import QUESTION_COLUMNS
+    from common.evaluation.comparison import question_by_question
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
     from common.visualization.examples import example_matches
 
-    asked = [column for column in QUESTION_COLUMNS if column in table]
-    long = pd.concat(
-        [
-            pd.DataFrame({
-                "approach": table["approach"], "question": column, "accuracy": table[column],
-                "accuracy_low": table[f"{column}_low"], "accuracy_high": table[f"{column}_high"],
-            })
-            for column in asked
-        ]
-    )  # fmt: skip
     figures = {
         "Right answers, with 95 % intervals over animals": interval_chart(
-            long, run.figure_path("approaches.png"), value="accuracy", label="approach",
-            group="question", value_name="share of photos named right", limits=(0, 1),
+            question_by_question(table), run.figure_path("approaches.png"), value="accuracy",
+            label="approach", group="question", value_name="share of photos named right",
+            limits=(0, 1),
         )
     }  # fmt: skip
     last = trials[-1]  # the embedding of the last seed

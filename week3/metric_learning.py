@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Train; validation photos, of animals held out where there are any, choose the epoch.
     check = EmbeddingCheck(photos, questions, catalogue)
-    chooser = args.choose_by if args.choose_by in check.parts else next(iter(check.parts), None)
+    choose_by = check.chooser(args.choose_by)
     seconds = seconds_to_train(
         photos, n_trained=args.epochs * len(train), n_looked_at=args.epochs * len(check.rows)
     )
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> dict:
     trained = train_embedding(
         photos, backbone.n_features, embedding_dim=args.embedding_size, criterion=criterion,
         train_rows=train, n_identities=len(identities), batch_sampler=batches,
-        validate=check if check.parts else None, choose_by=f"{chooser}_mAP",
+        validate=check if choose_by else None, choose_by=choose_by,
         settings=TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
             mixed_precision=args.mixed_precision,
@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
 
     # Ask the test photos once; tables, figures, the model itself.
-    result = report(run, args, options, study, questions, photos, trained, chooser)
+    result = report(run, args, options, study, questions, photos, trained, choose_by)
     install(trained.tail, backbone)
     save_recogniser(
         Recogniser(backbone, trained.head), run.folder / "model.safetensors", identities
@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> dict:
     return result
 
 
-def report(run, args, options, study, questions, photos, trained, chooser) -> dict:
+def report(run, args, options, study, questions, photos, trained, choose_by) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
     from torch import nn
 
@@ -206,11 +206,13 @@ def report(run, args, options, study, questions, photos, trained, chooser) -> di
         "Photos named right": summarise(trials, questions, study.identity),
         "Animals never trained on, ranked": summarise_rankings(trials, questions, study.identity),
     }
-    chosen = f"chosen by mAP of {chooser} animals' validation photos" if chooser else "the last"
+    chosen = "the last: no validation photo can be asked"
+    if choose_by:
+        chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
     return run.finish(
         metrics={
             "loss": {"name": args.loss, **options},
-            "best_epoch": fit.best_epoch, "chosen_by": chooser and f"{chooser}_mAP",
+            "best_epoch": fit.best_epoch, "chosen_by": choose_by,
             "trials": [trial.to_dict() for trial in trials],
         },
         split=describe_split(study.split, study.leak),

@@ -51,6 +51,17 @@ class EmbeddingCheck:
         return any(name == other and encounter != another
                    for name, encounter in asked for other, another in met)  # fmt: skip
 
+    def chooser(self, preferred: str = "new") -> str | None:
+        """The value that chooses an epoch, such as "new_mAP"; None where nothing can be asked.
+
+        mAP, as it looks at all right photos, moves less by chance than rank-1.
+
+        Args:
+            preferred: part whose animals choose; another one where it cannot be asked.
+        """
+        parts = [preferred] if preferred in self.parts else list(self.parts)
+        return f"{parts[0]}_mAP" if parts else None
+
     def __call__(self, model: nn.Module) -> dict[str, float]:
         outputs = self.photos.outputs(model, self.rows)
 

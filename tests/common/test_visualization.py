@@ -85,7 +85,8 @@ def test_curves_put_losses_and_accuracies_in_two_panels(drawn, tmp_path):
 
 
 def test_curves_of_an_embedding_have_a_panel_of_similarities(drawn, tmp_path):
-    history = [{"train_loss": 1.0, "new_mAP": 0.5, "new_rank_1": 0.6, "new_positive_similarity": 0.7,
+    history = [{"train_loss": 1.0, "new_mAP": 0.5, "new_rank_1": 0.6,
+                "new_positive_similarity": 0.7,
                 "new_negative_similarity": -0.1}]  # fmt: skip
 
     training_curves(history, tmp_path / "curves.png")
