@@ -1,18 +1,18 @@
 """Compare losses on equal terms: does it matter what pulls and pushes?
 
 Question: which loss gives the embedding that finds known animals on later days, and which one
-that finds animals it never saw? Papers that introduce a loss report gains of many points; on
-equal terms most of these shrink. Here all losses get the same photos and views, P x K batches,
-epochs, backbone, head and seeds; validation photos choose each loss's learning rate and epoch.
+that finds animals it never saw? Musgrave et al. 2020, "A metric learning reality check", found the
+published gains to shrink once the terms are equal. Here all losses get the same photos and views,
+P x K batches, epochs, backbone, head and seeds; validation photos choose each loss's learning
+rate and epoch.
 
     python week3/compare_losses.py
     python week3/compare_losses.py --losses contrastive,triplet,arcface --learning_rates 1e-3
 
 With no argument: the embedded turtles, eight losses, two learning rates, three seeds; about
-twenty minutes on two laptop cores (the script says how many here before it starts). You should
-see every loss far above the backbone as it came, and most losses within each other's intervals.
-The notes at the end say which differences from the loss that validation prefers are more than
-chance.
+25 minutes on two laptop cores (the script says how many here before it starts). You should
+see every loss above the backbone as it came. The notes at the end say which differences from the
+loss that validation prefers are more than chance.
 """
 
 import argparse
