@@ -11,9 +11,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import InputError
+from common import processes
+from common.errors import InputError, StoppedError
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
+
+WHAT_STAYS = (
+    "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
+    "run the same command again to continue from there"
+)
 
 # Import name -> name in requirements.txt, for the message about a missing package.
 REQUIRED_PACKAGES = {
@@ -35,6 +41,7 @@ REQUIRED_PACKAGES = {
     "pytorch_metric_learning": "pytorch-metric-learning",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "threadpoolctl": "threadpoolctl",
     "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",
@@ -202,9 +209,14 @@ _FLAGS: dict[str, dict] = {
         "help": "auto, cpu, cuda, cuda:N or mps (default: %(default)s)",
     },
     "mixed_precision": {
-        "choices": ["no", "fp16", "bf16"],
+        "choices": ["no", "fp16", "bf16", "auto"],
         "default": "no",
-        "help": "16-bit numbers where they are safe (default: %(default)s)",
+        "help": "16-bit numbers where they are safe; auto: if a trial finds them clearly faster "
+        "(default: %(default)s)",
+    },
+    "compile": {
+        "action": "store_true",
+        "help": "let PyTorch compile the network: minutes at the start, faster epochs",
     },
     "output_dir": {
         "type": local_path,
@@ -218,8 +230,7 @@ _FLAGS: dict[str, dict] = {
     "workers": {
         "type": whole_number(0, 64),
         "metavar": "N",
-        "default": 0,
-        "help": "extra processes that load photos (default: %(default)s)",
+        "help": "extra processes that prepare photos (default: as many as pay; none on a CPU)",
     },
 }
 
@@ -286,22 +297,22 @@ def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
 def run_script(main: Callable[[], object]) -> None:
     """Call a script's main and end as a command should.
 
-    Exit codes: 0 done; 2 something given cannot be used, told in one line; 130 stopped with
-    Ctrl-C. Any other exception is a fault of ours and keeps its traceback.
+    Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
+    told in one line; 130 stopped with Ctrl-C. Any other exception is a fault of ours and keeps
+    its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
             stream.reconfigure(errors="replace")
     try:
-        main()
+        with processes.joined():
+            main()
     except InputError as error:
         _end(2, f"error: {error}")
     except KeyboardInterrupt:
-        _end(
-            130,
-            "stopped: what is finished stays and is whole (drawn photos, cached features, training "
-            "checkpoints); run the same command again to continue from there",
-        )
+        _end(130, f"stopped: {WHAT_STAYS}")
+    except StoppedError as error:
+        _end(1, f"stopped: {error}; {WHAT_STAYS}")
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -317,7 +328,8 @@ def run_script(main: Callable[[], object]) -> None:
 
 
 def _end(code: int, message: str) -> None:
-    """Print one line on the error stream and leave with this exit code."""
+    """Print one line on the error stream, once for all processes, and leave with this code."""
     sys.stdout.flush()
-    print(" ".join(message.split()), file=sys.stderr)
+    if processes.is_first_to_say("how it ended"):
+        print(" ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(code)

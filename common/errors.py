@@ -1,4 +1,4 @@
-"""The one exception that a person's input may raise."""
+"""The exceptions that end a script with one line instead of a traceback."""
 
 
 class InputError(ValueError):
@@ -7,4 +7,11 @@ class InputError(ValueError):
     The message is one line: what was found, what was expected, what to do next, naming the
     flag or the file. Scripts print it and end with exit code 2 (see `common.cli.run_script`);
     any other exception is a fault of ours and keeps its traceback.
+    """
+
+
+class StoppedError(RuntimeError):
+    """The run was ended from outside, as when another of its processes has died.
+
+    The message says in half a line what happened; what to do is said by `run_script`.
     """

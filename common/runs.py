@@ -11,6 +11,7 @@ import math
 import numbers
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from common import processes
 from common.errors import InputError
 from common.files import write_text
 from common.report import render_report
@@ -162,7 +164,8 @@ def start_run(script_file: str | Path, args: Namespace) -> Run:
     """Make the run's folder and print where results go.
 
     The folder is `--output_dir`, else `runs/<script>` in the current folder; a smoke run has a
-    folder of its own, `runs/<script>_smoke`, so that it never replaces a real result.
+    folder of its own, `runs/<script>_smoke`, so that it never replaces a real result. Of several
+    processes only the main one has this folder; what the others write is thrown away.
 
     Args:
         script_file: the script's `__file__`.
@@ -176,7 +179,7 @@ def start_run(script_file: str | Path, args: Namespace) -> Run:
     folder = getattr(args, "output_dir", None)
     if folder is None:
         folder = Path.cwd() / "runs" / (script.stem + ("_smoke" if is_smoke else ""))
-    folder = Path(folder).absolute()
+    folder = processes.run_folder(Path(folder).absolute())
     _make_writable(folder)
     print(f"{script.stem}: results go to {folder}")
     return Run(
@@ -286,6 +289,11 @@ def package_versions() -> dict[str, str | None]:
 
 def peak_memory_mb() -> float | None:
     """Largest memory this process has held, in megabytes (2**20 bytes); None if unknown."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux, whose getrusage counts the process that started this one too
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
+        if peak:
+            return round(int(peak[1]) / 2**10, 1)
     try:
         import resource
     except ImportError:  # Windows

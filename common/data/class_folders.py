@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from common import processes
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.errors import InputError
 
@@ -194,10 +195,11 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
         SMOKE_FOLDER / hashlib.blake2b(repr([names, n_each]).encode(), digest_size=6).hexdigest()
     )
     rng = np.random.default_rng(0)
-    for name in names:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        colour = rng.integers(40, 215, 3)
-        for index in range(n_each):
-            pixels = (colour + rng.normal(0, 30, (40, 48, 3))).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
+    with processes.one_first() as is_first:
+        for name in names if is_first else ():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            colour = rng.integers(40, 215, 3)
+            for index in range(n_each):
+                pixels = (colour + rng.normal(0, 30, (40, 48, 3))).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
     return folder

@@ -62,9 +62,8 @@ class IdentityBatchSampler:
       and no photo of an encounter is shown again before its others.
 
     The batches depend on the seed and the epoch only. Pass the sampler as a DataLoader's
-    `batch_sampler` and call `set_epoch` before each epoch, or every epoch is the same; a loader
-    that Accelerate prepared counts the epochs itself (its own `set_epoch` overrides them) and
-    deals whole batches to its processes, as many to each.
+    `batch_sampler` and call `set_epoch` before each epoch, or every epoch is the same. Several
+    processes draw the same batches and deal out each (`common.training.shares`).
 
     Args:
         labels: shape (n_images,), each photo's label or identity.
@@ -102,17 +101,12 @@ class IdentityBatchSampler:
         self.epoch = 0
         self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
 
-    @property
-    def sampler(self) -> "IdentityBatchSampler":
-        """The sampler itself: on several processes Accelerate looks here for `set_epoch`."""
-        return self
-
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, 0 or more, whose batches the next iteration yields."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch, over all processes."""
+        """Return the number of batches in an epoch."""
         return self.n_batches
 
     def __iter__(self) -> Iterator[list[int]]:

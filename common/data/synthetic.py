@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from common import processes
 from common.data.turtle_drawing import Face, Picture, draw_photo, make_face, paint_skin
 from common.data.turtle_population import (
     Animal,
@@ -78,17 +79,18 @@ def ensure_turtles(
     """
     folder = Path(folder or DEFAULT_FOLDER).absolute()
     animals = plan_population(parameters)
-    if stored_description(folder) == describe(parameters):
-        return folder
-    refuse_foreign_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
-    try:
-        drawing.mkdir()
-        draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
-        move_into_place(drawing, folder, parameters)
-    finally:
-        shutil.rmtree(drawing, ignore_errors=True)
+    with processes.one_first():
+        if stored_description(folder) == describe(parameters):
+            return folder
+        refuse_foreign_folder(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
+        try:
+            drawing.mkdir()
+            draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
+            move_into_place(drawing, folder, parameters)
+        finally:
+            shutil.rmtree(drawing, ignore_errors=True)
     return folder
 
 

@@ -1,8 +1,7 @@
 """Ranking the gallery for each query: rank-k (CMC), mAP and mINP.
 
-Only the ranks of the right gallery photos are needed, never the whole order: the rank of a right
-photo is one plus the photos before it, and these can be counted without sorting the gallery. One
-block of queries is in memory at a time.
+Only the ranks of the right gallery photos are needed, never the whole order (see
+`common.evaluation.ranking`); one block of queries is in memory at a time.
 
 Conventions, which differ silently between published evaluators:
 
@@ -16,16 +15,15 @@ Conventions, which differ silently between published evaluators:
   `*_answerable` fields give the mean over the other queries.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.errors import InputError
+from common.evaluation.ranking import Ranking, SameIdentityPairs, rank_in_blocks
 
 UNIT_LENGTH_TOLERANCE = 1e-3  # largest |length - 1| that still counts as unit length
-TIE_TOLERANCE = 1e-6  # cosine; ten times the rounding error of a float32 inner product
-N_COUNTED_DIRECTLY = 64  # right photos per query up to which one pass for each is fastest
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def evaluate_retrieval(
     gallery_encounters: Sequence[Hashable] | None = None,
     query_names: Sequence[str] | None = None,
     ranks: Sequence[int] = (1, 5, 10),
-    block_size: int = 256,
+    block_size: int = 384,
     same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """Rank the gallery for every query and summarise where the right photos stand.
@@ -129,7 +127,8 @@ def evaluate_retrieval(
         gallery_encounters: length n_gallery; given exactly when query_encounters is.
         query_names: length n_query, used to name queries without a match; default row numbers.
         ranks: each k, from 1, for which rank-k is reported.
-        block_size: queries ranked at a time; memory is about 4 · block_size · n_gallery bytes.
+        block_size: queries ranked at a time, by all threads together; memory is about
+            4 · block_size · n_gallery bytes.
         same_encounter_rule: False keeps photos of the query's own encounter, to show the harm.
 
     Returns:
@@ -165,8 +164,8 @@ def evaluate_retrieval(
         encounters = _shared_labels(
             query_encounters, gallery_encounters, (len(query), len(gallery)), "encounters"
         )
-    pairs = _SameIdentityPairs.build(query_labels, gallery_labels, encounters)
-    result = _rank_in_blocks(query, gallery, pairs, block_size)
+    pairs = SameIdentityPairs.build(query_labels, gallery_labels, encounters)
+    result = rank_in_blocks(query, gallery, pairs, block_size)
     return _report(result, names, gallery_identities, ranks, encounters is not None)
 
 
@@ -214,145 +213,8 @@ def _shared_labels(
     return labels[: lengths[0]], labels[lengths[0] :]
 
 
-@dataclass(frozen=True)
-class _SameIdentityPairs:
-    """Finds the (query, gallery photo) pairs of one identity without an (n, n) matrix."""
-
-    order: np.ndarray  # gallery rows, those of one identity side by side
-    first: np.ndarray  # (n_query,) where the query's identity starts in `order`
-    n_same: np.ndarray  # (n_query,) gallery photos of the query's identity
-    query_encounters: np.ndarray | None
-    gallery_encounters: np.ndarray | None
-
-    @classmethod
-    def build(
-        cls,
-        query_labels: np.ndarray,
-        gallery_labels: np.ndarray,
-        encounters: tuple[np.ndarray, np.ndarray] | None,
-    ) -> "_SameIdentityPairs":
-        order = np.argsort(gallery_labels, kind="stable")
-        in_order = gallery_labels[order]
-        first = np.searchsorted(in_order, query_labels, side="left")
-        n_same = np.searchsorted(in_order, query_labels, side="right") - first
-        return cls(order, first, n_same, *(encounters or (None, None)))
-
-    def of_block(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows in the block, gallery columns and is_ignored, each shape (n_pairs,), by row."""
-        n_same = self.n_same[start:stop]
-        rows = np.repeat(np.arange(stop - start), n_same)
-        columns = self.order[np.repeat(self.first[start:stop], n_same) + _count_within(n_same)]
-        if self.query_encounters is None:
-            return rows, columns, np.zeros(len(rows), dtype=bool)
-        own_encounter = self.query_encounters[start:stop][rows]
-        return rows, columns, own_encounter == self.gallery_encounters[columns]
-
-
-@dataclass(frozen=True)
-class _Ranking:
-    """What is kept of one block of queries, or of all; each array has shape (n_query,)."""
-
-    n_ignored: np.ndarray
-    first_rank: np.ndarray
-    average_precision: np.ndarray
-    inverse_negative_penalty: np.ndarray
-    nearest_row: np.ndarray  # gallery row, -1 if every photo is ignored
-    nearest_similarity: np.ndarray
-
-
-def _rank_in_blocks(
-    query: np.ndarray, gallery: np.ndarray, pairs: _SameIdentityPairs, block_size: int
-) -> _Ranking:
-    blocks = []
-    for start, similarities in _similarity_blocks(query, gallery, block_size):
-        blocks.append(_rank_block(similarities, *pairs.of_block(start, start + len(similarities))))
-    columns = zip(*(vars(block).values() for block in blocks), strict=True)
-    return _Ranking(*(np.concatenate(column) for column in columns))
-
-
-def _similarity_blocks(
-    query: np.ndarray, gallery: np.ndarray, block_size: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each block's first row and similarities (n_rows, n_gallery), in one buffer."""
-    buffer = np.empty((min(block_size, len(query)), len(gallery)), dtype=np.float32)
-    for start in range(0, len(query), block_size):
-        block = query[start : start + block_size]
-        yield start, np.matmul(block, gallery.T, out=buffer[: len(block)])
-
-
-def _rank_block(
-    similarities: np.ndarray, rows: np.ndarray, columns: np.ndarray, is_ignored: np.ndarray
-) -> _Ranking:
-    """Rank one block; `similarities` (n_rows, n_gallery) is overwritten."""
-    n_rows = len(similarities)
-    n_ignored = np.bincount(rows[is_ignored], minlength=n_rows)
-    right = similarities[rows, columns]  # (n_pairs,)
-    similarities[rows, columns] = -np.inf  # from here on only wrong photos are left
-    nearest_row = similarities.argmax(axis=1)
-    nearest_similarity = similarities[np.arange(n_rows), nearest_row]
-
-    rows, columns, right = rows[~is_ignored], columns[~is_ignored], right[~is_ignored]
-    order = np.lexsort((columns, -right, rows))  # most similar first within each query
-    rows, columns, right = rows[order], columns[order], right[order]
-    n_right = np.bincount(rows, minlength=n_rows)
-    place = _count_within(n_right) + 1  # among the right photos, from 1
-    rank = place + _n_wrong_before(similarities, rows, right, nearest_similarity)
-
-    # Exactly one pair per query with a match is its first right photo, and one its last.
-    first, last = place == 1, place == n_right[rows]
-    first_rank = _per_row(rows[first], rank[first], n_rows).astype(np.int64)
-    penalty = _per_row(rows[last], place[last] / rank[last], n_rows)
-    precision = _per_row(rows, place / rank, n_rows) / np.maximum(n_right, 1)
-
-    is_nearest = rank == 1
-    nearest_row[rows[is_nearest]] = columns[is_nearest]
-    nearest_similarity[rows[is_nearest]] = right[is_nearest]
-    has_none = np.isneginf(nearest_similarity)
-    nearest_row[has_none], nearest_similarity[has_none] = -1, np.nan
-    return _Ranking(n_ignored, first_rank, precision, penalty, nearest_row, nearest_similarity)
-
-
-def _per_row(rows: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:
-    """Sum of the values of each row of the block, shape (n_rows,); 0 for a row without any."""
-    return np.bincount(rows, weights=values, minlength=n_rows)
-
-
-def _n_wrong_before(
-    wrong: np.ndarray, rows: np.ndarray, right: np.ndarray, best_wrong: np.ndarray
-) -> np.ndarray:
-    """Wrong photos at least as similar as each right one, up to rounding, shape (n_pairs,).
-
-    Few right photos: one pass over the row for each. Many: sorting the row, which costs as much as
-    30 to 140 passes, by processor. A right photo above every wrong one needs neither.
-    """
-    n_before = np.zeros(len(right), dtype=np.int64)
-    tied = right - TIE_TOLERANCE  # the lowest similarity that counts as equal
-    contested = np.flatnonzero(tied <= best_wrong[rows])
-    is_before = np.empty((N_COUNTED_DIRECTLY, wrong.shape[1]), dtype=bool)
-    edges = np.searchsorted(rows[contested], np.arange(len(wrong) + 1))
-    for row in np.flatnonzero(np.diff(edges)):
-        pairs = contested[edges[row] : edges[row + 1]]
-        if len(pairs) > N_COUNTED_DIRECTLY:
-            in_order = np.sort(wrong[row][wrong[row] >= tied[pairs[-1]]])
-            n_before[pairs] = len(in_order) - np.searchsorted(in_order, tied[pairs], side="left")
-        else:
-            np.greater_equal(wrong[row], tied[pairs, None], out=is_before[: len(pairs)])
-            n_before[pairs] = [np.count_nonzero(line) for line in is_before[: len(pairs)]]
-    return n_before
-
-
-def _count_within(sizes: np.ndarray) -> np.ndarray:
-    """0, 1, … within each group of the given sizes, one after the other.
-
-    >>> _count_within(np.array([2, 0, 3])).tolist()
-    [0, 1, 0, 1, 2]
-    """
-    starts = np.cumsum(sizes) - sizes
-    return np.arange(sizes.sum()) - np.repeat(starts, sizes)
-
-
 def _report(
-    result: _Ranking,
+    result: Ranking,
     names: Sequence[str],
     gallery_identities: Sequence[Hashable],
     ranks: Sequence[int],

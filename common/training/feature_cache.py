@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset
 from tqdm import tqdm
 
+from common import processes
 from common.data.images import (
     PhotoDataset,
     Transform,
@@ -24,6 +25,8 @@ from common.data.images import (
 from common.files import replacing
 from common.models.backbones import Backbone
 from common.models.freezing import split_at_boundary, stages_of
+from common.training.compute import folded, keep_freed_memory
+from common.training.loader import make_loader
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
@@ -41,7 +44,7 @@ def extract(
     title: str = "",
     progress: bool = True,
 ) -> np.ndarray:
-    """Run a network once over a data set, in its order.
+    """Run a network once over a data set, in its order; several processes share the batches.
 
     Args:
         network: batch of inputs to batch of outputs; put into evaluation mode.
@@ -54,15 +57,21 @@ def extract(
     Returns:
         float32, shape (n_images, ...).
     """
+    keep_freed_memory()
     network.to(device, memory_format=torch.channels_last).eval()
     outputs = []
-    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
+    batches = list(BatchSampler(range(len(dataset)), batch_size, drop_last=False))
+    own = batches[processes.index() :: processes.count()]
+    loader = make_loader(dataset, device, batch_sampler=own)
     for inputs, _ in tqdm(loader, title, unit="batch", disable=not progress, leave=False):
-        inputs = inputs.to(device, torch.float32)
-        if inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = inputs.to(device, non_blocking=loader.pin_memory).float()
+        if not outputs:
+            network = folded(network, inputs[:2])
         outputs.append(network(inputs).float().cpu().numpy())
-    return np.concatenate(outputs)
+    outputs += [None] * (len(batches) - len(outputs))
+    rounds = range(-(-len(batches) // processes.count()))
+    dealt = [part for i in rounds for part in processes.everyones(outputs[i])]
+    return np.concatenate(dealt[: len(batches)])
 
 
 class ActivationDataset(Dataset):
@@ -121,16 +130,18 @@ def cached_activations(
     folder = folder or CACHE_FOLDER
     key = activation_key(trunk, dataset, n_views)
     file = folder / f"{key}.npy"
-    if not file.is_file():
+    if not all(processes.everyones(file.is_file())):
         views = []
         for view in range(n_views):
             dataset.set_epoch(view)
             label = f"{title}, view {view + 1} of {n_views}" if n_views > 1 else title
             activations = extract(trunk, dataset, device=device, title=label, progress=progress)
             views.append(activations.astype(STORED_DTYPE))
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as unfinished:
-            np.save(unfinished, np.stack(views))
+        with processes.one_first():
+            if not file.is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as unfinished:
+                    np.save(unfinished, np.stack(views))
     return np.load(file, mmap_mode="r")
 
 

@@ -8,25 +8,30 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
+from common import processes
 from common.data.images import view_seed
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.files import replacing
 from common.models.backbones import rest_frozen_modules
+from common.training.compute import Compute, choose_precision, compiled, keep_freed_memory, say
+from common.training.loader import make_loader, stacked
 from common.training.optim import Schedule, build_optimizer
+from common.training.shares import BatchShares, pooled, take_mains
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
 
@@ -37,7 +42,7 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training photos.
-        batch_size: photos in a batch, per process.
+        batch_size: photos in a batch, over all processes.
         optimizer: "adamw", "adam" or "sgd".
         schedule: "cosine", "step", "plateau", "one_cycle" or "constant".
         warmup_epochs: linear rise of the learning rate; may be a fraction.
@@ -47,7 +52,9 @@ class TrainingSettings:
         ema_decay: of the running mean of the weights, which is then validated and kept, (0, 1);
             None: off.
         patience: epochs without a better validation before training stops; None: never.
-        mixed_precision: "no", "bf16" or "fp16".
+        mixed_precision: "no", "bf16", "fp16", or "auto": what a trial finds clearly faster.
+        compile: by PyTorch's compiler, which takes minutes before the first step.
+        workers: processes that prepare photos; None: as many as pay.
         device: "auto", "cpu", "cuda", "mps".
         seed: of batch order, random views and dropout.
     """
@@ -63,6 +70,8 @@ class TrainingSettings:
     ema_decay: float | None = None
     patience: int | None = None
     mixed_precision: str = "no"
+    compile: bool = False
+    workers: int | None = None
     device: str = "auto"
     seed: int = 0
 
@@ -100,16 +109,39 @@ def make_accelerator(
         raise InputError("--device mps: this is no Apple GPU; take --device cpu or auto")
     if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
+    processes.join()
+    if processes.count() > 1 and device.startswith(("cuda:", "mps")):
+        raise InputError(
+            f"--device {device}: {processes.count()} processes cannot share it, each takes a GPU "
+            "of its own; take --device auto, cuda or cpu"
+        )
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
     # The library keeps device and precision for the whole process; two runs may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
-        cpu=device == "cpu",
+        cpu=device == "cpu" or (processes.count() > 1 and not torch.cuda.is_available()),
         mixed_precision=mixed_precision,
         gradient_accumulation_steps=accumulation,
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
     )
+
+
+def choose_compute(model: nn.Module, dataset: Dataset, settings: TrainingSettings) -> Compute:
+    """What training runs with; all processes do as the first one.
+
+    Args:
+        model: inputs to outputs.
+        dataset: its first items are what "auto" tries precisions with.
+        settings: of the run.
+    """
+    compute = Compute(settings.mixed_precision)
+    if settings.mixed_precision == "auto":
+        device = make_accelerator(settings.device).device
+        items = [dataset[index] for index in range(min(len(dataset), settings.batch_size))]
+        model.to(device, memory_format=torch.channels_last)
+        compute = choose_precision(model, stacked(items)[0].to(device))
+        compute = processes.mains(compute)
+    return replace(compute, is_compiled=settings.compile)
 
 
 def fit(
@@ -150,28 +182,41 @@ def fit(
     """
     if len(dataset) == 0:
         raise InputError("no photo to train on: the split leaves the training part empty")
+    compute = choose_compute(model, dataset, settings)
+    settings = replace(settings, mixed_precision=compute.precision)
     accelerator = make_accelerator(settings.device, settings.mixed_precision, settings.accumulation)
     sampler = batch_sampler or ShuffledBatchSampler(
         len(dataset), settings.batch_size, settings.seed
     )
-    loader = DataLoader(dataset, batch_sampler=sampler)
+    loader = make_loader(
+        dataset, accelerator.device, workers=settings.workers, batch_sampler=BatchShares(sampler)
+    )
+    keep_freed_memory()
     model.to(accelerator.device, memory_format=torch.channels_last)  # convolutions: 1.3 to 1.6×
+    if processes.count() > 1 and accelerator.device.type == "cuda":  # there is none for CPUs
+        convert_sync_batchnorm(model)  # in place: statistics of the whole batch
     criterion.to(accelerator.device)
     optimizer = build_optimizer(groups, settings.optimizer)
-    steps_per_epoch = -(-len(loader) // (settings.accumulation * accelerator.num_processes))
+    steps_per_epoch = -(-len(loader) // settings.accumulation)
     schedule = Schedule(
         settings.schedule, optimizer, epochs=settings.epochs, steps_per_epoch=steps_per_epoch,
         warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
         final_rate=settings.final_rate,
     )  # fmt: skip
-    wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    if any(True for _ in criterion.parameters()):
-        criterion = accelerator.prepare(criterion)
+    # Batches are dealt already: each process goes through all that its loader gives.
+    loader = prepare_data_loader(
+        loader, accelerator.device, num_processes=1, process_index=0, put_on_device=True,
+        non_blocking=loader.pin_memory,
+    )  # fmt: skip
+    wrapped = compiled(model) if settings.compile else model
+    wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
     run = _Training(accelerator, model, wrapped, criterion, optimizer, schedule, settings)
     run.mix = mix
     run.fingerprint = fingerprint(model, criterion, dataset, settings)
     run.restore(checkpoint)
 
+    if progress and accelerator.is_main_process:
+        say(compute)
     epochs = range(len(run.result.history), settings.epochs)
     with tqdm(
         total=settings.epochs, initial=epochs.start, desc=title, unit="epoch",
@@ -194,6 +239,8 @@ class _Training:
     def __init__(self, accelerator, model, wrapped, criterion, optimizer, schedule, settings):
         self.accelerator, self.model, self.wrapped = accelerator, model, wrapped
         self.criterion, self.optimizer, self.schedule = criterion, optimizer, schedule
+        has_weights = any(True for _ in criterion.parameters())
+        self.measure = accelerator.prepare(criterion) if has_weights else criterion
         self.settings, self.result = settings, FitResult()
         self.n_steps, self.fingerprint, self.mix = 0, "", None
         self.ema = ModelEmaV3(model, settings.ema_decay) if settings.ema_decay else None
@@ -202,22 +249,22 @@ class _Training:
 
     def train_epoch(self, epoch: int, loader, dataset, sampler) -> dict[str, float]:
         """One pass; the loss is pooled over photos, so a ragged last batch weighs its share."""
-        for part in (dataset, sampler, loader):  # the prepared loader counts epochs of its own
+        for part in (dataset, loader):  # the prepared loader counts epochs of its own
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, self.accelerator.process_index))
         self.wrapped.train()
         rest_frozen_modules(self.wrapped)
         start, loss_sum, n_seen = time.perf_counter(), 0.0, 0
-        for inputs, labels in loader:
+        for batch, (inputs, labels) in zip(sampler, loader, strict=True):
             if self.mix is not None:
                 inputs, labels = self.mix(inputs, labels)
             if inputs.ndim == 4:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
-            with self.accelerator.accumulate(self.wrapped):
-                loss = self._step(inputs, labels)
-            n_seen += len(labels)
-            loss_sum += loss.item() * len(labels)
+            with self.accelerator.accumulate(self.wrapped, self.measure):
+                loss = self._step(inputs, labels, len(batch))
+            n_seen += len(batch)
+            loss_sum += loss.item() * len(batch)
         if not np.isfinite(loss_sum):
             raise InputError(
                 f"the training loss is not a number after epoch {epoch + 1}; lower "
@@ -225,17 +272,17 @@ class _Training:
             )
         seconds = time.perf_counter() - start
         self.result.seconds += seconds
-        self.result.images_per_second = n_seen * self.accelerator.num_processes / seconds
+        self.result.images_per_second = n_seen / seconds
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         return {"epoch": epoch + 1, "train_loss": loss_sum / n_seen, "learning_rate": rate}
 
-    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor, n_photos: int) -> torch.Tensor:
         if self.accelerator.sync_gradients:
             self.n_steps += 1
             self.schedule.before_step(self.n_steps)
         with self.accelerator.autocast():
-            outputs = self.wrapped(inputs)
-            loss = self.criterion(outputs, labels)
+            outputs = pooled(self.wrapped(inputs), n_photos)
+            loss = self.measure(outputs, pooled(labels, n_photos))
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients and self.settings.clip_norm:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -249,10 +296,11 @@ class _Training:
     def end_epoch(self, row: dict, validate, choose_by: str, checkpoint: Path | None) -> None:
         """Validate, remember the best weights, save what a killed run needs."""
         candidate = self.ema.module if self.ema else self.model
+        take_mains(candidate.buffers())
         if validate is not None:
             candidate.eval()
             with torch.no_grad():
-                row |= validate(candidate)
+                row |= processes.mains(validate(candidate))
             value = -row[choose_by] if choose_by.endswith("loss") else row[choose_by]
             self.schedule.after_epoch(value)
         else:
@@ -299,10 +347,11 @@ class _Training:
 
     def restore(self, checkpoint: Path | None) -> None:
         """Continue from a checkpoint of the same settings, if there is one."""
-        if checkpoint is None or not checkpoint.is_file():
-            return
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
+        state = None
+        if processes.is_main() and checkpoint and checkpoint.is_file():
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = processes.mains(state)
+        if state is None or state["fingerprint"] != self.fingerprint:
             return
         self.model.load_state_dict(state["model"])
         self.criterion.load_state_dict(state["criterion"])

@@ -4,13 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from common.errors import InputError
-from common.evaluation import retrieval
-from common.evaluation.retrieval import TIE_TOLERANCE, evaluate_retrieval
+from common.evaluation import ranking
+from common.evaluation.ranking import TIE_TOLERANCE
+from common.evaluation.retrieval import evaluate_retrieval
+
+SIDES = ("query", "gallery")
 
 
 def on_circle(*similarities):
@@ -51,6 +55,12 @@ def random_case(seed, n_query=23, n_gallery=57, n_identities=6, dim=16, has_ties
     }
 
 
+def similarities_of(case):
+    """Every query with every gallery photo, in float64, shape (n_query, n_gallery)."""
+    query, gallery = (case[f"{side}_embeddings"].astype(np.float64) for side in SIDES)
+    return query @ gallery.T
+
+
 def naive_ranks(similarities, is_right, is_ignored):
     """Ranks of the right photos of one query, counted photo by photo in float64."""
     kept = [i for i in range(len(similarities)) if not is_ignored[i]]
@@ -62,19 +72,24 @@ def naive_ranks(similarities, is_right, is_ignored):
     ]
 
 
-def naive_evaluation(case):
+def naive_evaluation(case, has_rule=True):
     """First rank, average precision and INP of each query, by loops in float64."""
     rows = []
-    similarities = case["query_embeddings"] @ case["gallery_embeddings"].T
-    for row, scores in enumerate(similarities.astype(np.float64)):
+    for row, scores in enumerate(similarities_of(case)):
         is_right = case["gallery_identities"] == case["query_identities"][row]
         is_ignored = is_right & (case["gallery_encounters"] == case["query_encounters"][row])
-        ranks = naive_ranks(scores, is_right, is_ignored)
+        ranks = naive_ranks(scores, is_right, is_ignored & has_rule)
         precisions = [place / rank for place, rank in enumerate(ranks, start=1)]
         rows.append(
             (ranks[0], np.mean(precisions), len(ranks) / ranks[-1]) if ranks else (0, 0.0, 0.0)
         )
     return np.array(rows).T
+
+
+def has_a_gap_at_the_tolerance(case):
+    """Two photos whose similarities differ by so nearly the tolerance that rounding decides."""
+    gaps = np.diff(np.sort(similarities_of(case), axis=1), axis=1)
+    return (np.abs(gaps - TIE_TOLERANCE) < TIE_TOLERANCE / 2).any()
 
 
 def test_ranks_worked_by_hand():
@@ -96,19 +111,52 @@ def test_perfect_ranking_scores_one():
     assert report.nearest_identity.tolist() == ["t1"]
 
 
-@pytest.mark.parametrize("has_ties", [False, True])
-@pytest.mark.parametrize("seed", range(4))
-def test_report_equals_naive_loop(seed, has_ties):
-    case = random_case(seed, has_ties=has_ties)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n_query=st.integers(1, 20),
+    n_gallery=st.integers(1, 60),
+    n_identities=st.integers(1, 12),
+    block_size=st.integers(1, 25),
+    has_ties=st.booleans(),
+    has_rule=st.booleans(),
+)
+def test_report_equals_a_naive_loop_in_float64(
+    seed, n_query, n_gallery, n_identities, block_size, has_ties, has_rule
+):
+    case = random_case(seed, n_query, n_gallery, n_identities, has_ties=has_ties)
+    first_rank, average_precision, penalty = naive_evaluation(case, has_rule)
+    assume(first_rank.any() and not has_a_gap_at_the_tolerance(case))
 
-    report = evaluate_retrieval(**case, block_size=5)
+    report = evaluate_retrieval(**case, block_size=block_size, same_encounter_rule=has_rule)
 
-    first_rank, average_precision, penalty = naive_evaluation(case)
     np.testing.assert_array_equal(report.first_rank, first_rank)
     np.testing.assert_allclose(report.average_precision, average_precision, rtol=1e-12)
     np.testing.assert_allclose(report.inverse_negative_penalty, penalty, rtol=1e-12)
     assert report.mAP == pytest.approx(average_precision.mean(), rel=1e-12)
-    assert report.rank_k[5] == np.mean((first_rank > 0) & (first_rank <= 5))
+    assert report.mINP == pytest.approx(penalty.mean(), rel=1e-12)
+    for k, share in report.rank_k.items():
+        assert share == np.mean((first_rank > 0) & (first_rank <= k))
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_change_nothing(n_threads):
+    case = random_case(11, n_query=500, n_gallery=200)
+    alone = evaluate_retrieval(**case, block_size=100)  # too small a block to be shared
+
+    with threadpool_limits(n_threads, user_api="blas"):
+        shared = evaluate_retrieval(**case, block_size=200)
+
+    assert shared.to_dict() == alone.to_dict()
+    np.testing.assert_array_equal(shared.first_rank, alone.first_rank)
+
+
+def test_matrix_products_get_their_threads_back():
+    with threadpool_limits(2, user_api="blas"):
+        before = ThreadpoolController().info()
+        evaluate_retrieval(**random_case(0), block_size=200)
+
+        assert ThreadpoolController().info() == before
 
 
 @pytest.mark.parametrize("has_ties", [False, True])
@@ -116,7 +164,7 @@ def test_sorting_and_counting_agree(monkeypatch, has_ties):
     case = random_case(3, n_identities=2, has_ties=has_ties)
     counted = evaluate_retrieval(**case)
 
-    monkeypatch.setattr(retrieval, "N_COUNTED_DIRECTLY", 0)
+    monkeypatch.setattr(ranking, "N_COUNTED_DIRECTLY", 0)
     in_order = evaluate_retrieval(**case)
 
     np.testing.assert_array_equal(in_order.first_rank, counted.first_rank)

@@ -123,37 +123,6 @@ def test_batches_depend_on_seed_and_epoch_only():
     assert first[:half] != first[half:]
 
 
-@pytest.mark.parametrize("n_batches", [4, 5, 6])
-def test_accelerate_deals_whole_batches_to_its_processes(n_batches):
-    from accelerate.data_loader import BatchSamplerShard
-
-    sampler = sampler_of(LONG_TAIL, n_batches=n_batches)
-    every = list(sampler)
-
-    shards = [list(BatchSamplerShard(sampler, 2, process)) for process in range(2)]
-
-    assert len(shards[0]) == len(shards[1]) == -(-n_batches // 2)
-    dealt = [batch for pair in zip(*shards, strict=True) for batch in pair]
-    assert dealt[:n_batches] == every
-
-
-@pytest.mark.parametrize("n_processes", [1, 2])
-def test_a_prepared_loader_sets_the_epoch(n_processes):
-    from accelerate.data_loader import DataLoaderShard, prepare_data_loader
-    from torch.utils.data import DataLoader
-
-    sampler = sampler_of(LONG_TAIL, n_batches=4)
-    loader = prepare_data_loader(
-        DataLoader(range(len(LONG_TAIL)), batch_sampler=sampler),
-        num_processes=n_processes, process_index=0,
-    )  # fmt: skip
-
-    loader.set_epoch(3)
-
-    assert isinstance(loader, DataLoaderShard)
-    assert sampler.epoch == 3
-
-
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [

@@ -1,0 +1,151 @@
+"""Several processes of one run: each computes a share, and one alone prints and writes.
+
+`torchrun` and `accelerate launch` start a script once per process. All processes go through the
+same lines; here is where they meet. Without a launcher nothing here does anything: torch is not
+even loaded.
+"""
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+
+from common.errors import StoppedError
+
+PATIENCE = timedelta(minutes=10)  # for another process; the longest wait is while turtles are drawn
+
+
+def _group() -> ModuleType | None:
+    """torch.distributed where processes have joined, else None."""
+    distributed = sys.modules.get("torch.distributed")
+    is_joined = distributed and distributed.is_available() and distributed.is_initialized()
+    return distributed if is_joined else None
+
+
+def count() -> int:
+    """How many processes share this run."""
+    group = _group()
+    return group.get_world_size() if group else 1
+
+
+def index() -> int:
+    """Which of them this one is, from 0."""
+    group = _group()
+    return group.get_rank() if group else 0
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes."""
+    return index() == 0
+
+
+def join() -> None:
+    """Join the processes that a launcher started beside this one, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no stack of a connection that broke
+        from torch import distributed
+
+        if not distributed.is_initialized():
+            distributed.init_process_group(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Join for the length of a block, in which the main process alone prints.
+
+    Raises:
+        StoppedError: another process has ended, or the launcher ends this one.
+    """
+    join()
+    if count() == 1:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _end_by_launcher)
+    try:
+        with contextlib.nullcontext() if is_main() else _silence():
+            yield
+            everyones(None)  # nobody leaves while another computes
+    except RuntimeError as error:
+        if isinstance(error, _group().DistError) or "gloo" in str(error):  # gloo has no type
+            raise StoppedError("another process of this run has ended or is out of reach") from None
+        raise
+    if sys.modules["torch"].cuda.is_available():  # NCCL asks for it; gloo at times aborts on it
+        _group().destroy_process_group()
+
+
+def _end_by_launcher(*_: object) -> None:
+    raise StoppedError("the launcher ended this process, as it does when another one has failed")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+def is_first_to_say(what: str) -> bool:
+    """Whether no other process has asked this before: all may have something to say, one does."""
+    group = _group()
+    if not group:
+        return True
+    try:
+        store = group.distributed_c10d._get_default_store()  # outlives the connections
+        store.set_timeout(timedelta(seconds=5))
+        return store.add(f"said {what}", 1) == 1
+    except (RuntimeError, AttributeError):  # it went down with the process that kept it
+        return True
+
+
+def everyones(value: object) -> list:
+    """The values of all processes, in their order; each waits here for the others."""
+    group = _group()
+    if not group:
+        return [value]
+    values = [None] * count()
+    group.all_gather_object(values, value)
+    return values
+
+
+def mains(value: object) -> object:
+    """The main process's value, for all to go on with the same."""
+    group = _group()
+    if not group:
+        return value
+    values = [value]
+    group.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+@contextlib.contextmanager
+def one_first() -> Iterator[bool]:
+    """Let one process of each machine go through a block first: the others find its work done.
+
+    Yields:
+        Whether this process is the one.
+    """
+    is_first = not _group() or int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if not is_first:
+        everyones(None)
+    yield is_first
+    if is_first:
+        everyones(None)
+
+
+def run_folder(folder: Path) -> Path:
+    """The folder itself for the main process; for others one that ends with them."""
+    if is_main():
+        return folder
+    scratch = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return Path(scratch)
