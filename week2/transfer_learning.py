@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None):
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
         "seed", "device", "mixed_precision", "output_dir", "smoke",
-        freeze_backbone=True, cached_views=4, epochs=20, learning_rate=2e-3,
+        freeze_backbone=True, cached_views=3, epochs=20, learning_rate=2e-3,
     )  # fmt: skip
     return parser.parse_args(argv)
 
