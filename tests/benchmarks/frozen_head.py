@@ -48,7 +48,6 @@ def main(argv: list[str] | None = None) -> dict:
     from common.evaluation.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
-    from common.training import feature_cache
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step
@@ -56,14 +55,14 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
-    recipe = Recipe(
-        backbone, Step(0, epochs), task_of(study, backbone.preprocessing.stored_size, "cpu"),
-        study.catalogue.paths(), TrainingSettings(epochs, device="cpu"), Rates(head=2e-3),
-    )  # fmt: skip
+    task = task_of(study, backbone.preprocessing.stored_size, "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        feature_cache.CACHE_FOLDER = Path(folder) / "cache"
+        recipe = Recipe(
+            size, Step(0, epochs), task, study.catalogue.paths(),
+            TrainingSettings(epochs, device="cpu"), Rates(head=2e-3), Path(folder) / "cache",
+        )  # fmt: skip
         views = study_views(recipe, pool, args.draws)
-        with_views, without = compare_loops(recipe, args.rounds)
+        with_views, without = compare_loops(recipe, args.rounds, is_smoke=args.smoke)
     tables = {
         "Views that a head needs": views,
         "20 epochs with random views": with_views,
@@ -86,9 +85,10 @@ def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
     from loops import accuracy_columns
 
     from common.evaluation.ways import Way
+    from common.training import feature_cache
     from common.training.boundary import ActivationDataset
 
-    task = recipe.task
+    feature_cache.CACHE_FOLDER, task = recipe.cache, recipe.task
     way = Way("", recipe.backbone, [recipe.step], task, n_views=1 + pool, plain_first=True)
     plain, *random = way.photos[0].training_dataset(task.train).views
     choices = {FRESH: (False, recipe.step.epochs), **CHOICES}
@@ -107,24 +107,24 @@ def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
     return table.join(accuracy_columns(list(choices), outcomes, FRESH, task))
 
 
-def compare_loops(recipe, n_rounds: int) -> list[pd.DataFrame]:
+def compare_loops(recipe, n_rounds: int, *, is_smoke: bool) -> list[pd.DataFrame]:
     """The usual loop and the cache, in turns: a table with random views, one without."""
-    from loops import accuracy_columns, train_in_turns
+    from loops import Recipe, accuracy_columns, train_in_turns
 
     def cached(n_views: int, is_cold: bool):
-        return partial(recipe.from_cache, is_cold=is_cold, n_views=n_views, plain_first=True)
+        return partial(Recipe.from_cache, is_cold=is_cold, n_views=n_views, plain_first=True)
 
     ways = {
-        "usual loop": recipe.usually,
+        "usual loop": Recipe.usually,
         f"{N_VIEWS} views, cold": cached(N_VIEWS, is_cold=True),
         f"{N_VIEWS} views, warm": cached(N_VIEWS, is_cold=False),
     }
     plain_ways = {
-        "usual loop, as they are": partial(recipe.usually, is_augmented=False),
+        "usual loop, as they are": partial(Recipe.usually, is_augmented=False),
         "1 view, cold": cached(1, is_cold=True),
         "1 view, warm": cached(1, is_cold=False),
     }
-    seconds, outcomes = train_in_turns(ways | plain_ways, n_rounds)
+    seconds, outcomes = train_in_turns(recipe, ways | plain_ways, n_rounds, is_smoke=is_smoke)
     for cold, warm in zip(outcomes[1::3], outcomes[2::3], strict=True):
         assert np.array_equal(cold.scores, warm.scores), "the cache gave something else"
     tables = []

@@ -2,19 +2,23 @@
 
 The usual loop is plain PyTorch with default data loaders: in every epoch each photo is decoded,
 transformed and sent through the whole network. Optimiser, schedule, loss, transforms and the
-choice of the epoch are this project's in both, so that only the repeated work differs.
+choice of the epoch are this project's in both, so that only the repeated work differs. Every run
+has a fresh process, as a command has: what one does to the memory must not help another.
 """
 
 import copy
+import multiprocessing
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from side_by_side import seconds_in_turns
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -23,7 +27,7 @@ from common.data.photo_files import squashed_photo
 from common.evaluation.classification import evaluate_classification
 from common.evaluation.closed_set import Outcome, Task, difference, mean_correct
 from common.evaluation.ways import Way
-from common.models.backbones import Backbone
+from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import freeze_stages, split_at_boundary
 from common.models.heads import linear_classifier
 from common.tables import interval_columns
@@ -55,20 +59,27 @@ class Recipe:
     """What to train, on what, and how.
 
     Attributes:
-        backbone: pre-trained; stays as it is.
+        image_size: side of the photos, pixels.
         step: how many last stages train, for how many epochs.
         task: whose photos.
         paths: of all its photos.
         settings: their seed and epochs do not count.
         rates: of head and backbone.
+        cache: folder of the cache.
     """
 
-    backbone: Backbone
+    image_size: int
     step: Step
     task: Task
     paths: Sequence[Path]
     settings: TrainingSettings
     rates: Rates
+    cache: Path
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """Pre-trained; stays as it is."""
+        return load_backbone("efficientnet_lite0", image_size=self.image_size)
 
     def from_cache(
         self, name: str, seed: int, *, is_cold: bool, **photo_options: object
@@ -81,8 +92,9 @@ class Recipe:
             is_cold: the cache is emptied first.
             photo_options: of `common.training.boundary.PhotosAtBoundary`.
         """
+        feature_cache.CACHE_FOLDER = self.cache
         if is_cold:
-            shutil.rmtree(feature_cache.CACHE_FOLDER, ignore_errors=True)
+            shutil.rmtree(self.cache, ignore_errors=True)
         size = self.backbone.preprocessing.stored_size
         task = replace(self.task, pixels=read_photos(self.paths, size, progress=False))
         way = Way(
@@ -156,18 +168,37 @@ class Recipe:
 
 
 def train_in_turns(
-    ways: Mapping[str, Callable[[str, int], Outcome]], n_rounds: int
+    recipe: Recipe, ways: Mapping[str, Callable[..., Outcome]], n_rounds: int, *, is_smoke: bool
 ) -> tuple[dict[str, list[float]], list[Outcome]]:
-    """Seconds and outcomes of ways to train, given their name and a seed, a seed a round."""
+    """Seconds and outcomes of ways to train, in turns; a seed a round, a process a turn.
+
+    Args:
+        recipe: of all.
+        ways: name to a function of the recipe, the name and the seed.
+        n_rounds: turns of each.
+        is_smoke: all in this process, which saves the starts.
+    """
     seconds, outcomes = {name: [] for name in ways}, []
-    for seed in range(n_rounds):
-        turns = {
-            name: lambda name=name, run=run, seed=seed: outcomes.append(run(name, seed))
-            for name, run in ways.items()
-        }
-        for name, taken in seconds_in_turns(turns, 1).items():
-            seconds[name] += taken
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        ThreadPoolExecutor(1) if is_smoke
+        else ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1)
+    ) as workers:  # fmt: skip
+        for seed in range(n_rounds):
+            for name, run in ways.items():
+                taken, outcome = workers.submit(_timed, run, recipe, name, seed).result()
+                seconds[name].append(taken)
+                outcomes.append(outcome)
     return seconds, outcomes
+
+
+def _timed(
+    run: Callable[..., Outcome], recipe: Recipe, name: str, seed: int
+) -> tuple[float, Outcome]:
+    recipe.backbone  # noqa: B018 - loaded before the clock starts, as all ways need it
+    start = time.perf_counter()
+    outcome = run(recipe, name, seed)
+    return time.perf_counter() - start, outcome
 
 
 def accuracy_columns(

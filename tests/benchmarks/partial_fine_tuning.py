@@ -31,7 +31,6 @@ def main(argv: list[str] | None = None) -> dict:
     from common.evaluation.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
-    from common.training import feature_cache
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step
@@ -40,18 +39,18 @@ def main(argv: list[str] | None = None) -> dict:
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
     task = task_of(study, backbone.preprocessing.stored_size, "cpu")
-    recipe = Recipe(
-        backbone, Step(UNFREEZE, epochs), task, study.catalogue.paths(),
-        TrainingSettings(epochs, device="cpu"), Rates(head=2e-3, backbone=1e-3),
-    )  # fmt: skip
     ways = {
-        "usual loop": recipe.usually,
-        "cold cache": partial(recipe.from_cache, is_cold=True, n_views=N_VIEWS),
-        "warm cache": partial(recipe.from_cache, is_cold=False, n_views=N_VIEWS),
+        "usual loop": Recipe.usually,
+        "cold cache": partial(Recipe.from_cache, is_cold=True, n_views=N_VIEWS),
+        "warm cache": partial(Recipe.from_cache, is_cold=False, n_views=N_VIEWS),
     }
     with tempfile.TemporaryDirectory() as folder:
-        feature_cache.CACHE_FOLDER = Path(folder) / "cache"
-        seconds, outcomes = train_in_turns(ways, args.rounds)
+        recipe = Recipe(
+            size, Step(UNFREEZE, epochs), task, study.catalogue.paths(),
+            TrainingSettings(epochs, device="cpu"), Rates(head=2e-3, backbone=1e-3),
+            Path(folder) / "cache",
+        )  # fmt: skip
+        seconds, outcomes = train_in_turns(recipe, ways, args.rounds, is_smoke=args.smoke)
     for cold, warm in zip(outcomes[1::3], outcomes[2::3], strict=True):
         assert np.array_equal(cold.scores, warm.scores), "the cache gave something else"
 
