@@ -23,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(
         parser, "data_dir", "split", "split_column", "batch_size", "seed", "device",
-        "mixed_precision", "output_dir", "smoke",
+        "mixed_precision", "compile", "workers", "output_dir", "smoke",
         epochs=30, learning_rate=2e-3, image_size=IMAGE_SIZE,
     )  # fmt: skip
     return parser.parse_args(argv)
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> dict:
         train_rows=parts["train"], validation_rows=parts["validation"],
         settings=TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision,
+            mixed_precision=args.mixed_precision, compile=args.compile, workers=args.workers,
         ),
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate),
         checkpoint=run.folder / "last.pt",

@@ -41,7 +41,9 @@ def rate_list(text: str) -> dict[str, float]:
 
 
 def count_list(text: str) -> list[int]:
-    """Read `--photos_per_identity`: rising whole numbers with commas between."""
+    """Read `--photos_per_identity`: rising whole numbers with commas between, or none at all."""
+    if text == "none":
+        return []
     counts = [whole_number(1, 1_000)(part) for part in text.split(",")]
     if sorted(set(counts)) != counts:
         raise argparse.ArgumentTypeError(f"found '{text}', expected rising numbers such as 2,4,8")
@@ -77,9 +79,13 @@ def parse_args(argv: list[str] | None = None):
         help="last stages that partial trains (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--plans", nargs="+", default=[], metavar="PLAN",
+        help="more rows of the table: plans as fine_tuning.py reads them, such as 0:1,3:1,all:8",
+    )  # fmt: skip
+    parser.add_argument(
         "--photos_per_identity", type=count_list, default=[2, 4, 8], metavar="N,...",
-        help="training photos per animal in the second question; all of them come too "
-        "(default: 2,4,8)",
+        help="training photos per animal in the second question; all of them come too; "
+        "none: leave that question out (default: 2,4,8)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
@@ -114,15 +120,18 @@ def main(argv: list[str] | None = None) -> dict:
     scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
     task = task_of(study, backbone.preprocessing.stored_size, args.device)
     individuals = task.individuals[task.test]
-    ways = {(name, strategy): way_of(name, strategy, each, args, task)
-            for name, each in backbones.items() for strategy in STRATEGIES}  # fmt: skip
+    ways = {
+        (name, strategy): way_of(name, strategy, each, args, task)
+        for name, each in backbones.items()
+        for strategy in (*STRATEGIES, *args.plans)
+    }
     from_scratch = Way(APPROACHES[0], scratch, [Step(None, args.epochs)], task, from_scratch=True)
     print(f"Expected: about {expected_minutes(args, ways, from_scratch):.0f} minutes.")
 
     # Question 1: how much of the backbone learns.
     outcomes = [train(way, strategy, args, seed, run.folder)
                 for (_, strategy), way in ways.items() for seed in args.seeds]  # fmt: skip
-    table = strategy_table(outcomes, args, individuals)
+    table = strategy_table(outcomes, ways, args, individuals)
 
     # Question 2: which approach, at how many photos per animal.
     answers = photos_per_identity_study(ways, from_scratch, args, task, run.folder)
@@ -136,13 +145,19 @@ def main(argv: list[str] | None = None) -> dict:
             table, run.figure_path("strategies.png"), value="test", label="name",
             limits=(0, 1.09), value_name="accuracy on test photos (95 % interval over animals)",
         ),
-        "Photos per animal": trend_chart(
+        **outcome_figures(best, task, run, study.catalogue.paths()),
+    }  # fmt: skip
+    tables = {
+        "Strategies": table,
+        f"Each animal: {best.name}, seed {best.seed}": class_table(best.report, "identity"),
+    }
+    if answers:
+        tables["Approaches by photos per animal"] = trend
+        figures["Photos per animal"] = trend_chart(
             trend, run.figure_path("photos_per_animal.png"), quantity="photos per animal",
             value="accuracy", group="approach", quantity_name="training photos per animal (mean)",
             value_name="accuracy on test photos",
-        ),
-        **outcome_figures(best, task, run, study.catalogue.paths()),
-    }  # fmt: skip
+        )  # fmt: skip
     return run.finish(
         metrics={
             "strategies": table,
@@ -150,14 +165,10 @@ def main(argv: list[str] | None = None) -> dict:
             "outcomes": [outcome.to_dict() for outcome in outcomes],
         },
         split=describe_split(study.split, study.leak),
-        tables={
-            "Strategies": table,
-            "Approaches by photos per animal": trend,
-            f"Each animal: {best.name}, seed {best.seed}": class_table(best.report, "identity"),
-        },
+        tables=tables,
         figures=figures,
         notes=[
-            *conclude_strategies(outcomes, args.models, individuals),
+            *conclude_strategies(outcomes, args, individuals),
             *conclude_crossover(answers, individuals),
             f"Means over seeds {', '.join(map(str, args.seeds))}. Question 2 takes the same number "
             "of training steps at every number of photos.",
@@ -167,12 +178,15 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 def way_of(name: str, strategy: str, backbone, args, task):
-    """A strategy on a backbone, ready to be trained."""
+    """A strategy, or a plan that is spelled out, on a backbone, ready to be trained."""
     from common.evaluation.ways import Way
     from common.models.freezing import stages_of
-    from common.training.strategies import plan_of
+    from common.training.strategies import plan_of, read_plan
 
-    plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
+    if strategy in STRATEGIES:
+        plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
+    else:
+        plan = read_plan(strategy)
     return Way(f"{name}, {strategy}", backbone, plan, task, n_views=args.cached_views)
 
 
@@ -200,10 +214,10 @@ def settings_of(args, seed: int):
 
 
 def rates_of(args, strategy: str):
-    """Learning rates of a strategy."""
+    """Learning rates of a strategy; a plan that is spelled out has those of full."""
     from common.training.optim import Rates
 
-    rate = args.learning_rates[strategy]
+    rate = args.learning_rates.get(strategy, args.learning_rates["full"])
     return Rates(head=rate if strategy == "freeze" else 2 * rate, backbone=rate)
 
 
@@ -227,7 +241,7 @@ def photos_per_identity_study(ways: dict, from_scratch, args, task, folder) -> l
          (ways[model, "partial"], "partial")], strict=False,
     ))  # fmt: skip
     answers = []
-    for n_photos in [*args.photos_per_identity, None]:
+    for n_photos in [*args.photos_per_identity, None] if args.photos_per_identity else ():
         for seed in args.seeds:
             rows = first_photos(task, n_photos, seed)
             mean = len(rows) / len(np.unique(task.labels[rows]))
@@ -249,19 +263,21 @@ def expected_minutes(args, ways: dict, from_scratch) -> float:
     """Minutes of everything on this machine, from trials of half a second."""
     n_seeds, n_sizes = len(args.seeds), len(args.photos_per_identity) + 1
     seconds = sum(way.expected_seconds(n_seeds) for way in ways.values())
+    if not args.photos_per_identity:
+        return seconds / 60 + 0.5
     classifier = ways[args.models[0], "partial"]
     seconds += 2 * classifier.expected_seconds(n_seeds * n_sizes)  # and the Siamese network
     return (seconds + from_scratch.expected_seconds(n_seeds * n_sizes)) / 60 + 0.5
 
 
-def strategy_table(outcomes, args, individuals: np.ndarray):
+def strategy_table(outcomes, ways: dict, args, individuals: np.ndarray):
     """The table of question 1, with epochs and rates."""
     from common.evaluation.closed_set import summarise_outcomes
 
     table = summarise_outcomes(outcomes, individuals)
-    strategy = table["name"].str.rsplit(", ", n=1).str[-1]
-    table.insert(1, "epochs", args.epochs)
-    table.insert(2, "learning rate", [f"{args.learning_rates[each]:.0e}" for each in strategy])
+    rates = [rates_of(args, strategy).backbone for _, strategy in ways]
+    table.insert(1, "epochs", [sum(step.epochs for step in way.plan) for way in ways.values()])
+    table.insert(2, "learning rate", [f"{rate:.0e}" for rate in rates])
     return table
 
 
@@ -287,12 +303,13 @@ def trend_table(answers, individuals: np.ndarray):
     return pd.DataFrame(rows)
 
 
-def conclude_strategies(outcomes, models: list[str], individuals: np.ndarray) -> list[str]:
-    """What can be told about the strategies, backbone by backbone."""
+def conclude_strategies(outcomes, args, individuals: np.ndarray) -> list[str]:
+    """What can be told about the strategies and further plans, backbone by backbone."""
     from common.evaluation.closed_set import difference, verdict
 
-    pairs = [(f"{name}, {a}", f"{name}, {b}") for name in models
-             for a, b in itertools.pairwise(STRATEGIES[::-1])]  # fmt: skip
+    further = itertools.product(args.plans, ("full", "progressive"))
+    compared = [*itertools.pairwise(STRATEGIES[::-1]), *further]
+    pairs = [(f"{name}, {a}", f"{name}, {b}") for name in args.models for a, b in compared]
     return [verdict(*pair, difference(outcomes, *pair, individuals)) for pair in pairs]
 
 
@@ -302,6 +319,8 @@ def conclude_crossover(answers, individuals: np.ndarray) -> list[str]:
 
     counts = list(dict.fromkeys(n for _, n, _, _ in answers))
     sentences = []
+    if not answers:
+        return sentences
     for first, second in itertools.combinations(APPROACHES[::-1], 2):
         leaders = {}
         for n_photos in counts:

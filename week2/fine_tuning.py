@@ -21,8 +21,8 @@ def parse_args(argv: list[str] | None = None):
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seed", "device", "mixed_precision", "output_dir", "smoke",
-        epochs=12, learning_rate=1e-3,
+        "cached_views", "seed", "device", "mixed_precision", "compile", "workers", "output_dir",
+        "smoke", epochs=12, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument(
         "--strategy", choices=["freeze", "partial", "full", "progressive"], default="progressive",
@@ -103,7 +103,8 @@ def main(argv: list[str] | None = None) -> dict:
     outcome, trained = way.train(
         TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision, patience=args.patience,
+            mixed_precision=args.mixed_precision, compile=args.compile, workers=args.workers,
+            patience=args.patience,
         ),
         new_head=new_head, rates=rates, checkpoint=run.folder / "last.pt", title=way.name,
     )  # fmt: skip

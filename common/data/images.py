@@ -4,6 +4,8 @@ albumentations is used in this file alone, so that it can be replaced in one pla
 last release under a free licence.
 """
 
+import copy
+import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -187,6 +189,7 @@ class PhotoDataset(Dataset):
             raise ValueError(f"{len(photos)} photos, but {len(labels)} labels")
         self.photos, self.labels = photos, np.asarray(labels, dtype=np.int64)
         self.transform, self.seed, self.epoch = transform, seed, 0
+        self._transforms = [transform]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random views of this epoch, counted from 0."""
@@ -196,8 +199,25 @@ class PhotoDataset(Dataset):
         return len(self.photos)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        self.transform.set_random_seed(view_seed(self.seed, self.epoch, index))
-        return self.transform(image=self.photos[index])["image"], int(self.labels[index])
+        return self._item(index, self.transform)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[torch.Tensor, int]]:
+        """The same items, prepared by all cores: so a DataLoader asks for a batch."""
+        n_threads = min(torch.get_num_threads(), len(indices))  # 1 in a worker process
+        while len(self._transforms) < n_threads:  # a transform holds random state: one a thread
+            self._transforms.append(copy.deepcopy(self.transform))
+        parts = np.array_split(indices, n_threads)
+
+        def prepare(part: np.ndarray, transform: Transform) -> list[tuple[torch.Tensor, int]]:
+            return [self._item(int(index), transform) for index in part]
+
+        with ThreadPoolExecutor(n_threads) as threads:  # OpenCV frees the GIL
+            prepared = threads.map(prepare, parts, self._transforms)
+            return list(itertools.chain.from_iterable(prepared))
+
+    def _item(self, index: int, transform: Transform) -> tuple[torch.Tensor, int]:
+        transform.set_random_seed(view_seed(self.seed, self.epoch, index))
+        return transform(image=self.photos[index])["image"], int(self.labels[index])
 
 
 def view_seed(seed: int, epoch: int, index: int) -> int:

@@ -123,6 +123,8 @@ def refuse_foreign_folder(folder: Path) -> None:
 
 def move_into_place(drawing: Path, folder: Path, parameters: TurtleParameters) -> None:
     """Give a finished drawing its name; an older set makes room and is deleted."""
+    if stored_description(folder) == describe(parameters):
+        return  # another process was quicker, and may be reading its files already
     old = drawing.with_name(drawing.name + "-old")
     try:
         if folder.exists():

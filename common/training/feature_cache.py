@@ -21,6 +21,8 @@ from tqdm import tqdm
 from common.array_files import read_array, write_array
 from common.data.images import PhotoDataset
 from common.errors import InputError
+from common.training.compute import folded, keep_freed_memory
+from common.training.loader import make_loader
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos
@@ -54,13 +56,14 @@ def extract(
     Returns:
         float32, shape (n_images, ...).
     """
+    keep_freed_memory()
     network.to(device, memory_format=torch.channels_last).eval()
     outputs = []
-    loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size)
+    loader = make_loader(dataset, device, batch_size=batch_size)
     for inputs, _ in tqdm(loader, title, unit="batch", disable=not progress, leave=False):
-        inputs = inputs.to(device, torch.float32)
-        if inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = inputs.to(device, non_blocking=loader.pin_memory).float()
+        if not outputs:
+            network = folded(network, inputs[:2])
         outputs.append(network(inputs).float().cpu().numpy())
     return np.concatenate(outputs)
 

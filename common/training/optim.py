@@ -104,7 +104,7 @@ def build_optimizer(groups: Iterable[dict], name: str = "adamw") -> torch.optim.
     if name == "adam":
         return torch.optim.Adam(groups, fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9)
+        return torch.optim.SGD(groups, momentum=0.9, fused=True)
     raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
 
 

@@ -7,11 +7,9 @@ has a fresh process, as a command has: what one does to the memory must not help
 """
 
 import copy
-import multiprocessing
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from side_by_side import in_fresh_process
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -179,16 +178,12 @@ def train_in_turns(
         is_smoke: all in this process, which saves the starts.
     """
     seconds, outcomes = {name: [] for name in ways}, []
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        ThreadPoolExecutor(1) if is_smoke
-        else ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1)
-    ) as workers:  # fmt: skip
-        for seed in range(n_rounds):
-            for name, run in ways.items():
-                taken, outcome = workers.submit(_timed, run, recipe, name, seed).result()
-                seconds[name].append(taken)
-                outcomes.append(outcome)
+    for seed in range(n_rounds):
+        for name, run in ways.items():
+            turn = (_timed, run, recipe, name, seed)
+            taken, outcome = _timed(*turn[1:]) if is_smoke else in_fresh_process(*turn)
+            seconds[name].append(taken)
+            outcomes.append(outcome)
     return seconds, outcomes
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark here shares: ways to the same result, taken in turns, and where it is stored.
+"""What every benchmark here shares: ways to one result, taken in turns, and where it is stored.
 
 A machine that is busy for a while is then busy for all of them. Ratios carry over to other
 machines far better than seconds, so a table gives both, and a claim rests on the ratio.
@@ -8,6 +8,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +43,19 @@ def read_flags(doc: str, argv: list[str] | None = None, **extra: dict) -> argpar
     return args
 
 
+def turtle_photos(n_photos: int, *, is_smoke: bool) -> list[Path]:
+    """Paths of some of the embedded turtles, from all over the catalogue; few in a smoke run."""
+    from common.data.catalogue import load_catalogue
+    from common.data.study import SMOKE_FOLDER
+    from common.data.synthetic import TurtleParameters, ensure_turtles
+
+    folder = None
+    if is_smoke:
+        folder = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    paths = load_catalogue(folder).paths()
+    return paths[:: max(1, len(paths) // n_photos)][:n_photos]
+
+
 def seconds_in_turns(
     ways: Mapping[str, Callable[[], object]], n_rounds: int
 ) -> dict[str, list[float]]:
@@ -57,6 +72,17 @@ def seconds_in_turns(
             run()
             seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def in_fresh_process(function: Callable, *arguments: object) -> object:
+    """What a function gives in a process of its own, where no other way has left anything behind.
+
+    Args:
+        function: of the top level of the script that runs.
+        arguments: of the function; they and its result are copied between the processes.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def table_of(seconds: Mapping[str, list[float]], *, usual: str) -> pd.DataFrame:
@@ -89,5 +115,6 @@ def store(run: Run, **parts: object) -> dict:
     result = run.finish(**parts)
     if not result["arguments"]["smoke"]:
         result["arguments"]["output_dir"] = None  # the folder is this machine's own business
+        RESULTS.mkdir(exist_ok=True)
         write_text(RESULTS / f"{Path(run.script).stem}.json", to_json(result))
     return result

@@ -3,9 +3,13 @@
 import pytest
 from script_runs import load_main, run_elsewhere
 
+from common.training import feature_cache
+
 
 @pytest.fixture
-def smoke(tmp_path):
+def smoke(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "CACHE_FOLDER", tmp_path / "cache")  # set back afterwards
+
     def run(script, *flags):
         return load_main(f"tests/benchmarks/{script}")(
             ["--smoke", "--output_dir", str(tmp_path), *flags]

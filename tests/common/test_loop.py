@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.training import loop
+from common.training.compute import Compute
 from common.training.loop import TrainingSettings, fit
 from common.training.losses import ArcFace
 from common.training.optim import parameter_group
@@ -267,3 +268,26 @@ def test_the_order_of_batches_follows_from_seed_and_epoch():
 
     assert list(first) == list(ShuffledBatchSampler(20, 4, seed=3))
     assert list(first) != list(second)
+
+
+def test_the_precision_that_a_trial_finds_faster_is_trained_with(monkeypatch):
+    monkeypatch.setattr(loop, "choose_precision", lambda *_: Compute("bf16", 1.9))
+    outputs = []
+    model = new_model()
+    model[0].register_forward_hook(lambda module, inputs, output: outputs.append(output.dtype))
+
+    train(model, changed(mixed_precision="auto", epochs=1))
+
+    assert set(outputs) == {torch.bfloat16}
+
+
+def test_a_compiled_model_trains_to_the_same_loss(monkeypatch):
+    # The compiler's front alone: its back needs a C++ compiler and minutes.
+    monkeypatch.setattr(loop, "compiled", lambda model: torch.compile(model, backend="eager"))
+    dataset = two_clouds()
+
+    plain = train(new_model(), dataset=dataset, validate=accuracy_on(dataset))
+    result = train(new_model(), changed(compile=True), dataset, validate=accuracy_on(dataset))
+
+    expected = [row["train_loss"] for row in plain.history]
+    assert [row["train_loss"] for row in result.history] == pytest.approx(expected, abs=1e-5)

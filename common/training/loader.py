@@ -1,0 +1,58 @@
+"""Batches of prepared photos for a network, whatever it computes on."""
+
+import os
+import sys
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+WORKER_PHOTOS = 5_000  # a shorter epoch is over before worker processes have paid for their start
+
+
+def make_loader(
+    dataset: Dataset, device: torch.device | str, *, workers: int | None = None, **batching: object
+) -> DataLoader:
+    """Load batches whose images lie in memory as convolutions read them, channels last.
+
+    Args:
+        dataset: items (input, label).
+        device: that the batches go to; for a CUDA GPU they wait in pinned memory.
+        workers: processes that prepare photos; None: as many as pay.
+        batching: batch_size or batch_sampler, as DataLoader takes them.
+    """
+    device = torch.device(device)
+    return DataLoader(
+        dataset,
+        num_workers=workers_that_pay(device, len(dataset)) if workers is None else workers,
+        collate_fn=stacked,
+        pin_memory=device.type == "cuda",
+        **batching,
+    )
+
+
+def workers_that_pay(device: torch.device, n_photos: int) -> int:
+    """Worker processes for an epoch of so many photos; 0: the main process prepares them.
+
+    Where the CPU computes the network, too, more processes only wait for each other. On Windows
+    and macOS every epoch would start Python anew in each of them.
+    """
+    if device.type != "cuda" or sys.platform != "linux" or n_photos < WORKER_PHOTOS:
+        return 0
+    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # on this machine, one per GPU
+    return min(16, len(os.sched_getaffinity(0)) // n_processes - 1)
+
+
+def stacked(items: list[tuple[torch.Tensor, int]]) -> list[torch.Tensor]:
+    """One batch of items (input, label); images end up channels last.
+
+    Photos come from OpenCV, where a pixel's channels lie side by side: kept so, stacking them
+    is a plain copy.
+
+    Returns:
+        inputs, shape (n_items, ...), and labels, shape (n_items,).
+    """
+    inputs, labels = zip(*items, strict=True)
+    if inputs[0].ndim != 3:
+        return default_collate(items)
+    rows = torch.stack([image.permute(1, 2, 0) for image in inputs])
+    return [rows.permute(0, 3, 1, 2), default_collate(labels)]
