@@ -24,8 +24,7 @@ import numpy as np
 
 from common.cli import make_parser, run_script, shared_flags, whole_number
 
-# Random views of each training photo behind frozen stages; a linear head needs fewer.
-N_VIEWS = {"frozen": 2, "tuned": 8, "scratch": 8}
+FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 
 
@@ -34,7 +33,7 @@ def parse_args(argv: list[str] | None = None):
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=8,
+        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=8,
     )  # fmt: skip
     parser.add_argument(
         "--unfreeze", type=whole_number(0, 100), default=4, metavar="N",
@@ -61,7 +60,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.runs import describe_split, start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
 
     run = start_run(__file__, args)
@@ -80,10 +79,12 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbones["frozen"], 0)
     freeze_stages(backbones["tuned"], args.unfreeze)
     pixels = read_photos(study.catalogue.paths(), backbones["frozen"].preprocessing.stored_size)
+    n_views = dict.fromkeys(backbones, args.cached_views)
+    n_views["frozen"] = min(FROZEN_VIEWS, args.cached_views)
     photos = {
         name: PhotosAtBoundary(
             backbone, pixels, study.labels, questions.trainable,
-            flip=not study.catalogue.has_sides, n_views=N_VIEWS[name],
+            flip=not study.catalogue.has_sides, n_views=n_views[name],
             device=make_accelerator(args.device).device,
         )
         for name, backbone in backbones.items()
@@ -146,8 +147,7 @@ def expected_minutes(args, photos, questions) -> float:
     learn = images_per_second(tuned.tail, activations, is_training=args.unfreeze > 0)
     scratch = images_per_second(photos["scratch"].tail, images(SCRATCH_SIDE), is_training=True)
 
-    n_views = N_VIEWS["frozen"] + N_VIEWS["tuned"]
-    looking = (2 * len(tuned.labels) + n_views * len(questions.trainable)) / look
+    looking = (photos["frozen"].n_looks + tuned.n_looks) / look
     n_seen, n_seeds = args.epochs * n_train, len(args.seeds)
     fits = (2 * n_seeds + 1) * n_seen * 1.3 / learn  # 1.3: validation after each epoch
     return (looking + fits + n_seeds * n_seen * 2 / scratch) / 60 + 0.3

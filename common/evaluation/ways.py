@@ -11,7 +11,7 @@ from common.evaluation.closed_set import Outcome, Task
 from common.evaluation.gallery import identity_scores
 from common.models.backbones import Backbone, restart
 from common.models.heads import linear_classifier
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
 from common.training.losses import Contrastive
 from common.training.recipes import Trained, train_embedding
@@ -31,7 +31,7 @@ class Way:
         plan: which stages train when.
         task: what to learn.
         from_scratch: the backbone begins with the random numbers of each seed.
-        photo_options: n_views, augment, cached of `PhotosAtBoundary`.
+        photo_options: n_views, plain_first, augment of `PhotosAtBoundary`.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Way:
         self.plan, self.from_scratch = plan, from_scratch
         self.photos = photos_for_plan(
             backbone, plan, task.pixels, task.labels, task.train,
+            asked_rows=np.concatenate([task.validation, task.test]),
             flip=task.flip, device=task.device, **photo_options,
         )  # fmt: skip
 
@@ -106,8 +107,9 @@ class Way:
             inputs = torch.zeros(32, 3, side, side, device=self.task.device)
             if len(photos.trunk):
                 photos.trunk.to(self.task.device)
-                n_looks = len(photos.labels) + photos.n_views * len(photos.training_rows)
-                seconds += n_looks / images_per_second(photos.trunk, inputs, is_training=False)
+                seconds += photos.n_looks / images_per_second(
+                    photos.trunk, inputs, is_training=False
+                )
                 with torch.no_grad():
                     inputs = photos.trunk(inputs)
             if len(photos.tail):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from common.models.heads import EmbeddingHead, linear_classifier
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
 from common.training.losses import ArcFace, cross_entropy
 from common.training.optim import Rates, backbone_groups, parameter_group
