@@ -167,7 +167,7 @@ def train(name, rate, seed, args, study, questions, photos, check, folder):
         rates=Rates(head=2 * rate, backbone=rate),
         title=f"{name}, rate {rate:g}, seed {seed}", checkpoint=checkpoint,
     )  # fmt: skip
-    checkpoint.unlink()  # what is trained need not be resumed
+    checkpoint.unlink(missing_ok=True)  # what is trained need not be resumed
     return trained
 
 

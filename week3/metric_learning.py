@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> dict:
     save_recogniser(
         Recogniser(backbone, trained.head), run.folder / "model.safetensors", identities
     )
-    (run.folder / "last.pt").unlink()  # the run is whole: nothing to resume
+    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
     return result
 
 

@@ -5,12 +5,14 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
 from torch import nn
 
-from common.training.feature_cache import PhotosAtBoundary
+if TYPE_CHECKING:
+    from common.training.feature_cache import PhotosAtBoundary  # whose room times things itself
 
 PROBE_SECONDS = 0.5
 LOOK_SECONDS = 0.005  # between two looks at the process's memory
@@ -112,7 +114,7 @@ def rates_in_turns(
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def seconds_to_train(photos: PhotosAtBoundary, *, n_trained: int, n_looked_at: int = 0) -> float:
+def seconds_to_train(photos: "PhotosAtBoundary", *, n_trained: int, n_looked_at: int = 0) -> float:
     """Seconds that a training takes on this machine, from half a second's trial of each part.
 
     Frozen stages that are in the cache already take less.
