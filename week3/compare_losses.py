@@ -91,9 +91,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.freezing import freeze_stages
     from common.models.heads import EmbeddingHead
     from common.runs import start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
-    from common.training.timing import seconds_to_train
 
     run = start_run(__file__, args)
 
@@ -112,8 +111,8 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
     check = EmbeddingCheck(photos, questions, catalogue)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
-    seconds = seconds_to_train(
-        photos, n_trained=n_runs * args.epochs * len(questions.train),
+    seconds = photos.seconds_to_train(
+        n_trained=n_runs * args.epochs * len(questions.train),
         n_looked_at=n_runs * args.epochs * len(check.rows),
     )  # fmt: skip
     print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes for {n_runs} trainings.")

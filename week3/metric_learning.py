@@ -97,13 +97,12 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.pooling import pool_by_generalised_mean
     from common.models.storage import save_recogniser
     from common.runs import start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import TrainingSettings, make_accelerator
     from common.training.metric_losses import LOSSES, build_loss, options_of
     from common.training.optim import Rates
     from common.training.recipes import train_embedding
     from common.training.strategies import install
-    from common.training.timing import seconds_to_train
 
     options = options_of(args.loss, margin=args.margin, scale=args.scale)
     run = start_run(__file__, args)
@@ -138,8 +137,8 @@ def main(argv: list[str] | None = None) -> dict:
     # Train; validation photos, of animals held out where there are any, choose the epoch.
     check = EmbeddingCheck(photos, questions, catalogue)
     choose_by = check.chooser(args.choose_by)
-    seconds = seconds_to_train(
-        photos, n_trained=args.epochs * len(train), n_looked_at=args.epochs * len(check.rows)
+    seconds = photos.seconds_to_train(
+        n_trained=args.epochs * len(train), n_looked_at=args.epochs * len(check.rows)
     )
     print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
     trained = train_embedding(

@@ -21,6 +21,7 @@ from common.data.images import (
 from common.models.backbones import Backbone
 from common.models.freezing import split_at_boundary, stages_of
 from common.training.feature_cache import STORED_DTYPE, cached_activations, extract
+from common.training.timing import images_per_second
 
 CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
 
@@ -137,6 +138,28 @@ class PhotosAtBoundary:
     def outputs(self, model: nn.Module, rows: np.ndarray | None = None) -> np.ndarray:
         """What a model (tail and head) gives for the plain view, float32 (n_images, ...)."""
         return extract(model, self.plain_dataset(rows), device=self.device, progress=False)
+
+    def seconds_to_train(self, n_trained: float, n_looked_at: float = 0) -> float:
+        """Seconds that trainings take on this machine, from half a second's trial of each part.
+
+        Frozen stages that are in the cache already take less.
+
+        Args:
+            n_trained: photos in all epochs of all trainings.
+            n_looked_at: photos that validation looks at meanwhile.
+        """
+        side, seconds = self.preprocessing.image_size, 0.0
+        inputs = torch.zeros(32, 3, side, side, device=self.device)
+        if len(self.trunk):
+            self.trunk.to(self.device)
+            seconds += self.n_looks / images_per_second(self.trunk, inputs, is_training=False)
+            with torch.no_grad():
+                inputs = self.trunk(inputs)
+        if len(self.tail):
+            self.tail.to(self.device)
+            seconds += n_trained / images_per_second(self.tail, inputs, is_training=True)
+            seconds += n_looked_at / images_per_second(self.tail, inputs, is_training=False)
+        return seconds
 
     def _fits_on_disk(self) -> bool:
         side = self.preprocessing.image_size

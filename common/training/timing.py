@@ -5,14 +5,10 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import psutil
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from common.training.feature_cache import PhotosAtBoundary  # whose room times things itself
 
 PROBE_SECONDS = 0.5
 LOOK_SECONDS = 0.005  # between two looks at the process's memory
@@ -112,28 +108,3 @@ def rates_in_turns(
                 n_seen += len(inputs)
             rates[name].append(n_seen / (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in rates.items()}
-
-
-def seconds_to_train(photos: "PhotosAtBoundary", *, n_trained: int, n_looked_at: int = 0) -> float:
-    """Seconds that a training takes on this machine, from half a second's trial of each part.
-
-    Frozen stages that are in the cache already take less.
-
-    Args:
-        photos: behind the freeze boundary.
-        n_trained: photos in all epochs.
-        n_looked_at: photos that validation embeds in all epochs.
-    """
-    side = photos.preprocessing.image_size
-    inputs, seconds = torch.zeros(32, 3, side, side, device=photos.device), 0.0
-    if len(photos.trunk):
-        photos.trunk.to(photos.device)
-        n_looks = len(photos.labels) + photos.n_views * len(photos.training_rows)
-        seconds += n_looks / images_per_second(photos.trunk, inputs, is_training=False)
-        with torch.no_grad():
-            inputs = photos.trunk(inputs)
-    if len(photos.tail):
-        photos.tail.to(photos.device)
-        seconds += n_trained / images_per_second(photos.tail, inputs, is_training=True)
-        seconds += n_looked_at / images_per_second(photos.tail, inputs, is_training=False)
-    return seconds
