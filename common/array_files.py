@@ -13,7 +13,8 @@ import numpy as np
 
 from common.files import replacing
 
-CHECKSUM_BYTES = 4
+BLOCK = 2**20  # bytes read at a time
+WHOLE = 0x2144DF1C  # the CRC-32 of anything with its own CRC-32 behind it
 
 
 def write_array(
@@ -41,19 +42,19 @@ def write_array(
         for part in itertools.chain([header.getvalue()], _checked(pieces, shape, dtype)):
             checksum = zlib.crc32(part, checksum)
             file.write(part)
-        file.write(checksum.to_bytes(CHECKSUM_BYTES, "little"))
+        file.write(checksum.to_bytes(4, "little"))
 
 
 def read_array(path: Path) -> np.ndarray | None:
     """An array of `write_array`, read from disk as needed; None if missing, cut or damaged."""
+    checksum = 0
     try:
-        content = np.memmap(path, np.uint8, mode="r")
-        checksum = int.from_bytes(content[-CHECKSUM_BYTES:].tobytes(), "little")
-        if zlib.crc32(content[:-CHECKSUM_BYTES]) != checksum:
-            return None
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError):  # not there, or nothing in it
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                checksum = zlib.crc32(block, checksum)
+    except OSError:
         return None
+    return np.load(path, mmap_mode="r") if checksum == WHOLE else None
 
 
 def _checked(
