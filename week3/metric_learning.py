@@ -34,7 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seed", "device", "mixed_precision", "output_dir", "smoke", epochs=20, learning_rate=1e-3,
+        "cached_views", "seed", "device", "mixed_precision", "output_dir", "smoke",
+        epochs=20, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
                         help="what pulls and pushes (default: %(default)s)")  # fmt: skip
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.pooling import pool_by_generalised_mean
     from common.models.storage import save_recogniser
     from common.runs import start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import TrainingSettings, make_accelerator
     from common.training.metric_losses import LOSSES, build_loss, options_of
     from common.training.optim import Rates
@@ -121,7 +122,7 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbone, args.unfreeze)
     photos = PhotosAtBoundary(
         backbone, read_photos(catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels, train, flip=not catalogue.has_sides,
+        study.labels, train, flip=not catalogue.has_sides, n_views=args.cached_views,
         device=make_accelerator(args.device).device,
     )  # fmt: skip
 

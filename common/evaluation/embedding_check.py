@@ -11,7 +11,7 @@ from torch import nn
 from common.data.catalogue import Catalogue
 from common.evaluation.questions import Questions
 from common.evaluation.retrieval import evaluate_retrieval
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 
 
 class EmbeddingCheck:

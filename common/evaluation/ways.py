@@ -16,9 +16,8 @@ from common.training.loop import TrainingSettings
 from common.training.losses import Contrastive
 from common.training.recipes import Trained, train_embedding
 from common.training.strategies import Step, fine_tune, photos_for_plan
-from common.training.timing import images_per_second
+from common.training.timing import seconds_to_train
 
-WITH_VALIDATION = 1.2  # seconds of an epoch with its validation, over those without
 MOST_OF_ONE = 4  # photos of one animal in a Siamese batch
 
 
@@ -101,23 +100,12 @@ class Way:
 
         Frozen stages that are in the cache already take less.
         """
-        seconds = 0.0
-        for step, photos in zip(self.plan, self.photos, strict=True):
-            side = photos.preprocessing.image_size
-            inputs = torch.zeros(32, 3, side, side, device=self.task.device)
-            if len(photos.trunk):
-                photos.trunk.to(self.task.device)
-                seconds += photos.n_looks / images_per_second(
-                    photos.trunk, inputs, is_training=False
-                )
-                with torch.no_grad():
-                    inputs = photos.trunk(inputs)
-            if len(photos.tail):
-                photos.tail.to(self.task.device)
-                speed = images_per_second(photos.tail, inputs, is_training=True)
-                n_seen = n_runs * step.epochs * len(self.task.train)
-                seconds += WITH_VALIDATION * n_seen / speed
-        return seconds
+        n_train, n_asked = len(self.task.train), len(self.task.validation)
+        n_epochs = [n_runs * step.epochs for step in self.plan]
+        return sum(
+            seconds_to_train(photos, n_trained=n * n_train, n_looked_at=n * n_asked)
+            for n, photos in zip(n_epochs, self.photos, strict=True)
+        )
 
     def _named_right(self, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
         if not len(rows):

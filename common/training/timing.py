@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from common.training.feature_cache import PhotosAtBoundary  # whose room times things itself
+    from common.training.boundary import PhotosAtBoundary  # which times things itself
 
 PROBE_SECONDS = 0.5
 LOOK_SECONDS = 0.005  # between two looks at the process's memory
@@ -128,8 +128,7 @@ def seconds_to_train(photos: "PhotosAtBoundary", *, n_trained: int, n_looked_at:
     inputs, seconds = torch.zeros(32, 3, side, side, device=photos.device), 0.0
     if len(photos.trunk):
         photos.trunk.to(photos.device)
-        n_looks = len(photos.labels) + photos.n_views * len(photos.training_rows)
-        seconds += n_looks / images_per_second(photos.trunk, inputs, is_training=False)
+        seconds += photos.n_looks / images_per_second(photos.trunk, inputs, is_training=False)
         with torch.no_grad():
             inputs = photos.trunk(inputs)
     if len(photos.tail):
