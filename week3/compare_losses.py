@@ -50,7 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=10,
+        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=10,
     )  # fmt: skip
     parser.add_argument(
         "--losses", type=name_list, default=list(LOSS_NAMES), metavar="NAME,...",
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbone, args.unfreeze)
     photos = PhotosAtBoundary(
         backbone, read_photos(catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels, questions.train, flip=not catalogue.has_sides,
+        study.labels, questions.train, flip=not catalogue.has_sides, n_views=args.cached_views,
         device=make_accelerator(args.device).device,
     )  # fmt: skip
     check = EmbeddingCheck(photos, questions, catalogue)

@@ -34,7 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seed", "device", "mixed_precision", "output_dir", "smoke", epochs=20, learning_rate=1e-3,
+        "cached_views", "seed", "device", "mixed_precision", "output_dir", "smoke",
+        epochs=20, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
                         help="what pulls and pushes (default: %(default)s)")  # fmt: skip
@@ -120,7 +121,7 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbone, args.unfreeze)
     photos = PhotosAtBoundary(
         backbone, read_photos(catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels, train, flip=not catalogue.has_sides,
+        study.labels, train, flip=not catalogue.has_sides, n_views=args.cached_views,
         device=make_accelerator(args.device).device,
     )  # fmt: skip
 
