@@ -191,6 +191,13 @@ _FLAGS: dict[str, dict] = {
         "default": 128,
         "help": "side of the square image that the model sees, in pixels (default: %(default)s)",
     },
+    "cached_views": {
+        "type": whole_number(0, 1_000),
+        "metavar": "N",
+        "default": 8,
+        "help": "views of each training photo that frozen stages see once and for all, kept in "
+        "data/cache; 0: frozen stages run in every epoch (default: %(default)s)",
+    },
     "seed": {
         "type": whole_number(0, MAX_SEED),
         "metavar": "N",

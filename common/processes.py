@@ -133,6 +133,11 @@ def mains(value: object) -> object:
     return values[0]
 
 
+def is_first_here() -> bool:
+    """Whether this is the first process of its machine, the one to write files for all there."""
+    return not _group() or int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
 @contextlib.contextmanager
 def one_first() -> Iterator[bool]:
     """Let one process of each machine go through a block first: the others find its work done.
@@ -140,7 +145,7 @@ def one_first() -> Iterator[bool]:
     Yields:
         Whether this process is the one.
     """
-    is_first = not _group() or int(os.environ.get("LOCAL_RANK", "0")) == 0
+    is_first = is_first_here()
     if not is_first:
         everyones(None)
     yield is_first

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import SCRATCH_CNN, load_backbone, restart
     from common.runs import describe_split, start_run
     from common.tables import interval_columns
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import TrainingSettings, make_accelerator
     from common.training.recipes import Rates, train_classifier
     from common.visualization.confusion import confusion_figure, recall_bars

@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.runs import describe_split, start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
     from common.visualization.bars import interval_chart
 

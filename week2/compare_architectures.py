@@ -24,7 +24,7 @@ MODELS = (
 )  # fmt: skip
 BATCH = 32  # photos, when speed is measured
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
-N_VIEWS = {"frozen": 2, "fine-tuned": 8, "from scratch": 8}  # random views per training photo
+FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 
 
@@ -48,8 +48,8 @@ def parse_args(argv: list[str] | None = None):
     parser = make_parser(__doc__)
     shared_flags(
         parser,
-        "data_dir", "split", "split_column", "image_size", "batch_size", "seeds", "device",
-        "mixed_precision", "output_dir", "smoke", epochs=8, learning_rate=1e-3,
+        "data_dir", "split", "split_column", "image_size", "batch_size", "cached_views", "seeds",
+        "device", "mixed_precision", "output_dir", "smoke", epochs=8, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument(
         "--models", type=name_list, default=list(MODELS), metavar="NAME,...",
@@ -172,7 +172,8 @@ def ways_of(name: str, backbone, args, task) -> list:
     n_trainable = min(args.unfreeze, len(stages_of(backbone)))
     plans = {"frozen": [Step(0, min(FROZEN_EPOCHS, args.epochs * 3))],
              "fine-tuned": [Step(n_trainable, args.epochs)]}  # fmt: skip
-    return [Way(f"{name}, {mode}", backbone, plan, task, n_views=N_VIEWS[mode])
+    n_views = {"frozen": min(FROZEN_VIEWS, args.cached_views), "fine-tuned": args.cached_views}
+    return [Way(f"{name}, {mode}", backbone, plan, task, n_views=n_views[mode])
             for mode, plan in plans.items()]  # fmt: skip
 
 

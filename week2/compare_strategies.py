@@ -54,8 +54,8 @@ def parse_args(argv: list[str] | None = None):
     parser = make_parser(__doc__)
     shared_flags(
         parser,
-        "data_dir", "weights", "split", "split_column", "image_size", "batch_size", "seeds",
-        "device", "mixed_precision", "output_dir", "smoke",
+        "data_dir", "weights", "split", "split_column", "image_size", "batch_size",
+        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke",
     )  # fmt: skip
     parser.add_argument(
         "--epochs", type=whole_number(3, 10_000), default=8, metavar="N",
@@ -187,7 +187,7 @@ def way_of(name: str, strategy: str, backbone, args, task):
         plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
     else:
         plan = read_plan(strategy)
-    return Way(f"{name}, {strategy}", backbone, plan, task)
+    return Way(f"{name}, {strategy}", backbone, plan, task, n_views=args.cached_views)
 
 
 def train(way, strategy: str, args, seed: int, folder, *, epochs=None, train_rows=None):

@@ -21,8 +21,8 @@ def parse_args(argv: list[str] | None = None):
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seed", "device", "mixed_precision", "compile", "workers", "output_dir", "smoke",
-        epochs=12, learning_rate=1e-3,
+        "cached_views", "seed", "device", "mixed_precision", "compile", "workers", "output_dir",
+        "smoke", epochs=12, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument(
         "--strategy", choices=["freeze", "partial", "full", "progressive"], default="progressive",
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Train; validation chooses the epoch of each step, and the test photos are asked once.
     task = task_of(study, backbone.preprocessing.stored_size, args.device)
-    way = Way(args.plan or args.strategy, backbone, plan, task)
+    way = Way(args.plan or args.strategy, backbone, plan, task, n_views=args.cached_views)
     outcome, trained = way.train(
         TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,

@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages, stages_of
     from common.runs import describe_split, start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
 
     run = start_run(__file__, args)

@@ -62,8 +62,8 @@ SWITCHES = (
     Switch("no label smoothing", "0.1 to 0", special="sharp labels"),
     Switch("no gradient clipping", "norm 5 to none", {"clip_norm": None}),
     Switch("no random erasing", "0.3 to 0 of the photos", photos={"erasing": 0.0}),
-    Switch("MixUp", "off to α 0.2", photos={"cached": False}, special="mixup"),
-    Switch("CutMix", "off to α 1", photos={"cached": False}, special="cutmix"),
+    Switch("MixUp", "off to α 0.2", photos={"n_views": 0}, special="mixup"),
+    Switch("CutMix", "off to α 1", photos={"n_views": 0}, special="cutmix"),
     Switch("weighted sampler", "each photo to each animal alike", special="balanced"),
     Switch("running mean of weights", "off to decay 0.95", {"ema_decay": 0.95}),
     Switch("mixed precision", "32 to 16 bits (bf16)", {"mixed_precision": "bf16"}),
@@ -85,7 +85,8 @@ def parse_args(argv: list[str] | None = None):
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seeds", "device", "output_dir", "smoke", epochs=8, learning_rate=1e-3,
+        "cached_views", "seeds", "device", "output_dir", "smoke",
+        epochs=8, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument(
         "--switches", type=switch_list, metavar="NAME,...",
@@ -164,7 +165,7 @@ def way_of(switch: Switch, backbone, task, args):
     from common.evaluation.ways import Way
     from common.training.strategies import Step
 
-    options = dict(switch.photos)
+    options = {"n_views": args.cached_views} | switch.photos
     if "erasing" in options:
         options["augment"] = training_transform(
             backbone.preprocessing, flip=task.flip, erasing=options.pop("erasing")

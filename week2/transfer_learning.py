@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None):
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
         "seed", "device", "mixed_precision", "output_dir", "smoke",
-        freeze_backbone=True, epochs=20, learning_rate=2e-3,
+        freeze_backbone=True, cached_views=3, epochs=20, learning_rate=2e-3,
     )  # fmt: skip
     return parser.parse_args(argv)
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.heads import Recogniser
     from common.models.storage import save_recogniser
     from common.runs import describe_split, start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import TrainingSettings, make_accelerator
     from common.training.recipes import Rates, train_classifier
     from common.visualization.confusion import confusion_figure
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbone, 0 if args.freeze_backbone else None)
     pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
     photos = PhotosAtBoundary(
-        backbone, pixels, labels, train,
-        flip=not catalogue.has_sides,
+        backbone, pixels, labels, train, asked_rows=np.concatenate([validation, test]),
+        flip=not catalogue.has_sides, n_views=args.cached_views, plain_first=True,
         device=make_accelerator(args.device).device,
     )  # fmt: skip
 

@@ -24,8 +24,7 @@ import numpy as np
 
 from common.cli import make_parser, run_script, shared_flags, whole_number
 
-# Random views of each training photo behind frozen stages; a linear head needs fewer.
-N_VIEWS = {"frozen": 2, "tuned": 8, "scratch": 8}
+FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 
 
@@ -34,7 +33,7 @@ def parse_args(argv: list[str] | None = None):
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=8,
+        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=8,
     )  # fmt: skip
     parser.add_argument(
         "--unfreeze", type=whole_number(0, 100), default=4, metavar="N",
@@ -61,7 +60,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.runs import describe_split, start_run
-    from common.training.feature_cache import PhotosAtBoundary
+    from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
 
     run = start_run(__file__, args)
@@ -80,10 +79,12 @@ def main(argv: list[str] | None = None) -> dict:
     freeze_stages(backbones["frozen"], 0)
     freeze_stages(backbones["tuned"], args.unfreeze)
     pixels = read_photos(study.catalogue.paths(), backbones["frozen"].preprocessing.stored_size)
+    n_views = dict.fromkeys(backbones, args.cached_views)
+    n_views["frozen"] = min(FROZEN_VIEWS, args.cached_views)
     photos = {
         name: PhotosAtBoundary(
             backbone, pixels, study.labels, questions.trainable,
-            flip=not study.catalogue.has_sides, n_views=N_VIEWS[name],
+            flip=not study.catalogue.has_sides, n_views=n_views[name],
             device=make_accelerator(args.device).device,
         )
         for name, backbone in backbones.items()
@@ -146,8 +147,7 @@ def expected_minutes(args, photos, questions) -> float:
     learn = images_per_second(tuned.tail, activations, is_training=args.unfreeze > 0)
     scratch = images_per_second(photos["scratch"].tail, images(SCRATCH_SIDE), is_training=True)
 
-    n_views = N_VIEWS["frozen"] + N_VIEWS["tuned"]
-    looking = (2 * len(tuned.labels) + n_views * len(questions.trainable)) / look
+    looking = (photos["frozen"].n_looks + tuned.n_looks) / look
     n_seen, n_seeds = args.epochs * n_train, len(args.seeds)
     fits = (2 * n_seeds + 1) * n_seen * 1.3 / learn  # 1.3: validation after each epoch
     return (looking + fits + n_seeds * n_seen * 2 / scratch) / 60 + 0.3
@@ -265,26 +265,16 @@ def conclude(trials, questions, identity) -> list[str]:
 
 def draw(table, trials, study, questions, embeddings, run) -> dict:
     """Accuracy of every approach with intervals; queries that joined, and what they matched."""
-    import pandas as pd
-
-    from common.evaluation.comparison import QUESTION_COLUMNS
+    from common.evaluation.comparison import question_by_question
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
+    from common.visualization.examples import example_matches
 
-    asked = [column for column in QUESTION_COLUMNS if column in table]
-    long = pd.concat(
-        [
-            pd.DataFrame({
-                "approach": table["approach"], "question": column, "accuracy": table[column],
-                "accuracy_low": table[f"{column}_low"], "accuracy_high": table[f"{column}_high"],
-            })
-            for column in asked
-        ]
-    )  # fmt: skip
     figures = {
         "Right answers, with 95 % intervals over animals": interval_chart(
-            long, run.figure_path("approaches.png"), value="accuracy", label="approach",
-            group="question", value_name="share of photos named right", limits=(0, 1),
+            question_by_question(table), run.figure_path("approaches.png"), value="accuracy",
+            label="approach", group="question", value_name="share of photos named right",
+            limits=(0, 1),
         )
     }  # fmt: skip
     last = trials[-1]  # the embedding of the last seed
@@ -292,38 +282,11 @@ def draw(table, trials, study, questions, embeddings, run) -> dict:
         last.history, run.figure_path("curves.png"), title=f"{last.approach}, seed {last.seed}"
     )
     if len(questions.joined):
-        figures["Animals that joined later: query, and the most alike photos"] = draw_matches(
-            study, questions, embeddings, run.figure_path("matches.png")
-        )
+        figures["Animals that joined later: query, and the most alike photos"] = example_matches(
+            embeddings, questions.joined, questions.trainable, study,
+            run.figure_path("matches.png"), title="Animals that joined after training",
+        )  # fmt: skip
     return figures
-
-
-def draw_matches(study, questions, embeddings, path):
-    """Two right and three wrong queries, so that mistakes can be looked at."""
-    from common.evaluation.gallery import Gallery
-    from common.visualization.matches import RankedMatches, matches_panel
-
-    gallery = Gallery(embeddings.shape[1])
-    gallery.enrol(embeddings[questions.trainable], study.identity[questions.trainable])
-    similarity, found = gallery.search(embeddings[questions.joined], k=5)
-    rows = questions.trainable[found]  # (n_query, 5)
-    is_match = study.identity[rows] == study.identity[questions.joined][:, None]
-    right, wrong = np.flatnonzero(is_match[:, 0]), np.flatnonzero(~is_match[:, 0])
-    spread = lambda chosen, n: chosen[np.linspace(0, len(chosen) - 1, n).astype(int)]  # noqa: E731
-    shown = [query for chosen, n in ((right, 2), (wrong, 3)) if len(chosen)
-             for query in dict.fromkeys(spread(chosen, n))]  # fmt: skip
-    photo_paths = study.catalogue.paths()
-    rankings = [
-        RankedMatches(
-            query=photo_paths[questions.joined[query]],
-            query_caption=study.identity[questions.joined[query]],
-            gallery=[photo_paths[row] for row in rows[query]],
-            gallery_captions=list(study.identity[rows[query]]),
-            similarities=similarity[query].tolist(), is_match=is_match[query].tolist(),
-        )
-        for query in shown
-    ]  # fmt: skip
-    return matches_panel(rankings, path, title="Animals that joined after training")
 
 
 if __name__ == "__main__":

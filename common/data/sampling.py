@@ -119,6 +119,34 @@ class IdentityBatchSampler:
             yield [photo for animal in batch for photo in next(draws[animal])]
 
 
+def identity_batches(
+    labels: Sequence | np.ndarray,
+    encounters: Sequence | np.ndarray,
+    *,
+    batch_size: int,
+    n_images: int,
+    seed: int,
+) -> IdentityBatchSampler:
+    """Batches of about so many photos: as many animals as fit, up to n_images photos of each.
+
+    Args:
+        labels: shape (n_images,), each photo's label or identity.
+        encounters: shape (n_images,), each photo's encounter.
+        batch_size: photos in a batch, where no animal lacks any.
+        n_images: photos of an animal; fewer where none has as many.
+        seed: fixes the draws.
+
+    Raises:
+        InputError: as `IdentityBatchSampler`.
+    """
+    _, counts = np.unique(labels, return_counts=True)
+    n_images = min(n_images, int(counts.max()))
+    return IdentityBatchSampler(
+        labels, encounters, n_images=n_images, seed=seed,
+        n_identities=max(2, min(batch_size // n_images, len(counts))),
+    )  # fmt: skip
+
+
 def deal_animals(
     weights: np.ndarray, n_batches: int, n_per_batch: int, rng: np.random.Generator
 ) -> np.ndarray:

@@ -84,6 +84,24 @@ def summarise(trials: Sequence[Trial], questions: Questions, identity: np.ndarra
     return pd.DataFrame(rows)
 
 
+def question_by_question(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per approach and question, for a chart.
+
+    Args:
+        table: what `summarise` gives.
+
+    Returns:
+        Columns approach, question, accuracy with its `_low` and `_high`.
+    """
+    return pd.concat(
+        pd.DataFrame({
+            "approach": table["approach"], "question": column, "accuracy": table[column],
+            "accuracy_low": table[f"{column}_low"], "accuracy_high": table[f"{column}_high"],
+        })
+        for column in QUESTION_COLUMNS if column in table
+    )  # fmt: skip
+
+
 def summarise_rankings(
     trials: Sequence[Trial], questions: Questions, identity: np.ndarray
 ) -> pd.DataFrame:

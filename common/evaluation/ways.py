@@ -5,18 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from common.data.sampling import IdentityBatchSampler
+from common.data.sampling import identity_batches
 from common.evaluation.classification import evaluate_classification
 from common.evaluation.closed_set import Outcome, Task
 from common.evaluation.gallery import identity_scores
 from common.models.backbones import Backbone, restart
 from common.models.heads import linear_classifier
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
 from common.training.losses import Contrastive
 from common.training.recipes import Trained, train_embedding
 from common.training.strategies import Step, fine_tune, photos_for_plan
-from common.training.timing import images_per_second
 
 WITH_VALIDATION = 1.2  # seconds of an epoch with its validation, over those without
 MOST_OF_ONE = 4  # photos of one animal in a Siamese batch
@@ -31,7 +30,7 @@ class Way:
         plan: which stages train when.
         task: what to learn.
         from_scratch: the backbone begins with the random numbers of each seed.
-        photo_options: n_views, augment, cached of `PhotosAtBoundary`.
+        photo_options: n_views, plain_first, augment of `PhotosAtBoundary`.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Way:
         self.plan, self.from_scratch = plan, from_scratch
         self.photos = photos_for_plan(
             backbone, plan, task.pixels, task.labels, task.train,
+            asked_rows=np.concatenate([task.validation, task.test]),
             flip=task.flip, device=task.device, **photo_options,
         )  # fmt: skip
 
@@ -100,22 +100,11 @@ class Way:
 
         Frozen stages that are in the cache already take less.
         """
-        seconds = 0.0
-        for step, photos in zip(self.plan, self.photos, strict=True):
-            side = photos.preprocessing.image_size
-            inputs = torch.zeros(32, 3, side, side, device=self.task.device)
-            if len(photos.trunk):
-                photos.trunk.to(self.task.device)
-                n_looks = len(photos.labels) + photos.n_views * len(photos.training_rows)
-                seconds += n_looks / images_per_second(photos.trunk, inputs, is_training=False)
-                with torch.no_grad():
-                    inputs = photos.trunk(inputs)
-            if len(photos.tail):
-                photos.tail.to(self.task.device)
-                speed = images_per_second(photos.tail, inputs, is_training=True)
-                n_seen = n_runs * step.epochs * len(self.task.train)
-                seconds += WITH_VALIDATION * n_seen / speed
-        return seconds
+        n_seen = WITH_VALIDATION * n_runs * len(self.task.train)
+        return sum(
+            photos.seconds_to_train(n_seen * step.epochs)
+            for step, photos in zip(self.plan, self.photos, strict=True)
+        )
 
     def _named_right(self, model: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
         if not len(rows):
@@ -150,13 +139,11 @@ def train_siamese(
     """
     rows = task.train if train_rows is None else train_rows
     labels = task.labels[rows]
-    counts = np.bincount(labels)
-    n_images = min(MOST_OF_ONE, int(counts.max()))
-    if n_images < 2:
+    if np.bincount(labels).max() < 2:
         return None
-    sampler = IdentityBatchSampler(
-        labels, task.encounters[rows], n_images=n_images, seed=settings.seed,
-        n_identities=max(2, min(settings.batch_size // n_images, int(np.sum(counts > 0)))),
+    sampler = identity_batches(
+        labels, task.encounters[rows], batch_size=settings.batch_size, n_images=MOST_OF_ONE,
+        seed=settings.seed,
     )  # fmt: skip
     trained = train_embedding(
         photos, photos.n_features, train_rows=rows, validation_rows=task.validation,

@@ -28,12 +28,13 @@ class Stage:
 def stages_of(backbone: Backbone) -> list[Stage]:
     """The stages of a backbone in order, by timm's own `group_matcher`.
 
-    A last group of norms alone (ConvNeXt's and Swin's final norm) belongs to the stage before it.
+    Last groups of norms alone (ConvNeXt's and Swin's final norm), or of a pooling's power, belong
+    to the stage before them.
     """
     network = backbone.network
     groups = group_parameters(network, network.group_matcher(coarse=True))
     names = [tuple(groups[key]) for key in sorted(groups)]
-    if all(network.get_parameter(name).ndim == 1 for name in names[-1]):
+    while all(network.get_parameter(name).ndim == 1 for name in names[-1]):
         names[-2:] = [names[-2] + names[-1]]
     return [Stage(index, stage_names) for index, stage_names in enumerate(names)]
 

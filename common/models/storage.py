@@ -11,6 +11,7 @@ from common.errors import InputError
 from common.files import replacing
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
+from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
 
 
 def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Path:
@@ -25,6 +26,7 @@ def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Pat
     description = {
         "backbone": backbone.name,
         "image_size": backbone.preprocessing.image_size,
+        "pooling": "gem" if has_generalised_mean(backbone) else "average",
         "head": _kind_of(model.head),
         "embedding_dim": _projected_to(model.head),
         "hidden": model.head[0].out_features if _kind_of(model.head) == "mlp" else None,
@@ -69,6 +71,8 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     backbone = load_backbone(
         description["backbone"], weights="none", image_size=description["image_size"]
     )
+    if description.get("pooling") == "gem":
+        pool_by_generalised_mean(backbone)
     identities = description["identities"]
     if description["head"] == "embedding":
         head = EmbeddingHead(backbone.n_features, description["embedding_dim"])

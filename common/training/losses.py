@@ -49,6 +49,9 @@ class ArcFace(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.loss(embeddings.float(), labels)
 
+    def extra_repr(self) -> str:  # for a checkpoint to tell two of them apart
+        return f"margin={self.loss.margin:.4f}, scale={self.loss.scale}"
+
 
 class BatchHardTriplet(nn.Module):
     """Triplet loss on the farthest positive and the nearest negative of each anchor.
@@ -73,6 +76,9 @@ class BatchHardTriplet(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
             return self.loss(embeddings, labels, self.miner(embeddings, labels))
+
+    def extra_repr(self) -> str:  # for a checkpoint to tell two of them apart
+        return f"margin={self.loss.margin}"
 
 
 class Contrastive(nn.Module):
@@ -101,3 +107,6 @@ class Contrastive(nn.Module):
         """Mean loss; embeddings (n_images, embedding_dim), labels (n_images,)."""
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.loss(embeddings.float(), labels)
+
+    def extra_repr(self) -> str:  # for a checkpoint to tell two of them apart
+        return f"margins={self.loss.pos_margin}, {self.loss.neg_margin}"

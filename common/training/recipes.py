@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from common.models.heads import EmbeddingHead, linear_classifier
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
 from common.training.losses import ArcFace, cross_entropy
 from common.training.optim import Rates, backbone_groups, parameter_group
@@ -93,12 +93,13 @@ def train_embedding(
     n_features: int,
     *,
     train_rows: np.ndarray,
-    validation_rows: np.ndarray,
+    validation_rows: np.ndarray | None = None,
     n_identities: int,
     settings: TrainingSettings,
     rates: Rates | None = None,
     embedding_dim: int | None = None,
     criterion: nn.Module | None = None,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
     **fit_options: object,
 ) -> Trained:
     """Train an embedding; other arguments are those of `train_classifier`.
@@ -108,12 +109,16 @@ def train_embedding(
 
     Args:
         criterion: (embeddings, labels) to a mean loss; None: ArcFace.
+        validate: asks something else instead of `validation_rows`.
         fit_options: of `common.training.loop.fit`; a loss that compares photos needs
             a `batch_sampler` that brings several photos of an animal together.
     """
     torch.manual_seed(settings.seed)  # of the new weights
     head = EmbeddingHead(n_features, embedding_dim)
     criterion = criterion or ArcFace(n_identities, head.embedding_dim)
+
+    if validation_rows is None:
+        validation_rows = np.empty(0, dtype=np.intp)
 
     def rank_1(model: nn.Module) -> dict[str, float]:
         gallery = photos.outputs(model, train_rows)
@@ -123,7 +128,7 @@ def train_embedding(
 
     return _train(
         photos, None, head, criterion, train_rows,
-        validate=rank_1 if len(validation_rows) else None,
+        validate=validate or (rank_1 if len(validation_rows) else None),
         settings=settings, rates=rates or Rates(), **fit_options,
     )  # fmt: skip
 

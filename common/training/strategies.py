@@ -15,7 +15,7 @@ from torch import nn
 from common.errors import InputError
 from common.models.backbones import Backbone
 from common.models.freezing import freeze_stages, split_at_boundary, stages_of
-from common.training.feature_cache import PhotosAtBoundary
+from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_classifier

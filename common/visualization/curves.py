@@ -19,6 +19,13 @@ from common.visualization.style import (
     tidy,
 )
 
+# Title of a panel to words in the names of what it shows.
+PANELS = {
+    "loss": ("loss",),
+    "accuracy": ("accuracy", "recall", "mAP", "rank_1"),
+    "cosine similarity": ("similarity",),
+}
+
 
 def training_curves(
     history: Sequence[Mapping[str, float]],
@@ -27,12 +34,13 @@ def training_curves(
     title: str = "",
     chosen_epoch: int | None = None,
 ) -> Path:
-    """Draw losses beside accuracies, epoch by epoch.
+    """Draw losses beside accuracies and similarities, epoch by epoch.
 
     Args:
         history: one entry per epoch with "epoch" and any of train_loss, validation_loss,
             train_accuracy, validation_accuracy, …; keys with "loss" go to the left panel, with
-            "accuracy", "recall" or "mAP" (shares, 0 to 1) to the right, others are left out.
+            "accuracy", "recall", "mAP" or "rank_1" (shares, 0 to 1) to the next, with "similarity"
+            (cosine) to the last; others are left out.
         path: PNG to write.
         title: above the figure.
         chosen_epoch: its value of "epoch"; marked with a line.
@@ -45,17 +53,16 @@ def training_curves(
     """
     if not history:
         raise ValueError("the history is empty; training curves need at least one epoch")
-    losses = _measures(history, ("loss",))
-    shares = _measures(history, ("accuracy", "recall", "mAP"))
-    panels = [(names, words) for names, words in ((losses, "loss"), (shares, "accuracy")) if names]
+    measures = {panel: _measures(history, words) for panel, words in PANELS.items()}
+    panels = {panel: names for panel, names in measures.items() if names}
     figure = new_figure(4.6 * max(1, len(panels)), 3.3)
-    for i, (names, words) in enumerate(panels):
-        axes = tidy(figure.add_subplot(1, len(panels), i + 1), title=words, grid="y")
+    for i, (panel, names) in enumerate(panels.items()):
+        axes = tidy(figure.add_subplot(1, len(panels), i + 1), title=panel, grid="y")
         _draw_panel(axes, history, names, chosen_epoch)
-        if words == "accuracy":
-            axes.set_ylim(0, 1.02)
-        else:
+        if panel == "loss":
             axes.set_ylim(bottom=0)
+        if panel == "accuracy":
+            axes.set_ylim(0, 1.02)
     figure_title(figure, title)
     return save_figure(figure, path)
 
@@ -81,7 +88,7 @@ def _draw_panel(
         marker = "o" if len(epochs) <= 12 else None
         axes.plot(
             epochs, values, color=colour, marker=marker, markersize=4, linewidth=1.8,
-            label=name.replace("_", " "),
+            label=name.replace("_", " ").removesuffix(" similarity"),  # the panel's title
         )  # fmt: skip
     if chosen_epoch is not None:
         axes.axvline(chosen_epoch, color=SOFT, linewidth=1, linestyle=":", label="chosen epoch")

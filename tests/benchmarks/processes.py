@@ -114,7 +114,8 @@ def compute(folder: Path, is_smoke: bool) -> dict:
     from common.files import write_text
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
-    from common.training.feature_cache import PhotosAtBoundary, extract
+    from common.training.boundary import PhotosAtBoundary
+    from common.training.feature_cache import extract
     from common.training.loop import TrainingSettings
     from common.training.losses import ArcFace, Contrastive
     from common.training.optim import Rates
@@ -132,7 +133,7 @@ def compute(folder: Path, is_smoke: bool) -> dict:
         for module in own.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)
-        return PhotosAtBoundary(own, pixels, study.labels, train, cached=False)
+        return PhotosAtBoundary(own, pixels, study.labels, train, n_views=0)
 
     frozen, tuned = photos_of(0), photos_of(2)
 

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.sampling import IdentityBatchSampler, ShuffledBatchSampler, deal_animals
+from common.data.sampling import (
+    IdentityBatchSampler,
+    ShuffledBatchSampler,
+    deal_animals,
+    identity_batches,
+)
 from common.errors import InputError
 
 LONG_TAIL = np.repeat(np.arange(9), [100, 50, 30, 20, 10, 4, 2, 1, 1])
@@ -149,3 +154,17 @@ def test_weighted_photos_are_drawn_in_proportion():
 
     assert len(drawn) == 5_000
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.03)  # four standard deviations
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "n_images", "expected"), [(12, 4, (3, 4)), (13, 4, (3, 4)), (12, 9, (2, 6)),
+                                             (100, 4, (5, 4)), (2, 4, (2, 4))],
+)  # fmt: skip
+def test_a_batch_size_becomes_as_many_animals_as_fit(batch_size, n_images, expected):
+    labels = np.repeat(np.arange(5), 6)  # five animals with six photos
+
+    sampler = identity_batches(
+        labels, np.arange(30), batch_size=batch_size, n_images=n_images, seed=0
+    )
+
+    assert (sampler.n_identities, sampler.n_images) == expected

@@ -8,7 +8,7 @@ from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages, stages_of
 from common.models.heads import linear_classifier
-from common.training import feature_cache
+from common.training import boundary, feature_cache
 from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import (
@@ -46,7 +46,7 @@ def backbone_of(name="small_cnn"):
 def tuned(plan, backbone, *, cached=True, seed=0, **options):
     torch.manual_seed(seed)
     photos = photos_for_plan(
-        backbone, plan, PIXELS, LABELS, TRAIN, n_views=2, cached=cached, progress=False
+        backbone, plan, PIXELS, LABELS, TRAIN, n_views=2 if cached else 0, progress=False
     )
     return fine_tune(
         plan, photos, head=linear_classifier(backbone.n_features, 3),
@@ -113,7 +113,7 @@ def test_the_pre_trained_tails_stay_as_they_are():
 
 
 def test_activations_that_would_fill_the_disk_are_not_stored(monkeypatch, tmp_path):
-    monkeypatch.setattr(feature_cache, "CACHE_LIMIT", 1_000)
+    monkeypatch.setattr(boundary, "CACHE_LIMIT", 1_000)
 
     trained, photos = tuned([Step(1, 1)], backbone_of())
 

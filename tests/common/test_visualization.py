@@ -84,6 +84,19 @@ def test_curves_put_losses_and_accuracies_in_two_panels(drawn, tmp_path):
     assert list(loss.lines[1].get_xdata()) == [2, 2]  # the chosen epoch
 
 
+def test_curves_of_an_embedding_have_a_panel_of_similarities(drawn, tmp_path):
+    history = [{"train_loss": 1.0, "new_mAP": 0.5, "new_rank_1": 0.6,
+                "new_positive_similarity": 0.7,
+                "new_negative_similarity": -0.1}]  # fmt: skip
+
+    training_curves(history, tmp_path / "curves.png")
+
+    _, shares, similarities = drawn[0].axes
+    assert [line.get_label() for line in shares.lines] == ["new mAP", "new rank 1"]
+    assert [line.get_label() for line in similarities.lines] == ["new positive", "new negative"]
+    assert similarities.get_ylim()[0] < -0.1
+
+
 @pytest.mark.parametrize("n_identities", [1, 4, 60, 300])
 def test_a_confusion_matrix_of_any_size_fits_its_picture(tmp_path, n_identities, drawn):
     counts = np.eye(n_identities, dtype=int) * 3

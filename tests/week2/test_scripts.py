@@ -1,13 +1,17 @@
 """Week 2's scripts run from anywhere and keep what they promise."""
 
 import json
+import shutil
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
+from common.data.catalogue import load_catalogue
 from common.evaluation.intervals import Interval
 from common.models.storage import load_recogniser
+from common.training import feature_cache
 
 SCRIPTS = (
     "week2/transfer_learning", "week2/fine_tuning", "week2/compare_architectures",
@@ -55,6 +59,27 @@ def test_the_whole_network_can_train(turtles, tmp_path):
     )  # fmt: skip
 
     assert result["tables"]["Test photos of known animals"][0]["trained"] == "all"
+
+
+def test_a_second_run_computes_nothing_and_a_changed_photo_everything_that_saw_it(
+    turtles, tmp_path, monkeypatch
+):
+    animals, cache = tmp_path / "animals", tmp_path / "cache"
+    shutil.copytree(turtles, animals)
+    monkeypatch.setattr(feature_cache, "CACHE_FOLDER", cache)
+
+    def entries():
+        result = smoke("week2/transfer_learning", animals, tmp_path / "run")
+        return result["metrics"]["accuracy"], {file.name for file in cache.iterdir()}
+
+    first, second = entries(), entries()
+    path = load_catalogue(animals).paths()[0]
+    ImageOps.invert(Image.open(path)).save(path)
+    _, changed = entries()
+
+    assert second == first
+    assert len(first[1]) == 2  # photos as they are, and random views of the training photos
+    assert len(changed - first[1]) == 2
 
 
 def smoke(script, turtles, folder, *flags):

@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> dict:
         way = Way(
             args.model, backbone, recipe_of(args), task,
             augment=small_picture_transform(backbone.preprocessing),
-            cached=False,  # every epoch sees new views, also in front of the frozen network
+            n_views=0,  # every epoch sees new views, also in front of the frozen network
         )  # fmt: skip
         outcome, _ = way.train(
             TrainingSettings(

@@ -1,0 +1,216 @@
+"""Photos seen from where training begins: behind the frozen stages, which run once.
+
+Nobody who trains has to know how: where stages are frozen, what they give comes from the cache;
+where none is, the photos come themselves.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from common.data.images import (
+    PhotoDataset,
+    Transform,
+    evaluation_transform,
+    training_transform,
+)
+from common.models.backbones import Backbone
+from common.models.freezing import split_at_boundary, stages_of
+from common.training.feature_cache import STORED_DTYPE, cached_activations, extract
+from common.training.timing import images_per_second
+
+CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
+
+
+class ActivationDataset(Dataset):
+    """Stored activations in place of photos: what the frozen trunk gave, view by view.
+
+    Args:
+        views: pairs of stored activations, shape (n_stored, ...), and the positions in them of
+            these photos, shape (n_images,); epoch e sees view e modulo their number.
+        labels: integers, shape (n_images,).
+    """
+
+    def __init__(self, views: Sequence[tuple[np.ndarray, np.ndarray]], labels: np.ndarray) -> None:
+        self.views, self.labels = views, torch.as_tensor(np.asarray(labels, dtype=np.int64))
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the view that this epoch sees, counted from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        activations, positions = self.views[self.epoch % len(self.views)]
+        return torch.from_numpy(activations[positions[index]].astype(np.float32)), self.labels[
+            index
+        ]
+
+
+class PhotosAtBoundary:
+    """All photos of a catalogue, seen from where the trainable part of a backbone begins.
+
+    Whatever the frozen stages give is computed once; where nothing is frozen, the photos
+    themselves are handed on.
+
+    Args:
+        backbone: its frozen parameters decide the boundary.
+        pixels: uint8, shape (n_images, side, side, 3), see `common.data.images.read_photos`.
+        labels: integers, shape (n_images,).
+        training_rows: the photos that may be trained on.
+        asked_rows: the photos that will be asked about beside these; None: all photos.
+        flip: mirror training photos.
+        augment: the random views; None for this course's, mirrored if `flip`.
+        n_views: views per training photo behind frozen stages; all trainings share them. 0
+            runs the frozen stages in every epoch, on views that never repeat; so it is done,
+            too, where activations would fill more than `CACHE_LIMIT` of disk.
+        plain_first: the first of these views is the photo as it is, which costs nothing: it is
+            computed anyway. False: all of them are random.
+        seed: of the random views behind frozen stages.
+        device: where to compute.
+        progress: whether to draw bars.
+
+    Attributes:
+        trunk: the frozen modules, photos to activations; empty where nothing is cached.
+        tail: the other modules, activations to features.
+        tail_stages: stage of each of the tail's parameters.
+        n_stages: of the backbone.
+        n_features: of the backbone.
+        preprocessing: pixels that the backbone expects.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        training_rows: np.ndarray,
+        *,
+        asked_rows: np.ndarray | None = None,
+        flip: bool = False,
+        augment: Transform | None = None,
+        n_views: int = 8,
+        plain_first: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        progress: bool = True,
+    ) -> None:
+        self.pixels, self.labels = pixels, np.asarray(labels)
+        self.training_rows, self.asked_rows = np.sort(training_rows), np.arange(len(labels))
+        if asked_rows is not None:
+            self.asked_rows = np.union1d(training_rows, asked_rows)
+        self.n_views, self.plain_first, self.seed = n_views, plain_first and n_views > 0, seed
+        self.preprocessing, self.n_features = backbone.preprocessing, backbone.n_features
+        self._augment = augment or training_transform(backbone.preprocessing, flip=flip)
+        self._plain = evaluation_transform(backbone.preprocessing)
+        self.device, self.progress = device, progress
+        self.trunk, self.tail = split_at_boundary(backbone)
+        if len(self.trunk) and not (n_views and self._fits_on_disk()):
+            self.trunk, self.tail = nn.Sequential(), nn.Sequential(*self.trunk, *self.tail)
+        stages = stages_of(backbone)
+        self.n_stages, self.tail_stages = len(stages), _stages_of_parameters(self.tail, backbone)
+
+    def training_dataset(self, rows: np.ndarray, seed: int = 0) -> Dataset:
+        """Random views of some of the training photos, others in each epoch."""
+        labels = self.labels[rows]
+        if not len(self.trunk):
+            return PhotoDataset(self.pixels[rows], labels, self._augment, seed)
+        random_positions = _positions(self.training_rows, rows)
+        views = [(view, random_positions) for view in self._random_views]
+        if self.plain_first:
+            views.insert(0, (self._plain_view[0], _positions(self.asked_rows, rows)))
+        return ActivationDataset(views, labels)
+
+    def plain_dataset(self, rows: np.ndarray | None = None) -> Dataset:
+        """The one view of some photos without anything random; None: of all."""
+        rows = np.arange(len(self.labels)) if rows is None else rows
+        if not len(self.trunk):
+            return PhotoDataset(self.pixels[rows], self.labels[rows], self._plain)
+        view = (self._plain_view[0], _positions(self.asked_rows, rows))
+        return ActivationDataset([view], self.labels[rows])
+
+    def outputs(self, model: nn.Module, rows: np.ndarray | None = None) -> np.ndarray:
+        """What a model (tail and head) gives for the plain view, float32 (n_images, ...)."""
+        return extract(model, self.plain_dataset(rows), device=self.device, progress=False)
+
+    def seconds_to_train(self, n_trained: float, n_looked_at: float = 0) -> float:
+        """Seconds that trainings take on this machine, from half a second's trial of each part.
+
+        Frozen stages that are in the cache already take less.
+
+        Args:
+            n_trained: photos in all epochs of all trainings.
+            n_looked_at: photos that validation looks at meanwhile.
+        """
+        side, seconds = self.preprocessing.image_size, 0.0
+        inputs = torch.zeros(32, 3, side, side, device=self.device)
+        if len(self.trunk):
+            self.trunk.to(self.device)
+            seconds += self.n_looks / images_per_second(self.trunk, inputs, is_training=False)
+            with torch.no_grad():
+                inputs = self.trunk(inputs)
+        if len(self.tail):
+            self.tail.to(self.device)
+            seconds += n_trained / images_per_second(self.tail, inputs, is_training=True)
+            seconds += n_looked_at / images_per_second(self.tail, inputs, is_training=False)
+        return seconds
+
+    def _fits_on_disk(self) -> bool:
+        side = self.preprocessing.image_size
+        device = next(self.trunk.parameters()).device
+        with torch.no_grad():
+            activation = self.trunk.eval()(torch.zeros(1, 3, side, side, device=device))
+        return activation.numel() * STORED_DTYPE.itemsize * self.n_looks <= CACHE_LIMIT
+
+    @property
+    def n_looks(self) -> int:
+        """Photos that the frozen stages see, each view counted."""
+        n_random_views = self.n_views - self.plain_first
+        return len(self.asked_rows) + n_random_views * len(self.training_rows)
+
+    @cached_property
+    def _random_views(self) -> np.ndarray:
+        n_views = self.n_views - self.plain_first
+        if n_views == 0:
+            return np.empty(0)
+        return self._activations(
+            "training views", self.training_rows, self._augment, n_views, self.seed
+        )
+
+    @cached_property
+    def _plain_view(self) -> np.ndarray:
+        return self._activations("photos as they are", self.asked_rows, self._plain)
+
+    def _activations(
+        self, title: str, rows: np.ndarray, transform: Transform, n_views: int = 1, seed: int = 0
+    ) -> np.ndarray:
+        is_everything = len(rows) == len(self.pixels)  # then they need not be copied
+        photos = self.pixels if is_everything else self.pixels[rows]
+        return cached_activations(
+            self.trunk, PhotoDataset(photos, self.labels[rows], transform, seed),
+            n_views=n_views, device=self.device, title=f"frozen stages, {title}",
+            progress=self.progress,
+        )  # fmt: skip
+
+
+def _positions(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Where rows lie among the stored ones, which are sorted."""
+    positions = np.searchsorted(stored, rows)
+    if not np.array_equal(stored.take(positions, mode="clip"), rows):
+        raise ValueError("a photo is asked about that `asked_rows` left out")
+    return positions
+
+
+def _stages_of_parameters(tail: nn.Module, backbone: Backbone) -> list[int]:
+    stage_of = {
+        id(backbone.network.get_parameter(name)): stage.index
+        for stage in stages_of(backbone)
+        for name in stage.parameter_names
+    }
+    return [stage_of[id(parameter)] for parameter in tail.parameters()]

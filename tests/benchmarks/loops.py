@@ -1,0 +1,212 @@
+"""One recipe of transfer learning, run in the usual loop and from the cache of frozen stages.
+
+The usual loop is plain PyTorch with default data loaders: in every epoch each photo is decoded,
+transformed and sent through the whole network. Optimiser, schedule, loss, transforms and the
+choice of the epoch are this project's in both, so that only the repeated work differs. Every run
+has a fresh process, as a command has: what one does to the memory must not help another.
+"""
+
+import copy
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from side_by_side import in_fresh_process
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from common.data.images import Transform, evaluation_transform, read_photos, training_transform
+from common.data.photo_files import squashed_photo
+from common.evaluation.classification import evaluate_classification
+from common.evaluation.closed_set import Outcome, Task, difference, mean_correct
+from common.evaluation.ways import Way
+from common.models.backbones import Backbone, load_backbone
+from common.models.freezing import freeze_stages, split_at_boundary
+from common.models.heads import linear_classifier
+from common.tables import interval_columns
+from common.training import feature_cache
+from common.training.loop import TrainingSettings
+from common.training.losses import cross_entropy
+from common.training.optim import Rates, Schedule, build_optimizer, parameter_group
+from common.training.strategies import Step
+
+
+class PhotoFiles(Dataset):
+    """Photos that are decoded and transformed whenever they are asked for."""
+
+    def __init__(
+        self, paths: Sequence[Path], labels: np.ndarray, side: int, transform: Transform
+    ) -> None:
+        self.paths, self.labels, self.side, self.transform = paths, labels, side, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        photo = np.asarray(squashed_photo(self.paths[index], self.side))
+        return self.transform(image=photo)["image"], int(self.labels[index])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and how.
+
+    Attributes:
+        image_size: side of the photos, pixels.
+        step: how many last stages train, for how many epochs.
+        task: whose photos.
+        paths: of all its photos.
+        settings: their seed and epochs do not count.
+        rates: of head and backbone.
+        cache: folder of the cache.
+    """
+
+    image_size: int
+    step: Step
+    task: Task
+    paths: Sequence[Path]
+    settings: TrainingSettings
+    rates: Rates
+    cache: Path
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """Pre-trained; stays as it is."""
+        return load_backbone("efficientnet_lite0", image_size=self.image_size)
+
+    def from_cache(
+        self, name: str, seed: int, *, is_cold: bool, **photo_options: object
+    ) -> Outcome:
+        """This project's way, from photo files to answers.
+
+        Args:
+            name: of the outcome.
+            seed: of training and of the views.
+            is_cold: the cache is emptied first.
+            photo_options: of `common.training.boundary.PhotosAtBoundary`.
+        """
+        feature_cache.CACHE_FOLDER = self.cache
+        if is_cold:
+            shutil.rmtree(self.cache, ignore_errors=True)
+        size = self.backbone.preprocessing.stored_size
+        task = replace(self.task, pixels=read_photos(self.paths, size, progress=False))
+        way = Way(
+            name, self.backbone, [self.step], task, seed=seed, progress=False, **photo_options
+        )
+        return way.train(replace(self.settings, seed=seed), rates=self.rates, progress=False)[0]
+
+    def usually(self, name: str, seed: int, *, is_augmented: bool = True) -> Outcome:
+        """The usual way, from photo files to answers.
+
+        Args:
+            name: of the outcome.
+            seed: of training and of the views.
+            is_augmented: training photos are seen in new random views, not as they are.
+        """
+        torch.manual_seed(seed)
+        task, backbone, settings = self.task, copy.deepcopy(self.backbone), self.settings
+        freeze_stages(backbone, self.step.n_trainable)
+        trunk, tail = split_at_boundary(backbone)
+        head = linear_classifier(backbone.n_features, len(task.names))
+        model, criterion = nn.Sequential(tail, head), cross_entropy()
+        plain = evaluation_transform(backbone.preprocessing)
+        random = training_transform(backbone.preprocessing, flip=task.flip)
+        random.set_random_seed(seed)
+
+        def photos(rows: np.ndarray, transform: Transform, **options: object) -> DataLoader:
+            paths = [self.paths[row] for row in rows]
+            files = PhotoFiles(paths, task.labels[rows], backbone.preprocessing.stored_size,
+                               transform)  # fmt: skip
+            return DataLoader(files, settings.batch_size, **options)
+
+        batches = photos(task.train, random if is_augmented else plain, shuffle=True)
+        parts = ((head, self.rates.head), (tail, self.rates.backbone))
+        decay = self.rates.weight_decay
+        optimizer = build_optimizer(
+            group for part, rate in parts for group in parameter_group(part, rate, decay)
+        )
+        schedule = Schedule(
+            settings.schedule, optimizer, epochs=self.step.epochs, steps_per_epoch=len(batches),
+            warmup_epochs=settings.warmup_epochs,
+        )  # fmt: skip
+        trunk.eval()
+
+        @torch.no_grad()
+        def scores(rows: np.ndarray) -> np.ndarray:
+            model.eval()
+            return np.concatenate([model(trunk(images)) for images, _ in photos(rows, plain)])
+
+        n_steps, best, validation, best_state = 0, -1.0, None, {}
+        for _ in range(self.step.epochs):
+            model.train()
+            for images, labels in batches:
+                n_steps += 1
+                schedule.before_step(n_steps)
+                with torch.no_grad():
+                    activations = trunk(images)
+                loss = criterion(model(activations), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+                optimizer.step()
+            is_right = scores(task.validation).argmax(axis=1) == task.labels[task.validation]
+            if is_right.mean() > best:
+                best, validation = is_right.mean(), is_right
+                best_state = copy.deepcopy(model.state_dict())
+        model.load_state_dict(best_state)
+        report = evaluate_classification(
+            scores=scores(task.test), labels=task.labels[task.test], identities=task.names
+        )
+        return Outcome(name, seed, report, validation, seconds=0.0)
+
+
+def train_in_turns(
+    recipe: Recipe, ways: Mapping[str, Callable[..., Outcome]], n_rounds: int, *, is_smoke: bool
+) -> tuple[dict[str, list[float]], list[Outcome]]:
+    """Seconds and outcomes of ways to train, in turns; a seed a round, a process a turn.
+
+    Args:
+        recipe: of all.
+        ways: name to a function of the recipe, the name and the seed.
+        n_rounds: turns of each.
+        is_smoke: all in this process, which saves the starts.
+    """
+    seconds, outcomes = {name: [] for name in ways}, []
+    for seed in range(n_rounds):
+        for name, run in ways.items():
+            turn = (_timed, run, recipe, name, seed)
+            taken, outcome = _timed(*turn[1:]) if is_smoke else in_fresh_process(*turn)
+            seconds[name].append(taken)
+            outcomes.append(outcome)
+    return seconds, outcomes
+
+
+def _timed(
+    run: Callable[..., Outcome], recipe: Recipe, name: str, seed: int
+) -> tuple[float, Outcome]:
+    recipe.backbone  # noqa: B018 - loaded before the clock starts, as all ways need it
+    start = time.perf_counter()
+    outcome = run(recipe, name, seed)
+    return time.perf_counter() - start, outcome
+
+
+def accuracy_columns(
+    names: Sequence[str], outcomes: Sequence[Outcome], usual: str, task: Task
+) -> pd.DataFrame:
+    """One row per way: validation and test accuracy, and each minus the usual way's, paired."""
+    rows = []
+    for name in names:
+        own = [outcome for outcome in outcomes if outcome.name == name]
+        row = {"validation": np.mean([outcome.validation for outcome in own]),
+               "test": mean_correct(own).mean()}  # fmt: skip
+        for part, photos in (("validation", task.validation), ("test", task.test)):
+            gap = difference(outcomes, name, usual, task.individuals[photos], part=part)
+            row |= interval_columns(f"{part} minus usual", gap)
+        rows.append(row)
+    return pd.DataFrame(rows)

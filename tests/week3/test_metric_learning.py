@@ -1,0 +1,133 @@
+"""The metric learning script trains with every loss, stores what it learned, and names misuse."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+from script_runs import load_main, modules_behind_help, run_elsewhere
+
+from common.cli import run_script
+from common.models.storage import load_recogniser
+from common.training.metric_losses import LOSSES
+
+SCRIPT = "week3/metric_learning"
+# The smallest network; losses don't know which one it is.
+QUICK = ["--smoke", "--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]
+
+
+def run(turtles, folder, *flags):
+    return load_main(SCRIPT)(
+        [*QUICK, *flags, "--data_dir", str(turtles), "--output_dir", str(folder)]
+    )
+
+
+@pytest.fixture(scope="module", params=LOSSES)
+def trained(request, turtles, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    return run(turtles, folder, "--loss", request.param), folder
+
+
+def test_every_loss_trains_and_is_stored_whole(trained):
+    result, folder = trained
+
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"result.json", "report.html", "model.safetensors", "curves.png",
+                     "matches_known.png", "matches_new.png"}  # fmt: skip
+
+
+def test_curves_hold_what_the_embedding_is_for(trained):
+    history = trained[0]["metrics"]["trials"][-1]["history"]
+
+    assert len(history) == 2
+    for measure in ("rank_1", "mAP", "positive_similarity", "negative_similarity"):
+        assert all(np.isfinite(row[f"known_{measure}"]) for row in history)
+
+
+def test_the_table_says_which_loss_with_which_unit(trained):
+    [row] = trained[0]["tables"]["The loss"]
+
+    assert row["unit of the margin"] == LOSSES[row["loss"]].unit
+    assert row["scale"] == LOSSES[row["loss"]].scale
+
+
+def test_the_stored_model_is_the_one_that_was_asked(turtles, tmp_path):
+    from common.data.images import PhotoDataset, evaluation_transform, read_photos
+    from common.data.study import open_study
+    from common.evaluation.questions import ask_embedding, questions_of
+    from common.training.feature_cache import extract
+
+    flags = ["--loss", "triplet", "--pooling", "gem", "--embedding_size", "16"]
+    result = run(turtles, tmp_path, *flags)
+    model, identities = load_recogniser(tmp_path / "model.safetensors")
+
+    study = open_study(Namespace(data_dir=turtles, seed=0))
+    preprocessing = model.backbone.preprocessing
+    pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
+    embeddings = extract(
+        model, PhotoDataset(pixels, study.labels, evaluation_transform(preprocessing))
+    )
+    answers = ask_embedding(embeddings, questions_of(study.catalogue, study.split), study.catalogue)
+    assert identities == study.catalogue.identities
+    assert embeddings.shape[1] == 16
+    trial = result["metrics"]["trials"][-1]
+    # Activations behind the freeze boundary are kept in 16 bits: one photo may change sides.
+    assert np.mean(answers.known) == pytest.approx(trial["known"], abs=1.01 / len(answers.known))
+    assert answers.ranking.mAP == pytest.approx(trial["ranking"]["mAP"], abs=0.01)
+
+
+def test_a_run_depends_on_its_seed_alone(turtles, tmp_path):
+    def loss_of(seed, folder):
+        result = run(turtles, tmp_path / folder, "--loss", "supcon", "--seed", seed)
+        return [row["train_loss"] for row in result["metrics"]["trials"][-1]["history"]]
+
+    assert loss_of("1", "a") == loss_of("1", "b")
+    assert loss_of("1", "a") != loss_of("2", "c")
+
+
+def test_disjoint_animals_are_trained_on_and_ranked(turtles, tmp_path):
+    result = run(turtles, tmp_path, "--split", "disjoint")
+
+    assert any("Retrieval only" in note for note in result["notes"])
+    assert {row["approach"] for row in result["tables"]["Animals never trained on, ranked"]} == {
+        "before training", "arcface",
+    }  # fmt: skip
+
+
+BAD = [
+    (["--loss", "softmax"], "--loss"),
+    (["--loss", "arcface", "--margin", "28.6"], "28.6 degrees are 0.499"),
+    (["--loss", "supcon", "--margin", "0.2"], "has no margin"),
+    (["--loss", "contrastive", "--scale", "20"], "has no scale"),
+    (["--loss", "triplet", "--margin", "-1"], "--margin"),
+    (["--scale", "0"], "--scale"),
+    (["--embedding_size", "1"], "--embedding_size"),
+    (["--pooling", "maximum"], "--pooling"),
+    (["--photos_per_identity", "1"], "--photos_per_identity"),
+    (["--model", "vit_tiny_patch16_224", "--weights", "none", "--pooling", "gem"], "--pooling gem"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), BAD)
+def test_what_cannot_be_used_is_named_in_one_line(flags, words, turtles, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ending:
+        run_script(lambda: run(turtles, tmp_path, *flags))
+
+    assert ending.value.code == 2
+    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_script_runs_from_any_folder(turtles, tmp_path):
+    ending = run_elsewhere(SCRIPT, tmp_path, "--smoke", "--data_dir", str(turtles))
+
+    assert ending.returncode == 0, ending.stderr
+    assert "Expected: about" in ending.stdout
+    assert "Result:" in ending.stdout
+
+
+def test_help_names_every_loss_without_loading_anything_heavy(tmp_path):
+    shown, modules = modules_behind_help(SCRIPT, tmp_path)
+
+    assert "{" + ",".join(LOSSES) + "}" in "".join(shown.split())
+    assert not {"torch", "pandas", "matplotlib"} & modules
