@@ -11,6 +11,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: two threads wait f
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; scripts inherit it
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_trials():
+    """Scripts try how fast the machine is: the tests need the figures, not their accuracy."""
+    from common.training import timing  # here, so that torch hears of the one thread
+
+    timing.PROBE_SECONDS = timing.TURN_SECONDS = 0.01
+
+
 @pytest.fixture(scope="session")
 def turtles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "turtles"

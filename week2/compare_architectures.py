@@ -181,8 +181,8 @@ def measure(way, args, folder) -> tuple[list, dict]:
     """Train one way with every seed; also what it costs."""
     from common.models.costs import cost_of
     from common.training.loop import TrainingSettings
+    from common.training.memory import PeakMemory
     from common.training.optim import Rates
-    from common.training.timing import PeakMemory
 
     photos = way.photos[-1]
     photos.training_dataset(way.task.train[:1])  # frozen stages first: they are no training

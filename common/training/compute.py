@@ -6,10 +6,8 @@ win only where they are clearly faster, and `--compile` for PyTorch's compiler.
 """
 
 import copy
-import ctypes
 import functools
 import itertools
-import sys
 from dataclasses import dataclass
 
 import torch
@@ -96,21 +94,6 @@ def compiled(model: nn.Module) -> nn.Module:
             "GPU, Triton: install one, or leave --compile out"
         ) from error
     return torch.compile(model)
-
-
-def keep_freed_memory() -> None:
-    """Keep what one batch frees for the next one, instead of handing it back to the system.
-
-    glibc maps large tensors anew for every batch, and the system fills each with zeros first:
-    a fifth of the time of training and up to a half of inference. Keeping costs up to a fifth
-    more memory. Where there is no glibc nothing happens.
-
-    Source: mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(-4, 0)  # M_MMAP_MAX: never map
-        mallopt(-1, -1)  # M_TRIM_THRESHOLD: never hand back
 
 
 @torch.no_grad()

@@ -23,8 +23,9 @@ from common import processes
 from common.array_files import read_array, write_array
 from common.data.images import PhotoDataset
 from common.errors import InputError
-from common.training.compute import folded, keep_freed_memory
+from common.training.compute import folded
 from common.training.loader import make_loader
+from common.training.memory import keep_freed_memory
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos

@@ -28,8 +28,9 @@ from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.files import replacing
 from common.models.backbones import rest_frozen_modules
-from common.training.compute import Compute, choose_precision, compiled, keep_freed_memory, say
+from common.training.compute import Compute, choose_precision, compiled, say
 from common.training.loader import make_loader, stacked
+from common.training.memory import keep_freed_memory
 from common.training.optim import Schedule, build_optimizer
 from common.training.shares import BatchShares, pooled, take_mains
 

@@ -1,17 +1,14 @@
-"""How fast this machine is, tried for a second, and how much memory a run takes."""
+"""How fast this machine is, tried for a second."""
 
-import gc
 import statistics
-import threading
 import time
 from collections.abc import Callable, Mapping
 
-import psutil
 import torch
 from torch import nn
 
 PROBE_SECONDS = 0.5
-LOOK_SECONDS = 0.005  # between two looks at the process's memory
+TURN_SECONDS = 0.3  # of one of several ways, before the next has its turn
 
 
 def images_per_second(model: nn.Module, inputs: torch.Tensor, *, is_training: bool) -> float:
@@ -38,55 +35,11 @@ def images_per_second(model: nn.Module, inputs: torch.Tensor, *, is_training: bo
     return n_seen / (time.perf_counter() - start)
 
 
-class PeakMemory:
-    """Watches memory while a block runs: the highest above what was held at its start.
-
-    On a CUDA GPU it is the GPU's memory, counted by PyTorch; elsewhere the process's own,
-    looked at every few milliseconds, so that a shorter peak may be missed.
-
-    Args:
-        device: where the block computes.
-    """
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device, self.megabytes = torch.device(device), 0.0
-
-    def __enter__(self) -> "PeakMemory":
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self._start = torch.cuda.memory_allocated(self.device)
-            return self
-        self._start, self._is_over = _resident_bytes(), threading.Event()
-        self._highest = self._start
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._is_over.wait(LOOK_SECONDS):
-            self._highest = max(self._highest, _resident_bytes())
-
-    def __exit__(self, *_: object) -> None:
-        if self.device.type == "cuda":
-            self._highest = torch.cuda.max_memory_allocated(self.device)
-        else:
-            self._is_over.set()
-            self._watcher.join()
-            self._highest = max(self._highest, _resident_bytes())
-        self.megabytes = (self._highest - self._start) / 2**20
-
-
-def _resident_bytes() -> int:
-    return psutil.Process().memory_info().rss
-
-
 def rates_in_turns(
     runs: Mapping[str, Callable[[object], object]],
     inputs: object,
     *,
     n_rounds: int = 5,
-    seconds: float = 0.3,
 ) -> dict[str, float]:
     """Inputs a second of several ways to compute the same thing, taken in turns.
 
@@ -96,14 +49,13 @@ def rates_in_turns(
         runs: name to function of a batch.
         inputs: one batch, with a length.
         n_rounds: turns of each; the median counts.
-        seconds: of a turn, at least.
     """
     rates = {name: [] for name in runs}
     for _ in range(n_rounds):
         for name, run in runs.items():
             run(inputs)  # warms up, while threads of the one before come to rest
             n_seen, start = 0, time.perf_counter()
-            while n_seen == 0 or time.perf_counter() - start < seconds:
+            while n_seen == 0 or time.perf_counter() - start < TURN_SECONDS:
                 run(inputs)
                 n_seen += len(inputs)
             rates[name].append(n_seen / (time.perf_counter() - start))

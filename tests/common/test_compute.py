@@ -10,7 +10,8 @@ from torch import nn
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.training import compute
-from common.training.compute import Compute, choose_precision, compiled, folded, keep_freed_memory
+from common.training.compute import Compute, choose_precision, compiled, folded
+from common.training.memory import keep_freed_memory
 
 
 def with_statistics(network):
