@@ -19,7 +19,7 @@ from common.files import write_text
 from common.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
-READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md")])
+READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("tests/*/README.md")])
 BLOCK = re.compile(r"<!-- table: (\S+): (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
