@@ -25,6 +25,7 @@ import numpy as np
 from common.cli import make_parser, run_script, shared_flags, whole_number
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
+WITH_VALIDATION = 1.3  # seconds of an epoch with its validation, over those without
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 
 
@@ -129,28 +130,12 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 def expected_minutes(args, photos, questions) -> float:
-    """Minutes of all trials on this machine, from a second's trial of each part."""
-    import torch
-
-    from common.training.timing import images_per_second
-
-    def images(side: int) -> torch.Tensor:
-        return torch.zeros(32, 3, side, side, device=photos["tuned"].device)
-
-    for behind in photos.values():
-        behind.trunk.to(behind.device)
-        behind.tail.to(behind.device)
-    tuned, n_train = photos["tuned"], len(questions.train)
-    with torch.no_grad():
-        activations = tuned.trunk(images(args.image_size))
-    look = images_per_second(photos["frozen"].trunk, images(args.image_size), is_training=False)
-    learn = images_per_second(tuned.tail, activations, is_training=args.unfreeze > 0)
-    scratch = images_per_second(photos["scratch"].tail, images(SCRATCH_SIDE), is_training=True)
-
-    looking = (photos["frozen"].n_looks + tuned.n_looks) / look
-    n_seen, n_seeds = args.epochs * n_train, len(args.seeds)
-    fits = (2 * n_seeds + 1) * n_seen * 1.3 / learn  # 1.3: validation after each epoch
-    return (looking + fits + n_seeds * n_seen * 2 / scratch) / 60 + 0.3
+    """Minutes of all trials on this machine, from trials of half a second."""
+    n_seeds, n_seen = len(args.seeds), args.epochs * len(questions.train)
+    seconds = photos["frozen"].seconds_to_train(0)
+    seconds += photos["tuned"].seconds_to_train((2 * n_seeds + 1) * n_seen * WITH_VALIDATION)
+    seconds += photos["scratch"].seconds_to_train(n_seeds * n_seen * 2)
+    return seconds / 60 + 0.3
 
 
 def run_seed(seed, args, study, questions, backbones, photos, folder) -> tuple:

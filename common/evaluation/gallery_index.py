@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.evaluation.ranking import TIE_TOLERANCE
 
 KINDS = ("flat", "hnsw", "ivfpq")
 FLAT_UP_TO = 100_000  # photos; one query takes about 10 ms there, on one core
@@ -30,7 +31,6 @@ BUILD_EFFORT = 100  # candidates looked at to find a photo's neighbours in the g
 DIMENSIONS_PER_CODE = 4  # of an embedding in one 4-bit code of ivfpq
 TRAINING_PHOTOS_PER_LIST = 64  # from which a list's centre is computed
 N_CANDIDATES = {"hnsw": 32, "ivfpq": 500}  # per query, compared exactly
-TIE_TOLERANCE = 1e-6  # cosine; a neighbour as near as the nearest is as good
 BLOCK = 20_000  # photos added at a time
 
 

@@ -48,9 +48,8 @@ class ActivationDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         activations, positions = self.views[self.epoch % len(self.views)]
-        return torch.from_numpy(activations[positions[index]].astype(np.float32)), self.labels[
-            index
-        ]
+        activation = activations[positions[index]].astype(np.float32)
+        return torch.from_numpy(activation), self.labels[index]
 
 
 class PhotosAtBoundary:

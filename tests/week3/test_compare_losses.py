@@ -74,3 +74,8 @@ def test_help_answers_without_loading_anything_heavy(tmp_path):
 
     assert "--learning_rates" in shown
     assert not {"torch", "pandas", "matplotlib"} & modules
+
+
+@pytest.mark.parametrize("script", ["week3/metric_learning", "week3/compare_losses"])
+def test_a_script_offers_every_loss_that_there_is(script):
+    assert load_main(script).__globals__["LOSS_NAMES"] == tuple(LOSSES)
