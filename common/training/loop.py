@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 from accelerate.state import AcceleratorState
-from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import Dataset, Sampler
@@ -32,7 +31,8 @@ from common.training.compute import Compute, choose_precision, compiled, say
 from common.training.loader import make_loader, stacked
 from common.training.memory import keep_freed_memory
 from common.training.optim import Schedule, build_optimizer
-from common.training.shares import BatchShares, pooled, take_mains
+from common.training.shares import BatchShares, pooled
+from common.training.whole_batch import whole_batch_norms
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
 
@@ -194,8 +194,6 @@ def fit(
     )
     keep_freed_memory()
     model.to(accelerator.device, memory_format=torch.channels_last)  # convolutions: 1.3 to 1.6×
-    if processes.count() > 1 and accelerator.device.type == "cuda":  # there is none for CPUs
-        convert_sync_batchnorm(model)  # in place: statistics of the whole batch
     criterion.to(accelerator.device)
     optimizer = build_optimizer(groups, settings.optimizer)
     steps_per_epoch = -(-len(loader) // settings.accumulation)
@@ -282,7 +280,9 @@ class _Training:
             self.n_steps += 1
             self.schedule.before_step(self.n_steps)
         with self.accelerator.autocast():
-            outputs = pooled(self.wrapped(inputs), n_photos)
+            with whole_batch_norms(n_photos):
+                outputs = self.wrapped(inputs)
+            outputs = pooled(outputs, n_photos)
             loss = self.measure(outputs, pooled(labels, n_photos))
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients and self.settings.clip_norm:
@@ -297,7 +297,6 @@ class _Training:
     def end_epoch(self, row: dict, validate, choose_by: str, checkpoint: Path | None) -> None:
         """Validate, remember the best weights, save what a killed run needs."""
         candidate = self.ema.module if self.ema else self.model
-        take_mains(candidate.buffers())
         if validate is not None:
             candidate.eval()
             with torch.no_grad():

@@ -80,10 +80,3 @@ def pooled(local: torch.Tensor, n_photos: int) -> torch.Tensor:
         local.register_hook(lambda gradient: gradient * n_processes)
         rows[processes.index()] = local
     return torch.stack(rows, dim=1).flatten(0, 1)[:n_photos]  # undoes the dealing
-
-
-def take_mains(tensors: Iterator[torch.Tensor]) -> None:
-    """Overwrite tensors by the main process's: batch norms have each seen other photos."""
-    if processes.count() > 1:
-        for tensor in tensors:
-            distributed.broadcast(tensor, src=0)

@@ -54,7 +54,7 @@ def together(tmp_path_factory):
 
 
 def test_two_processes_train_as_one_does(alone, together):
-    assert len(alone["training"]) >= 7
+    assert len(alone["training"]) >= 9
     for name, one in alone["training"].items():
         two = together[0]["training"][name]
         assert two["losses"] == pytest.approx(one["losses"], abs=1e-5), name
@@ -65,8 +65,11 @@ def test_all_processes_end_with_the_same_weights(together):
     assert together[0]["training"] == together[1]["training"]
 
 
-def test_batch_norms_end_with_the_main_processs_statistics(together):
-    assert together[0]["statistics"] == together[1]["statistics"]
+def test_batch_norms_see_the_whole_batch(alone, together):
+    one, two = (each["training"]["a batch norm that trains"] for each in (alone, together[0]))
+    assert len(one["statistics"]) == 3
+    for expected, found in zip(one["statistics"], two["statistics"], strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_every_process_has_all_embeddings_in_order(alone, together):
