@@ -1,9 +1,10 @@
 """One recipe of transfer learning, run in the usual loop and from the cache of frozen stages.
 
 The usual loop is plain PyTorch with default data loaders: in every epoch each photo is decoded,
-transformed and sent through the whole network. Optimiser, schedule, loss, transforms and the
-choice of the epoch are this project's in both, so that only the repeated work differs. Every run
-has a fresh process, as a command has: what one does to the memory must not help another.
+transformed and sent through the whole network. Optimiser, schedule, loss, transforms, the order of
+photos and the choice of the epoch are this project's in both, so that only the repeated work
+differs. Every run has a fresh process, as a command has: what one does to the memory must not help
+another.
 """
 
 import copy
@@ -23,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from common.data.images import Transform, evaluation_transform, read_photos, training_transform
 from common.data.photo_files import squashed_photo
+from common.data.sampling import ShuffledBatchSampler
 from common.evaluation.classification import evaluate_classification
 from common.evaluation.closed_set import Outcome, Task, difference, mean_correct
 from common.evaluation.ways import Way
@@ -123,9 +125,10 @@ class Recipe:
             paths = [self.paths[row] for row in rows]
             files = PhotoFiles(paths, task.labels[rows], backbone.preprocessing.stored_size,
                                transform)  # fmt: skip
-            return DataLoader(files, settings.batch_size, **options)
+            return DataLoader(files, **options or {"batch_size": settings.batch_size})
 
-        batches = photos(task.train, random if is_augmented else plain, shuffle=True)
+        order = ShuffledBatchSampler(len(task.train), settings.batch_size, seed)
+        batches = photos(task.train, random if is_augmented else plain, batch_sampler=order)
         parts = ((head, self.rates.head), (tail, self.rates.backbone))
         decay = self.rates.weight_decay
         optimizer = build_optimizer(
@@ -143,7 +146,8 @@ class Recipe:
             return np.concatenate([model(trunk(images)) for images, _ in photos(rows, plain)])
 
         n_steps, best, validation, best_state = 0, -1.0, None, {}
-        for _ in range(self.step.epochs):
+        for epoch in range(self.step.epochs):
+            order.set_epoch(epoch)
             model.train()
             for images, labels in batches:
                 n_steps += 1
