@@ -63,9 +63,10 @@ def _batch_norm(
     mean = (shares * means).sum(0)
     var = (shares * (variances + (means - mean).square())).sum(0)
     if running_mean is not None:
-        n = counts[:, 0].sum().item()
+        n_values = counts.sum(0).detach()
+        unbiased = var.detach() * n_values / (n_values - 1).clamp(min=1)
         running_mean.lerp_(mean.detach().to(running_mean), momentum)
-        running_var.lerp_((var.detach() * n / max(n - 1, 1)).to(running_var), momentum)
+        running_var.lerp_(unbiased.to(running_var), momentum)
 
     scale = torch.rsqrt(var + eps) * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - mean * scale
