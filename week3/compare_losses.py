@@ -23,6 +23,7 @@ LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
     "subcenter_arcface",
 )  # fmt: skip
+CLASSES = ("auto", "identity", "side", "mirrored")
 BEFORE = "before training"
 
 
@@ -69,6 +70,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--photos_per_identity", type=whole_number(2, 100), default=4, metavar="N",
         help="photos of an animal in a batch (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--classes", choices=CLASSES, default="auto",
+        help="what one class is in training: an animal, a side of it, or a side and also its "
+        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:1]
@@ -79,11 +85,13 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
+    import numpy as np
     import torch
     from torch import nn
 
     from common.data.images import read_photos
     from common.data.study import open_study
+    from common.data.training_classes import by_class
     from common.evaluation.comparison import Trial
     from common.evaluation.embedding_check import EmbeddingCheck
     from common.evaluation.questions import ask_embedding, questions_of
@@ -104,27 +112,31 @@ def main(argv: list[str] | None = None) -> dict:
     torch.manual_seed(args.seeds[0])  # of a backbone that begins with random numbers
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     freeze_stages(backbone, args.unfreeze)
+    pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
+    classed = by_class(catalogue, pixels, questions.train, args.classes)
+    print(classed.description)
     photos = PhotosAtBoundary(
-        backbone, read_photos(catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels, questions.train, flip=not catalogue.has_sides, n_views=args.cached_views,
+        backbone, classed.pixels, classed.labels, classed.training_rows,
+        flip=not catalogue.has_sides, n_views=args.cached_views,
         device=make_accelerator(args.device).device,
     )  # fmt: skip
-    check = EmbeddingCheck(photos, questions, catalogue)
+    check = EmbeddingCheck(photos, questions, catalogue, classed.names)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     seconds = photos.seconds_to_train(
-        n_trained=n_runs * args.epochs * len(questions.train),
+        n_trained=n_runs * args.epochs * len(classed.training_rows),
         n_looked_at=n_runs * args.epochs * len(check.rows),
     )  # fmt: skip
     print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes for {n_runs} trainings.")
 
     # Each loss: validation chooses its rate with the first seed; test photos see that one alone.
     untrained = nn.Sequential(photos.tail, EmbeddingHead(backbone.n_features))
-    answers = ask_embedding(photos.outputs(untrained), questions, catalogue)
+    everything = np.arange(catalogue.n_images)
+    answers = ask_embedding(photos.outputs(untrained, everything), questions, catalogue)
     trials = [Trial(BEFORE, seed, answers) for seed in args.seeds]
     tuning = []
     for name in args.losses:
         first = args.seeds[0]
-        tried = {rate: train(name, rate, first, args, study, questions, photos, check, run.folder)
+        tried = {rate: train(name, rate, first, args, classed, photos, check, run.folder)
                  for rate in args.learning_rates}  # fmt: skip
         rate = max(tried, key=lambda each: tried[each].fit.best_value)
         tuning += [{"loss": name, "learning rate": f"{each:g}", "chosen": each == rate,
@@ -132,16 +144,17 @@ def main(argv: list[str] | None = None) -> dict:
                     "best epoch": tried[each].fit.best_epoch} for each in tried]  # fmt: skip
         for seed in args.seeds:
             trained = tried[rate] if seed == first else train(
-                name, rate, seed, args, study, questions, photos, check, run.folder
+                name, rate, seed, args, classed, photos, check, run.folder
             )  # fmt: skip
-            answers = ask_embedding(photos.outputs(trained.model), questions, catalogue)
+            embeddings = photos.outputs(trained.model, everything)
+            answers = ask_embedding(embeddings, questions, catalogue)
             history = trained.fit.history
             trials.append(Trial(name, seed, answers, trained.fit.seconds, history=history))
 
-    return report(run, args, study, questions, photos, check, trials, tuning)
+    return report(run, args, study, questions, photos, check, trials, tuning, classed)
 
 
-def train(name, rate, seed, args, study, questions, photos, check, folder):
+def train(name, rate, seed, args, classed, photos, check, folder):
     """One loss at one learning rate with one seed."""
     from common.data.sampling import identity_batches
     from common.training.loop import TrainingSettings
@@ -149,13 +162,13 @@ def train(name, rate, seed, args, study, questions, photos, check, folder):
     from common.training.optim import Rates
     from common.training.recipes import train_embedding
 
-    rows, n_identities = questions.train, len(study.catalogue.identities)
+    rows = classed.training_rows
     checkpoint = folder / "last.pt"
     trained = train_embedding(
-        photos, photos.n_features, train_rows=rows, n_identities=n_identities,
-        criterion=build_loss(name, n_identities, photos.n_features, seed=seed),
+        photos, photos.n_features, train_rows=rows, n_identities=classed.n_classes,
+        criterion=build_loss(name, classed.n_classes, photos.n_features, seed=seed),
         batch_sampler=identity_batches(
-            study.labels[rows], study.catalogue.table["encounter"].to_numpy()[rows],
+            classed.labels[rows], classed.encounters[rows],
             batch_size=args.batch_size, n_images=args.photos_per_identity, seed=seed,
         ),
         validate=check if check.parts else None, choose_by=check.chooser(),
@@ -170,7 +183,7 @@ def train(name, rate, seed, args, study, questions, photos, check, folder):
     return trained
 
 
-def report(run, args, study, questions, photos, check, trials, tuning) -> dict:
+def report(run, args, study, questions, photos, check, trials, tuning, classed) -> dict:
     """Tables, figures, and what the numbers allow to say."""
     import pandas as pd
 
@@ -219,6 +232,7 @@ def report(run, args, study, questions, photos, check, trials, tuning) -> dict:
             *conclusion,
             f"Means over seeds {', '.join(map(str, args.seeds))}; margins and scales as in the "
             "last table, not tuned. Intervals: 95 %, over animals.",
+            classed.description,
             *questions.reasons,
         ],
         device=str(photos.device),

@@ -22,6 +22,7 @@ LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
     "subcenter_arcface",
 )  # fmt: skip
+CLASSES = ("auto", "identity", "side", "mirrored")
 
 
 def margin_of(text: str) -> float:
@@ -33,9 +34,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(
         parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seed", "device", "mixed_precision", "output_dir", "smoke",
-        epochs=20, learning_rate=1e-3,
+        "data_dir", "model", "weights", "split", "split_column", "batch_size", "cached_views",
+        "seed", "device", "mixed_precision", "output_dir", "smoke",
+        epochs=12, image_size=192, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
                         help="what pulls and pushes (default: %(default)s)")  # fmt: skip
@@ -71,6 +72,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--classes", choices=CLASSES, default="auto",
+        help="what one class is in training: an animal, a side of it, or a side and also its "
+        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--choose_by", choices=["new", "known"], default="new",
         help="animals whose mAP on validation photos chooses the epoch: held out, or trained on "
         "(default: %(default)s, where the split holds any out)",
@@ -90,6 +96,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.images import read_photos
     from common.data.sampling import identity_batches
     from common.data.study import open_study
+    from common.data.training_classes import by_class
     from common.evaluation.embedding_check import EmbeddingCheck
     from common.evaluation.questions import questions_of
     from common.models.backbones import load_backbone
@@ -111,7 +118,6 @@ def main(argv: list[str] | None = None) -> dict:
     # Photos, split, leak, and which photos ask which question.
     study = open_study(args)
     catalogue, questions = study.catalogue, questions_of(study.catalogue, study.split)
-    train, identities = questions.train, catalogue.identities
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
     torch.manual_seed(args.seed)  # of a backbone that begins with random numbers
@@ -119,24 +125,27 @@ def main(argv: list[str] | None = None) -> dict:
     if args.pooling == "gem":
         pool_by_generalised_mean(backbone)
     freeze_stages(backbone, args.unfreeze)
+    pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
+    classed = by_class(catalogue, pixels, questions.train, args.classes)
+    print(classed.description)
+    train = classed.training_rows
     photos = PhotosAtBoundary(
-        backbone, read_photos(catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels, train, flip=not catalogue.has_sides, n_views=args.cached_views,
-        device=make_accelerator(args.device).device,
+        backbone, classed.pixels, classed.labels, train, flip=not catalogue.has_sides,
+        n_views=args.cached_views, device=make_accelerator(args.device).device,
     )  # fmt: skip
 
     # Loss: one that compares photos needs several of an animal in each batch.
     embedding_dim = args.embedding_size or backbone.n_features
-    criterion = build_loss(args.loss, len(identities), embedding_dim, seed=args.seed, **options)
+    criterion = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     batches = None
     if LOSSES[args.loss].compares == "photos":
         batches = identity_batches(
-            study.labels[train], catalogue.table["encounter"].to_numpy()[train],
+            classed.labels[train], classed.encounters[train],
             batch_size=args.batch_size, n_images=args.photos_per_identity, seed=args.seed,
         )  # fmt: skip
 
     # Train; validation photos, of animals held out where there are any, choose the epoch.
-    check = EmbeddingCheck(photos, questions, catalogue)
+    check = EmbeddingCheck(photos, questions, catalogue, classed.names)
     choose_by = check.chooser(args.choose_by)
     seconds = photos.seconds_to_train(
         n_trained=args.epochs * len(train), n_looked_at=args.epochs * len(check.rows)
@@ -144,7 +153,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
     trained = train_embedding(
         photos, backbone.n_features, embedding_dim=args.embedding_size, criterion=criterion,
-        train_rows=train, n_identities=len(identities), batch_sampler=batches,
+        train_rows=train, n_identities=classed.n_classes, batch_sampler=batches,
         validate=check if choose_by else None, choose_by=choose_by,
         settings=TrainingSettings(
             epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
@@ -155,17 +164,18 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
 
     # Ask the test photos once; tables, figures, the model itself.
-    result = report(run, args, options, study, questions, photos, trained, choose_by)
+    result = report(run, args, options, study, questions, photos, trained, choose_by, classed)
     install(trained.tail, backbone)
     save_recogniser(
-        Recogniser(backbone, trained.head), run.folder / "model.safetensors", identities
+        Recogniser(backbone, trained.head), run.folder / "model.safetensors", catalogue.identities
     )
     (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
     return result
 
 
-def report(run, args, options, study, questions, photos, trained, choose_by) -> dict:
+def report(run, args, options, study, questions, photos, trained, choose_by, classed) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
+    import numpy as np
     from torch import nn
 
     from common.evaluation.comparison import Trial, compare, summarise, summarise_rankings
@@ -178,7 +188,9 @@ def report(run, args, options, study, questions, photos, trained, choose_by) -> 
 
     fit, before = trained.fit, "before training"
     untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    embeddings = {before: photos.outputs(untrained), args.loss: photos.outputs(trained.model)}
+    rows = np.arange(study.catalogue.n_images)
+    models = {before: untrained, args.loss: trained.model}
+    embeddings = {name: photos.outputs(model, rows) for name, model in models.items()}
     answers = {name: ask_embedding(each, questions, study.catalogue)
                for name, each in embeddings.items()}  # fmt: skip
     trials = [
@@ -221,6 +233,7 @@ def report(run, args, options, study, questions, photos, trained, choose_by) -> 
         notes=[
             *(verdict[1] for verdict in verdicts if verdict),
             f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.",
+            classed.description,
             *questions.reasons,
         ],
         device=str(photos.device),

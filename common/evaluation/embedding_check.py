@@ -24,6 +24,8 @@ class EmbeddingCheck:
         photos: behind the freeze boundary.
         questions: whose validation photos are asked.
         catalogue: of these photos.
+        names: str, shape (n_images,), of what is to be found, such as an animal's side; None: the
+            animal. A network that is taught to part two sides should not be asked to join them.
 
     Attributes:
         parts: name to rows of queries and of gallery: "known" (animals trained on; the gallery is
@@ -33,10 +35,14 @@ class EmbeddingCheck:
     """
 
     def __init__(
-        self, photos: PhotosAtBoundary, questions: Questions, catalogue: Catalogue
+        self,
+        photos: PhotosAtBoundary,
+        questions: Questions,
+        catalogue: Catalogue,
+        names: np.ndarray | None = None,
     ) -> None:
         self.photos = photos
-        self.identity = catalogue.table["identity"].to_numpy(dtype=str)
+        self.names = catalogue.table["identity"].to_numpy(dtype=str) if names is None else names
         self.encounter = catalogue.table["encounter"].to_numpy(dtype=str)
         train, new = questions.train, questions.validation_new
         parts = {"known": (questions.validation_known, train), "new": (new, np.union1d(new, train))}
@@ -46,8 +52,8 @@ class EmbeddingCheck:
 
     def _has_match(self, query: np.ndarray, gallery: np.ndarray) -> bool:
         """Whether the animal of any query was seen in another encounter too."""
-        met = {*zip(self.identity[gallery], self.encounter[gallery], strict=True)}
-        asked = {*zip(self.identity[query], self.encounter[query], strict=True)}
+        met = {*zip(self.names[gallery], self.encounter[gallery], strict=True)}
+        asked = {*zip(self.names[query], self.encounter[query], strict=True)}
         return any(name == other and encounter != another
                    for name, encounter in asked for other, another in met)  # fmt: skip
 
@@ -68,7 +74,7 @@ class EmbeddingCheck:
         def side(name: str, asked: np.ndarray) -> dict[str, np.ndarray]:
             return {
                 f"{name}_embeddings": outputs[np.searchsorted(self.rows, asked)],
-                f"{name}_identities": self.identity[asked],
+                f"{name}_identities": self.names[asked],
                 f"{name}_encounters": self.encounter[asked],
             }
 

@@ -1,0 +1,88 @@
+"""What one class is in training: an animal, a side of it, or a side and also its mirror image.
+
+The left and the right face of a sided animal are two patterns. To ask a network to put both in one
+place makes it learn names by heart; as two classes they teach it to look. And a mirrored left face
+is the right face of an animal that nobody has photographed: one more to learn from, for nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.data.catalogue import Catalogue
+from common.errors import InputError
+
+CLASSES = ("auto", "identity", "side", "mirrored")
+
+
+@dataclass(frozen=True)
+class ClassedPhotos:
+    """A catalogue's photos, mirrored training photos behind them, and the classes to train.
+
+    Attributes:
+        pixels: uint8, shape (n_photos, side, side, 3); the first n_images are the catalogue's.
+        labels: integers, shape (n_photos,), from 0; of one class in training.
+        names: str, shape (n_photos,), of the classes: an animal, a side of it, a mirrored one.
+        encounters: str, shape (n_photos,); a mirrored photo has an encounter of its own.
+        training_rows: which of these to train on, ascending.
+        n_classes: how many labels there are.
+        description: one sentence for people.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    encounters: np.ndarray
+    training_rows: np.ndarray
+    n_classes: int
+    description: str
+
+
+def by_class(
+    catalogue: Catalogue, pixels: np.ndarray, training_rows: np.ndarray, classes: str = "auto"
+) -> ClassedPhotos:
+    """Decide what is a class in training; what is asked about stays the animal.
+
+    Args:
+        catalogue: all photos.
+        pixels: uint8, shape (n_images, side, side, 3), of these.
+        training_rows: of the catalogue.
+        classes: "identity", "side" (an animal's left and right are two classes), "mirrored"
+            (likewise, and their mirror images are further ones), or "auto": mirrored where the
+            catalogue knows sides, else identity.
+
+    Raises:
+        InputError: sides are asked for, but the catalogue does not know them.
+
+    Source:
+        The winners of Kaggle's Humpback Whale Identification, 2019, took mirrored flukes as
+        further animals.
+    """
+    if classes == "auto":
+        classes = "mirrored" if catalogue.has_sides else "identity"
+    table = catalogue.table
+    names, encounters = (table[column].to_numpy(dtype=str) for column in ("identity", "encounter"))
+    rows = np.sort(training_rows)
+    if classes != "identity":
+        if not catalogue.has_sides:
+            raise InputError(
+                f"--classes {classes}: {catalogue.name} has no left and right sides; expected "
+                "both in a column orientation: take --classes identity or auto"
+            )
+        names = np.char.add(np.char.add(names, " "), table["orientation"].to_numpy(dtype=str))
+    if classes == "mirrored":
+        pixels = np.concatenate([pixels, pixels[rows, :, ::-1]])
+        names = np.concatenate([names, np.char.add(names[rows], ", mirrored")])
+        encounters = np.concatenate([encounters, np.char.add(encounters[rows], ", mirrored")])
+        rows = np.concatenate([rows, np.arange(catalogue.n_images, len(pixels))])
+    unique, labels = np.unique(names, return_inverse=True)
+    n_trained = len(np.unique(labels[rows]))
+    what = {
+        "identity": "each animal is one",
+        "side": "each side of an animal is one",
+        "mirrored": "each side of an animal is one, and so is its mirror image",
+    }[classes]
+    return ClassedPhotos(
+        pixels, labels, names, encounters, rows, len(unique),
+        f"Classes in training: {n_trained:,}, {len(rows):,} photos; {what}.",
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""What is one class in training: an animal, a side of it, a side and its mirror image."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common.data.catalogue import catalogue_from_table
+from common.data.training_classes import by_class
+from common.errors import InputError
+
+
+def catalogue_of(*photos):
+    """Of (identity, orientation) pairs, each an encounter of its own."""
+    rows = [
+        {"image_id": f"p{i}", "identity": name, "path": f"{i}.jpg", "orientation": side,
+         "encounter": f"e{i}"}
+        for i, (name, side) in enumerate(photos)
+    ]  # fmt: skip
+    return catalogue_from_table(pd.DataFrame(rows), "/nowhere", "herd")
+
+
+HERD = catalogue_of(("a", "left"), ("a", "right"), ("b", "left"), ("b", "left"))
+PIXELS = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
+
+
+def test_an_animal_is_one_class():
+    classed = by_class(HERD, PIXELS, np.array([0, 1, 2]), "identity")
+    assert classed.labels.tolist() == [0, 0, 1, 1]
+    assert (classed.n_classes, classed.training_rows.tolist()) == (2, [0, 1, 2])
+    assert classed.pixels is PIXELS
+
+
+def test_two_sides_of_an_animal_are_two_classes():
+    classed = by_class(HERD, PIXELS, np.array([0, 1, 2]), "side")
+    assert classed.labels.tolist() == [0, 1, 2, 2]
+    assert classed.names.tolist() == ["a left", "a right", "b left", "b left"]
+
+
+def test_mirrored_training_photos_are_further_classes_behind_the_catalogue():
+    classed = by_class(HERD, PIXELS, np.array([2, 0]), "mirrored")
+    assert classed.training_rows.tolist() == [0, 2, 4, 5]
+    assert classed.names.tolist()[4:] == ["a left, mirrored", "b left, mirrored"]
+    assert np.array_equal(classed.pixels[:4], PIXELS)
+    assert np.array_equal(classed.pixels[5], PIXELS[2, :, ::-1])
+    assert len(set(classed.labels[classed.training_rows])) == 4
+
+
+def test_a_mirrored_photo_is_of_no_encounter_of_the_catalogue():
+    classed = by_class(HERD, PIXELS, np.arange(4), "mirrored")
+    assert not set(classed.encounters[:4]) & set(classed.encounters[4:])
+
+
+@pytest.mark.parametrize(("sides", "n_photos"), [(("left", "right"), 4), (("", ""), 2)])
+def test_auto_mirrors_where_sides_are_known(sides, n_photos):
+    herd = catalogue_of(*zip("ab", sides, strict=True))
+    assert len(by_class(herd, PIXELS[:2], np.arange(2)).pixels) == n_photos
+
+
+def test_sides_that_nobody_noted_are_refused():
+    herd = catalogue_of(("a", ""), ("b", ""))
+    with pytest.raises(InputError, match="has no left and right sides"):
+        by_class(herd, PIXELS[:2], np.arange(2), "side")
