@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from common.evaluation.gallery_index import IndexReport
 from common.files import write_text
 
 DESCRIPTION = "gallery.json"
-FORMAT = 1
-ENDINGS = {"indexed": ".npy", "recent": ".npy", "identities": ".json", "index": ".faiss"}
+FORMAT = 2
+ENDINGS = {
+    "indexed": ".npy", "recent": ".npy", "kept": ".npy", "facts": ".json", "index": ".faiss",
+    "model": ".safetensors",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,28 @@ class GalleryParts:
     Attributes:
         indexed: float32, shape (n_indexed, embedding_dim); photos that the index covers.
         recent: float32, shape (n_recent, embedding_dim); enrolled since.
-        identities: of each photo, the indexed ones first.
+        is_kept: bool, shape (n_indexed,); False for photos removed since the index was built.
+        facts: of each photo, the indexed ones first: name, "identity" among them, to texts.
         index: over the indexed photos; None if they are compared one by one.
         report: on the index; None if none was built.
     """
 
     indexed: np.ndarray
     recent: np.ndarray
-    identities: list[str]
+    is_kept: np.ndarray
+    facts: dict[str, list[str]]
     index: faiss.Index | None
     report: IndexReport | None
 
 
-def write_parts(folder: str | Path, parts: GalleryParts) -> Path:
+def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Path | None) -> Path:
     """Write a gallery; the folder's former one stays whole until the new one is.
 
     Args:
         folder: made if it is not there.
         parts: of the gallery.
+        about: what else to store, plain JSON types.
+        model: file of the network that made the embeddings, to be copied; None: not stored.
 
     Returns:
         The folder.
@@ -59,18 +67,21 @@ def write_parts(folder: str | Path, parts: GalleryParts) -> Path:
     """
     folder = Path(folder)
     report = None if parts.report is None else asdict(parts.report)
-    identities = json.dumps(parts.identities, ensure_ascii=False)
+    facts = json.dumps(parts.facts, ensure_ascii=False)
     writers: dict[str, Callable[[Path], object]] = {
         "indexed": lambda path: np.save(path, parts.indexed),
         "recent": lambda path: np.save(path, parts.recent),
-        "identities": lambda path: path.write_text(identities, encoding="utf-8"),
+        "kept": lambda path: np.save(path, parts.is_kept),
+        "facts": lambda path: path.write_text(facts, encoding="utf-8"),
     }
+    if model is not None:
+        writers["model"] = lambda path: shutil.copyfile(model, path)
     if parts.index is not None:
         writers["index"] = lambda path: faiss.write_index(parts.index, str(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = {part: _write_named(folder, part, write) for part, write in writers.items()}
-        description = {"format": FORMAT, "files": files, "report": report}
+        description = {"format": FORMAT, "files": files, "report": report, "about": about}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     except (OSError, RuntimeError) as error:  # FAISS raises the latter
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -106,12 +117,17 @@ def _remove_former(folder: Path, keep: set[str]) -> None:
                     continue  # still mapped (Windows); the next save removes it
 
 
-def read_parts(folder: str | Path, *, verify: bool = True) -> GalleryParts:
+def read_parts(
+    folder: str | Path, *, verify: bool = True
+) -> tuple[GalleryParts, dict, Path | None]:
     """Read what `write_parts` wrote; embeddings and index stay on disk until they are used.
 
     Args:
         folder: of the gallery.
         verify: whether to compare all files with their checksums, about a second per gigabyte.
+
+    Returns:
+        parts, about and model, as they were written.
 
     Raises:
         InputError: no gallery, or one whose files are missing, damaged or do not fit together.
@@ -128,7 +144,8 @@ def read_parts(folder: str | Path, *, verify: bool = True) -> GalleryParts:
         parts = GalleryParts(
             indexed=np.load(paths["indexed"], mmap_mode="r", allow_pickle=False),
             recent=np.load(paths["recent"], allow_pickle=False),
-            identities=json.loads(paths["identities"].read_text(encoding="utf-8")),
+            is_kept=np.load(paths["kept"], allow_pickle=False),
+            facts=json.loads(paths["facts"].read_text(encoding="utf-8")),
             index=_read_index(paths["index"]) if "index" in paths else None,
             report=IndexReport(**description["report"]) if description["report"] else None,
         )
@@ -139,7 +156,7 @@ def read_parts(folder: str | Path, *, verify: bool = True) -> GalleryParts:
             f"{folder}: is no whole gallery ({type(error).__name__}: {reason}); expected a folder "
             "that Gallery.save wrote; save it again or restore it from a copy"
         ) from error
-    return parts
+    return parts, description.get("about", {}), paths.get("model")
 
 
 def _read_index(path: Path) -> faiss.Index:
@@ -153,8 +170,11 @@ def _read_index(path: Path) -> faiss.Index:
 def _check_fit(parts: GalleryParts) -> None:
     """Refuse parts that are whole, but not of one gallery."""
     n_photos = len(parts.indexed) + len(parts.recent)
-    if len(parts.identities) != n_photos:
-        raise ValueError(f"{len(parts.identities)} identities for {n_photos} photos")
+    for name in {"identity", *parts.facts}:
+        if len(parts.facts[name]) != n_photos:
+            raise ValueError(f"{len(parts.facts[name])} of {name} for {n_photos} photos")
+    if parts.is_kept.shape != parts.indexed.shape[:1] or parts.is_kept.dtype != bool:
+        raise ValueError(f"{parts.is_kept.shape} marks for {len(parts.indexed)} photos")
     if parts.indexed.shape[1] != parts.recent.shape[1]:
         raise ValueError(f"embeddings of shapes {parts.indexed.shape} and {parts.recent.shape}")
     if not parts.indexed.dtype == parts.recent.dtype == np.float32:

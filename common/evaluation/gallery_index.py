@@ -113,7 +113,11 @@ def build_index(
 
 
 def find_nearest(
-    index: faiss.Index | None, embeddings: np.ndarray, queries: np.ndarray, k: int
+    index: faiss.Index | None,
+    embeddings: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    where: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most similar photos, with exact similarities; found through the index, if there is one.
 
@@ -121,7 +125,8 @@ def find_nearest(
         index: of `build_index`; None to compare with every photo.
         embeddings: float32, shape (n_photos, embedding_dim), that it was built of.
         queries: float32, shape (n_query, embedding_dim).
-        k: photos per query, at most n_photos.
+        k: photos per query, at most as many as may be found.
+        where: bool, shape (n_photos,), the photos that may be found; None: all.
 
     Returns:
         similarity: cosine, shape (n_query, k), best first.
@@ -130,19 +135,22 @@ def find_nearest(
     if index is None:
         # Plain arrays: faiss.knn takes a np.memmap for a tensor once anything (such as
         # pytorch-metric-learning) has imported faiss.contrib.torch_utils.
-        photos = np.asarray(embeddings)
-        return faiss.knn(queries, photos, k, metric=faiss.METRIC_INNER_PRODUCT)
+        photos = np.asarray(embeddings) if where is None else embeddings[where]
+        similarity, rows = faiss.knn(queries, photos, k, metric=faiss.METRIC_INNER_PRODUCT)
+        return similarity, rows if where is None else np.flatnonzero(where)[rows]
     n_candidates = min(max(N_CANDIDATES[_kind(index)], 2 * k), len(embeddings))
     _, candidates = index.search(queries, n_candidates)
+    if where is not None:
+        candidates = np.where(where[candidates], candidates, -1)  # -1 is not found, and stays so
     similarity = np.full(candidates.shape, -np.inf, dtype=np.float32)
     for query, rows, row_similarity in zip(queries, candidates, similarity, strict=True):
         is_found = rows >= 0
         row_similarity[is_found] = embeddings[rows[is_found]] @ query
     similarity, rows = best_of(similarity, candidates, k)
-    has_too_few = rows[:, -1] < 0  # the lists looked into hold less than k photos
+    has_too_few = rows[:, -1] < 0  # the candidates hold less than k photos that may be found
     if has_too_few.any():
         similarity[has_too_few], rows[has_too_few] = find_nearest(
-            None, embeddings, queries[has_too_few], k
+            None, embeddings, queries[has_too_few], k, where
         )
     return similarity, rows
 

@@ -2,10 +2,18 @@
 
 import importlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from script_runs import ROOT
 
 from common.errors import InputError
 from common.evaluation.gallery import Gallery
@@ -177,7 +185,7 @@ def flip(path):
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lambda path: path.unlink()])
-@pytest.mark.parametrize("part", ["indexed", "recent", "identities", "index", "gallery"])
+@pytest.mark.parametrize("part", ["indexed", "recent", "kept", "facts", "index", "gallery"])
 def test_a_damaged_folder_is_refused_in_one_line(tmp_path, herd, part, damage):
     folder = gallery_of(*herd, "ivfpq").save(tmp_path / "gallery")
     damage(next(folder.glob(f"{part}*")))
@@ -193,12 +201,12 @@ def test_parts_of_two_galleries_are_refused(tmp_path, herd):
     folder = gallery_of(*herd).save(tmp_path / "one")
     other = gallery_of(*photos_of(5)).save(tmp_path / "other")
     description = json.loads((folder / "gallery.json").read_text())
-    theirs = json.loads((other / "gallery.json").read_text())["files"]["identities"]
+    theirs = json.loads((other / "gallery.json").read_text())["files"]["facts"]
     shutil.copy(other / theirs, folder)
-    description["files"]["identities"] = theirs
+    description["files"]["facts"] = theirs
     (folder / "gallery.json").write_text(json.dumps(description))
 
-    with pytest.raises(InputError, match="20 identities for 2400 photos"):
+    with pytest.raises(InputError, match="20 of identity for 2400 photos"):
         Gallery.load(folder)
 
 
@@ -227,3 +235,134 @@ def test_an_index_that_cannot_be_built_is_named(kind, n_animals, message):
 def test_embeddings_of_another_length_are_refused(herd):
     with pytest.raises(ValueError, match=r"found \(20, 16\), expected \(n, 32\)"):
         gallery_of(*herd).enrol(photos_of(5, dim=16)[0], ["t1"] * 20)
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_a_removed_animal_is_never_found_again(tmp_path, herd, kind):
+    gallery = gallery_of(*herd, kind)
+    gallery.enrol(*photos_of(2, seed=9))  # t0 and t1 once more, behind the index
+
+    assert gallery.remove("t0") == 8
+
+    assert "t0" not in gallery.identify(herd[0][:4])[0]
+    assert len(gallery) == 2400
+    assert "t0" not in gallery.identities
+    loaded = Gallery.load(gallery.save(tmp_path))
+    assert loaded.identify(herd[0][:8])[0].tolist() == gallery.identify(herd[0][:8])[0].tolist()
+    gallery.build("flat", progress=False)
+    assert len(gallery.facts["identity"]) == len(gallery) == 2400
+
+
+def test_a_renamed_animal_answers_by_its_new_name(herd):
+    gallery = gallery_of(*herd)
+    assert gallery.rename("t0", "Æowyn") == 4
+    assert set(gallery.identify(herd[0][:4])[0]) == {"Æowyn"}
+
+
+def test_two_animals_become_one_only_when_asked(herd):
+    gallery = gallery_of(*herd)
+    with pytest.raises(InputError, match="t1 is the name of another animal"):
+        gallery.rename("t0", "t1")
+    gallery.rename("t0", "t1", join=True)
+    assert set(gallery.identify(herd[0][:8])[0]) == {"t1"}
+
+
+def test_an_animal_that_is_not_there_is_named_with_those_near_it(herd):
+    with pytest.raises(InputError, match=r"named t6000; near it: t"):
+        gallery_of(*herd).remove("t6000")
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS])
+def test_only_photos_that_may_be_found_are(herd, kind):
+    gallery = gallery_of(*herd, kind)
+    where = np.array([name != "t0" for name in herd[1]])
+
+    similarity, rows = gallery.search(herd[0][:4], k=3, where=where)
+
+    expected = find_nearest(None, herd[0], herd[0][:4], 3, where)
+    np.testing.assert_allclose(similarity, expected[0], atol=1e-6)
+    assert (rows >= 4).all()
+
+
+def test_what_is_known_of_a_photo_is_kept(tmp_path):
+    photos, names = photos_of(2, n_each=1)
+    gallery = Gallery(32)
+    gallery.enrol(photos, names, {"side": ["left", "right"]})
+    gallery.enrol(*photos_of(1, n_each=1), {"camera": ["phone"]})
+    gallery.about, gallery.model = {"rate": 0.01}, ROOT / "LICENSE"
+
+    loaded = Gallery.load(gallery.save(tmp_path))
+
+    assert loaded.facts["side"].tolist() == ["left", "right", ""]
+    assert loaded.facts["camera"].tolist() == ["", "", "phone"]
+    assert loaded.about == {"rate": 0.01}
+    assert loaded.model.read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def changed_at_random(gallery, n_changes, generator, dim=8):
+    """Add and remove animals; what the gallery should then hold, in order of enrolment."""
+    held = []
+    for step in range(n_changes):
+        names = [name for name, _ in held]
+        if held and generator.random() < 0.5:
+            name = names[generator.integers(len(names))]
+            gallery.remove(name)
+            held = [each for each in held if each[0] != name]
+        else:
+            name = f"t{generator.integers(60)}"
+            photo = generator.standard_normal((1, dim)).astype(np.float32)
+            gallery.enrol(photo, [name])
+            held.append((name, photo))
+        if step % 997 == 996:
+            gallery.build("hnsw" if generator.random() < 0.5 else "flat", progress=False)
+    return held
+
+
+@settings(max_examples=1, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_ten_thousand_adds_and_removes_leave_the_answers_of_a_rebuild(seed):
+    generator = np.random.default_rng(seed)
+    gallery = Gallery(8)
+
+    held = changed_at_random(gallery, 10_000, generator)
+
+    rebuilt = Gallery(8)
+    for name, photo in held:
+        rebuilt.enrol(photo, [name])
+    assert (len(gallery), gallery.identities) == (len(rebuilt), rebuilt.identities)
+    if held:
+        queries = generator.standard_normal((50, 8)).astype(np.float32)
+        for changed, fresh in zip(
+            gallery.identify(queries), rebuilt.identify(queries), strict=True
+        ):
+            np.testing.assert_array_equal(changed, fresh)
+
+
+SAVE_FOR_EVER = """
+import sys, itertools, numpy as np
+from common.evaluation.gallery import Gallery
+for n in itertools.count(1):
+    gallery = Gallery(64)
+    gallery.enrol(np.full((20_000, 64), n, dtype=np.float32), [f"t{n}"] * 20_000)
+    gallery.save(sys.argv[1])
+    print(n, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+@pytest.mark.parametrize("delay", [0.0, 0.013, 0.029])
+def test_a_kill_while_writing_leaves_a_whole_gallery(tmp_path, delay):
+    saving = subprocess.Popen(
+        [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    with saving:
+        n_saved = int(saving.stdout.readline())
+        time.sleep(delay)
+        os.kill(saving.pid, signal.SIGKILL)
+        n_saved = max([n_saved, *map(int, saving.stdout.read().split())])
+
+    gallery = Gallery.load(tmp_path)
+
+    assert len(gallery) == 20_000
+    assert gallery.identities[0] in (f"t{n_saved}", f"t{n_saved + 1}")
