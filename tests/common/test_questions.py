@@ -128,7 +128,7 @@ def test_a_gallery_finds_the_most_alike_photo():
 
 
 def test_an_empty_gallery_is_an_error():
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="no photo may be found"):
         Gallery(2).search(np.eye(2))
 
 
