@@ -32,7 +32,8 @@ class WildlifeDataset:
     def __init__(self, root=None, check_files=True, **options):
         if not Path(root).exists():
             raise FileNotFoundError(f"Dataset root does not exist: {root}")
-        self.root, self.df = root, self.create_catalogue()
+        self.root = root
+        self.df = self.create_catalogue()
 
     @classmethod
     def get_data(cls, root, force=False):

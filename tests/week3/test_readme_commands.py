@@ -1,0 +1,23 @@
+"""Every command of week 3's README runs, as a smoke run on a few turtles."""
+
+import pytest
+from readme_blocks import ROOT
+from readme_commands import python_commands_of, run_command, stand_ins_for
+
+COMMANDS = python_commands_of(ROOT / "week3" / "README.md")
+
+
+@pytest.fixture(scope="module")
+def stand_ins(catalogue, tmp_path_factory):
+    return stand_ins_for(COMMANDS, tmp_path_factory.mktemp("given"), catalogue)
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs(command, stand_ins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # results without --output_dir go to the current folder
+
+    assert run_command(command, stand_ins)
