@@ -2,7 +2,7 @@
 
 import pytest
 from readme_blocks import ROOT
-from readme_commands import python_commands_of, run_command, stand_ins_for
+from readme_commands import STAND_INS, python_commands_of, run_command, stand_ins_for
 
 COMMANDS = python_commands_of(ROOT / "week3" / "README.md")
 # Many trainings: the smallest network, as losses don't know which one it is.
@@ -16,6 +16,13 @@ def stand_ins(catalogue, tmp_path_factory):
 
 def test_the_readme_has_commands():
     assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_every_stand_in_can_be_made(name, catalogue, tmp_path):
+    made = stand_ins_for([f"python week3/script.py {name}"], tmp_path, catalogue)
+
+    assert made[name].exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
