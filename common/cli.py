@@ -141,6 +141,16 @@ _FLAGS: dict[str, dict] = {
         "help": "your animals: a folder of identity folders, a folder with metadata.csv, or a "
         "CSV file (default: the embedded turtles)",
     },
+    "dataset": {
+        "type": plain_word,
+        "metavar": "NAME",
+        "help": "a set of the package wildlife-datasets, if you have installed it, such as "
+        "NyalaData; instead of --data_dir",
+    },
+    "download": {
+        "action": "store_true",
+        "help": "let that package fetch the photos of --dataset first, into data/downloads",
+    },
     "model": {
         "type": plain_word,
         "metavar": "NAME",
@@ -260,7 +270,8 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
     """Add shared flags; a keyword adds its flag with this script's own default.
 
     Args:
-        names: flags with their usual default, such as "data_dir".
+        names: flags with their usual default, such as "seed"; with "data_dir" come "dataset"
+            and "download", the other way to name photos.
         defaults: flags with another default, such as epochs=5.
 
     Raises:
@@ -276,12 +287,22 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
             raise ValueError(f"{name!r} is given with and without a default; once is enough")
         if name == "freeze_backbone":
             _add_freeze_flags(parser, bool(defaults.get(name, False)))
+        elif name == "data_dir":
+            _add_photo_flags(parser, defaults.get(name))
         elif name in _FLAGS:
             changed = {"default": defaults[name]} if name in defaults else {}
             parser.add_argument(f"--{name}", **_FLAGS[name] | changed)
         else:
             known = ", ".join(sorted([*_FLAGS, "freeze_backbone"]))
             raise ValueError(f"{name!r} is no shared flag; expected one of {known}")
+
+
+def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
+    """Add the two ways to name photos, of which one may be used."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--data_dir", default=data_dir, **_FLAGS["data_dir"])
+    either.add_argument("--dataset", **_FLAGS["dataset"])
+    parser.add_argument("--download", **_FLAGS["download"])
 
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:

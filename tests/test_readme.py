@@ -5,17 +5,10 @@ import shlex
 
 import pytest
 from readme_blocks import READMES, ROOT, refreshed
+from readme_commands import commands_of
 from script_runs import load_main
 
-FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 IDS = [str(readme.relative_to(ROOT)) for readme in READMES]
-
-
-def commands_of(readme):
-    """Every shell command of a README, continued lines joined."""
-    text = "\n".join(FENCE.findall(readme.read_text(encoding="utf-8")))
-    lines = text.replace("\\\n", " ").splitlines()
-    return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
 
 
 def python_commands():

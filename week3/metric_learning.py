@@ -179,6 +179,7 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
     from torch import nn
 
     from common.evaluation.comparison import Trial, compare, summarise, summarise_rankings
+    from common.evaluation.protocols import PROTOCOL_NOTE, known_by_protocol
     from common.evaluation.questions import ask_embedding
     from common.models.heads import EmbeddingHead
     from common.runs import describe_split
@@ -213,8 +214,12 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
                 embeddings[args.loss], query, questions.trainable, study,
                 run.figure_path(file_name), title=title,
             )  # fmt: skip
+    by_protocol = known_by_protocol(
+        {name: [each] for name, each in embeddings.items()}, study.catalogue, study.split
+    )
     tables = {
         "The loss": loss_table({args.loss: options}),
+        "Known animals, by protocol": by_protocol,
         "Photos named right": summarise(trials, questions, study.identity),
         "Animals never trained on, ranked": summarise_rankings(trials, questions, study.identity),
     }
@@ -234,6 +239,7 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
             *(verdict[1] for verdict in verdicts if verdict),
             f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.",
             classed.description,
+            *([PROTOCOL_NOTE] if len(by_protocol) else []),
             *questions.reasons,
         ],
         device=str(photos.device),

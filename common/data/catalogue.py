@@ -39,6 +39,7 @@ __all__ = [
     "catalogue_from_table",
     "check_catalogue",
     "drop_rows",
+    "leave_out_unusable",
     "load_catalogue",
     "load_checked_catalogue",
 ]
@@ -173,30 +174,57 @@ def load_checked_catalogue(
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
+    Args:
+        data_dir, columns, split_column, photo_dir: as in `load_catalogue`.
+        read_pixels, drop_copies: as in `leave_out_unusable`.
+        progress: show bars for what takes long.
+
+    Returns:
+        As `leave_out_unusable`.
+
+    Raises:
+        InputError: as `load_catalogue` and `leave_out_unusable`.
+    """
+    catalogue = load_catalogue(
+        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
+        progress=progress,
+    )  # fmt: skip
+    return leave_out_unusable(
+        catalogue, read_pixels=read_pixels, drop_copies=drop_copies, progress=progress
+    )
+
+
+def leave_out_unusable(
+    catalogue: Catalogue,
+    *,
+    read_pixels: bool = True,
+    drop_copies: bool = True,
+    progress: bool = True,
+) -> tuple[Catalogue, CatalogueReport]:
+    """Open every photo of a catalogue, and leave out what cannot be used.
+
     Left out are photos that are missing or cannot be opened, identical photos under different
     identities (no way to tell which is right), and further copies of a photo of one animal.
 
     Args:
-        data_dir, columns, split_column, photo_dir: as in `load_catalogue`.
+        catalogue: as read; it is not changed.
         read_pixels: open the photos; without, only their presence is checked.
-        drop_copies: leave out further copies too; a published split may count on them.
-        progress: show bars for what takes long.
+        drop_copies: leave out further copies too; a published split counts on them.
+        progress: show a bar for what takes long.
 
     Returns:
         The usable catalogue, and the report on it: counts are of the usable photos, and problems
         name what was left out (their rows are those before leaving out).
 
     Raises:
-        InputError: as `load_catalogue`, or photos of fewer than two animals can be used.
+        InputError: photos of fewer than two animals can be used.
     """
-    catalogue = load_catalogue(
-        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
-        progress=progress,
-    )  # fmt: skip
     report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
     dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
+    actions = {"copy": "kept, as a published split counts them"}
+    actions |= dict.fromkeys(dropped_kinds, "left out")
     problems = [
-        replace(problem, action="left out") if problem.kind in dropped_kinds else problem
+        replace(problem, action=actions.get(problem.kind, problem.action))
         for problem in report.problems
     ]
     usable = drop_rows(catalogue, report.rows(*dropped_kinds))

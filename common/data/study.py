@@ -3,6 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -10,9 +11,11 @@ from common.data.catalogue import Catalogue, load_checked_catalogue
 from common.data.leaks import LeakReport, leak_report
 from common.data.splits import Split, make_split
 from common.data.synthetic import DEFAULT_FOLDER, TurtleParameters, ensure_turtles
+from common.data.wildlife import open_dataset
 from common.errors import InputError
 
 SMOKE_FOLDER = DEFAULT_FOLDER.with_name("turtles_small")
+PUBLISHED_SPLITS = ("given", "published_closed_set")
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,57 @@ def open_study(args: Namespace) -> Study:
     """Load, check and split the photos that a script's flags name; print both reports.
 
     Args:
-        args: flags data_dir, split, split_column, seed and smoke; those that a script
-            does not have count as not given. A smoke run without data_dir has few turtles.
+        args: flags split and seed, and those of `open_catalogue`; those that a script does not
+            have count as not given.
+
+    Raises:
+        InputError: as `open_catalogue`, or the split cannot be made.
     """
     flags = vars(args)
-    data_dir = flags.get("data_dir")
-    if data_dir is None and flags.get("smoke"):
-        data_dir = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
-    split_column = flags.get("split_column")
-    catalogue, report = load_checked_catalogue(data_dir, split_column=split_column)
-    print(report.text())
-    name = flags.get("split") or "auto"
-    if name == "auto" and split_column:
-        name = "given"
-    split = make_split(catalogue, name, seed=flags.get("seed") or 0)
+    catalogue = open_catalogue(args)
+    split = make_split(catalogue, _split_name(flags), seed=flags.get("seed") or 0)
     leak = leak_report(catalogue, split)
     print(*split.notes, leak.text(), sep="\n")
     return Study(catalogue, split, leak)
+
+
+def open_catalogue(args: Namespace) -> Catalogue:
+    """Load and check the photos that a script's flags name; print what was found.
+
+    Args:
+        args: flags data_dir, dataset, download, split, split_column and smoke; those that a
+            script does not have count as not given. A smoke run that names no photos has few
+            turtles.
+
+    Raises:
+        InputError: photos are named twice or cannot be used.
+    """
+    flags = vars(args)
+    options = {
+        "split_column": flags.get("split_column"),
+        # A published split is a division of all photos, copies among them.
+        "drop_copies": _split_name(flags) not in PUBLISHED_SPLITS,
+    }
+    if flags.get("dataset"):
+        catalogue, report = open_dataset(
+            flags["dataset"], download=bool(flags.get("download")), **options
+        )
+    else:
+        catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
+    print(report.text())
+    return catalogue
+
+
+def _data_dir(flags: dict) -> Path | None:
+    if flags.get("download"):
+        raise InputError(
+            "--download without --dataset: name what to download, such as --dataset NyalaData"
+        )
+    if flags.get("data_dir") is None and flags.get("smoke"):
+        return ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    return flags.get("data_dir")
+
+
+def _split_name(flags: dict) -> str:
+    name = flags.get("split") or "auto"
+    return "given" if name == "auto" and flags.get("split_column") else name

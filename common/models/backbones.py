@@ -36,6 +36,8 @@ TIMM_NAMES = {
 BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 DEFAULT_BACKBONE = BUNDLED[0]
 SCRATCH_CNN = "small_cnn"
+HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 N_IMAGENET_CLASSES = 1_000
 # What a damaged file, or one with more than tensors in it, raises when it is read.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
@@ -130,7 +132,8 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
         name: a bundled backbone, "small_cnn", any timm name, or "hf-hub:owner/model".
         weights: "imagenet", "none" (random start, asked for), or a .safetensors or .pth file
             for the same architecture.
-        image_size: side of the input, pixels.
+        image_size: side of the input, pixels. A hub's model whose configuration fixes the size
+            keeps its own.
 
     Raises:
         InputError: unknown name; weights not in reach; a file that does not fit.
@@ -143,7 +146,7 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
         return Backbone(SmallCNN(), name, "none", image_size)
     network = _load_network(name, weights, image_size)
     network.reset_classifier(0)
-    return Backbone(network, name, str(weights), image_size)
+    return Backbone(network, name, str(weights), _input_size(network, name, image_size))
 
 
 def load_imagenet_classifier(
@@ -176,7 +179,8 @@ def load_imagenet_classifier(
             f"expected ImageNet's {N_IMAGENET_CLASSES:,}; take {', '.join(BUNDLED)}"
         )
     network.reset_classifier(0)
-    return Backbone(network, name, str(weights), image_size), classifier
+    size = _input_size(network, name, image_size)
+    return Backbone(network, name, str(weights), size), classifier
 
 
 def _load_network(name: str, weights: str, image_size: int) -> nn.Module:
@@ -200,15 +204,45 @@ def restart(network: nn.Module, seed: int) -> None:
 
 
 def _create(name: str, image_size: int, **options: object) -> nn.Module:
+    if name.startswith(HUB):
+        return _create_from_hub(name, **options)
     timm_name = TIMM_NAMES.get(name, name)
-    is_listed = timm.is_model(timm_name)
-    if is_listed and timm.get_pretrained_cfg(timm_name).fixed_input_size:
+    if timm.get_pretrained_cfg(timm_name).fixed_input_size:
         options["img_size"] = image_size  # transformers hold one position per patch
     return timm.create_model(timm_name, **options)
 
 
+def _create_from_hub(name: str, **options: object) -> nn.Module:
+    """A network as its repository's config.json describes it: from the hub, else from its cache."""
+    try:
+        if _is_hub_in_reach():
+            return timm.create_model(name, **options)
+        folder = Path(_file_in_hub_cache(name, "config.json")).parent
+        return timm.create_model(f"local-dir:{folder}", **options)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"--model {name}: not in reach ({_first_line(error)}); run it once with a network, "
+            f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
+            "weights are installed"
+        ) from error
+
+
+def _input_size(network: nn.Module, name: str, image_size: int) -> int:
+    """Side of the input, pixels: the one asked for, unless a hub's model has a fixed one."""
+    config = network.pretrained_cfg
+    if not name.startswith(HUB) or not config.get("fixed_input_size"):
+        return image_size
+    own_size = config["input_size"][-1]
+    if own_size != image_size:
+        print(
+            f"{name} sees photos at {own_size} pixels, as its configuration says; image size "
+            f"{image_size} is not used."
+        )
+    return own_size
+
+
 def _check_name(name: str) -> None:
-    if not name.startswith("hf-hub:") and not timm.is_model(TIMM_NAMES.get(name, name)):
+    if not name.startswith(HUB) and not timm.is_model(TIMM_NAMES.get(name, name)):
         known = [*TIMM_NAMES, SCRATCH_CNN, *timm.list_models()]
         near = difflib.get_close_matches(name, known, n=3) or list(BUNDLED)
         raise InputError(
@@ -218,18 +252,23 @@ def _check_name(name: str) -> None:
 
 
 def _network_from_hub(name: str, image_size: int) -> nn.Module:
+    if name.startswith(HUB):
+        return _create_from_hub(name, pretrained=True)
     try:
         if not _is_hub_in_reach():
-            overlay = {"file": _file_in_hub_cache(name)}
+            overlay = {"file": _file_in_hub_cache(name, *WEIGHTS_FILES)}
             return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
         return _create(name, image_size, pretrained=True)
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "no answer"
         raise InputError(
-            f"--model {name}: its ImageNet weights are not in reach ({reason}); run with a "
-            f"network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, whose "
-            "weights are installed"
+            f"--model {name}: its ImageNet weights are not in reach ({_first_line(error)}); run "
+            f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
+            "whose weights are installed"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:120] if str(error).strip() else "no answer"
 
 
 def _is_hub_in_reach() -> bool:
@@ -246,15 +285,16 @@ def _is_hub_in_reach() -> bool:
     return True
 
 
-def _file_in_hub_cache(name: str) -> str:
-    repository = name.removeprefix("hf-hub:")
-    if not name.startswith("hf-hub:"):
+def _file_in_hub_cache(name: str, *file_names: str) -> str:
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    if not name.startswith(HUB):
         repository = timm.get_pretrained_cfg(TIMM_NAMES.get(name, name)).hf_hub_id
-    if repository:
-        for file_name in ("model.safetensors", "pytorch_model.bin"):
-            file = huggingface_hub.try_to_load_from_cache(repository, file_name)
-            if isinstance(file, str):
-                return file
+    for file_name in file_names if repository else ():
+        file = huggingface_hub.try_to_load_from_cache(
+            repository, file_name, revision=revision or None
+        )
+        if isinstance(file, str):
+            return file
     raise FileNotFoundError("no network, and not in the model hub's cache")
 
 

@@ -1,8 +1,10 @@
 """Backbones get the weights that were asked for, or an error that says what to do."""
 
+import json
 import pickle
 
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -10,6 +12,8 @@ from safetensors.torch import save_file
 from common.errors import InputError
 from common.models import backbones
 from common.models.backbones import BUNDLED, load_backbone
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.storage import load_recogniser, save_recogniser
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +112,91 @@ def test_a_damaged_file_is_one_clear_line(content, suffix, tmp_path):
 def test_a_missing_file_is_named():
     with pytest.raises(InputError, match="nowhere.pth: no such file"):
         load_backbone("resnet18", weights="nowhere.pth")
+
+
+MEGADESCRIPTOR = "hf-hub:BVRA/MegaDescriptor-T-224"
+MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]  # of nobody else, so that they can be recognised
+
+
+def put_into_hub_cache(folder, with_weights="pytorch_model.bin"):
+    """A cache that holds a Swin laid out as MegaDescriptor is, and small; its network."""
+    repository = folder / "models--BVRA--MegaDescriptor-T-224"
+    snapshot = repository / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123abcd", encoding="utf-8")
+    architecture = "swin_tiny_patch4_window7_224"
+    size = {"embed_dim": 24, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]}
+    config = {
+        "architecture": architecture, "num_classes": 0, "num_features": 192, "global_pool": "avg",
+        "model_args": size,
+        "pretrained_cfg": {
+            "input_size": [3, 224, 224], "fixed_input_size": True, "interpolation": "bicubic",
+            "mean": MEAN, "std": STD, "num_classes": 0, "pool_size": [7, 7],
+            "first_conv": "patch_embed.proj", "classifier": "head.fc",
+        },
+    }  # fmt: skip
+    (snapshot / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    torch.manual_seed(5)
+    network = timm.create_model(architecture, num_classes=0, **size).eval()
+    if with_weights == "pytorch_model.bin":
+        torch.save(network.state_dict(), snapshot / with_weights)
+    elif with_weights:
+        save_file(network.state_dict(), snapshot / with_weights)
+    return network
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(backbones, "_is_hub_in_reach", lambda: False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("file_name", ["pytorch_model.bin", "model.safetensors"])
+def test_a_repository_in_the_hubs_cache_needs_no_network(file_name, hub_cache):
+    network = put_into_hub_cache(hub_cache, file_name)
+    images = torch.randn(2, 3, 224, 224)
+
+    backbone = load_backbone(MEGADESCRIPTOR, image_size=224).eval()
+
+    with torch.no_grad():
+        assert torch.allclose(backbone(images), network(images), atol=1e-5)
+    assert backbone.n_features == 192
+
+
+def test_a_repositorys_configuration_fixes_size_mean_and_spread(hub_cache, capsys):
+    put_into_hub_cache(hub_cache)
+
+    preprocessing = load_backbone(MEGADESCRIPTOR, image_size=128).preprocessing
+
+    assert preprocessing.image_size == 224
+    assert preprocessing.mean == tuple(MEAN)
+    assert preprocessing.std == tuple(STD)
+    assert "at 224 pixels" in capsys.readouterr().out
+
+
+def test_a_model_with_such_a_backbone_is_read_again(hub_cache, tmp_path):
+    put_into_hub_cache(hub_cache)
+    model = Recogniser(load_backbone(MEGADESCRIPTOR), EmbeddingHead(192)).eval()
+    save_recogniser(model, tmp_path / "model.safetensors", ["anna", "berta"])
+
+    read, _ = load_recogniser(tmp_path / "model.safetensors")
+
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(read(images), model(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_a_repository_out_of_reach_is_one_clear_line(weights, hub_cache):
+    with pytest.raises(InputError, match="MegaDescriptor-T-224: not in reach") as error:
+        load_backbone(MEGADESCRIPTOR, weights=weights)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cache_without_weights_is_no_random_start(hub_cache):
+    put_into_hub_cache(hub_cache, with_weights=None)
+
+    with pytest.raises(InputError, match="not in reach"):
+        load_backbone(MEGADESCRIPTOR)

@@ -95,6 +95,23 @@ def test_disjoint_animals_are_trained_on_and_ranked(turtles, tmp_path):
     }  # fmt: skip
 
 
+def test_a_split_that_leaks_encounters_is_reported_by_protocol(turtles, tmp_path):
+    result = run(turtles, tmp_path, "--split", "published_closed_set")
+
+    rows = result["tables"]["Known animals, by protocol"]
+    counts = result["split"]["leak"]["n_images"]
+    published, removed = rows[0], rows[1]
+    assert {row["approach"] for row in rows} == {"before training", "arcface"}
+    assert len(rows) == 2 * 4  # two approaches; all photos, and those of one side, two ways
+    assert published["queries"] == removed["queries"] == counts["test"]
+    assert published["rank-1"] > removed["rank-1"]
+    assert any("By protocol" in note for note in result["notes"])
+
+
+def test_a_split_that_keeps_encounters_together_has_no_such_table(trained):
+    assert "Known animals, by protocol" not in trained[0]["tables"]
+
+
 BAD = [
     (["--loss", "softmax"], "--loss"),
     (["--loss", "arcface", "--margin", "28.6"], "28.6 degrees are 0.499"),

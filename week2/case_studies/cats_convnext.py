@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.bars import interval_chart
     from common.visualization.outcomes import outcome_figures
 
-    if args.data_dir is None:
+    if args.data_dir is None and args.dataset is None:
         print("No --data_dir: the embedded turtles stand in for the cats.")
     run = start_run(__file__, args)
 

@@ -1,0 +1,122 @@
+"""The commands of a README, and what stands in for a reader's own files when they are run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import timm
+import torch
+from script_runs import load_main
+
+from common.models.backbones import load_backbone
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
+from common.models.onnx_export import export_onnx
+from common.models.storage import load_recogniser, save_recogniser
+
+FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+
+
+def commands_of(readme):
+    """Every shell command of a README, continued lines joined."""
+    text = "\n".join(FENCE.findall(readme.read_text(encoding="utf-8")))
+    lines = text.replace("\\\n", " ").splitlines()
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
+
+
+def python_commands_of(readme):
+    """Those that run a script."""
+    return [command for command in commands_of(readme) if command.startswith("python ")]
+
+
+def the_photos(folder, catalogue):
+    return catalogue.root
+
+
+def a_photo(folder, catalogue):
+    return catalogue.paths()[0]
+
+
+def a_classifier(folder, catalogue):
+    head = linear_classifier(256, len(catalogue.identities))
+    return _stored_model(folder / "classifier.safetensors", head, catalogue)
+
+
+def an_embedding(folder, catalogue):
+    return _stored_model(folder / "embedding.safetensors", EmbeddingHead(256), catalogue)
+
+
+def an_onnx_file(folder, catalogue):
+    model, identities = load_recogniser(a_classifier(folder, catalogue))
+    export_onnx(model, folder / "model.onnx", identities)
+    return folder / "model.onnx"
+
+
+def resnet18_weights(folder, catalogue):
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("resnet18").state_dict(), folder / "resnet18.safetensors")
+    return folder / "resnet18.safetensors"
+
+
+def a_gallery(folder, catalogue):
+    from common.data.images import PhotoDataset, evaluation_transform, read_photos
+    from common.evaluation.gallery import Gallery
+    from common.training.feature_cache import extract
+
+    file = an_embedding(folder, catalogue)
+    model, _ = load_recogniser(file)
+    preprocessing = model.backbone.preprocessing
+    pixels = read_photos(catalogue.paths(), preprocessing.stored_size, progress=False)
+    labels = catalogue.table["identity"].map(catalogue.labels).to_numpy()
+    photos = PhotoDataset(pixels, labels, evaluation_transform(preprocessing))
+    gallery = Gallery(256)
+    gallery.enrol(extract(model, photos), catalogue.table["identity"])
+    gallery.model = file
+    return gallery.save(folder / "gallery")
+
+
+def _stored_model(path, head, catalogue):
+    torch.manual_seed(0)
+    model = Recogniser(load_backbone("small_cnn", image_size=32), head).eval()
+    return save_recogniser(model, path, catalogue.identities)
+
+
+# What a README calls it → (folder for new files, catalogue of few photos) to what stands in.
+STAND_INS = {
+    "path/to/dataset": the_photos,
+    "path/to/your/animals": the_photos,
+    "path/to/photo.jpg": a_photo,
+    "path/to/model.safetensors": an_embedding,
+    "path/to/model.onnx": an_onnx_file,
+    "path/to/resnet18.safetensors": resnet18_weights,
+    "path/to/gallery": a_gallery,
+}
+
+
+def stand_ins_for(commands, folder, catalogue, table=STAND_INS):
+    """Make what the commands name, and nothing else; new files go to the folder."""
+    named = set(re.findall(r"path/to/[\w./]+", " ".join(commands)))
+    return {name: make(folder, catalogue) for name, make in table.items() if name in named}
+
+
+def flags_of(command, stand_ins):
+    """The command's script and flags, with the stand-ins.
+
+    Case studies draw their own smoke photos: their --data_dir goes. Nothing is downloaded.
+    """
+    script, *flags = shlex.split(command, comments=True)[1:]
+    for name, file in stand_ins.items():
+        whole = re.compile(rf"{re.escape(name)}(?![\w./])")
+        flags = [whole.sub(lambda _, file=file: str(file), flag) for flag in flags]
+    flags = [flag for flag in flags if flag != "--download"]
+    for index, flag in enumerate(flags):
+        if flag.startswith("path/to/"):
+            assert flags[index - 1] == "--data_dir", f"{command}: nothing stands in for {flag}"
+            return script, flags[: index - 1] + flags[index + 1 :]
+    return script, flags
+
+
+def run_command(command, stand_ins, *more_flags):
+    """Run a README's command as a smoke run in this process."""
+    script, flags = flags_of(command, stand_ins)
+    return load_main(str(Path(script).with_suffix("")))([*flags, "--smoke", *more_flags])

@@ -1,0 +1,33 @@
+"""Every command of week 3's README runs, as a smoke run on a few turtles."""
+
+import pytest
+from readme_blocks import ROOT
+from readme_commands import STAND_INS, python_commands_of, run_command, stand_ins_for
+
+COMMANDS = python_commands_of(ROOT / "week3" / "README.md")
+# Many trainings: the smallest network, as losses don't know which one it is.
+SMALLEST = ["--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]
+
+
+@pytest.fixture(scope="module")
+def stand_ins(catalogue, tmp_path_factory):
+    return stand_ins_for(COMMANDS, tmp_path_factory.mktemp("given"), catalogue)
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_every_stand_in_can_be_made(name, catalogue, tmp_path):
+    made = stand_ins_for([f"python week3/script.py {name}"], tmp_path, catalogue)
+
+    assert made[name].exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs(command, stand_ins, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # results without --output_dir go to the current folder
+
+    is_long = "compare_losses.py" in command
+    assert run_command(command, stand_ins, *(SMALLEST if is_long else ()))
