@@ -257,7 +257,7 @@ def on_sheet(run, args, number, photos, answered):
     ]  # fmt: skip
     return SheetQuestion(
         title=f"{number}. {answered['title']}", photos=answered["photos"], side=args.side or "",
-        encounter=f"{run.started:%Y-%m-%dT%H:%M:%S} question {number}",
+        encounter=f"identified {run.started:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
         pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
         verdict=answered["verdict"], remarks=answered["remarks"], candidates=candidates,
     )  # fmt: skip

@@ -45,7 +45,7 @@ class SheetQuestion:
         title: in few words.
         photos: their files, as text.
         side: of the animal, or "".
-        encounter: a name that no other question has.
+        encounter: name of the encounter; of questions about one animal, one is enough.
         pictures: of the photos.
         verdict: such as "known: anna" or "new individual".
         remarks: sentences that a person should know.

@@ -1,4 +1,4 @@
-"""The sheet for the field: whole in one file, safe for any name, and its answers are a catalogue."""
+"""The sheet for the field: whole in one file, and safe for any name."""
 
 import json
 import re
