@@ -87,26 +87,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    is_change = bool(args.add or args.remove or args.rename)
 
     # After the flags are read, so that --help need not wait for torch.
     from common.evaluation.enrolment import has_gallery, open_gallery, save_gallery
     from common.runs import start_run
 
     # A gallery that is there is changed, never quietly replaced.
-    if is_change or (args.index and has_gallery(args.output_dir) and not args.replace):
+    is_change = bool(args.add or args.remove or args.rename)
+    only_index = bool(args.index) and not (args.data_dir or args.model or args.replace)
+    if is_change or (only_index and has_gallery(args.output_dir)):
         refuse_other_model(args)
         gallery = open_gallery(args.output_dir, args.trained)
         run = start_run(__file__, args)
-        tables, notes = change(args, gallery)
+        tables, notes = change(args, gallery, run.folder)
     else:
         refuse_to_replace(args)
         trained = network_of(args)
         run = start_run(__file__, args)
-        gallery, tables, notes = build(args, trained)
+        gallery, tables, notes = build(args, trained, run.folder)
     if args.index or not is_change:
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
-    save_gallery(gallery, args.output_dir)
+    save_gallery(gallery, run.folder)
     return report(args, run, gallery, tables, notes)
 
 
@@ -164,20 +165,20 @@ def photos_of(args, fewest_identities: int = 2):
     return catalogue
 
 
-def build(args, trained):
+def build(args, trained, folder):
     """Embed and enrol all photos of the catalogue."""
     from common.evaluation.enrolment import new_gallery
 
     catalogue = photos_of(args)
     gallery, enrolled = new_gallery(
-        catalogue, args.output_dir, trained, model=args.model, weights=args.weights,
+        catalogue, folder, trained, model=args.model, weights=args.weights,
         image_size=args.image_size, device=args.device, seed=args.seed,
     )  # fmt: skip
     gallery.about["is_smoke"] = args.smoke
     return gallery, {"Enrolled": one_row(enrolled)}, []
 
 
-def change(args, gallery):
+def change(args, gallery, folder):
     """Add, remove or rename, without looking at any other photo."""
     from common.evaluation.enrolment import enrol_catalogue
     from common.models.storage import load_recogniser
@@ -185,7 +186,7 @@ def change(args, gallery):
     if args.add:
         catalogue = photos_of(args, fewest_identities=1)
         network, _ = load_recogniser(gallery.model)
-        enrolled = enrol_catalogue(gallery, catalogue, network, args.output_dir, device=args.device)
+        enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=args.device)
         return {"Enrolled": one_row(enrolled)}, []
     if args.remove:
         n_photos = gallery.remove(args.remove)
@@ -217,7 +218,7 @@ def report(args, run, gallery, tables, notes) -> dict:
     held = {
         "animals": len(gallery.identities), "photos": len(gallery),
         "index": index.kind, "recall@1": index.recall_at_1,
-        "MB": sum(each.stat().st_size for each in args.output_dir.rglob("*")) / MEGABYTE,
+        "MB": sum(each.stat().st_size for each in run.folder.rglob("*")) / MEGABYTE,
         "seconds": run.seconds,
     }  # fmt: skip
     notes = [

@@ -29,7 +29,7 @@ from common.cli import (
 )
 from common.errors import InputError
 
-N_DRAWN = 8  # questions in the figure; the sheet has all
+N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 N_SHOWN = 4  # photos of an encounter that the sheet shows
 SHEET_SIDE = 420  # pixels, of a query's longer side in the sheet
 
@@ -155,7 +155,10 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
     from common.visualization.sheet import render_sheet
 
     known = gallery.facts, names_of_pictures(gallery)
-    answered = [shown(args, *known, *each) for each in zip(groups, answers, strict=True)]
+    answered = [
+        shown(args, *known, number, *each)
+        for number, each in enumerate(zip(groups, answers, strict=True), start=1)
+    ]
     verdicts = pd.DataFrame(
         {"photo": each["title"], "verdict": each["verdict"],
          "similarity": each["similarities"][0] if each["similarities"] else None,
@@ -173,10 +176,11 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
         f"Model: {model_name(gallery.model)}.",
         meaning.text(),
     ]
+    if not args.side and {"left", "right"} <= set(gallery.facts["side"]):
+        facts.append("The gallery knows sides: --side left or right compares like with like.")
     sheet = render_sheet(
         "Who is this?", [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
-        [on_sheet(run, args, number, *each)
-         for number, each in enumerate(zip(groups, answered, strict=True), start=1)],
+        [on_sheet(run, args, *each) for each in zip(groups, answered, strict=True)],
         gallery.identities,
     )  # fmt: skip
     path = write_text(run.folder / "sheet.html", sheet)
@@ -184,7 +188,7 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
     figures = {}
     if drawn:
         figures["Each question beside the animals most alike"] = matches_panel(
-            drawn[:N_DRAWN], run.figure_path("candidates.png"), n_columns=args.k
+            drawn[:N_DRAWN], run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
         )
     return run.finish(
         metrics={"answers": answered, "meaning": {
@@ -195,11 +199,10 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
         figures=figures,
         notes=[*facts, *dict.fromkeys(remark for each in answered for remark in each["remarks"]),
                f"To confirm or reject: {path}"],
-        device=args.device,
     )  # fmt: skip
 
 
-def shown(args, facts, enrolled_as, photos, answer) -> dict:
+def shown(args, facts, enrolled_as, number, photos, answer) -> dict:
     """One question's answer in plain values, as tables, figure and sheet show it."""
     from common.evaluation.gallery_pictures import photo_name, picture_path
 
@@ -214,7 +217,7 @@ def shown(args, facts, enrolled_as, photos, answer) -> dict:
     names = [(photo.name, enrolled_as.get(photo_name(photo))) for photo in photos]
     more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
     return {
-        "title": f"{photos[0].name}{more}",
+        "title": f"{number}. {photos[0].name}{more}",
         "photos": [str(photo) for photo in photos],
         "verdict": answer.verdict,
         "identities": [each.identity for each in answer.candidates],
@@ -243,7 +246,7 @@ def drawing(photos, answered):
     )  # fmt: skip
 
 
-def on_sheet(run, args, number, photos, answered):
+def on_sheet(run, args, photos, answered):
     """One section of the sheet."""
     from common.data.photo_files import open_photo
     from common.evaluation.gallery_pictures import small_picture
@@ -256,7 +259,7 @@ def on_sheet(run, args, number, photos, answered):
             *(answered[column] for column in columns), strict=True)
     ]  # fmt: skip
     return SheetQuestion(
-        title=f"{number}. {answered['title']}", photos=answered["photos"], side=args.side or "",
+        title=answered["title"], photos=answered["photos"], side=args.side or "",
         encounter=f"identified {run.started:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
         pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
         verdict=answered["verdict"], remarks=answered["remarks"], candidates=candidates,

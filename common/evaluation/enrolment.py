@@ -73,7 +73,8 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
             f"--output_dir {folder}, or name its folder"
         )
     gallery = Gallery.load(folder)
-    if gallery.model is None or not {"path", "picture", "side"} <= set(gallery.facts):
+    has_facts = {"path", "picture", "side"} <= set(gallery.facts)
+    if gallery.model is None or not has_facts or not _scores(gallery):
         raise InputError(
             f"{folder}: this gallery was stored without its network or its photos' facts; build "
             "it with python week3/build_gallery.py"
@@ -262,8 +263,11 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
 
 def validation_scores(gallery: Gallery) -> ValidationScores:
     """What a gallery's similarities mean: from its model's training, or from its own photos."""
-    scores = read_description(gallery.model)["scores"] or gallery.about["scores"]
-    return ValidationScores.from_dict(scores)
+    return ValidationScores.from_dict(_scores(gallery))
+
+
+def _scores(gallery: Gallery) -> dict | None:
+    return read_description(gallery.model)["scores"] or gallery.about.get("scores")
 
 
 def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:

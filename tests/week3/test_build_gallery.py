@@ -224,6 +224,7 @@ CHANGES = [
     (["--rename", "t001", " "], "--rename"),
     (["--model", "small_cnn", "--add", "--data_dir", "."], "brings its own network"),
     ([], "--replace builds it anew"),
+    (["--data_dir", ".", "--index", "hnsw"], "--replace builds it anew"),
 ]
 
 
