@@ -270,11 +270,12 @@ def meaning_of(scores: ValidationScores, kind: str, false_match_rate: float) -> 
     asked = scores.photos if kind == "photo" else scores.encounters
     is_known, right_place = np.array(asked.is_known, dtype=bool), np.array(asked.right_place)
     if not is_known.any() or is_known.all():
+        other_way = "" if kind == "photo" else ", or leave --same_encounter out"
         raise InputError(
             f"{scores.source}: {is_known.sum()} questions ({_one(kind)}) about known and "
             f"{(~is_known).sum()} about new animals, expected some of both to learn what a "
             "similarity means; add photos of several encounters per animal, or train with a "
-            "--split that holds animals out"
+            f"--split that holds animals out{other_way}"
         )
     first = np.array([each[0] for each in asked.similarities])
     names = np.where(is_known, "known ", "new ").astype(object) + [str(i) for i in asked.animal]

@@ -173,8 +173,8 @@ input.name, input.note { font: inherit; padding: .2rem .4rem; width: 11rem;
   border: 1px solid #b8c0c8; border-radius: 4px; }
 input.note { flex: 1 1 12rem; }
 @media print { .bar { display: none; } body { max-width: none; padding: 0; }
-  .asked { flex-basis: 11rem; } .cards { grid-template-columns: repeat(5, 1fr); }
-  .cards { flex-basis: 20rem; } }
+  .asked { flex-basis: 12rem; }
+  .cards { flex-basis: 20rem; grid-template-columns: repeat(3, 1fr); } }
 """
 
 # Plain JavaScript: remember what is ticked, count it, save it.
