@@ -9,6 +9,7 @@ from common.cli import run_script
 
 LOOK, BASELINE = "week1/look_at_data", "week1/baseline_cnn"
 TRANSFER, COMPARE = "week2/transfer_learning", "week3/compare_approaches"
+BUILD, IDENTIFY = "week3/build_gallery", "week3/identify"
 
 
 def refused(script, *flags, capsys):
@@ -43,6 +44,11 @@ FLAGS = [
     (COMPARE, ["--seeds", "one"], "--seeds"),
     (COMPARE, ["--unfreeze", "-1"], "--unfreeze"),
     (COMPARE, ["--n_enrolled", "0"], "--n_enrolled"),
+    (BUILD, ["--index", "annoy"], "--index"),
+    (BUILD, ["--add"], "--data_dir"),
+    (IDENTIFY, [], "PHOTO"),
+    (IDENTIFY, [__file__, "--false_match_rate", "5"], "--false_match_rate"),
+    (IDENTIFY, [__file__, "--gallery", "nowhere"], "nowhere holds no gallery"),
 ]
 
 

@@ -99,6 +99,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.training_classes import by_class
     from common.evaluation.embedding_check import EmbeddingCheck
     from common.evaluation.questions import questions_of
+    from common.evaluation.scores import validation_scores_of
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
     from common.models.heads import Recogniser
@@ -163,12 +164,18 @@ def main(argv: list[str] | None = None) -> dict:
         title=args.loss, checkpoint=run.folder / "last.pt",
     )  # fmt: skip
 
+    # What a similarity means is learned before any test photo is looked at.
+    scores = validation_scores_of(
+        lambda rows: photos.outputs(trained.model, rows), questions, catalogue
+    )
+
     # Ask the test photos once; tables, figures, the model itself.
     result = report(run, args, options, study, questions, photos, trained, choose_by, classed)
     install(trained.tail, backbone)
     save_recogniser(
-        Recogniser(backbone, trained.head), run.folder / "model.safetensors", catalogue.identities
-    )
+        Recogniser(backbone, trained.head), run.folder / "model.safetensors",
+        catalogue.identities, scores.to_dict() if scores else None,
+    )  # fmt: skip
     (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
     return result
 

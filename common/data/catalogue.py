@@ -105,6 +105,7 @@ def load_catalogue(
     columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
     photo_dir: str | Path | None = None,
+    fewest_identities: int = 2,
     progress: bool = True,
 ) -> Catalogue:
     """Read a catalogue without opening its photos.
@@ -116,11 +117,12 @@ def load_catalogue(
         columns: our column name to the source's, where data/README.md's aliases do not do.
         split_column: the source's column that holds the given split, instead of "split".
         photo_dir: folder that a table's paths start from, where it is not the table's own.
+        fewest_identities: animals that there have to be; 1 where photos join others.
         progress: show a bar while the turtles are drawn.
 
     Raises:
-        InputError: nothing is there, a column is missing or ambiguous, or there are fewer than
-            two animals.
+        InputError: nothing is there, a column is missing or ambiguous, or there are too few
+            animals.
     """
     source = Path(_embedded_turtles(progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
@@ -129,12 +131,15 @@ def load_catalogue(
         root = Path(photo_dir).expanduser().absolute() if photo_dir else table_file.parent
         name = table_file.parent.name if table_file.name == TABLE_FILE else table_file.stem
         rows = read_csv(table_file)
-        catalogue = _from_source(rows, root, name, str(table_file), columns, split_column)
+        catalogue = _from_source(
+            rows, root, name, str(table_file), columns, split_column, fewest_identities
+        )
         return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file, columns))
     rows, remarks = read_folders(source)
     catalogue = _from_source(
-        rows, source, source.name, f"--data_dir {source}", columns, split_column
-    )
+        rows, source, source.name, f"--data_dir {source}", columns, split_column,
+        fewest_identities,
+    )  # fmt: skip
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
 
 
@@ -168,6 +173,7 @@ def load_checked_catalogue(
     columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
     photo_dir: str | Path | None = None,
+    fewest_identities: int = 2,
     read_pixels: bool = True,
     drop_copies: bool = True,
     progress: bool = True,
@@ -175,7 +181,7 @@ def load_checked_catalogue(
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, columns, split_column, photo_dir: as in `load_catalogue`.
+        data_dir, columns, split_column, photo_dir, fewest_identities: as in `load_catalogue`.
         read_pixels, drop_copies: as in `leave_out_unusable`.
         progress: show bars for what takes long.
 
@@ -187,16 +193,18 @@ def load_checked_catalogue(
     """
     catalogue = load_catalogue(
         data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
-        progress=progress,
+        fewest_identities=fewest_identities, progress=progress,
     )  # fmt: skip
     return leave_out_unusable(
-        catalogue, read_pixels=read_pixels, drop_copies=drop_copies, progress=progress
-    )
+        catalogue, fewest_identities=fewest_identities, read_pixels=read_pixels,
+        drop_copies=drop_copies, progress=progress,
+    )  # fmt: skip
 
 
 def leave_out_unusable(
     catalogue: Catalogue,
     *,
+    fewest_identities: int = 2,
     read_pixels: bool = True,
     drop_copies: bool = True,
     progress: bool = True,
@@ -208,6 +216,7 @@ def leave_out_unusable(
 
     Args:
         catalogue: as read; it is not changed.
+        fewest_identities: animals that there have to be; 1 where photos join others.
         read_pixels: open the photos; without, only their presence is checked.
         drop_copies: leave out further copies too; a published split counts on them.
         progress: show a bar for what takes long.
@@ -217,7 +226,7 @@ def leave_out_unusable(
         name what was left out (their rows are those before leaving out).
 
     Raises:
-        InputError: photos of fewer than two animals can be used.
+        InputError: photos of too few animals can be used.
     """
     report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
     dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
@@ -228,11 +237,11 @@ def leave_out_unusable(
         for problem in report.problems
     ]
     usable = drop_rows(catalogue, report.rows(*dropped_kinds))
-    if len(usable.identities) < 2:
+    if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
             f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
-            f"at least 2 ({reasons}); check the paths in its table or --data_dir"
+            f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
 
@@ -263,17 +272,18 @@ def _from_source(
     where: str,
     columns: Mapping[str, str] | None,
     split_column: str | None,
+    fewest_identities: int = 2,
 ) -> Catalogue:
     table, problems = standardise_table(
         source, root, where, columns=columns, split_column=split_column
     )
     n_identities = table["identity"].nunique()
-    if n_identities < 2:
+    if n_identities < fewest_identities:
         raise InputError(
             f"{where} has {len(table):,} photos of {n_identities} known "
             f"{'animal' if n_identities == 1 else 'animals'}"
             f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
-            "2 animals; if the animals' folders lie deeper, name the folder above them"
+            f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
         )
     return Catalogue(name, root, table, tuple(problems))
 

@@ -76,13 +76,14 @@ def open_study(args: Namespace) -> Study:
     return Study(catalogue, split, leak)
 
 
-def open_catalogue(args: Namespace) -> Catalogue:
+def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
     """Load and check the photos that a script's flags name; print what was found.
 
     Args:
         args: flags data_dir, dataset, download, split, split_column and smoke; those that a
             script does not have count as not given. A smoke run that names no photos has few
             turtles.
+        fewest_identities: animals that there have to be; 1 where photos join others.
 
     Raises:
         InputError: photos are named twice or cannot be used.
@@ -98,7 +99,9 @@ def open_catalogue(args: Namespace) -> Catalogue:
             flags["dataset"], download=bool(flags.get("download")), **options
         )
     else:
-        catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
+        catalogue, report = load_checked_catalogue(
+            _data_dir(flags), fewest_identities=fewest_identities, **options
+        )
     print(report.text())
     return catalogue
 

@@ -62,7 +62,7 @@ class Gallery:
     @property
     def identities(self) -> list[str]:
         """The animals that can be found, sorted."""
-        return sorted(set(self.facts["identity"][self._can_be_found()]))
+        return sorted(set(self.facts["identity"][self.can_be_found()]))
 
     def enrol(
         self,
@@ -159,7 +159,7 @@ class Gallery:
             raise InputError(f"found index '{index}', expected auto, {', '.join(KINDS)}")
         embeddings, facts = self._all_embeddings(), self._parts.facts
         if len(self) < self._n_rows:
-            facts = _at(facts, np.flatnonzero(self._can_be_found()))
+            facts = _at(facts, np.flatnonzero(self.can_be_found()))
         kind = kind_for(len(self)) if index == "auto" else index
         built, report = build_index(embeddings, kind, recall=recall, seed=seed, progress=progress)
         self._parts = GalleryParts(
@@ -186,7 +186,7 @@ class Gallery:
         """
         queries = np.ascontiguousarray(query_embeddings, dtype=np.float32)
         parts, n_indexed = self._parts, len(self._parts.indexed)
-        may_be_found = self._can_be_found() if where is None else self._can_be_found() & where
+        may_be_found = self.can_be_found() if where is None else self.can_be_found() & where
         sides = ((parts.index, parts.indexed, may_be_found[:n_indexed], 0),
                  (None, parts.recent, may_be_found[n_indexed:], n_indexed))  # fmt: skip
         found = []
@@ -210,6 +210,23 @@ class Gallery:
         similarity, rows = self.search(query_embeddings, k=1)
         names = self._parts.facts["identity"]
         return np.array([names[row] for row in rows[:, 0]]), similarity[:, 0]
+
+    def can_be_found(self) -> np.ndarray:
+        """Bool, shape (n_rows,), see `facts`: all but the removed photos."""
+        return np.concatenate([self._parts.is_kept, np.ones(len(self._parts.recent), dtype=bool)])
+
+    def embeddings_at(self, rows: np.ndarray) -> np.ndarray:
+        """The embeddings of some photos, float32, shape (len(rows), embedding_dim).
+
+        Args:
+            rows: of `facts`.
+        """
+        rows, n_indexed = np.asarray(rows, dtype=np.intp), len(self._parts.indexed)
+        found = np.empty((len(rows), self._parts.recent.shape[1]), dtype=np.float32)
+        is_indexed = rows < n_indexed
+        found[is_indexed] = self._parts.indexed[rows[is_indexed]]
+        found[~is_indexed] = self._parts.recent[rows[~is_indexed] - n_indexed]
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Write the gallery to a folder; one that is there stays whole until the new one is.
@@ -239,13 +256,9 @@ class Gallery:
     def _n_rows(self) -> int:
         return len(self._parts.indexed) + len(self._parts.recent)
 
-    def _can_be_found(self) -> np.ndarray:
-        """Bool, shape (n_rows,): all but the removed photos."""
-        return np.concatenate([self._parts.is_kept, np.ones(len(self._parts.recent), dtype=bool)])
-
     def _is(self, identity: str) -> np.ndarray:
         """Bool, shape (n_rows,): the photos of one animal."""
-        is_it = (self.facts["identity"] == identity) & self._can_be_found()
+        is_it = (self.facts["identity"] == identity) & self.can_be_found()
         if not is_it.any():
             near = difflib.get_close_matches(identity, self.identities, n=3)
             raise InputError(

@@ -80,7 +80,7 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
         writers["index"] = lambda path: faiss.write_index(parts.index, str(path))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = {part: _write_named(folder, part, write) for part, write in writers.items()}
+        files = {part: write_named(folder, part, write) for part, write in writers.items()}
         description = {"format": FORMAT, "files": files, "report": report, "about": about}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     except (OSError, RuntimeError) as error:  # FAISS raises the latter
@@ -93,12 +93,12 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
     return folder
 
 
-def _write_named(folder: Path, part: str, write: Callable[[Path], object]) -> str:
+def write_named(folder: Path, part: str, write: Callable[[Path], object]) -> str:
     """Write a part's file beside its place and name it by its content; returns the name."""
     unfinished = folder / f".{part}-{secrets.token_hex(6)}{ENDINGS[part]}"
     try:
         write(unfinished)
-        name = f"{part}-{_checksum(unfinished)}{ENDINGS[part]}"
+        name = f"{part}-{checksum(unfinished)}{ENDINGS[part]}"
         if not (folder / name).exists():  # else it may be mapped, and is the same
             os.replace(unfinished, folder / name)
     finally:
@@ -139,7 +139,7 @@ def read_parts(
             raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
         paths = {part: folder / Path(name).name for part, name in description["files"].items()}
         for part, path in paths.items():
-            if verify and path.name != f"{part}-{_checksum(path)}{ENDINGS[part]}":
+            if verify and path.name != f"{part}-{checksum(path)}{ENDINGS[part]}":
                 raise ValueError(f"{path.name} is damaged")
         parts = GalleryParts(
             indexed=np.load(paths["indexed"], mmap_mode="r", allow_pickle=False),
@@ -184,6 +184,7 @@ def _check_fit(parts: GalleryParts) -> None:
         raise ValueError(f"an index of {(index.ntotal, index.d)} for {parts.indexed.shape}")
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """Of a file's bytes, 32 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from common.errors import InputError
@@ -14,13 +14,18 @@ from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, ml
 from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
 
 
-def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Path:
+def save_recogniser(
+    model: Recogniser, path: Path, identities: list[str], scores: dict | None = None
+) -> Path:
     """Write a trained model with what is needed to use it.
 
     Args:
         model: backbone with a head of `common.models.heads`.
         path: ends in .safetensors.
-        identities: the catalogue's label map, label 0 first.
+        identities: the catalogue's label map, label 0 first; empty for a model that never learned
+            any.
+        scores: what validation photos got from it, plain JSON types, see
+            `common.evaluation.scores`; None: unknown.
     """
     backbone = model.backbone
     description = {
@@ -31,6 +36,7 @@ def save_recogniser(model: Recogniser, path: Path, identities: list[str]) -> Pat
         "embedding_dim": _projected_to(model.head),
         "hidden": model.head[0].out_features if _kind_of(model.head) == "mlp" else None,
         "identities": list(identities),
+        "scores": scores,
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as unfinished:
@@ -49,6 +55,27 @@ def _projected_to(head: nn.Module) -> int | None:
     return head.embedding_dim if has_projection else None
 
 
+def read_description(path: Path) -> dict:
+    """What `save_recogniser` wrote beside the tensors, which are not read.
+
+    Returns:
+        backbone, image_size (pixels), pooling, head, embedding_dim, hidden, identities, and scores
+        (None where the model was stored without).
+
+    Raises:
+        InputError: no such file, or not a model of this course.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["recogniser"])
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}: is no model that this course saved ({error}); expected a "
+            "model.safetensors from a run's folder"
+        ) from error
+    return {"scores": None, **description}
+
+
 def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     """Read what `save_recogniser` wrote.
 
@@ -59,15 +86,7 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     Raises:
         InputError: no such file, or not a model of this course.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["recogniser"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"{path}: is no model that this course saved ({error}); expected a "
-            "model.safetensors from a run's folder"
-        ) from error
+    description, tensors = read_description(path), load_file(path)
     backbone = load_backbone(
         description["backbone"], weights="none", image_size=description["image_size"]
     )

@@ -32,6 +32,7 @@ class RankedMatches:
         similarities: cosine similarity in [-1, 1] of each to the query, length k.
         is_match: whether each shows the query's identity; None where nobody knows.
         verdict: beneath the query, such as "new individual?".
+        probabilities: in [0, 1], of each showing the query's identity; None where not known.
     """
 
     query: Path
@@ -41,6 +42,7 @@ class RankedMatches:
     similarities: Sequence[float]
     is_match: Sequence[bool] | None = None
     verdict: str = ""
+    probabilities: Sequence[float] | None = None
 
 
 def matches_panel(
@@ -99,6 +101,8 @@ def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
     lengths = {n_found, len(ranking.gallery_captions), len(ranking.similarities)}
     if ranking.is_match is not None:
         lengths.add(len(ranking.is_match))
+    if ranking.probabilities is not None:
+        lengths.add(len(ranking.probabilities))
     if len(lengths) > 1:
         raise ValueError(f"lengths of photos, captions and similarities differ: {sorted(lengths)}")
     for axes in line[n_found:]:
@@ -110,10 +114,24 @@ def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
             mark, colour = ("✓ ", RIGHT) if ranking.is_match[rank] else ("✗ ", WRONG)
         _frame(axes, colour, 3)
         caption = shortened(ranking.gallery_captions[rank], 18)
+        likeness = f"{ranking.similarities[rank]:.3f}"
+        if ranking.probabilities is not None:
+            likeness += f" · {percent(ranking.probabilities[rank])}"
         axes.set_xlabel(
-            f"{mark}{caption}\n{ranking.similarities[rank]:.3f}", fontsize=8, labelpad=3,
+            f"{mark}{caption}\n{likeness}", fontsize=8, labelpad=3,
             color=colour if mark else INK, parse_math=False,
         )  # fmt: skip
+
+
+def percent(probability: float) -> str:
+    """A probability for people; a small one is not called impossible.
+
+    >>> percent(0.934), percent(0.0004), percent(0.9996)
+    ('93 %', '< 1 %', '> 99 %')
+    """
+    if probability < 0.01:
+        return "< 1 %"
+    return "> 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
 
 
 def _frame(axes: Axes, colour: str, width: float) -> None:

@@ -366,3 +366,14 @@ def test_a_kill_while_writing_leaves_a_whole_gallery(tmp_path, delay):
 
     assert len(gallery) == 20_000
     assert gallery.identities[0] in (f"t{n_saved}", f"t{n_saved + 1}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rows_embedding_is_what_was_enrolled(herd, kind):
+    photos, identities = herd
+    gallery = gallery_of(photos[:-10], identities[:-10], kind)
+    gallery.enrol(photos[-10:], identities[-10:])
+    rows = np.array([len(photos) - 1, 0, len(photos) - 10, 7])
+
+    np.testing.assert_array_equal(gallery.embeddings_at(rows), photos[rows])
+    assert gallery.embeddings_at([]).shape == (0, photos.shape[1])

@@ -6,7 +6,7 @@ import torch
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
-from common.models.storage import load_recogniser, save_recogniser
+from common.models.storage import load_recogniser, read_description, save_recogniser
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,18 @@ def test_a_stored_model_gives_the_same_outputs(head, tmp_path):
     assert identities == ["a", "b", "c"]
     assert torch.equal(loaded(images), model(images))
     assert loaded.backbone.preprocessing == model.backbone.preprocessing
+
+
+def test_what_validation_photos_got_is_stored_and_given_back(tmp_path):
+    model = Recogniser(load_backbone("small_cnn", image_size=32), EmbeddingHead(256))
+    scores = {"photos": {"similarities": [[0.1, 1 / 3]]}, "source": "two photos"}
+
+    save_recogniser(model, tmp_path / "with.safetensors", ["a"], scores)
+    save_recogniser(model, tmp_path / "without.safetensors", ["a"])
+
+    assert read_description(tmp_path / "with.safetensors")["scores"] == scores
+    assert read_description(tmp_path / "without.safetensors")["scores"] is None
+    assert load_recogniser(tmp_path / "with.safetensors")[1] == ["a"]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", None], ids=["empty", "garbage", "missing"])

@@ -1,14 +1,17 @@
 """The metric learning script trains with every loss, stores what it learned, and names misuse."""
 
 import json
+import shutil
 from argparse import Namespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
 from common.cli import run_script
-from common.models.storage import load_recogniser
+from common.data.study import open_study
+from common.models.storage import load_recogniser, read_description
 from common.training.metric_losses import LOSSES
 
 SCRIPT = "week3/metric_learning"
@@ -54,7 +57,6 @@ def test_the_table_says_which_loss_with_which_unit(trained):
 
 def test_the_stored_model_is_the_one_that_was_asked(turtles, tmp_path):
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.data.study import open_study
     from common.evaluation.questions import ask_embedding, questions_of
     from common.training.feature_cache import extract
 
@@ -75,6 +77,25 @@ def test_the_stored_model_is_the_one_that_was_asked(turtles, tmp_path):
     # Activations behind the freeze boundary are kept in 16 bits: one photo may change sides.
     assert np.mean(answers.known) == pytest.approx(trial["known"], abs=1.01 / len(answers.known))
     assert answers.ranking.mAP == pytest.approx(trial["ranking"]["mAP"], abs=0.01)
+
+
+def test_what_a_similarity_means_is_learned_without_the_test_photos(turtles, tmp_path):
+    """With noise in the place of every test photo, the stored scores are bit-equal."""
+    study = open_study(Namespace(data_dir=turtles, seed=0))
+    noisy = shutil.copytree(turtles, tmp_path / "noisy")
+    for row in study.split.rows("test"):
+        noise = np.random.default_rng(row).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(noisy / study.catalogue.table["path"][row])
+
+    result = run(turtles, tmp_path / "a")
+    other = run(noisy, tmp_path / "b")
+
+    stored, again = (read_description(tmp_path / name / "model.safetensors")["scores"]
+                     for name in ("a", "b"))  # fmt: skip
+    assert again["photos"] == stored["photos"]
+    assert again["encounters"] == stored["encounters"]
+    assert len(stored["photos"]["similarities"]) > 10
+    assert other["metrics"]["trials"][-1]["ranking"] != result["metrics"]["trials"][-1]["ranking"]
 
 
 def test_a_run_depends_on_its_seed_alone(turtles, tmp_path):

@@ -1,0 +1,256 @@
+"""A sheet that a field worker goes through: each question beside its candidates, to be answered.
+
+One HTML file that opens anywhere, without a network. What is ticked stays in the browser and is
+saved as a CSV file that is a catalogue: `build_gallery.py --add --data_dir` reads it.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from PIL import Image
+
+from common.visualization.matches import percent
+
+PICTURE_QUALITY = 85  # of JPEG
+
+
+@dataclass(frozen=True)
+class SheetCandidate:
+    """An animal that it may be.
+
+    Attributes:
+        identity: its name.
+        similarity: cosine in [-1, 1].
+        probability: in [0, 1], that it is right.
+        picture: its most alike gallery photo; None where there is none.
+        caption: of that photo, such as its side and date.
+    """
+
+    identity: str
+    similarity: float
+    probability: float
+    picture: Image.Image | None
+    caption: str
+
+
+@dataclass(frozen=True)
+class SheetQuestion:
+    """Photos of one animal, and who it may be.
+
+    Attributes:
+        title: in few words.
+        photos: their files, as text.
+        side: of the animal, or "".
+        encounter: name of the encounter; of questions about one animal, one is enough.
+        pictures: of the photos.
+        verdict: such as "known: anna" or "new individual".
+        remarks: sentences that a person should know.
+        candidates: most alike first.
+    """
+
+    title: str
+    photos: Sequence[str]
+    side: str
+    encounter: str
+    pictures: Sequence[Image.Image]
+    verdict: str
+    remarks: Sequence[str]
+    candidates: Sequence[SheetCandidate]
+
+
+def render_sheet(
+    title: str, facts: Sequence[str], questions: Sequence[SheetQuestion], identities: Sequence[str]
+) -> str:
+    """HTML of a sheet.
+
+    Args:
+        title: above all.
+        facts: sentences beneath it: which gallery, which model, what the threshold rests on.
+        questions: one section each.
+        identities: all animals of the gallery, offered where it is none of the candidates.
+    """
+    about = [
+        {"photos": list(each.photos), "side": each.side, "encounter": each.encounter,
+         "verdict": each.verdict,
+         "candidates": [[c.identity, round(c.similarity, 4), round(c.probability, 4)]
+                        for c in each.candidates]}
+        for each in questions
+    ]  # fmt: skip
+    # Inside a script element only "<" could end it.
+    data = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+    names = "".join(f'<option value="{escape(name)}">' for name in identities)
+    sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
+    lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n<details class=soft><summary>What this rests on</summary>"
+        f"{lines}</details>\n"
+        '<p class="bar"><button type="button" id="save">Save decisions as CSV</button> '
+        '<span id="count"></span></p>\n'
+        f'<datalist id="names">{names}</datalist>\n{sections}\n'
+        f'<script type="application/json" id="data">{data}</script>\n'
+        f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _section(index: int, question: SheetQuestion) -> str:
+    """One question: photos, verdict, candidates, and the answers that can be ticked."""
+    pictures = "".join(_picture(each, "query") for each in question.pictures)
+    remarks = "".join(f'<p class="soft">{escape(each)}</p>' for each in question.remarks)
+    cards = "".join(_card(index, place, each) for place, each in enumerate(question.candidates))
+    files = ", ".join(question.photos)
+    return (
+        f'<section data-question="{index}"><h2>{escape(question.title)}</h2>\n'
+        f'<div class="row"><div class="asked">{pictures}'
+        f'<p class="verdict">{escape(question.verdict)}</p>'
+        f'<p class="soft files">{escape(files)}</p>{remarks}</div>\n'
+        f'<div class="cards">{cards}</div></div>\n<div class="answers">'
+        + _choice(index, "other", "another animal of the gallery:")
+        + '<input class="name" data-for="other" list="names" aria-label="its name">'
+        + _choice(index, "new", "a new individual, named:")
+        + '<input class="name" data-for="new" aria-label="name of the new individual">'
+        + _choice(index, "unclear", "cannot be told")
+        + '<input class="note" placeholder="note" aria-label="note"></div></section>'
+    )
+
+
+def _card(index: int, place: int, candidate: SheetCandidate) -> str:
+    picture = _picture(candidate.picture, candidate.identity) if candidate.picture else ""
+    return (
+        f'<label class="card">{picture}<span class="who">'
+        f'<input type="radio" name="q{index}" value="{place}"> '
+        f"{place + 1}. {escape(candidate.identity)}</span>"
+        f"<span>similarity {candidate.similarity:.3f}</span>"
+        f"<span>probability {escape(percent(candidate.probability))}</span>"
+        f'<span class="soft">{escape(candidate.caption)}</span></label>'
+    )
+
+
+def _choice(index: int, value: str, text: str) -> str:
+    return f'<label><input type="radio" name="q{index}" value="{value}"> {text}</label>'
+
+
+def _picture(picture: Image.Image, alt: str) -> str:
+    """The picture itself inside the page."""
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=PICTURE_QUALITY)
+    data = base64.b64encode(content.getvalue()).decode("ascii")
+    return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">'
+
+
+_STYLE = """
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1.25rem 4rem; color: #1f2933;
+  background: #fcfcfb; font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { margin: 0 0 .5rem; font-size: 1.6rem; } h2 { margin: 0 0 .6rem; font-size: 1.05rem; }
+p { margin: .3rem 0; } .soft { color: #5f6c7b; font-size: .88rem; }
+.bar { position: sticky; top: 0; z-index: 1; padding: .6rem 0; background: #fcfcfb; }
+button { font: inherit; padding: .4rem 1rem; color: #fff; background: #00628f; border: 0;
+  border-radius: 6px; cursor: pointer; }
+section { margin: 1.2rem 0; padding: 1rem; background: #fff; border: 1px solid #d9dfe5;
+  border-radius: 8px; break-inside: avoid; }
+section.answered { border-color: #009e73; box-shadow: inset 4px 0 #009e73; }
+.row { display: flex; flex-wrap: wrap; gap: 1.2rem; }
+.asked { flex: 0 0 15rem; } .asked img { width: 100%; margin-bottom: .4rem; border-radius: 4px; }
+.files { overflow-wrap: anywhere; } .verdict { font-weight: 650; }
+.cards { flex: 1 1 30rem; display: grid; gap: .8rem; align-content: start;
+  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+.card { display: flex; flex-direction: column; padding: .5rem; font-size: .9rem;
+  border: 1px solid #d9dfe5; border-radius: 6px; cursor: pointer; overflow-wrap: anywhere; }
+.card img { width: 100%; border-radius: 4px; margin-bottom: .35rem; }
+.card:has(:checked) { border-color: #009e73; background: #eef8f4; }
+.who { font-weight: 600; }
+.answers { display: flex; flex-wrap: wrap; gap: .5rem .8rem; align-items: center;
+  margin-top: .9rem; font-size: .92rem; }
+.answers label { margin-left: .6rem; } .answers label:first-child { margin-left: 0; }
+input.name, input.note { font: inherit; padding: .2rem .4rem; width: 11rem;
+  border: 1px solid #b8c0c8; border-radius: 4px; }
+input.note { flex: 1 1 12rem; }
+@media print { .bar { display: none; } body { max-width: none; padding: 0; }
+  .asked { flex-basis: 12rem; }
+  .cards { flex-basis: 20rem; grid-template-columns: repeat(3, 1fr); } }
+"""
+
+# Plain JavaScript: remember what is ticked, count it, save it.
+_SCRIPT = """
+"use strict";
+const questions = JSON.parse(document.getElementById("data").textContent);
+const sections = [...document.querySelectorAll("section")];
+const memory = "sheet of " + (questions.length ? questions[0].encounter : "nothing");
+
+function answerOf(section, question) {
+  const ticked = section.querySelector("input[type=radio]:checked");
+  const note = section.querySelector(".note").value.trim();
+  const field = (name) => section.querySelector(`[data-for=${name}]`).value.trim();
+  if (!ticked) return {decision: "", identity: "", place: "", note};
+  if (ticked.value === "unclear")
+    return {decision: "cannot be told", identity: "", place: "", note};
+  if (ticked.value === "new")
+    return {decision: "new individual", identity: field("new"), place: "", note};
+  if (ticked.value === "other")
+    return {decision: "another animal", identity: field("other"), place: "", note};
+  const place = Number(ticked.value);
+  return {decision: "confirmed", identity: question.candidates[place][0], place: place + 1, note};
+}
+
+function csvCell(value) {
+  const text = String(value);
+  return /[",;\\r\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+}
+
+function decisionsAsCsv() {
+  const rows = [["path", "identity", "orientation", "encounter", "decision", "verdict",
+    "rank", "similarity", "probability", "note"]];
+  questions.forEach((question, i) => {
+    const answer = answerOf(sections[i], question);
+    const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
+    for (const photo of question.photos)
+      rows.push([photo, answer.identity, question.side, question.encounter, answer.decision,
+        question.verdict, answer.place, chosen[1], chosen[2], answer.note]);
+  });
+  return rows.map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
+}
+
+function state() {
+  return sections.map((section) => [...section.querySelectorAll("input")].map(
+    (input) => input.type === "radio" ? input.checked : input.value));
+}
+
+function refresh() {
+  let n = 0;
+  sections.forEach((section, i) => {
+    const isAnswered = answerOf(section, questions[i]).decision !== "";
+    section.classList.toggle("answered", isAnswered);
+    n += isAnswered;
+  });
+  document.getElementById("count").textContent = n + " of " + questions.length + " answered";
+  try { localStorage.setItem(memory, JSON.stringify(state())); } catch { /* not kept, then */ }
+}
+
+try {
+  const kept = JSON.parse(localStorage.getItem(memory) || "null");
+  if (kept) sections.forEach((section, i) =>
+    section.querySelectorAll("input").forEach((input, j) => {
+      if (input.type === "radio") input.checked = kept[i][j]; else input.value = kept[i][j];
+    }));
+} catch { /* an empty sheet, then */ }
+
+document.addEventListener("input", (event) => {
+  const field = event.target.dataset.for;  // a name that is written ticks its answer
+  if (field) event.target.closest("section").querySelector(`[value=${field}]`).checked = true;
+  refresh();
+});
+document.getElementById("save").addEventListener("click", () => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["\\ufeff" + decisionsAsCsv()], {type: "text/csv"}));
+  link.download = "decisions.csv";
+  link.click();
+});
+refresh();
+"""

@@ -1,0 +1,95 @@
+"""The sheet for the field: whole in one file, and safe for any name."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.visualization.sheet import SheetCandidate, SheetQuestion, render_sheet
+
+EVIL = '</script><script>alert("1")</script> & "Anna\'s" <b>'
+
+
+def picture():
+    return Image.fromarray(np.full((20, 30, 3), 128, dtype=np.uint8))
+
+
+def sheet_of(name, n_candidates=2):
+    candidates = [
+        SheetCandidate(f"{name}{i}", 0.8 - i / 10, 0.6 - i / 10, picture(), f"left, {name}")
+        for i in range(n_candidates)
+    ]
+    question = SheetQuestion(
+        f"1. {name}", [f"/photos/{name}.jpg"], "left", "e1", [picture()], f"known: {name}",
+        [f"{name} is a remark"], candidates,
+    )  # fmt: skip
+    return render_sheet(f"Who? {name}", [f"Gallery {name}."], [question], [name])
+
+
+class Elements(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.values, self.script = [], [], {}
+        self._inside = None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.values += [value for _, value in attributes if value]
+        if tag == "script":
+            self._inside = dict(attributes).get("type", "code")
+
+    def handle_endtag(self, tag):
+        self._inside = None if tag == "script" else self._inside
+
+    def handle_data(self, data):
+        if self._inside:
+            self.script[self._inside] = self.script.get(self._inside, "") + data
+
+
+def test_text_is_never_taken_for_markup():
+    plain, evil = Elements(sheet_of("anna")), Elements(sheet_of(EVIL))
+
+    assert evil.tags == plain.tags
+    assert "b" not in evil.tags
+    assert evil.script["code"] == plain.script["code"]
+
+
+def test_names_come_back_from_the_pages_data_as_they_are():
+    [question] = json.loads(Elements(sheet_of(EVIL)).script["application/json"])
+
+    assert question["candidates"][0][0] == f"{EVIL}0"
+    assert question["photos"] == [f"/photos/{EVIL}.jpg"]
+
+
+def test_the_page_needs_no_other_file_and_no_network():
+    page = sheet_of("anna")
+
+    assert not re.search(r"https?://|src=\"(?!data:)|<link|@import", page)
+    assert page.count("data:image/jpeg;base64,") == 3
+
+
+def test_every_candidate_can_be_ticked_and_so_can_none_of_them():
+    values = Elements(sheet_of("anna", n_candidates=3)).values
+
+    for answer in ("0", "1", "2", "other", "new", "unclear"):
+        assert answer in values
+
+
+def test_similarity_probability_and_verdict_are_shown():
+    page = sheet_of("anna")
+
+    for text in ("similarity 0.800", "probability 60 %", "known: anna", "anna is a remark"):
+        assert text in page
+
+
+def test_a_question_without_candidates_can_be_answered_all_the_same():
+    assert 'value="new"' in sheet_of("anna", n_candidates=0)
+
+
+@pytest.mark.parametrize("name", ["Zoë", "海龟", "a,b;c"])
+def test_names_of_any_script_are_kept(name):
+    assert name in sheet_of(name)

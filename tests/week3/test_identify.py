@@ -1,0 +1,295 @@
+"""Who is this: ranked, probable, known or new at the stated rate, and a sheet for the field."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from script_runs import load_main, modules_behind_help, run_elsewhere
+
+from common.cli import run_script
+from common.data.catalogue import load_catalogue
+from common.evaluation.enrolment import open_gallery, validation_scores
+from common.models.storage import read_description
+
+SCRIPT = "week3/identify"
+
+
+def identify(*flags):
+    return load_main(SCRIPT)([str(flag) for flag in flags])
+
+
+@pytest.fixture(scope="module")
+def trained(turtles, tmp_path_factory):
+    """An embedding that metric_learning.py stored."""
+    folder = tmp_path_factory.mktemp("trained")
+    load_main("week3/metric_learning")(
+        ["--smoke", "--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12",
+         "--data_dir", str(turtles), "--output_dir", str(folder)]
+    )  # fmt: skip
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def gallery(turtles, trained, tmp_path_factory):
+    """Built with it, of all turtles."""
+    folder = tmp_path_factory.mktemp("gallery")
+    load_main("week3/build_gallery")(
+        ["--trained", str(trained), "--data_dir", str(turtles), "--output_dir", str(folder)]
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(turtles):
+    return load_catalogue(turtles).paths()
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    return identify("--smoke", "--output_dir", folder), folder
+
+
+def test_a_smoke_run_returns_what_it_stores(smoke):
+    result, folder = smoke
+
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+    assert {"candidates.png", "sheet.html", "report.html"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_every_photo_gets_a_verdict_by_the_threshold(smoke):
+    result = smoke[0]
+
+    threshold = result["metrics"]["meaning"]["value"]
+    for row in result["tables"]["Verdicts"]:
+        assert row["threshold"] == threshold
+        assert row["verdict"].startswith("known") == (row["similarity"] >= threshold)
+    assert len(result["tables"]["Verdicts"]) == 3
+
+
+def test_a_photo_of_the_gallery_is_found_and_its_likeness_is_called_no_proof(
+    gallery, photos, tmp_path
+):
+    result = identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path)
+
+    [answer] = result["metrics"]["answers"]
+    assert answer["identities"][0] == photos[0].parent.name
+    assert answer["similarities"][0] == pytest.approx(1, abs=1e-5)
+    assert any("itself is in the gallery" in remark for remark in answer["remarks"])
+
+
+def test_the_table_is_what_a_naive_search_finds(gallery, photos, tmp_path):
+    result = identify(photos[5], "--gallery", gallery, "--output_dir", tmp_path, "--k", "3")
+
+    known = open_gallery(gallery)
+    embeddings, names = known.embeddings_at(np.arange(len(known))), known.facts["identity"]
+    likeness = embeddings @ embeddings[5]
+    best = {name: likeness[names == name].max() for name in set(names)}
+    expected = sorted(best, key=best.get, reverse=True)[:3]
+    assert [row["animal"] for row in result["tables"]["Candidates"]] == expected
+    assert [row["similarity"] for row in result["tables"]["Candidates"]] == pytest.approx(
+        [float(best[name]) for name in expected], abs=1e-4
+    )
+
+
+def test_with_a_side_only_that_side_is_compared(gallery, photos, tmp_path):
+    result = identify(
+        photos[0], "--gallery", gallery, "--side", "right", "--k", "50", "--output_dir", tmp_path
+    )
+
+    [answer] = result["metrics"]["answers"]
+    facts = open_gallery(gallery).facts
+    of_side = set(facts["identity"][facts["side"] == "right"])
+    assert set(answer["identities"]) == of_side
+    assert all(text.startswith("right") for text in answer["seen"])
+    missing = set(facts["identity"]) - of_side
+    assert any(f"{len(missing)} animals without" in each for each in answer["remarks"]) == bool(
+        missing
+    )
+
+
+def test_photos_of_one_encounter_get_one_answer_with_its_own_threshold(gallery, photos, tmp_path):
+    flags = [*photos[:3], "--gallery", gallery, "--output_dir", tmp_path, "--k", "50"]
+
+    apart, together = identify(*flags), identify(*flags, "--same_encounter")
+
+    assert len(apart["metrics"]["answers"]) == 3
+    [answer] = together["metrics"]["answers"]
+    single = [dict(zip(each["identities"], each["similarities"], strict=True))
+              for each in apart["metrics"]["answers"]]  # fmt: skip
+    expected = {name: np.mean([each[name] for each in single]) for name in single[0]}
+    found = dict(zip(answer["identities"], answer["similarities"], strict=True))
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert apart["metrics"]["meaning"]["kind"] == "photo"
+    assert together["metrics"]["meaning"]["kind"] == "encounter"
+
+
+def test_the_threshold_keeps_to_the_stated_rate_on_validation(gallery, photos, tmp_path):
+    scores = validation_scores(open_gallery(gallery)).photos
+    new = [each[0] for each, known in zip(scores.similarities, scores.is_known, strict=True)
+           if not known]  # fmt: skip
+
+    for rate in (0.05, 0.5):
+        result = identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path,
+                          "--false_match_rate", rate)  # fmt: skip
+        threshold = result["metrics"]["meaning"]["value"]
+        assert np.mean(np.array(new) >= threshold) <= rate
+    assert np.mean(np.array(new) >= threshold) > 0
+
+
+def test_the_gallery_means_what_the_models_validation_photos_say(gallery, trained):
+    stored = read_description(trained)["scores"]
+
+    assert validation_scores(open_gallery(gallery)).to_dict() == stored
+    assert "validation photos" in stored["source"]
+
+
+def test_a_folder_of_photos_is_asked_photo_by_photo(gallery, turtles, tmp_path):
+    folder = turtles / "photos" / "t003"
+
+    result = identify(folder, "--gallery", gallery, "--output_dir", tmp_path)
+
+    assert [each["photos"] for each in result["metrics"]["answers"]] == [
+        [str(path)] for path in sorted(folder.iterdir())
+    ]
+
+
+def test_the_sheet_holds_every_question_and_candidate(smoke):
+    result, folder = smoke
+    page = (folder / "sheet.html").read_text(encoding="utf-8")
+
+    n_candidates = sum(len(each["identities"]) for each in result["metrics"]["answers"])
+    assert page.count("<section") == 3
+    assert page.count("data:image/jpeg") == 3 + n_candidates
+
+
+def test_the_right_network_may_be_named_and_another_is_refused_by_name(
+    gallery, trained, photos, smoke, tmp_path, capsys
+):
+    identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path, "--trained", trained)
+    other = next((smoke[1] / "gallery").glob("model-*.safetensors"))
+
+    line = refused(capsys, photos[0], "--gallery", gallery, "--trained", other)
+
+    assert "small_cnn at 64 pixels, untrained" in line
+    assert "small_cnn at 64 pixels, trained on a catalogue of 11 animals" in line
+
+
+def refused(capsys, *flags):
+    """The one line that the script ends with."""
+    with pytest.raises(SystemExit) as ending:
+        run_script(lambda: load_main(SCRIPT)([str(flag) for flag in flags]))
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert ending.value.code == 2
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+FLAGS = [
+    ([], "PHOTO"),
+    (["nowhere.jpg"], "nowhere.jpg"),
+    (["--false_match_rate", "0"], "--false_match_rate"),
+    (["--false_match_rate", "5"], "--false_match_rate"),
+    (["--false_match_rate", "few"], "--false_match_rate"),
+    (["--k", "0"], "--k"),
+    (["--side", "up"], "--side"),
+    (["--trained", "nowhere.safetensors"], "--trained"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), FLAGS)
+def test_an_absurd_flag_is_named(flags, words, capsys):
+    assert words in refused(capsys, *flags)
+
+
+def test_a_missing_gallery_is_named_with_how_to_build_one(photos, tmp_path, capsys):
+    line = refused(capsys, photos[0], "--gallery", tmp_path / "none", "--output_dir", tmp_path)
+
+    assert "holds no gallery; build one with python week3/build_gallery.py" in line
+
+
+@pytest.mark.parametrize("part", ["facts", "recent", "model"])
+def test_a_damaged_gallery_is_refused(part, smoke, photos, tmp_path, capsys):
+    damaged = shutil.copytree(smoke[1] / "gallery", tmp_path / "gallery")
+    file = next(damaged.glob(f"{part}-*"))
+    file.write_bytes(file.read_bytes()[:-8] + b"8 wrong.")
+
+    line = refused(capsys, photos[0], "--gallery", damaged, "--output_dir", tmp_path)
+
+    assert "is no whole gallery" in line
+
+
+def test_a_gallery_without_its_pictures_is_named(smoke, photos, tmp_path, capsys):
+    cut = shutil.copytree(smoke[1] / "gallery", tmp_path / "gallery")
+    shutil.rmtree(cut / "pictures")
+
+    line = refused(capsys, photos[0], "--gallery", cut, "--output_dir", tmp_path)
+
+    assert "copy the whole folder" in line
+
+
+def test_a_gallery_that_lacks_its_network_is_named(photos, tmp_path, capsys):
+    from common.evaluation.gallery import Gallery
+
+    bare = Gallery(2)
+    bare.enrol(np.eye(2, dtype=np.float32), ["a", "b"])
+    bare.save(tmp_path / "gallery")
+
+    line = refused(capsys, photos[0], "--gallery", tmp_path / "gallery", "--output_dir", tmp_path)
+
+    assert "without its network" in line
+
+
+def test_a_photo_that_cannot_be_read_is_named(smoke, tmp_path, capsys):
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut off")
+
+    line = refused(
+        capsys, tmp_path / "cut.jpg", "--gallery", smoke[1] / "gallery", "--output_dir", tmp_path
+    )
+
+    assert "cut.jpg: cannot be read as a photo" in line
+
+
+def test_a_folder_without_photos_is_named(smoke, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+
+    line = refused(
+        capsys, tmp_path / "empty", "--gallery", smoke[1] / "gallery", "--output_dir", tmp_path
+    )
+
+    assert "no photo in this folder" in line
+
+
+def test_where_no_animal_was_seen_twice_nothing_can_be_said(tmp_path, capsys):
+    for i, name in enumerate(["anna", "berta", "carla"]):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        noise = np.random.default_rng(i).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "data" / name / "a.png")
+    load_main("week3/build_gallery")(
+        ["--smoke", "--data_dir", str(tmp_path / "data"), "--output_dir", str(tmp_path / "g")]
+    )
+
+    line = refused(
+        capsys, tmp_path / "data" / "anna", "--gallery", tmp_path / "g", "--output_dir", tmp_path
+    )
+
+    assert "photos of several encounters per animal" in line
+
+
+def test_the_script_runs_from_any_folder(tmp_path):
+    ending = run_elsewhere(SCRIPT, tmp_path, "--smoke")
+
+    assert ending.returncode == 0, ending.stderr
+    assert "Verdicts" in ending.stdout
+    assert (tmp_path / "runs" / "identify_smoke" / "sheet.html").exists()
+
+
+def test_help_answers_without_loading_anything_heavy(tmp_path):
+    shown, modules = modules_behind_help(SCRIPT, tmp_path)
+
+    assert "--false_match_rate" in shown
+    assert not {"torch", "pandas", "matplotlib"} & modules
