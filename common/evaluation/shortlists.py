@@ -57,14 +57,11 @@ class Asked:
 
     def at_shortlist(self, block: ScoreBlock) -> np.ndarray:
         """The candidates' scores, like `shortlist`."""
-        n_query = len(self.query)
-        parts = [
-            np.take_along_axis(
-                block(start, min(start + AT_ONCE, n_query)), self.shortlist[start : start + AT_ONCE],
-                axis=1,
-            )
-            for start in range(0, n_query, AT_ONCE)
-        ]  # fmt: skip
+        parts = []
+        for start in range(0, len(self.query), AT_ONCE):
+            candidates = self.shortlist[start : start + AT_ONCE]
+            scores = block(start, start + len(candidates))
+            parts.append(np.take_along_axis(scores, candidates, axis=1))
         return np.concatenate(parts)
 
     def reordered(self, block: ScoreBlock, scores: np.ndarray) -> ScoreBlock:

@@ -10,9 +10,9 @@ from common.evaluation.shortlists import Asked
 def pairs(n=4000, seed=0):
     """Two independent scores of pairs: log-odds with noise, one of them counted in whole steps."""
     generator = np.random.default_rng(seed)
-    is_same = generator.random(n) < 0.3
+    is_same = generator.random(n) < 0.4
     cosine = np.tanh(generator.normal(size=n) + is_same)
-    details = np.floor(10 ** (generator.normal(size=n) * 0.4 + is_same))
+    details = np.floor(10 ** (generator.normal(size=n) * 0.4 + 0.4 * is_same))
     return {"cosine": cosine, "details": details}, is_same
 
 

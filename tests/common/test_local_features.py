@@ -23,7 +23,8 @@ def pattern(seed, side=200):
     generator = np.random.default_rng(seed)
     grey = np.full((side, side), 128, dtype=np.uint8)
     for _ in range(120):
-        x, y, radius = generator.integers(0, side, 2).tolist() + [int(generator.integers(2, 12))]
+        x, y = generator.integers(0, side, 2).tolist()
+        radius = int(generator.integers(2, 12))
         cv2.circle(grey, (x, y), radius, int(generator.integers(0, 256)), -1, cv2.LINE_AA)
     return grey
 
