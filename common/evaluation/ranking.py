@@ -4,8 +4,9 @@ The rank of a right photo is one plus the photos before it. These can be counted
 the gallery, so that nothing the size of all queries times all gallery photos is ever held.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,23 @@ class Ranking:
     nearest_similarity: np.ndarray
 
 
+@contextmanager
+def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """As many threads as a matrix product would have, each with products of its own.
+
+    Args:
+        n_most: threads that have something to do.
+
+    Yields:
+        The threads, and their number.
+    """
+    blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
+    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
+    n_workers = max(1, min(n_threads, n_most))
+    with blas.limit(limits=1 if n_workers > 1 else None), ThreadPoolExecutor(n_workers) as pool:
+        yield pool, n_workers
+
+
 def rank_in_blocks(
     fill: FillBlock, n_query: int, n_gallery: int, pairs: SameIdentityPairs, block_size: int
 ) -> Ranking:
@@ -74,22 +92,19 @@ def rank_in_blocks(
     Each thread has its own product and its own ranking, and never waits for the others: a product
     by all threads, then a ranking by one, would leave the others idle for half of the time.
     """
-    blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
-    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    n_workers = max(1, min(n_threads, min(block_size, n_query) // SMALLEST_SHARE))
-    n_rows = -(-block_size // n_workers)
-    starts = range(0, n_query, n_rows)
+    with worker_threads(min(block_size, n_query) // SMALLEST_SHARE) as (pool, n_workers):
+        n_rows = -(-block_size // n_workers)
+        starts = range(0, n_query, n_rows)
 
-    def rank_every_nth(worker: int) -> list[Ranking]:
-        buffer = np.empty((min(n_rows, n_query), n_gallery), dtype=np.float32)
-        blocks = []
-        for start in starts[worker::n_workers]:
-            stop = min(start + n_rows, n_query)
-            similarities = fill(start, stop, buffer[: stop - start])
-            blocks.append(_rank_block(similarities, *pairs.of_block(start, stop)))
-        return blocks
+        def rank_every_nth(worker: int) -> list[Ranking]:
+            buffer = np.empty((min(n_rows, n_query), n_gallery), dtype=np.float32)
+            blocks = []
+            for start in starts[worker::n_workers]:
+                stop = min(start + n_rows, n_query)
+                similarities = fill(start, stop, buffer[: stop - start])
+                blocks.append(_rank_block(similarities, *pairs.of_block(start, stop)))
+            return blocks
 
-    with blas.limit(limits=1 if n_workers > 1 else None), ThreadPoolExecutor(n_workers) as pool:
         of_worker = list(pool.map(rank_every_nth, range(n_workers)))
     blocks = [of_worker[i % n_workers][i // n_workers] for i in range(len(starts))]
     columns = zip(*(vars(block).values() for block in blocks), strict=True)

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array, csr_array, vstack
 
+from common.evaluation.ranking import worker_threads
 from common.evaluation.retrieval import checked_embeddings
 
 TIE_DECIMALS = 9  # of a cosine in float64, whose own error is below 1e-15
@@ -198,26 +199,29 @@ def _nearest(
         are_the_same: photos are the gallery; each is its own nearest.
     """
     k = min(k, len(gallery))
-    rows, cosines, furthest = [], [], []
-    for start in range(0, len(photos), BLOCK_SIZE):
+
+    def nearest_of_block(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         block = photos[start : start + BLOCK_SIZE]
         product = block @ gallery.T
-        furthest.append(_to_distance(product.min(axis=1)))
+        furthest = _to_distance(product.min(axis=1))
         if are_the_same:
             np.fill_diagonal(product[:, start:], OWN)
         lowest = np.partition(product, -k, axis=1)[:, -k] - PRODUCT_ERROR
         of, column = np.nonzero(product >= lowest[:, None])
-        exact = np.round(_cosines(block, of, gallery, column), TIE_DECIMALS)
+        cosines = np.round(_cosines(block, of, gallery, column), TIE_DECIMALS)
         if are_the_same:
-            exact[column == of + start] = OWN
-        order = np.lexsort((column, -exact, of))  # within each photo, nearest first
+            cosines[column == of + start] = OWN
+        order = np.lexsort((column, -cosines, of))  # within each photo, nearest first
         first = np.searchsorted(of, np.arange(len(block)))
         chosen = order[first[:, None] + np.arange(k)]
-        rows.append(column[chosen])
-        cosines.append(exact[chosen])
-    furthest = np.concatenate(furthest)
+        return column[chosen], cosines[chosen], furthest
+
+    starts = range(0, len(photos), BLOCK_SIZE)
+    with worker_threads(len(starts)) as (pool, _):
+        parts = zip(*pool.map(nearest_of_block, starts), strict=True)
+        rows, cosines, furthest = (np.concatenate(part) for part in parts)
     furthest[furthest < ALL_THE_SAME] = 1  # no distance to divide by
-    return _Nearest(np.concatenate(rows), np.concatenate(cosines), furthest)
+    return _Nearest(rows, cosines, furthest)
 
 
 def _cosines(
