@@ -77,9 +77,13 @@ def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
     Yields:
         The threads, and their number.
     """
+    if n_most < 2:  # looking for the libraries below takes longer than ranking for one query
+        with ThreadPoolExecutor(1) as pool:
+            yield pool, 1
+        return
     blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
     n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    n_workers = max(1, min(n_threads, n_most))
+    n_workers = min(n_threads, n_most)
     with blas.limit(limits=1 if n_workers > 1 else None), ThreadPoolExecutor(n_workers) as pool:
         yield pool, n_workers
 
