@@ -135,8 +135,8 @@ def test_without_validation_the_papers_settings_hold_and_nothing_is_fused():
 
 def stored_model(folder, head):
     backbone = load_backbone("small_cnn", image_size=64)
-    return save_recogniser(Recogniser(backbone, head(backbone.n_features)), folder / "m.safetensors",
-                           ["a", "b"])  # fmt: skip
+    model = Recogniser(backbone, head(backbone.n_features))
+    return save_recogniser(model, folder / "model.safetensors", ["a", "b"])
 
 
 def test_a_trained_embedding_is_taken_as_it_is(turtles, tmp_path):
