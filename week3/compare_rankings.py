@@ -199,8 +199,9 @@ def cost_table(asked, settings, features, paths, seconds_to_read):
     from common.evaluation.local_features import find_details, same_details, small_photo
     from common.evaluation.reranking import ReciprocalGallery, rerank_together
 
-    embeddings, gallery_rows = asked.embeddings[asked.query], asked.gallery
-    gallery = asked.embeddings[gallery_rows]
+    embeddings, gallery, gallery_rows = (
+        asked.query_embeddings, asked.gallery_embeddings, asked.gallery,
+    )  # fmt: skip
     ks = {"k1": settings.k1, "k2": settings.k2}
 
     def compare_details(i: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common.evaluation.calibration import Calibration
 from common.evaluation.fusion import fuse, learn_meanings
-from common.evaluation.reranking import ReciprocalGallery, rerank_together
+from common.evaluation.reranking import ReciprocalGallery, Reranked, rerank_together
 from common.evaluation.shortlists import Asked, ScoreBlock
 
 EMBEDDING = "embedding alone"
@@ -58,46 +58,54 @@ def choose_settings(
 
     Returns:
         settings.
-        tried: one row for each step, with the mAP of what was chosen.
+        chosen: one row for each step, with the mAP of what was chosen.
     """
     if not asked:
         return Settings(), []
+    settings, best = _choose_reranking(asked)
+    before = _mean_map(asked, [each.cosines for each in asked])
+    settings, fused = _choose_shortlist(asked, n_same_details, settings)
+    neighbours = f"k1 {settings.k1}, k2 {settings.k2}, original share {settings.original_share:g}"
+    return settings, [
+        {"way": EMBEDDING, "chosen": None, "validation mAP": before},
+        {"way": RERANKED, "chosen": neighbours, "validation mAP": best},
+        {"way": FUSED, "chosen": f"{settings.n_candidates} candidates", "validation mAP": fused},
+    ]
+
+
+def _choose_reranking(asked: Sequence[Asked]) -> tuple[Settings, float]:
+    """The settings with the highest mAP of re-ranking alone, and that mAP."""
     settings, best = Settings(), -math.inf
     for k1, k2 in itertools.product(K1, K2):
-        reranked = [
-            ReciprocalGallery(each.embeddings[each.gallery], k1=k1, k2=k2).rerank(
-                each.embeddings[each.query]
-            )
-            for each in asked
-        ]
+        reranked = [_reranked(each, Settings(k1, k2)) for each in asked]
         for share in ORIGINAL_SHARES:
             value = _mean_map(asked, [replace(one, original_share=share).block for one in reranked])
             if value > best:
                 settings, best = Settings(k1, k2, share), value
-    chosen = f"k1 {settings.k1}, k2 {settings.k2}, original share {settings.original_share:g}"
-    tried = [
-        {"way": EMBEDDING, "chosen": None,
-         "validation mAP": _mean_map(asked, [each.cosines for each in asked])},
-        {"way": RERANKED, "chosen": chosen, "validation mAP": best},
-    ]  # fmt: skip
+    return settings, best
 
-    alternatives, length = [], max(each.shortlist.shape[1] for each in asked)
+
+def _choose_shortlist(
+    asked: Sequence[Asked], n_same_details: Sequence[np.ndarray], settings: Settings
+) -> tuple[Settings, float]:
+    """The length with the highest mAP of embedding and details, its meanings, and that mAP."""
+    scores = [_pair_scores(each, n_same, _reranked(each, settings))
+              for each, n_same in zip(asked, n_same_details, strict=True)]  # fmt: skip
+    length, best = max(each.shortlist.shape[1] for each in asked), -math.inf
     for share in SHARES_OF_SHORTLIST:
-        shorter = replace(settings, n_candidates=max(2, math.ceil(share * length)))
-        parts = [_pair_scores(*each, shorter) for each in zip(asked, n_same_details, strict=True)]
+        n_candidates = max(2, math.ceil(share * length))
+        cut = [{name: values[:, :n_candidates] for name, values in own.items()} for own in scores]
         meanings = learn_meanings(
-            {name: [part[name] for part in parts] for name in parts[0]},
-            [each.is_same[:, : shorter.n_candidates] for each in asked],
+            {name: [own[name] for own in cut] for name in cut[0]},
+            [each.is_same[:, :n_candidates] for each in asked],
         )
-        taught = replace(shorter, meanings=meanings)
-        ways = [ways_to_order(*each, taught) for each in zip(asked, n_same_details, strict=True)]
-        values = {way: _mean_map(asked, [own[way] for own in ways]) for way in (SIFT, *FUSIONS)}
-        alternatives.append((taught, values))
-    settings, values = max(alternatives, key=lambda each: each[1][FUSED])
-    chosen = f"{settings.n_candidates} candidates"
-    tried += [{"way": way, "chosen": chosen, "validation mAP": value}
-              for way, value in values.items()]  # fmt: skip
-    return settings, tried
+        fused = [_fused(FUSED, own, meanings) for own in cut]
+        blocks = [each.reordered(each.cosines, own) for each, own in zip(asked, fused, strict=True)]
+        value = _mean_map(asked, blocks)
+        if value > best:
+            settings = replace(settings, n_candidates=n_candidates, meanings=meanings)
+            best = value
+    return settings, best
 
 
 def ways_to_order(
@@ -110,13 +118,15 @@ def ways_to_order(
         n_same_details: of each query and candidate, like `Asked.shortlist`.
         settings: of `choose_settings`.
     """
-    query, gallery = asked.embeddings[asked.query], asked.embeddings[asked.gallery]
-    ks, share = {"k1": settings.k1, "k2": settings.k2}, settings.original_share
-    reranked = ReciprocalGallery(gallery, **ks).rerank(query, original_share=share)
+    reranked = _reranked(asked, settings)
     together = rerank_together(
-        query_embeddings=query, gallery_embeddings=gallery, original_share=share, **ks
-    )
-    scores = _pair_scores(asked, n_same_details, settings)
+        query_embeddings=asked.query_embeddings, gallery_embeddings=asked.gallery_embeddings,
+        k1=settings.k1, k2=settings.k2, original_share=settings.original_share,
+    )  # fmt: skip
+    scores = {
+        name: values[:, : settings.n_candidates]
+        for name, values in _pair_scores(asked, n_same_details, reranked).items()
+    }
     ways = {
         EMBEDDING: asked.cosines,
         RERANKED: reranked.block,
@@ -124,26 +134,32 @@ def ways_to_order(
         SIFT: asked.reordered(asked.cosines, scores["details"]),
     }
     if settings.meanings is not None:
-        for way, names in FUSIONS.items():
-            fused = fuse({name: scores[name] for name in names}, settings.meanings)
-            rest = reranked.block if way == EVERYTHING else asked.cosines
-            ways[way] = asked.reordered(rest, fused)
+        first = {way: _fused(way, scores, settings.meanings) for way in FUSIONS}
+        ways[FUSED] = asked.reordered(asked.cosines, first[FUSED])
+        ways[EVERYTHING] = asked.reordered(reranked.block, first[EVERYTHING])
     return ways
 
 
+def _reranked(asked: Asked, settings: Settings) -> Reranked:
+    gallery = ReciprocalGallery(asked.gallery_embeddings, k1=settings.k1, k2=settings.k2)
+    return gallery.rerank(asked.query_embeddings, original_share=settings.original_share)
+
+
 def _pair_scores(
-    asked: Asked, n_same_details: np.ndarray, settings: Settings
+    asked: Asked, n_same_details: np.ndarray, reranked: Reranked
 ) -> dict[str, np.ndarray]:
-    """What each way says of each query and candidate, shape (n_query, n_candidates)."""
-    reranked = ReciprocalGallery(
-        asked.embeddings[asked.gallery], k1=settings.k1, k2=settings.k2
-    ).rerank(asked.embeddings[asked.query], original_share=settings.original_share)
-    scores = {
+    """What each way says of each query and candidate, like `Asked.shortlist`."""
+    return {
         "cosine": asked.at_shortlist(asked.cosines),
         "re-ranked": asked.at_shortlist(reranked.block),
         "details": n_same_details,
     }
-    return {name: values[:, : settings.n_candidates] for name, values in scores.items()}
+
+
+def _fused(
+    way: str, scores: Mapping[str, np.ndarray], meanings: Mapping[str, Calibration]
+) -> np.ndarray:
+    return fuse({name: scores[name] for name in FUSIONS[way]}, meanings)
 
 
 def _mean_map(asked: Sequence[Asked], blocks: Sequence[ScoreBlock]) -> float:

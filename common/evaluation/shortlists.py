@@ -42,9 +42,19 @@ class Asked:
     def shortlist(self) -> np.ndarray:
         """Positions in `gallery`, most alike first, shape (n_query, n_candidates)."""
         searched = Gallery(self.embeddings.shape[1])
-        searched.enrol(self.embeddings[self.gallery], self.identity[self.gallery])
+        searched.enrol(self.gallery_embeddings, self.identity[self.gallery])
         n_candidates = min(self.n_candidates, len(self.gallery))
-        return searched.search(self.embeddings[self.query], k=n_candidates)[1]
+        return searched.search(self.query_embeddings, k=n_candidates)[1]
+
+    @cached_property
+    def query_embeddings(self) -> np.ndarray:
+        """Shape (n_query, embedding_dim)."""
+        return self.embeddings[self.query]
+
+    @cached_property
+    def gallery_embeddings(self) -> np.ndarray:
+        """Shape (n_gallery, embedding_dim)."""
+        return self.embeddings[self.gallery]
 
     @property
     def is_same(self) -> np.ndarray:
@@ -53,7 +63,7 @@ class Asked:
 
     def cosines(self, start: int, stop: int) -> np.ndarray:
         """The embedding's own scores, as a `ScoreBlock`."""
-        return self.embeddings[self.query[start:stop]] @ self.embeddings[self.gallery].T
+        return self.query_embeddings[start:stop] @ self.gallery_embeddings.T
 
     def at_shortlist(self, block: ScoreBlock) -> np.ndarray:
         """The candidates' scores, like `shortlist`."""
