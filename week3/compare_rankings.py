@@ -8,9 +8,9 @@ what price?
     python week3/compare_rankings.py --trained runs/metric_learning/model.safetensors
     python week3/compare_rankings.py --data_dir path/to/your/animals --image_size 224
 
-With no argument: the embedded turtles and the backbone as it comes, about two minutes on two
+With no argument: the embedded turtles and the backbone as it comes, about three minutes on two
 laptop cores (the script says how many here before it starts). You should see details of the skin
-find far more turtles than the ImageNet network does, for a hundred times its milliseconds.
+find far more turtles than the ImageNet network does, for a fraction of a second a query.
 Validation photos choose all settings and teach what each score means; test photos are looked at
 once.
 """
@@ -18,9 +18,6 @@ once.
 import argparse
 
 from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
-
-N_TIMED = 20  # queries that are answered one by one, with a watch
-N_EXAMPLES = 3  # queries in the figure
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,6 +59,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.study import open_study
     from common.evaluation.local_features import read_local_features, same_details, score_shortlists
     from common.evaluation.questions import questions_of
+    from common.evaluation.ranking_tables import cost_table
     from common.evaluation.reordering import choose_settings, ways_to_order
     from common.evaluation.shortlists import Asked
     from common.runs import start_run
@@ -188,95 +186,38 @@ def expected_minutes(model, paths, n_queries, args, device) -> float:
     return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
 
 
-def cost_table(asked, settings, features, paths, seconds_to_read):
-    """What each way takes: per query, one after the other; and once, for the gallery."""
-    import time
-
-    import numpy as np
-    import pandas as pd
-    from threadpoolctl import threadpool_limits
-
-    from common.evaluation import reordering
-    from common.evaluation.local_features import find_details, same_details, small_photo
-    from common.evaluation.reranking import ReciprocalGallery, rerank_together
-
-    embeddings, gallery, gallery_rows = (
-        asked.query_embeddings, asked.gallery_embeddings, asked.gallery,
-    )  # fmt: skip
-    ks = {"k1": settings.k1, "k2": settings.k2}
-
-    def compare_details(i: int) -> None:
-        query = find_details(np.asarray(small_photo(paths[asked.query[i]]).convert("L")))
-        for row in gallery_rows[asked.shortlist[i, : settings.n_candidates]]:
-            same_details(query, features[int(row)])
-
-    def milliseconds(answer) -> float:
-        """Median over queries, asked one by one."""
-        seconds = []
-        for i in range(min(N_TIMED, len(asked.query))):
-            start = time.perf_counter()
-            answer(i)
-            seconds.append(time.perf_counter() - start)
-        return 1000 * float(np.median(seconds))
-
-    start = time.perf_counter()
-    neighbourhoods = ReciprocalGallery(gallery, **ks)
-    to_describe = time.perf_counter() - start
-    start = time.perf_counter()
-    rerank_together(query_embeddings=embeddings, gallery_embeddings=gallery, **ks).block(
-        0, len(embeddings)
-    )
-    all_together = 1000 * (time.perf_counter() - start) / len(embeddings)
-    with threadpool_limits(1):  # products of one row: a second core only waits
-        cosine = milliseconds(lambda i: asked.cosines(i, i + 1).argsort())
-        reranking = milliseconds(lambda i: neighbourhoods.rerank(embeddings[i : i + 1]).block(0, 1))
-    details = milliseconds(compare_details)
-    once = {"neighbourhoods": to_describe, "details": seconds_to_read * len(gallery)}
-    held = {"embeddings": gallery.nbytes, "neighbourhoods": neighbourhoods.n_bytes,
-            "details": sum(features[int(row)].n_bytes for row in gallery_rows)}  # fmt: skip
-    costs = {
-        reordering.EMBEDDING: (cosine, []),
-        reordering.RERANKED: (reranking, ["neighbourhoods"]),
-        reordering.TOGETHER: (all_together, ["neighbourhoods"]),
-        reordering.SIFT: (cosine + details, ["details"]),
-        reordering.FUSED: (cosine + details, ["details"]),
-        reordering.EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
-    }
-    return pd.DataFrame([
-        {
-            "way": way, "ms per query": per_query,
-            "s once": sum(once[part] for part in parts),
-            "MB held": sum(held[part] for part in ["embeddings", *parts]) / 2**20,
-        }
-        for way, (per_query, parts) in costs.items()
-    ])  # fmt: skip
-
-
 def report(
     run, args, study, questions, asked, ways, reports, settings, tried, costs, features, device
 ) -> dict:
     """Tables, figures, and what the numbers allow to say."""
     import pandas as pd
 
+    from common.evaluation.ranking_tables import compare_ways
     from common.evaluation.reordering import EMBEDDING
     from common.runs import describe_split
     from common.visualization.bars import interval_chart
+    from common.visualization.detail_matches import example_details
 
-    table, chart, differences = compare_ways(asked, reports, study.identity)
+    animals = {name: study.identity[each.query] for name, each in asked.items()}
+    table, chart, differences = compare_ways(reports, animals)
     costs = costs[costs["way"].isin(table["way"])]
     figures = {
         "mAP of each way, with 95 % intervals over animals": interval_chart(
             chart, run.figure_path("rankings.png"), value="mAP", label="way", group="question",
         )
     }  # fmt: skip
-    drawn = draw_examples(study, asked, ways, features, run.figure_path("details.png"))
+    question = list(asked)[-1]
+    drawn = example_details(
+        asked[question], ways[question], features, study.catalogue.paths(),
+        run.figure_path("details.png"), title=question,
+    )  # fmt: skip
     if drawn:
         figures["Queries, what each way puts first, and the details that are the same"] = drawn
     notes = [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
         + "; ".join(
             f"{name}: {len(each.query)} photos of "
-            f"{len(set(study.identity[each.query]))} animals, {len(each.gallery)} in the "
+            f"{len(set(animals[name]))} animals, {len(each.gallery)} in the "
             "gallery"
             for name, each in asked.items()
         )
@@ -314,76 +255,6 @@ def report(
         figures=figures,
         notes=notes,
         device=str(device),
-    )  # fmt: skip
-
-
-def compare_ways(asked, reports, identity) -> tuple:
-    """What each way finds, the same for a chart, and the differences to the embedding alone."""
-    import pandas as pd
-
-    from common.evaluation.intervals import (
-        bootstrap_over_individuals,
-        paired_bootstrap_over_individuals,
-    )
-    from common.evaluation.reordering import EMBEDDING
-    from common.tables import interval_columns
-
-    def values_of(each) -> dict:
-        return {"rank-1": each.is_correct_at_1.astype(float), "mAP": each.average_precision}
-
-    rows, chart, differences = {}, [], []
-    for question, own in reports.items():
-        animals, alone = identity[asked[question].query], values_of(own[EMBEDDING])
-        for way, each in own.items():
-            row, point = rows.setdefault(way, {"way": way}), {"way": way, "question": question}
-            difference = {"way": way, "question": question}
-            for measure, values in values_of(each).items():
-                interval = bootstrap_over_individuals(values, animals)
-                row |= interval_columns(f"{question}, {measure}", interval)
-                point |= interval_columns(measure, interval)
-                gain = paired_bootstrap_over_individuals(values, alone[measure], animals)
-                verdict = "not distinguishable"
-                if gain.excludes_zero:
-                    verdict = "better" if gain.estimate > 0 else "worse"
-                difference |= interval_columns(f"{measure} gained", gain)
-                difference[f"by {measure}"] = verdict
-            chart.append(point)
-            if way != EMBEDDING:
-                differences.append(difference)
-    return pd.DataFrame(rows.values()), pd.DataFrame(chart), pd.DataFrame(differences)
-
-
-def draw_examples(study, asked, ways, features, path):
-    """Queries that the embedding gets wrong: with details right, and still wrong; or None."""
-    import numpy as np
-
-    from common.evaluation.local_features import same_details
-    from common.evaluation.reordering import EMBEDDING, FUSED, SIFT
-    from common.visualization.detail_matches import DetailPair, detail_panel
-
-    question = list(asked)[-1]
-    other = FUSED if FUSED in ways[question] else SIFT
-    query, gallery, paths = asked[question].query, asked[question].gallery, study.catalogue.paths()
-    first = {way: gallery[ways[question][way](0, len(query)).argmax(axis=1)]
-             for way in (EMBEDDING, other)}  # fmt: skip
-    is_right = {way: study.identity[rows] == study.identity[query] for way, rows in first.items()}
-    helped = np.flatnonzero(~is_right[EMBEDDING] & is_right[other])
-    wrong = np.flatnonzero(~is_right[EMBEDDING] & ~is_right[other])
-    chosen = [*helped[:: max(1, len(helped) // 2)][: N_EXAMPLES - 1], *wrong[len(wrong) // 2 :][:1]]
-
-    def pair(i: int, way: str) -> DetailPair:
-        row, candidate = int(query[i]), int(first[way][i])
-        points = same_details(features[row], features[candidate])
-        caption = f"{study.identity[row]}, {study.identity[candidate]}: {len(points[0])} details"
-        return DetailPair(
-            paths[row], paths[candidate], points, caption, is_match=bool(is_right[way][i])
-        )
-
-    if not chosen:
-        return None
-    return detail_panel(
-        [[pair(i, way) for way in first] for i in chosen], path,
-        column_names=[f"first by {way}" for way in first], title=question,
     )  # fmt: skip
 
 
