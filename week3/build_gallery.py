@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--join", action="store_true", help="with --rename: NEW is in the gallery, and the same"
     )
     args = parser.parse_args(argv)
-    if args.add and not args.data_dir and not args.smoke:
+    if args.add and not (args.data_dir or args.dataset or args.smoke):
         parser.error("--add: whose photos? Name them with --data_dir")
     if args.join and not args.rename:
         parser.error("--join: goes with --rename OLD NEW, which are one animal")
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # A gallery that is there is changed, never quietly replaced.
     is_change = bool(args.add or args.remove or args.rename)
-    only_index = bool(args.index) and not (args.data_dir or args.model or args.replace)
+    only_index = bool(args.index) and not (args.data_dir or args.dataset or args.model or args.replace)
     if is_change or (only_index and has_gallery(args.output_dir)):
         refuse_other_model(args)
         gallery = open_gallery(args.output_dir, args.trained)

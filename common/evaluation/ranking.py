@@ -4,7 +4,9 @@ The rank of a right photo is one plus the photos before it. These can be counted
 the gallery, so that nothing the size of all queries times all gallery photos is ever held.
 """
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,10 @@ from threadpoolctl import ThreadpoolController
 TIE_TOLERANCE = 1e-6  # cosine; ten times the rounding error of a float32 inner product
 SMALLEST_SHARE = 64  # rows of a block for one thread; fewer make the matrix product slow
 N_COUNTED_DIRECTLY = 64  # right photos per query up to which one pass for each is fastest
+
+# First and last row of some queries, and room for their similarities to the whole gallery, float32,
+# shape (n_rows, n_gallery) -> that array, filled. Several threads call it at the same time.
+FillBlock = Callable[[int, int, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -61,30 +67,48 @@ class Ranking:
     nearest_similarity: np.ndarray
 
 
+@contextmanager
+def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """As many threads as a matrix product would have, each with products of its own.
+
+    Args:
+        n_most: threads that have something to do.
+
+    Yields:
+        The threads, and their number.
+    """
+    if n_most < 2:  # looking for the libraries below takes longer than ranking for one query
+        with ThreadPoolExecutor(1) as pool:
+            yield pool, 1
+        return
+    blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
+    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
+    n_workers = min(n_threads, n_most)
+    with blas.limit(limits=1 if n_workers > 1 else None), ThreadPoolExecutor(n_workers) as pool:
+        yield pool, n_workers
+
+
 def rank_in_blocks(
-    query: np.ndarray, gallery: np.ndarray, pairs: SameIdentityPairs, block_size: int
+    fill: FillBlock, n_query: int, n_gallery: int, pairs: SameIdentityPairs, block_size: int
 ) -> Ranking:
     """Rank all queries; the processor's threads share the rows of a block between them.
 
     Each thread has its own product and its own ranking, and never waits for the others: a product
     by all threads, then a ranking by one, would leave the others idle for half of the time.
     """
-    blas = ThreadpoolController().select(user_api="blas")  # none found (macOS): one worker
-    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-    n_workers = max(1, min(n_threads, min(block_size, len(query)) // SMALLEST_SHARE))
-    n_rows = -(-block_size // n_workers)
-    starts = range(0, len(query), n_rows)
+    with worker_threads(min(block_size, n_query) // SMALLEST_SHARE) as (pool, n_workers):
+        n_rows = -(-block_size // n_workers)
+        starts = range(0, n_query, n_rows)
 
-    def rank_every_nth(worker: int) -> list[Ranking]:
-        buffer = np.empty((min(n_rows, len(query)), len(gallery)), dtype=np.float32)
-        blocks = []
-        for start in starts[worker::n_workers]:
-            rows = query[start : start + n_rows]
-            similarities = np.matmul(rows, gallery.T, out=buffer[: len(rows)])
-            blocks.append(_rank_block(similarities, *pairs.of_block(start, start + len(rows))))
-        return blocks
+        def rank_every_nth(worker: int) -> list[Ranking]:
+            buffer = np.empty((min(n_rows, n_query), n_gallery), dtype=np.float32)
+            blocks = []
+            for start in starts[worker::n_workers]:
+                stop = min(start + n_rows, n_query)
+                similarities = fill(start, stop, buffer[: stop - start])
+                blocks.append(_rank_block(similarities, *pairs.of_block(start, stop)))
+            return blocks
 
-    with blas.limit(limits=1 if n_workers > 1 else None), ThreadPoolExecutor(n_workers) as pool:
         of_worker = list(pool.map(rank_every_nth, range(n_workers)))
     blocks = [of_worker[i % n_workers][i // n_workers] for i in range(len(starts))]
     columns = zip(*(vars(block).values() for block in blocks), strict=True)

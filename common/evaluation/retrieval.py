@@ -15,13 +15,13 @@ Conventions, which differ silently between published evaluators:
   `*_answerable` fields give the mean over the other queries.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.errors import InputError
-from common.evaluation.ranking import Ranking, SameIdentityPairs, rank_in_blocks
+from common.evaluation.ranking import FillBlock, Ranking, SameIdentityPairs, rank_in_blocks
 
 UNIT_LENGTH_TOLERANCE = 1e-3  # largest |length - 1| that still counts as unit length
 
@@ -143,33 +143,99 @@ def evaluate_retrieval(
     Source: CMC and mAP as in torchreid's evaluate_rank, mINP as in Ye et al. 2021
     (arXiv 2001.04193), eq. 2, except for the two conventions on ties and missing matches.
     """
-    query = _checked_embeddings(query_embeddings, "query")
-    gallery = _checked_embeddings(gallery_embeddings, "gallery")
+    query = checked_embeddings(query_embeddings, "query")
+    gallery = checked_embeddings(gallery_embeddings, "gallery")
     if query.shape[1] != gallery.shape[1]:
         raise InputError(
             f"query embeddings have {query.shape[1]} dimensions and gallery embeddings "
             f"{gallery.shape[1]}, expected the same; embed both with one model"
         )
+
+    def product(start: int, stop: int, out: np.ndarray) -> np.ndarray:
+        return np.matmul(query[start:stop], gallery.T, out=out)
+
+    return _evaluate(
+        product, query_identities, gallery_identities, query_encounters, gallery_encounters,
+        (len(query), len(gallery)), query_names, ranks, block_size, same_encounter_rule,
+    )  # fmt: skip
+
+
+def evaluate_scores(
+    score_block: Callable[[int, int], np.ndarray],
+    *,
+    query_identities: Sequence[Hashable],
+    gallery_identities: Sequence[Hashable],
+    query_encounters: Sequence[Hashable] | None = None,
+    gallery_encounters: Sequence[Hashable] | None = None,
+    query_names: Sequence[str] | None = None,
+    ranks: Sequence[int] = (1, 5, 10),
+    block_size: int = 384,
+    same_encounter_rule: bool = True,
+) -> RetrievalReport:
+    """Rank the gallery by scores of any origin, such as a re-ranking, and summarise likewise.
+
+    Args:
+        score_block: first and last row of some queries to their scores, high where alike, shape
+            (n_rows, n_gallery); several threads call it at the same time. Scores within 1e-6 are
+            tied.
+        query_identities: length n_query; this and the others as in `evaluate_retrieval`.
+        gallery_identities: length n_gallery.
+
+    Returns:
+        As `evaluate_retrieval`, with scores in place of cosines.
+
+    Raises:
+        InputError: a side is empty, or no query at all has a right photo left.
+        ValueError: as `evaluate_retrieval`.
+    """
+    lengths = len(query_identities), len(gallery_identities)
+    if not all(lengths):
+        raise InputError(
+            f"found {lengths[0]} query and {lengths[1]} gallery photos, expected some of both; "
+            "check the split"
+        )
+
+    def scores(start: int, stop: int, out: np.ndarray) -> np.ndarray:
+        out[:] = score_block(start, stop)
+        return out
+
+    return _evaluate(
+        scores, query_identities, gallery_identities, query_encounters, gallery_encounters,
+        lengths, query_names, ranks, block_size, same_encounter_rule,
+    )  # fmt: skip
+
+
+def _evaluate(
+    fill: FillBlock,
+    query_identities: Sequence[Hashable],
+    gallery_identities: Sequence[Hashable],
+    query_encounters: Sequence[Hashable] | None,
+    gallery_encounters: Sequence[Hashable] | None,
+    lengths: tuple[int, int],
+    query_names: Sequence[str] | None,
+    ranks: Sequence[int],
+    block_size: int,
+    same_encounter_rule: bool,
+) -> RetrievalReport:
+    """What is common to both evaluations; lengths are n_query and n_gallery."""
     if min(ranks, default=0) < 1 or block_size < 1:
         raise ValueError(f"found ranks {tuple(ranks)}, block_size {block_size}; expected >= 1")
-    names = [str(row) for row in range(len(query))] if query_names is None else query_names
-    _check_length(names, len(query), "query_names")
+    names = [str(row) for row in range(lengths[0])] if query_names is None else query_names
+    _check_length(names, lengths[0], "query_names")
     query_labels, gallery_labels = _shared_labels(
-        query_identities, gallery_identities, (len(query), len(gallery)), "identities"
+        query_identities, gallery_identities, lengths, "identities"
     )
     encounters = None
     if (query_encounters is None) != (gallery_encounters is None):
         raise ValueError("encounters of one side only; give both query's and gallery's, or none")
     if same_encounter_rule and query_encounters is not None:
-        encounters = _shared_labels(
-            query_encounters, gallery_encounters, (len(query), len(gallery)), "encounters"
-        )
+        encounters = _shared_labels(query_encounters, gallery_encounters, lengths, "encounters")
     pairs = SameIdentityPairs.build(query_labels, gallery_labels, encounters)
-    result = rank_in_blocks(query, gallery, pairs, block_size)
+    result = rank_in_blocks(fill, *lengths, pairs, block_size)
     return _report(result, names, gallery_identities, ranks, encounters is not None)
 
 
-def _checked_embeddings(embeddings: np.ndarray, side: str) -> np.ndarray:
+def checked_embeddings(embeddings: np.ndarray, side: str) -> np.ndarray:
     """Contiguous float32 copy or view of the embeddings, checked."""
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     if embeddings.ndim != 2:

@@ -47,12 +47,12 @@ def example_matches(
                 similarities=similarity[index].tolist(),
                 is_match=is_match[index].tolist(),
             )
-            for index in [*_spread(right, N_RIGHT), *_spread(wrong, N_WRONG)]
+            for index in [*spread(right, N_RIGHT), *spread(wrong, N_WRONG)]
         ],
         path, title=title,
     )  # fmt: skip
 
 
-def _spread(chosen: np.ndarray, n: int) -> np.ndarray:
+def spread(chosen: np.ndarray, n: int) -> np.ndarray:
     """So many of the values, evenly over all of them."""
     return chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n, len(chosen))).astype(int))]

@@ -130,7 +130,7 @@ def careful_user_per_query(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def torchreid_python(case: Case) -> Figures:
     """The evaluator that most published person re-identification figures come from."""
-    rank = _module_of("torchreid", "metrics/rank.py", "pip install --no-deps torchreid")
+    rank = module_of("torchreid", "metrics/rank.py", "pip install --no-deps torchreid")
     curve, mean_precision = rank.evaluate_rank(
         1 - case.query @ case.gallery.T, *case.labels, use_cython=False
     )
@@ -218,7 +218,7 @@ def _folder_of(package: str, how: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _module_of(package: str, file: str, how: str) -> ModuleType:
+def module_of(package: str, file: str, how: str) -> ModuleType:
     """One file of a package as a module."""
     path = next(_folder_of(package, how).rglob(file), None)
     if path is None:

@@ -1,0 +1,155 @@
+"""Pairs of photos with lines between the details that are the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from PIL import Image, ImageOps
+
+from common.evaluation.local_features import LocalFeatures, same_details, small_photo
+from common.evaluation.reordering import EMBEDDING, FUSED, SIFT
+from common.evaluation.shortlists import Asked, ScoreBlock
+from common.visualization.examples import spread
+from common.visualization.style import (
+    PAPER,
+    RIGHT,
+    SOFT,
+    WRONG,
+    figure_title,
+    new_figure,
+    save_figure,
+    shortened,
+)
+
+GAP = 0.06  # between the two photos, of their side
+MOST_LINES = 60  # of one pair; more would hide the photos
+N_HELPED, N_WRONG = 2, 1  # examples: queries that details put right, and not
+
+
+@dataclass(frozen=True)
+class DetailPair:
+    """A query beside one gallery photo.
+
+    Attributes:
+        query: photo file.
+        candidate: photo file.
+        points: of the same details in both photos as they are searched, pixels, each shape
+            (n_details, 2).
+        caption: beneath the pair.
+        is_match: whether both show one animal.
+    """
+
+    query: Path
+    candidate: Path
+    points: tuple[np.ndarray, np.ndarray]
+    caption: str
+    is_match: bool
+
+
+def detail_panel(
+    rows: Sequence[Sequence[DetailPair]],
+    path: str | Path,
+    *,
+    column_names: Sequence[str],
+    title: str = "",
+) -> Path:
+    """Draw pairs with their lines; one row per query, one column per way to choose.
+
+    Args:
+        rows: of pairs, each as long as `column_names`.
+        path: PNG to write.
+        column_names: above the columns.
+        title: above the panel.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no rows.
+        InputError: a photo cannot be read.
+    """
+    if not rows:
+        raise ValueError("no rows; a panel needs at least one query")
+    figure = new_figure(4.1 * len(column_names), 2.3 * len(rows) + 0.5)
+    cells = figure.subplots(len(rows), len(column_names), squeeze=False)
+    for line, pairs in zip(cells, rows, strict=True):
+        for axes, pair in zip(line, pairs, strict=True):
+            _draw_pair(axes, pair)
+    for axes, name in zip(cells[0], column_names, strict=True):
+        axes.set_title(name, fontsize=9, color=SOFT)
+    figure_title(figure, title)
+    return save_figure(figure, path)
+
+
+def _draw_pair(axes: Axes, pair: DetailPair) -> None:
+    side, (mark, colour) = 300, ("✓ ", RIGHT) if pair.is_match else ("✗ ", WRONG)
+    ends = []
+    for position, (file, points) in enumerate(
+        zip((pair.query, pair.candidate), pair.points, strict=True)
+    ):
+        photo, left = small_photo(file), position * (1 + GAP) * side
+        square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=PAPER)
+        axes.imshow(np.asarray(square), extent=(left, left + side, side, 0))
+        scale = side / max(photo.size)
+        margins = (side - scale * np.array(photo.size)) / 2
+        ends.append(points[:MOST_LINES] * scale + margins + [left, 0])
+    axes.add_collection(
+        LineCollection(np.stack(ends, axis=1), colors=colour, linewidths=0.8, alpha=0.75)
+    )
+    axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(
+        mark + shortened(pair.caption, 60), fontsize=8, color=colour, labelpad=3,
+        parse_math=False,
+    )  # fmt: skip
+
+
+def example_details(
+    asked: Asked,
+    ways: Mapping[str, ScoreBlock],
+    features: Mapping[int, LocalFeatures],
+    paths: Sequence[Path],
+    path: str | Path,
+    *,
+    title: str = "",
+) -> Path | None:
+    """Draw queries that the embedding gets wrong: put right by details, and still wrong.
+
+    Args:
+        asked: queries and their gallery.
+        ways: to order it, the embedding alone among them.
+        features: row of the catalogue to the photo's details.
+        paths: of the catalogue's photos.
+        path: PNG to write.
+        title: above the panel.
+
+    Returns:
+        The path; None where the embedding gets nothing wrong.
+    """
+    other, n_query = FUSED if FUSED in ways else SIFT, len(asked.query)
+    first = {way: np.array([asked.gallery[ways[way](i, i + 1)[0].argmax()] for i in range(n_query)])
+             for way in (EMBEDDING, other)}  # fmt: skip
+    is_right = {way: asked.identity[rows] == asked.identity[asked.query]
+                for way, rows in first.items()}  # fmt: skip
+    helped = np.flatnonzero(~is_right[EMBEDDING] & is_right[other])
+    wrong = np.flatnonzero(~is_right[EMBEDDING] & ~is_right[other])
+    chosen = [*spread(helped, N_HELPED), *spread(wrong, N_WRONG)]
+
+    def pair(i: int, way: str) -> DetailPair:
+        row, candidate = int(asked.query[i]), int(first[way][i])
+        points = same_details(features[row], features[candidate])
+        names = f"{asked.identity[row]}, {asked.identity[candidate]}"
+        return DetailPair(
+            paths[row], paths[candidate], points, f"{names}: {len(points[0])} details",
+            is_match=bool(is_right[way][i]),
+        )  # fmt: skip
+
+    if not chosen:
+        return None
+    return detail_panel(
+        [[pair(i, way) for way in first] for i in chosen], path,
+        column_names=[f"first by {way}" for way in first], title=title,
+    )  # fmt: skip
