@@ -18,7 +18,7 @@ from common.evaluation.retrieval import evaluate_retrieval
 @pytest.fixture(scope="module")
 def asked(catalogue):
     split = make_split(catalogue, "time_aware", validation_newcomer_share=0.2)
-    return catalogue, questions_of(catalogue, split, n_enrolled=3)
+    return catalogue, questions_of(catalogue, split, n_enrolled=(3,))
 
 
 @pytest.fixture(scope="module")
