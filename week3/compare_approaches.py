@@ -287,15 +287,15 @@ def in_short(differences: list[tuple], joining: list[dict]) -> str:
         if gap.excludes_zero:
             outcome = "the embedding is better" if gap.estimate > 0 else "the classifier is better"
         if (question, first, second) == ("known animals", ARCFACE, CLASSIFIER):
-            parts.append(f"on known animals {outcome}")
+            parts.append(f"known animals, {outcome}")
         elif (question, first, second) == ("joined later", ARCFACE, AGAIN):
             parts.append(
-                f"on animals that joined later {outcome}, at {costs[ARCFACE]} for each animal "
-                f"enrolled against {costs[AGAIN]} to train again, without which the classifier "
-                "names none of them"
+                f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
+                f"and {costs[AGAIN]} to train again, without which a classifier names none of them"
             )
-        elif question not in ("known animals", "joined later") and first.startswith(ARCFACE):
-            parts.append(f"on unknown animals by {question} against {second} {outcome}")
+        elif question.startswith("√") and first.startswith(ARCFACE):
+            parts.append(f"unknown animals, by its {second.removeprefix(CLASSIFIER + ', ')}, "
+                         f"{outcome}")  # fmt: skip
     return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(parts) or 'not asked'}."
 
 

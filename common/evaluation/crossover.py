@@ -45,7 +45,7 @@ class Cell:
         """Where it lies, for people.
 
         >>> Cell(10, None, np.arange(0), np.arange(0)).words()
-        '10 animals with all photos each'
+        '10 animals, all photos each'
         """
         return words_of(*self.place)
 
@@ -53,7 +53,7 @@ class Cell:
 def words_of(n_animals: int | None, n_photos: int | None) -> str:
     """A number of animals and of photos of each; None is all."""
     photos = f"{n_photos} photos" if n_photos else "all photos"
-    return f"{n_animals or 'all'} animals with {photos} each"
+    return f"{n_animals or 'all'} animals, {photos} each"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
         second: another; the difference is first minus second.
 
     Returns:
-        Columns animals and photos per animal (of training, means over seeds), both accuracies and
+        Columns animals and photos per animal (of training, mean over seeds), both accuracies and
         their difference with intervals, test photos (all seeds together), and who is better.
     """
     rows = []
@@ -134,7 +134,7 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
         animal = np.concatenate([answer.animal for answer in own if answer.approach == first])
         gap = paired_bootstrap_over_individuals(*pair, animal)
         rows.append({
-            "animals": float(np.mean([answer.n_trained for answer in own])),
+            "animals": own[0].n_trained,
             "photos per animal": float(
                 np.mean([len(answer.cell.train) / answer.n_trained for answer in own])
             ),
@@ -202,8 +202,8 @@ def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[
     return [
         *sentences,
         f"The claim that {first} wins with many animals and few photos of each {outcome}: its lead "
-        f"over {second} is {lead.text()} at {words_of(*claimed)} and {other_lead.text()} at "
-        f"{words_of(*across)}; the first minus the second is {change.text()}, "
+        f"over {second} is {lead.text()} with {words_of(*claimed)}, and {other_lead.text()} with "
+        f"{words_of(*across)}; the first lead minus the second is {change.text()}, "
         + ("more than chance." if change.excludes_zero else "not distinguishable from none."),
     ]
 

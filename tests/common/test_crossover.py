@@ -86,8 +86,8 @@ def test_the_claim_hears_what_the_numbers_say(share, words):
     sentences = judge_claim(answers(share), "embedding", "classifier")
 
     assert words in sentences[-1]
-    assert "all animals with 2 photos each" in sentences[-1]
-    assert "3 animals with all photos each" in sentences[-1]
+    assert "all animals, 2 photos each" in sentences[-1]
+    assert "3 animals, all photos each" in sentences[-1]
 
 
 def test_the_table_holds_both_approaches_and_their_difference_cell_by_cell():
