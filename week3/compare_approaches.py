@@ -80,7 +80,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.crossover = SMOKE_CROSSOVER if args.smoke else CROSSOVER
     if args.smoke:
-        args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:2]
+        args.epochs, args.image_size = 2, 64
+        args.seeds = args.seeds[: 1 if args.full else 2]
     return args
 
 
@@ -355,7 +356,7 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
 def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) -> dict:
     """A figure for each part, training, and photos of animals that joined with their matches."""
     from common.evaluation.comparison import question_by_question
-    from common.evaluation.question_tables import reliability_bins, separation
+    from common.evaluation.question_tables import joining_lines, reliability_bins, separation
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
     from common.visualization.difference_map import difference_map
@@ -371,9 +372,12 @@ def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) 
         )
     }  # fmt: skip
     if len(trend):
+        costs = tables["2. Animals that joined, by photos enrolled"].set_index("approach")
+        words = {name: name for name in (ARCFACE, TRIPLET, FEATURES, FROZEN, CLASSIFIER)}
+        words[AGAIN] = f"{AGAIN} ({costs.loc[AGAIN, 'adding animals']})"
         figures["Animals that joined: right answers by photos enrolled"] = trend_chart(
-            trend, run.figure_path("joined.png"), quantity="photos", value="accuracy",
-            group="approach", quantity_name="photos enrolled of each animal",
+            joining_lines(trend, words), run.figure_path("joined.png"), quantity="photos",
+            value="accuracy", group="approach", quantity_name="photos enrolled of each animal",
             value_name="share of later photos named right",
         )  # fmt: skip
     if bench.questions.can_reject:

@@ -71,6 +71,20 @@ def joining_trend(
     return pd.DataFrame(rows)
 
 
+def joining_lines(trend: pd.DataFrame, approaches: Mapping[str, str]) -> pd.DataFrame:
+    """Some approaches of `joining_trend`, for a chart.
+
+    Args:
+        trend: what `joining_trend` gives.
+        approaches: name to the words of the legend.
+    """
+    own = trend[trend["approach"].isin(approaches)]
+    order = own["approach"].map(list(approaches).index)
+    return own.assign(approach=own["approach"].map(approaches)).loc[
+        order.sort_values(kind="stable").index
+    ]
+
+
 def joining_table(trials: Sequence[Trial], trend: pd.DataFrame) -> pd.DataFrame:
     """Question 2 for people: one row per approach, one column per number of enrolled photos.
 
@@ -151,10 +165,11 @@ def separation(table: pd.DataFrame) -> pd.DataFrame:
     """The two measures of `unknown_table` that have intervals, one row each, for a chart.
 
     Returns:
-        Columns approach (with its score, where it has several), measure, value and its interval.
+        Columns approach (with its score, unless that is its first), measure, value and its
+        interval.
     """
-    n_scores = table.groupby("approach")["score"].transform("size")
-    names = table["approach"].where(n_scores == 1, table["approach"] + ", " + table["score"])
+    is_first = ~table["approach"].duplicated()
+    names = table["approach"].where(is_first, table["approach"] + ", " + table["score"])
     return pd.concat(
         pd.DataFrame({
             "approach": names, "measure": measure, "value": table[measure],

@@ -29,7 +29,8 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
     axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.6)
     for index, (name, table) in enumerate(bins.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-        axes.plot(table["said"], table["right"], color=colour, linewidth=1.4, label=name)
+        axes.plot(table["said"], table["right"], color=colour, linewidth=1.4, marker=marker,
+                  markersize=3, label=name)  # fmt: skip
         # Large points stand on many photos, small ones on few.
         size = 12 + 150 * table["photos"] / table["photos"].sum()
         axes.scatter(table["said"], table["right"], s=size, color=colour, marker=marker, zorder=3)

@@ -39,6 +39,14 @@ def test_every_approach_is_asked(finding):
     assert set(rows_of(finding[0])) == {*CLASSIFIERS, *SEARCHED, "classifier, trained again"}
 
 
+def test_every_approach_has_every_seed(finding):
+    seeds = {}
+    for trial in finding[0]["metrics"]["trials"]:
+        seeds.setdefault(trial["approach"], []).append(trial["seed"])
+
+    assert set(map(tuple, seeds.values())) == {(0, 1)}
+
+
 @pytest.mark.parametrize("approach", CLASSIFIERS)
 def test_a_classifier_never_names_an_animal_that_joined(finding, approach):
     assert rows_of(finding[0])[approach]["joined later"] == 0
