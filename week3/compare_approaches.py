@@ -168,6 +168,7 @@ def expected_minutes(args, bench) -> float:
     n_epochs, n_validation = n_seeds * args.epochs, len(questions.validation_known)
     trained = n_epochs * (3 * n_train + n_again)
     looked_at = n_epochs * (4 * n_validation + 2 * n_train)  # an embedding looks at its gallery
+    looked_at += 5 * n_seeds * bench.study.catalogue.n_images
     if args.full:
         sizes = [len(bench.training_rows(cell.train))
                  for cell in crossover_cells(args, bench, args.seeds[0])]  # fmt: skip
@@ -196,27 +197,20 @@ def run_seed(args, bench, seed: int) -> tuple[list, np.ndarray]:
     trials.append(bench.retrain_classifier("tuned", AGAIN, seed, counts))
 
     # What searches: frozen features, those of the classifier, and two embeddings.
-    features = unit_length(bench.outputs("frozen", photos["frozen"].tail))
-    trials.append(bench.search(FROZEN, seed, features))
-    features = unit_length(bench.outputs("tuned", trained.tail))
-    trials.append(bench.search(FEATURES, seed, features, trained))
-    trials.append(bench.search(FEATURE_MEANS, seed, features, trained, by_means=True))
+    trials.append(bench.search(FROZEN, seed, *bench.embed("frozen", photos["frozen"].tail)))
+    found = bench.embed("tuned", trained.tail)
+    trials.append(bench.search(FEATURES, seed, *found, trained))
+    trials.append(bench.search(FEATURE_MEANS, seed, *found, trained, by_means=True))
     if bench.can_form_triplets:
         options = bench.triplets(seed)
         triplet = bench.train(train_embedding, "tuned", TRIPLET, seed, **options)
-        trials.append(bench.search(TRIPLET, seed, bench.outputs("tuned", triplet.model), triplet))
+        found = bench.embed("tuned", triplet.model)
+        trials.append(bench.search(TRIPLET, seed, *found, triplet))
     arcface = bench.train(train_embedding, "tuned", ARCFACE, seed)
-    embeddings = bench.outputs("tuned", arcface.model)
-    cost = bench.seconds_to_enrol("tuned", arcface)
-    trials.append(
-        bench.search(ARCFACE_MEANS, seed, embeddings, arcface, by_means=True, enrolling=cost)
-    )
-    trials.append(bench.search(ARCFACE, seed, embeddings, arcface, enrolling=cost))
-    return trials, embeddings
-
-
-def unit_length(features: np.ndarray) -> np.ndarray:
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    found = bench.embed("tuned", arcface.model)
+    trials.append(bench.search(ARCFACE_MEANS, seed, *found, arcface, by_means=True))
+    trials.append(bench.search(ARCFACE, seed, *found, arcface))
+    return trials, found[0]
 
 
 def crossover_cells(args, bench, seed: int) -> list:

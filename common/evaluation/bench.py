@@ -141,25 +141,35 @@ class Bench:
         fit, answers = trained.fit, Answers(answers.known, joined_after)
         return Trial(title, seed, answers, fit.seconds, fit.seconds, fit.history)
 
+    def embed(self, name: str, model: nn.Module) -> tuple[np.ndarray, float]:
+        """What a model makes of all photos, and what it takes to enrol one animal with it.
+
+        Returns:
+            embeddings: shape (n_images, embedding_dim), unit length.
+            seconds: from the photo files of one animal that joined to a gallery that knows it;
+                nan where nobody joined.
+        """
+        embeddings = _unit_length(self.outputs(name, model))
+        return embeddings, self._seconds_to_enrol(name, model)
+
     def search(
         self,
         title: str,
         seed: int,
         embeddings: np.ndarray,
+        enrolling: float,
         trained: Trained | None = None,
         *,
         by_means: bool = False,
-        enrolling: float = float("nan"),
     ) -> Trial:
         """Ask what searches.
 
         Args:
             title: of the approach.
             seed: of training.
-            embeddings: of all photos, shape (n_images, embedding_dim), unit length.
+            embeddings, enrolling: what `embed` gives.
             trained: where they come from; None: nothing is trained.
             by_means: compare with each animal's mean in place of its photos.
-            enrolling: seconds until one animal that joined is known.
         """
         questions = self.questions
         answers = ask_embedding(embeddings, questions, self.study.catalogue, by_means=by_means)
@@ -198,20 +208,22 @@ class Bench:
         )  # fmt: skip
         return {"criterion": BatchHardTriplet(), "batch_sampler": batches}
 
-    def seconds_to_enrol(self, name: str, embedding: Trained) -> float:
-        """Seconds from the photo files of one animal that joined to a gallery that knows it."""
+    def _seconds_to_enrol(self, name: str, model: nn.Module) -> float:
         study, enrolled, photos = self.study, self.questions.enrolled, self.photos[name]
         if not len(enrolled):
             return float("nan")
         rows = enrolled[study.identity[enrolled] == study.identity[enrolled[0]]]
         paths = [study.catalogue.paths()[row] for row in rows]
-        gallery = Gallery(embedding.head.embedding_dim)
-        network = nn.Sequential(photos.trunk, embedding.tail, embedding.head)
+        network = nn.Sequential(photos.trunk, model)
         plain = evaluation_transform(photos.preprocessing)
 
         start = time.perf_counter()
         pixels = read_photos(paths, photos.preprocessing.stored_size, progress=False)
         dataset = PhotoDataset(pixels, study.labels[rows], plain)
-        embeddings = extract(network, dataset, device=photos.device, progress=False)
-        gallery.enrol(embeddings, study.identity[rows])
+        vectors = extract(network, dataset, device=photos.device, progress=False)
+        Gallery(vectors.shape[1]).enrol(_unit_length(vectors), study.identity[rows])
         return time.perf_counter() - start
+
+
+def _unit_length(features: np.ndarray) -> np.ndarray:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
