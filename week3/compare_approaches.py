@@ -33,6 +33,7 @@ SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger p
 # Part 4: animals, photos of each, and steps of training that even the smallest subset gets.
 CROSSOVER = {"animals": [10, 20, 40], "photos": [2, 4, 8], "fewest_steps": 60}
 SMOKE_CROSSOVER = {"animals": [4], "photos": [2], "fewest_steps": 2}
+NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
 CLASSES = ("auto", "identity", "side", "mirrored")
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
@@ -164,7 +165,7 @@ def expected_minutes(args, bench) -> float:
     questions, photos = bench.questions, bench.photos
     n_seeds, n_train = len(args.seeds), len(bench.training_rows(questions.train))
     n_again = len(bench.training_rows(questions.trainable))
-    n_again *= len(args.n_enrolled) if args.full else 1
+    n_again *= len(args.n_enrolled) if args.full else min(1, len(questions.joined))
     n_epochs, n_validation = n_seeds * args.epochs, len(questions.validation_known)
     trained = n_epochs * (3 * n_train + n_again)
     looked_at = n_epochs * (4 * n_validation + 2 * n_train)  # an embedding looks at its gallery
@@ -193,8 +194,9 @@ def run_seed(args, bench, seed: int) -> tuple[list, np.ndarray]:
             trained = bench.train(train_classifier, name, title, seed)
         if len(questions.known):
             trials.append(bench.ask_classifier(name, title, seed, trained))
-    counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
-    trials.append(bench.retrain_classifier("tuned", AGAIN, seed, counts))
+    if len(questions.joined):
+        counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
+        trials.append(bench.retrain_classifier("tuned", AGAIN, seed, counts))
 
     # What searches: frozen features, those of the classifier, and two embeddings.
     trials.append(bench.search(FROZEN, seed, *bench.embed("frozen", photos["frozen"].tail)))
@@ -308,7 +310,7 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
     tables = {
         "Three questions, every approach": summarise(trials, questions, identity),
         "1. Known animals, later days": parts.known_table(trials, questions, identity),
-        "2. Animals that joined, by photos enrolled": joining,
+        "2. Animals that joined, by photos enrolled": joining if len(trend) else trend,
         "Animals never trained on, ranked": summarise_rankings(trials, questions, identity),
         "3. Unknown animals: both kinds of error": parts.unknown_table(trials),
         "3. All test photos grouped, number of animals not given": parts.cluster_table(
@@ -341,6 +343,7 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
             "needs; everything else is the same for all.",
             bench.classed.description,
             *questions.reasons,
+            *(() if answers else (NOT_ASKED,)),
             *conclusion,
         ],
         device=str(bench.photos["tuned"].device),
