@@ -57,6 +57,28 @@ def gallery_and_query(
     return GalleryAndQuery(np.sort(position[in_gallery]), np.sort(position[is_query]), notes)
 
 
+def places_in_time(catalogue: "Catalogue", rows: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Number each animal's photos in the order in which `gallery_and_query` takes them, from 0.
+
+    By day (encounter in random order where an animal has no dates), within it by image_id; photos
+    without a date of animals with dates come last.
+
+    Args:
+        catalogue: where the rows are from.
+        rows: shape (n_rows,), ascending.
+        seed: as in `gallery_and_query`.
+
+    Returns:
+        Shape (n_rows,).
+    """
+    subset = catalogue.table.iloc[rows].sort_values("image_id")
+    table = subset.reset_index(drop=True)
+    rank = rules.rank_days_or_encounters(table, seed)
+    table["rank"] = np.where(rank < 0, len(table), rank)
+    places = table.sort_values(["rank", "image_id"]).groupby("identity").cumcount().sort_index()
+    return pd.Series(places.to_numpy(), index=subset.index).loc[rows].to_numpy()
+
+
 def _n_gallery_units(identity: pd.Series, rank: np.ndarray, n_gallery: int) -> np.ndarray:
     """Return, for each row, how many of its animal's units go to the gallery."""
     n_units = {}

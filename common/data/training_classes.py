@@ -86,3 +86,32 @@ def by_class(
         pixels, labels, names, encounters, rows, len(unique),
         f"Classes in training: {n_trained:,}, {len(rows):,} photos; {what}.",
     )  # fmt: skip
+
+
+def with_mirrors(classed: ClassedPhotos, rows: np.ndarray, n_images: int) -> np.ndarray:
+    """Some of the training photos, and their mirror images where these are classes too.
+
+    Args:
+        classed: what `by_class` gave.
+        rows: of the catalogue, among those it was given.
+        n_images: of the catalogue.
+    """
+    is_mirrored = classed.training_rows >= n_images
+    mirrored, originals = classed.training_rows[is_mirrored], classed.training_rows[~is_mirrored]
+    rows = np.sort(rows)
+    return np.concatenate([rows, mirrored[np.isin(originals, rows)]]) if len(mirrored) else rows
+
+
+def identity_of_classes(classed: ClassedPhotos, labels: np.ndarray) -> np.ndarray:
+    """Which animal each class names.
+
+    Args:
+        classed: what `by_class` gave.
+        labels: of the catalogue's label map, integers, shape (n_images,).
+
+    Returns:
+        Integers, shape (n_classes,); -1 for a mirror image, which is nobody.
+    """
+    identity = np.full(classed.n_classes, -1)
+    identity[classed.labels[: len(labels)]] = labels
+    return identity

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from common.evaluation.clustering import Clusters
 from common.evaluation.intervals import (
     Interval,
     bootstrap_over_individuals,
@@ -29,6 +30,7 @@ class Trial:
         training_seconds: 0 where nothing is trained.
         adding_seconds: to make it know animals that joined; nan where it cannot.
         history: of training, one row per epoch.
+        clusters: the test photos grouped, by an approach that can.
     """
 
     approach: str
@@ -37,17 +39,20 @@ class Trial:
     training_seconds: float = 0.0
     adding_seconds: float = float("nan")
     history: Sequence[dict] = ()
+    clusters: Clusters | None = None
 
     def to_dict(self) -> dict:
         """Plain values for a result file."""
-        rejection = self.answers.rejection
+        answers = self.answers
         return {
             "approach": self.approach,
             "seed": self.seed,
-            "known": _share(self.answers.known),
-            "joined": _share(self.answers.joined),
-            "rejection": rejection.to_dict() if rejection else None,
-            "ranking": self.answers.ranking.to_dict() if self.answers.ranking else None,
+            "known": _share(answers.known),
+            "joined": _share(answers.joined),
+            "joined_after": {n: _share(each) for n, each in answers.joined_after.items()},
+            "rejection": {score: each.to_dict() for score, each in answers.rejections.items()},
+            "clusters": self.clusters.to_dict() if self.clusters else None,
+            "ranking": answers.ranking.to_dict() if answers.ranking else None,
             "training_seconds": self.training_seconds,
             "adding_seconds": self.adding_seconds,
             "history": list(self.history),
@@ -144,21 +149,40 @@ def compare(
     Returns:
         Interval of first minus second over individuals, and the verdict; None where the question
         was not asked of both.
+
+    Raises:
+        ValueError: the two were not trained with the same seeds.
     """
     rows = getattr(questions, QUESTION_COLUMNS[column])
-    values = [_mean_over_seeds([t for t in trials if t.approach == name], column)
-              for name in (first, second)]  # fmt: skip
-    if any(value is None or not len(value) for value in values):
+    both = [[trial for trial in trials if trial.approach == name] for name in (first, second)]
+    if not all(both) or not len(rows):
         return None
-    interval = paired_bootstrap_over_individuals(*values, identity[rows])
-    verdict = "not distinguishable"
+    require_same_seeds(*both)
+    interval = paired_bootstrap_over_individuals(
+        *(_mean_over_seeds(own, column) for own in both), identity[rows]
+    )
+    return interval, verdict(column[0].upper() + column[1:], first, second, interval)
+
+
+def verdict(question: str, first: str, second: str, interval: Interval) -> str:
+    """The sentence that a paired difference allows, "not distinguishable" among them."""
+    words = "not distinguishable"
     if interval.excludes_zero:
-        verdict = f"{first if interval.estimate > 0 else second} is better"
-    sentence = (
-        f"{column[0].upper()}{column[1:]}: {first} against {second}, {verdict} "
+        words = f"{first if interval.estimate > 0 else second} is better"
+    return (
+        f"{question}: {first} against {second}, {words} "
         f"({interval.text()}, {interval.n_individuals} animals, {interval.n_observations} photos)."
     )
-    return interval, sentence
+
+
+def require_same_seeds(first: Sequence[Trial], second: Sequence[Trial]) -> None:
+    """Raise ValueError unless both have the same seeds: only then is a difference paired."""
+    seeds = [sorted(trial.seed for trial in own) for own in (first, second)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(
+            f"{first[0].approach} has seeds {seeds[0]}, {second[0].approach} {seeds[1]}; "
+            "expected the same"
+        )
 
 
 def _interval(

@@ -5,7 +5,7 @@ Photos of one animal succeed and fail together, so 500 photos of 20 animals say 
 percentiles of the statistic (Field and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x).
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -163,6 +163,56 @@ def paired_bootstrap_over_individuals(
     return replace(difference, is_difference=True)
 
 
+def bootstrap_of_statistic(
+    statistic: Callable[..., np.ndarray],
+    n_individuals: Sequence[int],
+    *,
+    n_observations: int,
+    is_difference: bool = False,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of any statistic that can be written with a weight for each individual.
+
+    For statistics that are no means of photos, such as AUROC. Groups, such as known and unknown
+    animals, are resampled each for itself, so that none is ever empty.
+
+    Args:
+        statistic: how often each animal is drawn, one float array of shape (n_draws,
+            n_individuals) per group, to its values, shape (n_draws,). Equal calls see equal draws,
+            so that the difference of two methods is paired.
+        n_individuals: of each group.
+        n_observations: photos behind the estimate.
+        is_difference: whether it is of two methods.
+        n_resamples, level, seed: as in `bootstrap_over_individuals`.
+
+    Returns:
+        Interval with `low` and `high` nan where a group has one individual only.
+    """
+    once = [np.ones((1, n)) for n in n_individuals]
+    estimate, low, high = float(statistic(*once)[0]), np.nan, np.nan
+    if min(n_individuals) > 1:
+        generator = np.random.default_rng(seed)
+        n_at_once = max(1, N_WEIGHTS_AT_ONCE // sum(n_individuals))
+        values = []
+        for start in range(0, n_resamples, n_at_once):
+            n_draws = min(n_at_once, n_resamples - start)
+            weights = [_draw_weights(n, n_draws, generator) for n in n_individuals]
+            values.append(statistic(*weights))
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = (float(end) for end in np.nanquantile(np.concatenate(values), tails))
+    return Interval(
+        estimate, low, high, level, sum(n_individuals), n_observations, is_difference
+    )  # fmt: skip
+
+
+def _draw_weights(n_individuals: int, n_draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each individual is drawn, float, shape (n_draws, n_individuals)."""
+    share = np.full(n_individuals, 1 / n_individuals)
+    return generator.multinomial(n_individuals, share, size=n_draws).astype(float)
+
+
 def _checked(
     values: Sequence[float] | np.ndarray, individuals: Sequence[Hashable] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -185,11 +235,10 @@ def _resampled_means(
 ) -> np.ndarray:
     """Mean of each resample, shape (n_resamples,); weights say how often each animal is drawn."""
     n_individuals = len(sums)
-    share = np.full(n_individuals, 1 / n_individuals)
     n_at_once = max(1, N_WEIGHTS_AT_ONCE // n_individuals)
     means = []
     for start in range(0, n_resamples, n_at_once):
         n_draws = min(n_at_once, n_resamples - start)
-        weights = generator.multinomial(n_individuals, share, size=n_draws)
+        weights = _draw_weights(n_individuals, n_draws, generator)
         means.append((weights @ sums) / (weights @ counts))
     return np.concatenate(means)

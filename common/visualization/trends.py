@@ -9,6 +9,8 @@ from matplotlib.ticker import NullLocator
 from common.visualization.scatter import MARKERS
 from common.visualization.style import COLOURS, SOFT, new_figure, save_figure, tidy
 
+LEGEND_WIDTH = 110  # characters of the legend's size beside each other
+
 
 def trend_chart(
     table: pd.DataFrame,
@@ -55,6 +57,7 @@ def trend_chart(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, 1)
     axes.set(xlabel=quantity_name, ylabel=value_name)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False,
-                  labelcolor=SOFT)  # fmt: skip
+    longest = max(len(str(name)) for name in table[group])
+    figure.legend(loc="outside lower center", ncols=max(1, min(4, LEGEND_WIDTH // (longest + 6))),
+                  fontsize=8.5, frameon=False, labelcolor=SOFT)  # fmt: skip
     return save_figure(figure, path)

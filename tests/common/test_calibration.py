@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.evaluation.calibration import Calibration, calibrate
+from common.evaluation.calibration import Calibration, calibrate, calibration_error, reliability
 
 ANSWERS = st.lists(
     st.tuples(st.floats(-1, 1, allow_subnormal=False), st.booleans()), min_size=2, max_size=60
@@ -48,3 +48,38 @@ def test_a_calibration_survives_a_json_file():
 def test_scores_that_are_none_are_refused(scores):
     with pytest.raises(ValueError, match="expected at least one"):
         calibrate(np.array(scores), np.ones(len(scores), dtype=bool))
+
+
+def naive_error(probability, is_right, n_bins):
+    """Guo et al.'s sum, bin by bin, with a loop over photos."""
+    total = 0.0
+    for k in range(n_bins):
+        low, high = k / n_bins, (k + 1) / n_bins
+        own = [(p, right) for p, right in zip(probability, is_right, strict=True)
+               if low <= p < high or (p == 1 and k == n_bins - 1)]  # fmt: skip
+        if own:
+            said = sum(p for p, _ in own) / len(own)
+            came_true = sum(right for _, right in own) / len(own)
+            total += len(own) / len(probability) * abs(said - came_true)
+    return total
+
+
+@pytest.mark.parametrize("n_bins", [1, 4, 8])
+def test_the_calibration_error_is_that_of_a_loop(n_bins):
+    generator = np.random.default_rng(0)
+    probability = np.append(generator.random(200), [0.0, 0.25, 0.5, 1.0])
+    is_right = generator.random(204) < 0.5
+
+    expected = naive_error(probability, is_right, n_bins)
+    assert calibration_error(probability, is_right, n_bins) == pytest.approx(expected)
+
+
+def test_certainty_that_is_always_wrong_has_the_largest_error():
+    assert calibration_error(np.ones(5), np.zeros(5, dtype=bool)) == 1
+
+
+def test_the_bins_hold_every_photo_once():
+    bins = reliability(np.array([0.05, 0.06, 0.95, 1.0]), np.array([False, True, True, True]))
+
+    assert bins["photos"].tolist() == [2, 2]
+    assert bins["right"].tolist() == [0.5, 1.0]

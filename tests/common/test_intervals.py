@@ -11,6 +11,7 @@ from common.errors import InputError
 from common.evaluation import intervals
 from common.evaluation.intervals import (
     Interval,
+    bootstrap_of_statistic,
     bootstrap_over_individuals,
     paired_bootstrap_over_individuals,
 )
@@ -212,3 +213,34 @@ def test_no_photo_is_an_input_error():
 def test_pairs_of_different_length_are_refused():
     with pytest.raises(ValueError, match="expected pairs"):
         paired_bootstrap_over_individuals([1, 0], [1], ["a", "b"])
+
+
+def test_a_mean_written_with_weights_has_the_interval_of_the_mean(monkeypatch):
+    names, animal = np.unique(ANIMALS, return_inverse=True)
+    sums, counts = np.bincount(animal, weights=VALUES), np.bincount(animal)
+    monkeypatch.setattr(intervals, "N_WEIGHTS_AT_ONCE", 30)  # in pieces of ten draws
+
+    found = bootstrap_of_statistic(
+        lambda weights: (weights @ sums) / (weights @ counts), [len(names)], n_observations=6
+    )
+
+    expected = bootstrap_over_individuals(VALUES, ANIMALS)
+    assert (found.estimate, found.low, found.high) == pytest.approx(
+        (expected.estimate, expected.low, expected.high)
+    )
+
+
+def test_groups_are_resampled_each_for_itself():
+    def smallest_group(first, second):
+        return np.minimum(first.sum(axis=1), second.sum(axis=1))
+
+    interval = bootstrap_of_statistic(smallest_group, [4, 9], n_observations=13)
+
+    assert (interval.low, interval.high) == (4, 4)
+
+
+def test_a_group_of_one_animal_has_no_interval():
+    interval = bootstrap_of_statistic(lambda *w: w[0].sum(axis=1), [1, 9], n_observations=10)
+
+    assert interval.estimate == 1
+    assert np.isnan([interval.low, interval.high]).all()

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
+from common.data.images import read_photos
 from common.data.splits import make_split
+from common.data.training_classes import by_class, identity_of_classes, with_mirrors
 from common.evaluation.comparison import Trial, compare, summarise, summarise_rankings
 from common.evaluation.gallery import Gallery
 from common.evaluation.questions import (
     ask_classifier,
     ask_embedding,
     ask_retrained,
+    name_by_logits,
     questions_of,
 )
 from common.evaluation.retrieval import evaluate_retrieval
@@ -18,7 +21,7 @@ from common.evaluation.retrieval import evaluate_retrieval
 @pytest.fixture(scope="module")
 def asked(catalogue):
     split = make_split(catalogue, "time_aware", validation_newcomer_share=0.2)
-    return catalogue, questions_of(catalogue, split, n_enrolled=3)
+    return catalogue, questions_of(catalogue, split, n_enrolled=(1, 3))
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,104 @@ def test_a_clear_difference_is_named_and_none_is_not_distinguishable(asked, trut
 
     assert "good is better" in clear
     assert "not distinguishable" in none
+
+
+def test_exactly_so_many_photos_are_enrolled_the_first_in_time(asked, truth):
+    catalogue, questions = asked
+    date = catalogue.table["date"].to_numpy()
+
+    for n_photos in (1, 3):
+        rows = questions.first_enrolled(n_photos)
+        for name in np.unique(truth[questions.enrolled]):
+            own = rows[truth[rows] == name]
+            others = np.setdiff1d(questions.unknown[truth[questions.unknown] == name], own)
+            n_first = np.sum(truth[questions.enrolled] == name)
+            assert len(own) == min(n_photos, n_first)
+            assert not len(others) or date[own].max() <= date[others].min()
+
+
+def test_questions_do_not_depend_on_how_many_photos_are_enrolled(asked):
+    catalogue, questions = asked
+
+    answers = ask_embedding(noisy_embeddings(catalogue, 0.5), questions, catalogue)
+
+    assert {n: len(each) for n, each in answers.joined_after.items()} == dict.fromkeys(
+        (1, 3), len(questions.joined)
+    )
+    assert set(questions.first_enrolled(1)) < set(questions.first_enrolled(3))
+    assert answers.joined is answers.joined_after[3]
+
+
+def test_animals_with_fewer_photos_are_counted(catalogue):
+    split = make_split(catalogue, "time_aware", validation_newcomer_share=0.2)
+
+    questions = questions_of(catalogue, split, n_enrolled=(500,))
+
+    assert any("Fewer than 500 photos" in reason for reason in questions.reasons)
+
+
+def test_asking_by_means_is_asking_a_gallery_of_means(asked, truth):
+    catalogue, questions = asked
+    embeddings = noisy_embeddings(catalogue, 0.8)
+    names = np.unique(truth[questions.train])
+    means = [embeddings[questions.train][truth[questions.train] == name].mean(axis=0)
+             for name in names]  # fmt: skip
+    means = np.array([mean / np.linalg.norm(mean) for mean in means])
+
+    answers = ask_embedding(embeddings, questions, catalogue, by_means=True)
+
+    nearest = names[(embeddings[questions.known] @ means.T).argmax(axis=1)]
+    assert answers.known.tolist() == (nearest == truth[questions.known]).tolist()
+    assert answers.ranking is None
+
+
+def test_thresholds_and_meanings_of_a_classifiers_scores_do_not_see_the_test(asked):
+    catalogue, questions = asked
+    logits = 5 * noisy_embeddings(catalogue, 0.5)
+    disturbed = logits.copy()
+    disturbed[questions.test] = 9 * noisy_embeddings(catalogue, 3.0, seed=1)[questions.test]
+
+    first, second = (ask_classifier(each, questions, catalogue) for each in (logits, disturbed))
+
+    assert list(first.rejections) == ["highest probability", "energy"]
+    for score, own in first.rejections.items():
+        other = second.rejections[score]
+        assert own.report.threshold == other.report.threshold
+        assert own.report.auroc != other.report.auroc
+
+
+def test_a_classifier_over_sides_names_the_animal_and_never_a_mirror_image(asked, truth):
+    catalogue, questions = asked
+    pixels = read_photos(catalogue.paths(), 32, progress=False)
+    classed = by_class(catalogue, pixels, questions.trainable, "mirrored")
+    labels = catalogue.table["identity"].map(catalogue.labels).to_numpy()
+    classes = identity_of_classes(classed, labels)
+    logits = np.zeros((catalogue.n_images, classed.n_classes))
+    logits[:, classes == -1] = 9.0  # surest of all
+    logits[np.arange(catalogue.n_images), classed.labels[: catalogue.n_images]] = 5.0
+
+    named = name_by_logits(logits, questions.trainable, catalogue, classes)
+
+    seen = np.isin(classed.names[: catalogue.n_images], classed.names[questions.train])
+    rows = np.intersect1d(questions.known, np.flatnonzero(seen))
+    assert (classes == -1).sum() == len(np.unique(classed.labels[catalogue.n_images :]))
+    assert named[rows].tolist() == truth[rows].tolist()
+
+
+def test_a_photo_is_trained_on_together_with_its_mirror_image(asked):
+    catalogue, questions = asked
+    pixels = read_photos(catalogue.paths(), 32, progress=False)
+    classed = by_class(catalogue, pixels, questions.trainable, "mirrored")
+
+    rows = with_mirrors(classed, questions.train, catalogue.n_images)
+
+    plain, mirrored = rows[: len(questions.train)], rows[len(questions.train) :]
+    assert plain.tolist() == questions.train.tolist()
+    assert np.array_equal(classed.pixels[mirrored], classed.pixels[plain][:, :, ::-1])
+
+
+def test_approaches_with_other_seeds_are_not_compared(asked, truth):
+    trials = trials_of(asked, {"good": 0.1, "bad": 5.0})
+
+    with pytest.raises(ValueError, match="expected the same"):
+        compare(trials[:-1], "good", "bad", "known animals", asked[1], truth)

@@ -12,7 +12,9 @@ from common.visualization.bars import interval_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 from common.visualization.curves import training_curves
+from common.visualization.difference_map import difference_map
 from common.visualization.matches import RankedMatches, matches_panel
+from common.visualization.reliability import reliability_chart
 from common.visualization.scatter import cost_scatter
 from common.visualization.trends import trend_chart
 
@@ -295,3 +297,39 @@ def test_a_trend_has_one_line_per_approach(drawn, tmp_path):
     (axes,) = drawn[0].axes
     assert [list(line.get_xdata()) for line in axes.lines] == [[2, 8], [2]]
     assert {"2", "8", "one", "two"} <= set(texts(drawn[0]))
+
+
+def test_a_map_has_a_cell_for_each_difference_and_bold_ones_are_more_than_chance(drawn, tmp_path):
+    table = pd.DataFrame({
+        "animals": [4, 4, 9, 9], "photos": [2.0, 5.0, 2.0, 6.0],
+        "difference": [0.1, -0.2, 0.0, 0.05], "difference_low": [0.02, -0.3, -0.1, -0.1],
+        "difference_high": [0.2, -0.1, 0.1, 0.2],
+    })  # fmt: skip
+
+    difference_map(table, tmp_path / "map.png", x="photos", y="animals", names=("one", "two"),
+                   x_name="photos", y_name="animals")  # fmt: skip
+
+    cells = drawn[0].axes[0].texts
+    assert [cell.get_text().split("\n")[0] for cell in cells] == ["+10.0", "-20.0", "+0.0", "+5.0"]
+    assert [cell.get_weight() for cell in cells] == ["bold", "bold", "normal", "normal"]
+    assert {"4", "9", "2", "5.5"} <= set(texts(drawn[0]))
+
+
+def test_reliability_has_a_line_per_approach_beside_the_diagonal(drawn, tmp_path):
+    bins = pd.DataFrame({"said": [0.2, 0.8], "right": [0.3, 0.7], "photos": [10, 30]})
+
+    reliability_chart({"one": bins, "two": bins}, tmp_path / "reliability.png")
+
+    (axes,) = drawn[0].axes
+    assert list(axes.lines[0].get_xdata()) == list(axes.lines[0].get_ydata()) == [0, 1]
+    assert [list(line.get_ydata()) for line in axes.lines[1:]] == [[0.3, 0.7]] * 2
+
+
+@pytest.mark.parametrize("draw", [
+    lambda path: reliability_chart({}, path),
+    lambda path: difference_map(pd.DataFrame(), path, x="x", y="y", names=("a", "b"),
+                                x_name="x", y_name="y"),
+])  # fmt: skip
+def test_nothing_to_compare_is_refused(draw, tmp_path):
+    with pytest.raises(ValueError, match=r"nothing|empty|no approach"):
+        draw(tmp_path / "figure.png")

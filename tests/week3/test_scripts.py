@@ -7,7 +7,10 @@ import pytest
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
 CLASSIFIERS = ("small CNN from scratch", "frozen, linear head", "classifier")
-SEARCHED = ("frozen, searched", "classifier's features, searched", "ArcFace embedding")
+SEARCHED = (
+    "frozen, searched", "classifier's features, searched", "classifier's features, class means",
+    "triplet embedding", "ArcFace embedding, class means", "ArcFace embedding",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +29,22 @@ def test_a_smoke_run_returns_what_it_stores(finding):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"result.json", "report.html", "approaches.png", "curves.png", "matches.png"}
+    assert names == {
+        "result.json", "report.html", "approaches.png", "joined.png", "unknown.png",
+        "reliability.png", "curves.png", "matches.png",
+    }  # fmt: skip
 
 
 def test_every_approach_is_asked(finding):
     assert set(rows_of(finding[0])) == {*CLASSIFIERS, *SEARCHED, "classifier, trained again"}
+
+
+def test_every_approach_has_every_seed(finding):
+    seeds = {}
+    for trial in finding[0]["metrics"]["trials"]:
+        seeds.setdefault(trial["approach"], []).append(trial["seed"])
+
+    assert set(map(tuple, seeds.values())) == {(0, 1)}
 
 
 @pytest.mark.parametrize("approach", CLASSIFIERS)

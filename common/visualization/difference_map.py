@@ -1,0 +1,67 @@
+"""Who wins where: the difference of two approaches over two quantities."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common.visualization.style import INK, SOFT, new_figure, save_figure, tidy
+
+STRONG = 0.3  # difference that has the full colour
+
+
+def difference_map(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    x: str,
+    y: str,
+    names: tuple[str, str],
+    x_name: str,
+    y_name: str,
+) -> Path:
+    """Draw one coloured cell per row, with the difference in points and its interval.
+
+    Args:
+        table: columns x, y, and difference with its `_low` and `_high`, in [-1, 1]; complete,
+            one row of the map after the other.
+        path: PNG to write.
+        x: column along x, a number.
+        y: column along y, a number; equal within a row of the map.
+        names: first approach and second; the difference is first minus second.
+        x_name: words for x, with its unit.
+        y_name: words for y, with its unit.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an empty table.
+    """
+    if table.empty:
+        raise ValueError("an empty table has no map")
+    n_rows = table[y].nunique()
+    n_columns = len(table) // n_rows
+    values = table["difference"].to_numpy().reshape(n_rows, n_columns)
+    figure = new_figure(1.6 + 1.35 * n_columns, 1.6 + 0.72 * n_rows)
+    axes = tidy(figure.add_subplot())
+    picture = axes.imshow(values, cmap="PuOr", vmin=-STRONG, vmax=STRONG, aspect="auto")
+    for index, row in enumerate(table.to_dict("records")):
+        place = index % n_columns, index // n_columns
+        low, high = row["difference_low"], row["difference_high"]
+        is_clear = low > 0 or high < 0
+        on_dark = abs(row["difference"]) > 0.75 * STRONG
+        axes.text(*place, f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]",
+                  ha="center", va="center", fontsize=8.5, weight="bold" if is_clear else "normal",
+                  color="white" if on_dark else INK if is_clear else SOFT)  # fmt: skip
+    x_ticks = table[x].to_numpy().reshape(n_rows, n_columns).mean(axis=0)
+    y_ticks = table[y].to_numpy().reshape(n_rows, n_columns).mean(axis=1)
+    axes.set_xticks(np.arange(n_columns), [f"{tick:.3g}" for tick in x_ticks])
+    axes.set_yticks(np.arange(n_rows), [f"{tick:.3g}" for tick in y_ticks])
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    bar = figure.colorbar(picture, ax=axes, shrink=0.9)
+    bar.set_ticks([-STRONG, 0, STRONG], labels=[f"{names[1]}\nahead", "even", f"{names[0]}\nahead"])
+    bar.ax.tick_params(labelsize=8, colors=SOFT, length=0)
+    bar.outline.set_visible(False)
+    return save_figure(figure, path)
