@@ -94,7 +94,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     # A gallery that is there is changed, never quietly replaced.
     is_change = bool(args.add or args.remove or args.rename)
-    only_index = bool(args.index) and not (args.data_dir or args.dataset or args.model or args.replace)
+    names_photos = bool(args.data_dir or args.dataset)
+    only_index = bool(args.index) and not (names_photos or args.model or args.replace)
     if is_change or (only_index and has_gallery(args.output_dir)):
         refuse_other_model(args)
         gallery = open_gallery(args.output_dir, args.trained)

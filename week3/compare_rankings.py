@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--n_enrolled", type=whole_number(1, 1_000), default=5, metavar="N",
-        help="photos of each animal that joined that are enrolled, at least (default: %(default)s)",
+        help="photos that are enrolled of each animal that joined (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Photos, split, leak; who is asked on validation photos, and likewise on test photos.
     study = open_study(args)
-    questions = questions_of(study.catalogue, study.split, n_enrolled=args.n_enrolled)
+    questions = questions_of(study.catalogue, study.split, n_enrolled=[args.n_enrolled])
     rows = {"validation": validation_queries(questions, study.catalogue, args),
             "test": test_queries(questions)}  # fmt: skip
     parts = [part for own in rows.values() for sides in own.values() for part in sides]
