@@ -22,6 +22,7 @@ from common.evaluation.questions import Questions
 N_CANDIDATES = 5  # stored for each question
 BLOCK = 256  # photos compared at a time
 CERTAINTY = 0.95  # of the bound on a rate
+FEW_ANIMALS = 20  # below, a rate among new animals depends on which animals they are
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,11 @@ class Meaning:
                 f" {chosen.n_unknown} {named} are too few to show a rate of {rate}: the threshold "
                 f"is just above all of them, and a rate up to {self.highest_rate:.2g} cannot be "
                 "excluded."
+            )
+        if self.n_new_animals < FEW_ANIMALS:
+            sentence += (
+                f" {self.n_new_animals} new animals are few: photos of one animal go together, so "
+                "that among others the rate may well be twice as high."
             )
         return sentence
 

@@ -107,8 +107,8 @@ def _section(index: int, question: SheetQuestion) -> str:
     files = ", ".join(question.photos)
     return (
         f'<section data-question="{index}"><h2>{escape(question.title)}</h2>\n'
-        f'<div class="row"><div class="asked">{pictures}'
-        f'<p class="verdict">{escape(question.verdict)}</p>'
+        f'<div class="row"><div class="asked">'
+        f'<p class="verdict">{escape(question.verdict)}</p>{pictures}'
         f'<p class="soft files">{escape(files)}</p>{remarks}</div>\n'
         f'<div class="cards">{cards}</div></div>\n<div class="answers">'
         + _choice(index, "other", "another animal of the gallery:")
@@ -158,6 +158,7 @@ section { margin: 1.2rem 0; padding: 1rem; background: #fff; border: 1px solid #
 section.answered { border-color: #009e73; box-shadow: inset 4px 0 #009e73; }
 .row { display: flex; flex-wrap: wrap; gap: 1.2rem; }
 .asked { flex: 0 0 15rem; } .asked img { width: 100%; margin-bottom: .4rem; border-radius: 4px; }
+.asked img:not(:only-of-type) { width: 48%; margin-right: 2%; }
 .files { overflow-wrap: anywhere; } .verdict { font-weight: 650; }
 .cards { flex: 1 1 30rem; display: grid; gap: .8rem; align-content: start;
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }

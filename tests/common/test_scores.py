@@ -168,6 +168,17 @@ def test_too_few_photos_for_a_rate_are_called_too_few():
     assert "too few" not in loose.text()
 
 
+def test_few_new_animals_are_called_few_however_many_their_photos():
+    many = scores_of(np.linspace(0.4, 0.9, 200), np.linspace(0.1, 0.5, 200))
+    photos = replace(many.photos, animal=[i % 6 for i in range(400)])
+
+    few = meaning_of(replace(many, photos=photos), "photo", 0.1)
+
+    assert few.n_new_animals == 6
+    assert "6 new animals are few" in few.text()
+    assert "are few" not in meaning_of(many, "photo", 0.1).text()
+
+
 def test_probabilities_are_what_validation_found():
     known = np.concatenate([np.full(80, 0.8), np.full(20, 0.4)])
     right = [True] * 80 + [False] * 20
