@@ -49,6 +49,9 @@ def trend_chart(
         own, colour = own.sort_values(quantity), COLOURS[index % len(COLOURS)]
         axes.fill_between(own[quantity], own[f"{value}_low"], own[f"{value}_high"],
                           color=colour, alpha=0.13, linewidth=0)  # fmt: skip
+        if len(own) == 1:  # a band of no width cannot be seen
+            axes.vlines(own[quantity], own[f"{value}_low"], own[f"{value}_high"], color=colour,
+                        alpha=0.5)  # fmt: skip
         axes.plot(own[quantity], own[value], color=colour, marker=MARKERS[index % len(MARKERS)],
                   markersize=5, label=name)  # fmt: skip
     axes.set_xscale("log")
