@@ -81,6 +81,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="animals whose mAP on validation photos chooses the epoch: held out, or trained on "
         "(default: %(default)s, where the split holds any out)",
     )  # fmt: skip
+    parser.add_argument(
+        "--train_on_all", action="store_true",
+        help="train on validation photos too, and take the last epoch: for a published split, "
+        "whose training part has no validation, once everything is chosen",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 2, 64
@@ -119,6 +124,8 @@ def main(argv: list[str] | None = None) -> dict:
     # Photos, split, leak, and which photos ask which question.
     study = open_study(args)
     catalogue, questions = study.catalogue, questions_of(study.catalogue, study.split)
+    if args.train_on_all:
+        questions = questions.trained_on_all()
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
     torch.manual_seed(args.seed)  # of a backbone that begins with random numbers

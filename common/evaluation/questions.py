@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -78,6 +78,17 @@ class Questions:
         """Whether question 3 can be asked, and its threshold be chosen."""
         needed = (self.validation_known, self.validation_new, self.known, self.unknown)
         return all(len(rows) for rows in needed)
+
+    def trained_on_all(self) -> "Questions":
+        """The same questions to a model that learns from validation photos, too.
+
+        Nothing can be chosen then, and no threshold learned.
+        """
+        none = np.empty(0, dtype=np.intp)
+        return replace(
+            self, train=np.union1d(self.train, self.validation), validation_known=none,
+            validation_new=none,
+        )  # fmt: skip
 
     def first_enrolled(self, n_photos: int) -> np.ndarray:
         """The first so many enrolled photos of each animal that joined; all it has, if fewer."""

@@ -120,6 +120,17 @@ def test_a_disjoint_split_leaves_retrieval_only_and_says_why(catalogue):
     assert any("Retrieval only" in reason for reason in questions.reasons)
 
 
+def test_what_is_trained_on_all_chooses_nothing_and_asks_the_same(asked):
+    questions = asked[1]
+
+    on_all = questions.trained_on_all()
+
+    assert set(on_all.train) == {*questions.train, *questions.validation}
+    assert not len(on_all.validation)
+    assert not on_all.can_reject
+    assert np.array_equal(on_all.joined, questions.joined)
+
+
 def test_a_gallery_finds_the_most_alike_photo():
     gallery = Gallery(2)
     gallery.enrol(np.eye(2), ["a", "b"])

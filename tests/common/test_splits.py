@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from common.data.catalogue import Catalogue, catalogue_from_table
+from common.data.gallery_split import places_in_time
 from common.data.split_rules import lcg_states, published_train_positions
 from common.data.splits import (
     SPLIT_NAMES,
@@ -468,3 +469,14 @@ def test_gallery_and_query_share_no_encounter(catalogue, n_gallery, seed, random
 def test_a_gallery_of_no_photos_is_refused():
     with pytest.raises(InputError, match="n_gallery is 0"):
         gallery_and_query(catalogue_of("a 1,b 1"), np.arange(2), n_gallery=0)
+
+
+def test_a_gallery_that_the_source_names_is_enrolled_whole():
+    names = ["test_query", "test_gallery", "test_gallery", "test_query", "test", "test"]
+    catalogue = catalogue_of("a 1,a 2,a 3,a 4,b 1,b 2", split=names)
+
+    gallery, query, notes = gallery_and_query(catalogue, np.arange(6), n_gallery=1)
+
+    assert (gallery.tolist(), query.tolist()) == ([1, 2, 4], [0, 3, 5])
+    assert places_in_time(catalogue, np.arange(6))[[1, 2]].tolist() == [0, 0]
+    assert notes == ["Gallery and queries as the source names them: 1 animal (a)."]

@@ -133,6 +133,14 @@ def test_a_split_that_keeps_encounters_together_has_no_such_table(trained):
     assert "Known animals, by protocol" not in trained[0]["tables"]
 
 
+def test_training_on_all_leaves_no_photo_to_choose_by(turtles, tmp_path):
+    result = run(turtles, tmp_path, "--train_on_all")
+
+    assert result["metrics"]["best_epoch"] == 2
+    assert "new_mAP" not in result["metrics"]["trials"][-1]["history"][0]
+    assert read_description(tmp_path / "model.safetensors")["scores"] is None
+
+
 BAD = [
     (["--loss", "softmax"], "--loss"),
     (["--loss", "arcface", "--margin", "28.6"], "28.6 degrees are 0.499"),
