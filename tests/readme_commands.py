@@ -58,21 +58,16 @@ def resnet18_weights(folder, catalogue):
     return folder / "resnet18.safetensors"
 
 
-def a_gallery(folder, catalogue):
-    from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.evaluation.gallery import Gallery
-    from common.training.feature_cache import extract
+def photos_of_one_animal(folder, catalogue):
+    return catalogue.paths()[0].parent
 
-    file = an_embedding(folder, catalogue)
-    model, _ = load_recogniser(file)
-    preprocessing = model.backbone.preprocessing
-    pixels = read_photos(catalogue.paths(), preprocessing.stored_size, progress=False)
-    labels = catalogue.table["identity"].map(catalogue.labels).to_numpy()
-    photos = PhotoDataset(pixels, labels, evaluation_transform(preprocessing))
-    gallery = Gallery(256)
-    gallery.enrol(extract(model, photos), catalogue.table["identity"])
-    gallery.model = file
-    return gallery.save(folder / "gallery")
+
+def another_photo(folder, catalogue):
+    return catalogue.paths()[1]
+
+
+def no_gallery_yet(folder, catalogue):
+    return folder / "gallery"
 
 
 def _stored_model(path, head, catalogue):
@@ -89,7 +84,11 @@ STAND_INS = {
     "path/to/model.safetensors": an_embedding,
     "path/to/model.onnx": an_onnx_file,
     "path/to/resnet18.safetensors": resnet18_weights,
-    "path/to/gallery": a_gallery,
+    "path/to/new/photos": the_photos,
+    "path/to/photos": photos_of_one_animal,
+    "path/to/a.jpg": a_photo,
+    "path/to/b.jpg": another_photo,
+    "path/to/gallery": no_gallery_yet,
 }
 
 

@@ -5,7 +5,7 @@ Question: an embedding ranks the gallery by one number per pair of photos. Their
 what price?
 
     python week3/compare_rankings.py
-    python week3/compare_rankings.py --trained runs/metric_learning/model.safetensors
+    python week3/compare_rankings.py --trained path/to/model.safetensors
     python week3/compare_rankings.py --data_dir path/to/your/animals --image_size 224
 
 With no argument: the embedded turtles and the backbone as it comes, about three minutes on two
