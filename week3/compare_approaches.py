@@ -68,10 +68,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "(default: 1,2,5)",
     )  # fmt: skip
     parser.add_argument(
-        "--classes", choices=CLASSES, default="identity",
+        "--classes", choices=CLASSES,
         help="what one class is in training, in all approaches: an animal, a side of it, or a "
-        "side and also its mirror image; auto: mirrored where the catalogue knows sides "
-        "(default: %(default)s)",
+        "side and also its mirror image, which doubles the minutes; auto: mirrored where the "
+        "catalogue knows sides (default: side where it does, else identity)",
     )  # fmt: skip
     parser.add_argument(
         "--full", action="store_true",
@@ -141,7 +141,8 @@ def set_up(args, study, questions, folder):
     freeze_stages(backbones["frozen"], 0)
     freeze_stages(backbones["tuned"], args.unfreeze)
     pixels = read_photos(study.catalogue.paths(), backbones["frozen"].preprocessing.stored_size)
-    classed = by_class(study.catalogue, pixels, questions.trainable, args.classes)
+    classes = args.classes or ("side" if study.catalogue.has_sides else "identity")
+    classed = by_class(study.catalogue, pixels, questions.trainable, classes)
     print(classed.description)
     n_views = dict.fromkeys(backbones, args.cached_views)
     n_views["frozen"] = min(FROZEN_VIEWS, args.cached_views)
