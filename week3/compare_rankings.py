@@ -92,8 +92,10 @@ def main(argv: list[str] | None = None) -> dict:
     features = dict(zip(asked_rows.tolist(), found, strict=True))
 
     # Validation chooses the settings and teaches what scores mean; then the test is asked, once.
+    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
+
     def queries_of(part: str) -> tuple[list, list]:
-        asked = [Asked(query, gallery, embeddings, study.identity, args.shortlist)
+        asked = [Asked(query, gallery, embeddings, study.identity, encounter, args.shortlist)
                  for query, gallery in rows[part].values()]  # fmt: skip
         n_same = [
             score_shortlists(
@@ -224,6 +226,8 @@ def report(
         + ".",
         "ms per query: on top of the network's own time, which all ways share; one query at a "
         "time, but for queries together. MB held: for the gallery, embeddings included.",
+        "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "
+        "has no others is a miss.",
         "SIFT alone: candidates with as many details are tied, and ties count against the right "
         "photo.",
         *questions.reasons,

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import rankdata
 
-from common.evaluation.gallery import Gallery
 from common.evaluation.retrieval import RetrievalReport, evaluate_scores
 
 # First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
@@ -29,6 +28,8 @@ class Asked:
         gallery: rows of the catalogue, shape (n_gallery,).
         embeddings: of the whole catalogue, shape (n_images, embedding_dim), unit length.
         identity: of the whole catalogue, shape (n_images,).
+        encounter: of the whole catalogue, shape (n_images,). Photos of a query's own encounter
+            are no candidates and are ignored: their background alone would find them.
         n_candidates: most alike gallery photos of each query; fewer in a smaller gallery.
     """
 
@@ -36,15 +37,22 @@ class Asked:
     gallery: np.ndarray
     embeddings: np.ndarray
     identity: np.ndarray
+    encounter: np.ndarray
     n_candidates: int
 
     @cached_property
     def shortlist(self) -> np.ndarray:
         """Positions in `gallery`, most alike first, shape (n_query, n_candidates)."""
-        searched = Gallery(self.embeddings.shape[1])
-        searched.enrol(self.gallery_embeddings, self.identity[self.gallery])
-        n_candidates = min(self.n_candidates, len(self.gallery))
-        return searched.search(self.query_embeddings, k=n_candidates)[1]
+        n_own = np.zeros(len(self.query), dtype=int)
+        rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
+        for start in range(0, len(self.query), AT_ONCE):
+            stop = min(start + AT_ONCE, len(self.query))
+            cosines = self.cosines(start, stop)
+            is_own = self.encounter[self.query[start:stop], None] == self.encounter[self.gallery]
+            cosines[is_own] = -np.inf
+            n_own[start:stop] = is_own.sum(axis=1)
+            rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
+        return rows[:, : len(self.gallery) - n_own.max()]
 
     @cached_property
     def query_embeddings(self) -> np.ndarray:
@@ -97,6 +105,9 @@ class Asked:
     def evaluate(self, block: ScoreBlock) -> RetrievalReport:
         """Rank the gallery by these scores."""
         return evaluate_scores(
-            block, query_identities=self.identity[self.query],
+            block,
+            query_identities=self.identity[self.query],
             gallery_identities=self.identity[self.gallery],
-        )  # fmt: skip
+            query_encounters=self.encounter[self.query],
+            gallery_encounters=self.encounter[self.gallery],
+        )

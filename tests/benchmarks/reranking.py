@@ -8,7 +8,7 @@ must be ours, and counted at the whole.
 
     python tests/benchmarks/reranking.py
 
-About 4 minutes on two cores. torchreid's copy of the published code is used where it is installed
+About 2 minutes on two cores. torchreid's copy of the published code is used where it is installed
 (`pip install --no-deps torchreid`). Extra memory is the peak above what a fresh process holds with
 its data loaded.
 """

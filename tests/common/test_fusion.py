@@ -1,5 +1,7 @@
 """Scores are fused by what they mean, learned from validation pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,12 +72,18 @@ def test_sets_of_queries_are_learned_from_together():
     assert meanings == learn()
 
 
+def encounters():
+    return np.array(["e0", "e1", "e2", "e3", "e4", "e5"])
+
+
 def asked(n_candidates=3):
     """Two queries at 0 and 90 degrees, four gallery photos at 10, 40, 70 and 80 degrees."""
     angles = np.deg2rad([0, 90, 10, 40, 70, 80])
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     identity = np.array(["a", "b", "b", "a", "b", "a"])
-    return Asked(np.array([0, 1]), np.arange(2, 6), embeddings, identity, n_candidates)
+    return Asked(
+        np.array([0, 1]), np.arange(2, 6), embeddings, identity, encounters(), n_candidates
+    )
 
 
 def test_a_shortlist_holds_the_most_alike_and_whether_they_are_right():
@@ -85,6 +93,16 @@ def test_a_shortlist_holds_the_most_alike_and_whether_they_are_right():
 
 def test_a_shortlist_is_no_longer_than_the_gallery():
     assert asked(n_candidates=50).shortlist.shape == (2, 4)
+
+
+def test_photos_of_the_querys_own_encounter_are_no_candidates_and_are_ignored():
+    cases = asked(n_candidates=4)
+    shared = encounters()
+    shared[3] = shared[0]  # the only photo at 40 degrees shows the first query's animal
+    cases = replace(cases, encounter=shared)
+
+    assert cases.shortlist.tolist() == [[0, 2, 3], [3, 2, 1]]
+    assert cases.evaluate(cases.cosines).first_rank.tolist() == [3, 2]
 
 
 def test_candidates_come_first_in_their_new_order_and_the_rest_stays():

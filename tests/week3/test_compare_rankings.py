@@ -93,7 +93,9 @@ def made_up(seed, n_query=40, n_gallery=60):
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     identity = generator.integers(0, 6, n_query + n_gallery).astype(str)
     rows = np.arange(n_query + n_gallery)
-    asked = Asked(rows[:n_query], rows[n_query:], embeddings, identity, n_candidates=20)
+    asked = Asked(
+        rows[:n_query], rows[n_query:], embeddings, identity, encounter=rows, n_candidates=20
+    )
     n_same = generator.poisson(np.where(asked.is_same, 20, 4)).astype(float)
     return asked, n_same
 
