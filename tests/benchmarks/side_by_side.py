@@ -5,6 +5,7 @@ machines far better than seconds, so a table gives both, and a claim rests on th
 """
 
 import argparse
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -126,7 +127,9 @@ def store(run: Run, **parts: object) -> dict:
     """
     result = run.finish(**parts)
     if not result["arguments"]["smoke"]:
-        result["arguments"]["output_dir"] = None  # the folder is this machine's own business
+        # The folder is this machine's own business.
+        result["arguments"]["output_dir"] = None
+        result["command"] = re.sub(r" --output_dir \S+", "", result["command"])
         RESULTS.mkdir(exist_ok=True)
         write_text(RESULTS / f"{Path(run.script).stem}.json", to_json(result))
     return result
