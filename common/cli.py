@@ -21,6 +21,8 @@ WHAT_STAYS = (
     "run the same command again to continue from there"
 )
 
+CLASSES = ("auto", "identity", "side", "mirrored")  # what one class is in training
+
 # Import name -> name in requirements.txt, for the message about a missing package.
 REQUIRED_PACKAGES = {
     "accelerate": "accelerate",
@@ -176,6 +178,12 @@ _FLAGS: dict[str, dict] = {
         "type": plain_word,
         "metavar": "COLUMN",
         "help": "column of the catalogue that holds the split, with --split given",
+    },
+    "classes": {
+        "choices": CLASSES,
+        "default": "auto",
+        "help": "what one class is in training: an animal, a side of it, or a side and also its "
+        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
     },
     "epochs": {
         "type": whole_number(1, 10_000),

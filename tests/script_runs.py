@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from common.cli import run_script
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "cv2"}
 
@@ -17,6 +21,16 @@ def load_main(script):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
+
+
+def refusal_of(script, capsys, *flags):
+    """The one line that a script ends with when it cannot use what it was given."""
+    with pytest.raises(SystemExit) as ending:
+        run_script(lambda: load_main(script)([str(flag) for flag in flags]))
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert ending.value.code == 2
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
 
 
 def run_elsewhere(script, folder, *flags):

@@ -26,7 +26,7 @@ import shutil
 
 import numpy as np
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.cli import CLASSES, make_parser, run_script, shared_flags, whole_number
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -34,7 +34,6 @@ SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger p
 CROSSOVER = {"animals": [10, 20, 40], "photos": [2, 4, 8], "fewest_steps": 60}
 SMOKE_CROSSOVER = {"animals": [4], "photos": [2], "fewest_steps": 2}
 NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
-CLASSES = ("auto", "identity", "side", "mirrored")
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"

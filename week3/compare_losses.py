@@ -23,7 +23,6 @@ LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
     "subcenter_arcface",
 )  # fmt: skip
-CLASSES = ("auto", "identity", "side", "mirrored")
 BEFORE = "before training"
 
 
@@ -51,7 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=10,
+        "cached_views", "classes", "seeds", "device", "mixed_precision", "output_dir", "smoke",
+        epochs=10,
     )  # fmt: skip
     parser.add_argument(
         "--losses", type=name_list, default=list(LOSS_NAMES), metavar="NAME,...",
@@ -69,11 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--photos_per_identity", type=whole_number(2, 100), default=4, metavar="N",
         help="photos of an animal in a batch (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--classes", choices=CLASSES, default="auto",
-        help="what one class is in training: an animal, a side of it, or a side and also its "
-        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     if args.smoke:

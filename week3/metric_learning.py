@@ -22,7 +22,6 @@ LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
     "subcenter_arcface",
 )  # fmt: skip
-CLASSES = ("auto", "identity", "side", "mirrored")
 
 
 def margin_of(text: str) -> float:
@@ -35,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "batch_size", "cached_views",
-        "seed", "device", "mixed_precision", "output_dir", "smoke",
+        "classes", "seed", "device", "mixed_precision", "output_dir", "smoke",
         epochs=12, image_size=192, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
@@ -70,11 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--photos_per_identity", type=whole_number(2, 100), default=4, metavar="N",
         help="photos of an animal in a batch, for losses that compare photos "
         "(default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--classes", choices=CLASSES, default="auto",
-        help="what one class is in training: an animal, a side of it, or a side and also its "
-        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--choose_by", choices=["new", "known"], default="new",

@@ -12,8 +12,6 @@ import numpy as np
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 
-CLASSES = ("auto", "identity", "side", "mirrored")
-
 
 @dataclass(frozen=True)
 class ClassedPhotos:

@@ -6,9 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import load_main, modules_behind_help, run_elsewhere
+from script_runs import load_main, modules_behind_help, refusal_of, run_elsewhere
 
-from common.cli import run_script
 from common.data.catalogue import load_catalogue
 from common.evaluation.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
@@ -180,13 +179,7 @@ def test_the_right_network_may_be_named_and_another_is_refused_by_name(
 
 
 def refused(capsys, *flags):
-    """The one line that the script ends with."""
-    with pytest.raises(SystemExit) as ending:
-        run_script(lambda: load_main(SCRIPT)([str(flag) for flag in flags]))
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert ending.value.code == 2
-    assert not any("Traceback" in line for line in lines)
-    return lines[-1]
+    return refusal_of(SCRIPT, capsys, *flags)
 
 
 FLAGS = [
