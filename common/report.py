@@ -15,7 +15,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e7ea; --soft: #9aa5b1;
   --line: #38424c; --paper: #15191d; --card: #1e242a; --accent: #6cb8e6; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 2.5rem 1.25rem 4rem; color: var(--ink);
+body { margin: 0 auto; max-width: 76rem; padding: 2.5rem 1.25rem 4rem; color: var(--ink);
   background: var(--paper); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto,
   "Helvetica Neue", sans-serif; }
 h1 { margin: 0; font-size: 1.8rem; line-height: 1.2; }
@@ -85,21 +85,38 @@ def _when(result: Mapping) -> str:
 
 
 def _split_section(split: Mapping | None) -> Iterator[str]:
-    """How photos were parted; the leak's numbers stand in the details."""
+    """How photos were parted, and what leaks."""
     if not split:
         return
     yield "<h2>Split</h2>"
     name, sentence = split.get("name", ""), split.get("description", "")
     yield f"<p><strong>{escape(str(name))}</strong>: {escape(str(sentence))}</p>"
-    leak = split.get("leak")
-    if isinstance(leak, Mapping):
-        yield _facts_table(leak)
+    if split.get("leak"):
+        yield _table(_parts_of(split["leak"]))
     for note in split.get("notes") or []:
         yield f'<p class="soft">{escape(str(note))}</p>'
 
 
+def _parts_of(leak: Mapping) -> pd.DataFrame:
+    """One row for each part of a split, from `LeakReport.to_dict`."""
+    rows = []
+    for name, n_images in leak["n_images"].items():
+        part = leak.get(name) or {}
+        row = {"part": name, "photos": n_images, "animals": leak["n_identities"][name]}
+        row["animals not trained on"] = part.get("n_new_identities")
+        row["photos whose encounter is trained on"] = part.get("n_same_encounter")
+        row["whose day is"] = part.get("n_same_day")
+        rows += [row] if n_images else []
+    return pd.DataFrame(rows).convert_dtypes()  # counts, although training has some of them not
+
+
 def _table_section(title: str, table: pd.DataFrame) -> str:
-    """One table; numbers stand to the right."""
+    """One table under its title."""
+    return f"<h2>{escape(title)}</h2>\n{_table(table)}"
+
+
+def _table(table: pd.DataFrame) -> str:
+    """Numbers stand to the right."""
     headers, rows, is_numeric = table_cells(table)
     css = ['class="number"' if number else "" for number in is_numeric]
     head = "".join(f"<th {c}>{escape(h)}</th>" for h, c in zip(headers, css, strict=True))
@@ -109,7 +126,7 @@ def _table_section(title: str, table: pd.DataFrame) -> str:
     ]
     body = "".join(f"<tr>{line}</tr>\n" for line in lines)
     return (
-        f'<h2>{escape(title)}</h2>\n<div class="wide"><table>\n'
+        '<div class="wide"><table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
     )
 

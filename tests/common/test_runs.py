@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from argparse import Namespace
 from html.parser import HTMLParser
@@ -238,7 +239,10 @@ def test_the_report_escapes_everything_it_shows(run):
 
     run.finish(
         metrics={evil: evil},
-        split={"name": evil, "description": evil, "notes": [evil], "leak": {evil: evil}},
+        split={
+            "name": evil, "description": evil, "notes": [evil],
+            "leak": {"n_images": {evil: 1}, "n_identities": {evil: 1}},
+        },
         tables={evil: pd.DataFrame({evil: [evil]})},
         figures={evil: path},
         notes=[evil],
@@ -247,6 +251,20 @@ def test_the_report_escapes_everything_it_shows(run):
     text = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_the_report_shows_photos_animals_and_leaks_of_each_part_in_a_row(run):
+    part = {"n_new_identities": 2, "n_same_encounter": 7, "n_same_day": 9}
+    counts = {"train": 40, "validation": 0, "test": 30}
+    leak = {"n_images": counts, "n_identities": {"train": 8, "validation": 0, "test": 6}}
+
+    run.finish(metrics={}, split={"name": "random", "leak": leak | {"test": part}})
+
+    text = (run.folder / "report.html").read_text(encoding="utf-8")
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
+    assert ["train", "40", "8", "–", "–", "–"] in rows
+    assert ["test", "30", "6", "2", "7", "9"] in rows
+    assert not [row for row in rows if row[:1] == ["validation"]]
 
 
 def test_the_report_shows_value_and_interval_together(run):
