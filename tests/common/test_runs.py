@@ -240,7 +240,9 @@ def test_the_report_escapes_everything_it_shows(run):
     run.finish(
         metrics={evil: evil},
         split={
-            "name": evil, "description": evil, "notes": [evil],
+            "name": evil,
+            "description": evil,
+            "notes": [evil],
             "leak": {"n_images": {evil: 1}, "n_identities": {evil: 1}},
         },
         tables={evil: pd.DataFrame({evil: [evil]})},
