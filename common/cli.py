@@ -185,6 +185,12 @@ _FLAGS: dict[str, dict] = {
         "help": "what one class is in training: an animal, a side of it, or a side and also its "
         "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
     },
+    "pooling": {
+        "choices": ["average", "gem"],
+        "default": "average",
+        "help": "how maps become a vector; gem: a generalised mean with a learned power "
+        "(default: %(default)s)",
+    },
     "epochs": {
         "type": whole_number(1, 10_000),
         "metavar": "N",

@@ -50,8 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "classes", "seeds", "device", "mixed_precision", "output_dir", "smoke",
-        epochs=10,
+        "cached_views", "classes", "pooling", "seeds", "device", "mixed_precision", "output_dir",
+        "smoke", epochs=10,
     )  # fmt: skip
     parser.add_argument(
         "--losses", type=name_list, default=list(LOSS_NAMES), metavar="NAME,...",
@@ -93,6 +93,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
     from common.models.heads import EmbeddingHead
+    from common.models.pooling import pool_by_generalised_mean
     from common.runs import start_run
     from common.training.boundary import PhotosAtBoundary
     from common.training.loop import make_accelerator
@@ -106,6 +107,8 @@ def main(argv: list[str] | None = None) -> dict:
     # One backbone for all, and what validation asks.
     torch.manual_seed(args.seeds[0])  # of a backbone that begins with random numbers
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    if args.pooling == "gem":
+        pool_by_generalised_mean(backbone)
     freeze_stages(backbone, args.unfreeze)
     pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
     classed = by_class(catalogue, pixels, questions.train, args.classes)

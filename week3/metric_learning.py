@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(
         parser,
         "data_dir", "model", "weights", "split", "split_column", "batch_size", "cached_views",
-        "classes", "seed", "device", "mixed_precision", "output_dir", "smoke",
+        "classes", "pooling", "seed", "device", "mixed_precision", "output_dir", "smoke",
         epochs=12, image_size=192, learning_rate=1e-3,
     )  # fmt: skip
     parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
@@ -54,11 +54,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--embedding_size", type=whole_number(2, 8_192), metavar="N",
         help="length after a projection (default: none, the length of the backbone's features: "
         "where photos are few a new projection loses more than it learns)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--pooling", choices=["average", "gem"], default="average",
-        help="how maps become a vector; gem: a generalised mean with a learned power "
-        "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--unfreeze", type=whole_number(0, 100), default=4, metavar="N",
