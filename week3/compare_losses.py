@@ -16,6 +16,9 @@ loss that validation prefers are more than chance.
 """
 
 import argparse
+from typing import NamedTuple
+
+import numpy as np
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
 
@@ -43,6 +46,14 @@ def rate_list(text: str) -> list[float]:
     if len(set(rates)) < len(rates):
         raise argparse.ArgumentTypeError(f"found '{text}', expected different numbers")
     return rates
+
+
+class Preferred(NamedTuple):
+    """The loss that validation prefers: mean value over seeds, embeddings of the last of them."""
+
+    name: str
+    value: float
+    embeddings: np.ndarray
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +91,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
     import torch
     from torch import nn
 
@@ -131,9 +141,9 @@ def main(argv: list[str] | None = None) -> dict:
     everything = np.arange(catalogue.n_images)
     answers = ask_embedding(photos.outputs(untrained, everything), questions, catalogue)
     trials = [Trial(BEFORE, seed, answers) for seed in args.seeds]
-    tuning = []
+    tuning, preferred = [], None
     for name in args.losses:
-        first = args.seeds[0]
+        first, values = args.seeds[0], []
         tried = {rate: train(name, rate, first, args, classed, photos, check, run.folder)
                  for rate in args.learning_rates}  # fmt: skip
         rate = max(tried, key=lambda each: tried[each].fit.best_value)
@@ -148,8 +158,11 @@ def main(argv: list[str] | None = None) -> dict:
             answers = ask_embedding(embeddings, questions, catalogue)
             history = trained.fit.history
             trials.append(Trial(name, seed, answers, trained.fit.seconds, history=history))
+            values.append(trained.fit.best_value)
+        if not preferred or np.mean(values) > preferred.value:  # one loss's embeddings are kept
+            preferred = Preferred(name, np.mean(values), embeddings)
 
-    return report(run, args, study, questions, photos, check, trials, tuning, classed)
+    return report(run, args, study, questions, photos, check, trials, tuning, classed, preferred)
 
 
 def train(name, rate, seed, args, classed, photos, check, folder):
@@ -181,7 +194,7 @@ def train(name, rate, seed, args, classed, photos, check, folder):
     return trained
 
 
-def report(run, args, study, questions, photos, check, trials, tuning, classed) -> dict:
+def report(run, args, study, questions, photos, check, trials, tuning, classed, preferred) -> dict:
     """Tables, figures, and what the numbers allow to say."""
     import pandas as pd
 
@@ -190,6 +203,7 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed) 
     from common.training.metric_losses import loss_table, options_of
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
+    from common.visualization.examples import example_matches
 
     table = summarise(trials, questions, study.identity)
     rankings = summarise_rankings(trials, questions, study.identity)
@@ -211,7 +225,15 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed) 
             run.figure_path("curves.png"),
             title=f"{check.chooser().replace('_', ' animals, ')}, seed {args.seeds[0]}",
         )  # fmt: skip
-    conclusion = conclude(trials, check.chooser(), questions, study.identity)
+    asked = questions.joined if len(questions.joined) else questions.known
+    if len(asked):
+        figures[f"{preferred.name}: query, and the most alike photos"] = example_matches(
+            preferred.embeddings, asked, questions.trainable, study,
+            run.figure_path("matches.png"), title=preferred.name,
+        )  # fmt: skip
+    conclusion = ["No validation photo can be asked: no loss is preferred."]
+    if check.chooser():
+        conclusion = conclude(trials, preferred.name, questions, study.identity)
     tables = {
         "Losses on equal terms": table,
         "Animals never trained on, ranked": rankings,
@@ -237,23 +259,14 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed) 
     )  # fmt: skip
 
 
-def conclude(trials, choose_by, questions, identity) -> list[str]:
+def conclude(trials, preferred, questions, identity) -> list[str]:
     """The loss that validation prefers against every other, and what chance alone would show."""
-    import numpy as np
-
     from common.evaluation.comparison import QUESTION_COLUMNS, compare
 
-    if not choose_by:
-        return ["No validation photo can be asked: no loss is preferred."]
-    validated = {}
-    for trial in trials:
-        if trial.history:
-            best = max(row[choose_by] for row in trial.history)
-            validated.setdefault(trial.approach, []).append(best)
-    preferred = max(validated, key=lambda name: np.mean(validated[name]))
+    losses = dict.fromkeys(trial.approach for trial in trials if trial.history)
     verdicts = [
         compare(trials, preferred, other, column, questions, identity)
-        for column in QUESTION_COLUMNS for other in validated if other != preferred
+        for column in QUESTION_COLUMNS for other in losses if other != preferred
     ]  # fmt: skip
     verdicts = [verdict for verdict in verdicts if verdict]
     n_apart = sum(interval.excludes_zero for interval, _ in verdicts)
