@@ -3,24 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import load_main
-
-from common.cli import run_script
+from script_runs import load_main, refusal_of
 
 LOOK, BASELINE = "week1/look_at_data", "week1/baseline_cnn"
 TRANSFER, COMPARE = "week2/transfer_learning", "week3/compare_approaches"
 BUILD, IDENTIFY = "week3/build_gallery", "week3/identify"
-
-
-def refused(script, *flags, capsys):
-    """The one line that the script ends with."""
-    with pytest.raises(SystemExit) as ending:
-        run_script(lambda: load_main(script)([str(flag) for flag in flags]))
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert ending.value.code == 2
-    assert not any("Traceback" in line for line in lines)
-    return lines[-1]
-
 
 FLAGS = [
     (LOOK, ["--no_such_flag"], "no_such_flag"),
@@ -54,7 +41,7 @@ FLAGS = [
 
 @pytest.mark.parametrize(("script", "flags", "word"), FLAGS)
 def test_an_absurd_flag_is_named(script, flags, word, capsys):
-    assert word in refused(script, *flags, capsys=capsys)
+    assert word in refusal_of(script, capsys, *flags)
 
 
 LATER = [
@@ -76,7 +63,7 @@ def test_what_does_not_fit_the_data_or_the_machine_is_named(
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
-    line = refused(script, "--data_dir", turtles, "--output_dir", tmp_path, *flags, capsys=capsys)
+    line = refusal_of(script, capsys, "--data_dir", turtles, "--output_dir", tmp_path, *flags)
 
     assert words in line
 
@@ -147,8 +134,8 @@ FOLDERS = {
 def test_photos_that_cannot_be_used_are_named(make, tmp_path, capsys):
     (tmp_path / "data").mkdir()
 
-    line = refused(
-        LOOK, "--data_dir", make(tmp_path / "data"), "--output_dir", tmp_path / "run", capsys=capsys
+    line = refusal_of(
+        LOOK, capsys, "--data_dir", make(tmp_path / "data"), "--output_dir", tmp_path / "run"
     )
 
     assert "error:" in line
@@ -158,7 +145,7 @@ def test_photos_that_cannot_be_used_are_named(make, tmp_path, capsys):
 def test_a_file_in_the_place_of_the_results_is_named(turtles, tmp_path, capsys):
     (tmp_path / "taken").write_text("", encoding="utf-8")
 
-    line = refused(LOOK, "--data_dir", turtles, "--output_dir", tmp_path / "taken", capsys=capsys)
+    line = refusal_of(LOOK, capsys, "--data_dir", turtles, "--output_dir", tmp_path / "taken")
 
     assert "taken" in line
 

@@ -171,8 +171,9 @@ def expected_minutes(args, bench) -> float:
     looked_at = n_epochs * (4 * n_validation + 2 * n_train)  # an embedding looks at its gallery
     looked_at += 5 * n_seeds * bench.study.catalogue.n_images
     if args.full:
-        sizes = [len(bench.training_rows(cell.train))
-                 for cell in crossover_cells(args, bench, args.seeds[0])]  # fmt: skip
+        cells = crossover_cells(args, bench, args.seeds[0])
+        sizes = [len(bench.training_rows(cell.train)) for cell in cells]
+        looked_at += n_seeds * sum(2 * len(cell.test) + len(cell.train) for cell in cells)
         trained += 2 * n_seeds * sum(size * crossover_epochs(args, size) for size in sizes)
     seconds = photos["frozen"].seconds_to_train(0)
     seconds += photos["tuned"].seconds_to_train(trained, looked_at)
