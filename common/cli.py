@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common import processes
 from common.errors import InputError, StoppedError
+from common.machine import processes
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
 

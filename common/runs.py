@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import processes
 from common.errors import InputError
 from common.files import write_text
+from common.machine import processes
 from common.report import render_report
 from common.tables import format_table
 
@@ -196,7 +196,7 @@ def describe_split(split: object, leak: object) -> dict:
     """A split and its leak as `Run.finish` wants them.
 
     Args:
-        split: a `common.data.splits.Split`.
+        split: a `common.splits.splits.Split`.
         leak: the `LeakReport` of that split.
     """
     return {

@@ -9,19 +9,7 @@ import numbers
 
 import pandas as pd
 
-from common.evaluation.intervals import Interval
-
 MISSING = "–"
-
-
-def interval_columns(name: str, interval: Interval) -> dict[str, float]:
-    """A row's cells for a measure and its interval, to be shown as one.
-
-    >>> interval_columns("accuracy", Interval(0.5, 0.4, 0.6, 0.95, 20, 100))
-    {'accuracy': 0.5, 'accuracy_low': 0.4, 'accuracy_high': 0.6}
-    """
-    values = (interval.estimate, interval.low, interval.high)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def table_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from common.data.catalogue import load_catalogue
-from common.data.synthetic import TurtleParameters, ensure_turtles
+from common.turtles.dataset import TurtleParameters, ensure_turtles
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: two threads wait for each other
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; scripts inherit it
@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; s
 @pytest.fixture(scope="session", autouse=True)
 def short_trials():
     """Scripts try how fast the machine is: the tests need the figures, not their accuracy."""
-    from common.training import timing  # here, so that torch hears of the one thread
+    from common.machine import timing  # here, so that torch hears of the one thread
 
     timing.PROBE_SECONDS = timing.TURN_SECONDS = 0.01
 

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from common import processes
 from common.cli import run_script
+from common.machine import processes
 
 N_PHOTOS = 43  # in batches of 8 that is 3 left over: shares of 2 and 1
 
@@ -73,7 +73,7 @@ def embed(n_images):
     from torch import nn
     from torch.utils.data import TensorDataset
 
-    from common.training.feature_cache import extract
+    from common.models.extraction import extract
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU())

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from common.data.synthetic import ensure_turtles
+from common.turtles.dataset import ensure_turtles
 from common.visualization.style import INK, SOFT, new_figure, save_figure, show_photo
 
 PICTURE = Path(__file__).resolve().parents[1] / "week3" / "three_animals.png"

@@ -37,14 +37,14 @@ def main(argv: list[str] | None = None) -> dict:
     import pandas as pd
 
     from common.data.images import read_photos
-    from common.data.study import open_study
-    from common.evaluation.classification import evaluate_classification
-    from common.evaluation.intervals import bootstrap_over_individuals
+    from common.machine.device import pick_device
+    from common.measures.classification import evaluate_classification
+    from common.measures.intervals import bootstrap_over_individuals, interval_columns
     from common.models.backbones import SCRATCH_CNN, load_backbone, restart
     from common.runs import describe_split, start_run
-    from common.tables import interval_columns
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings, make_accelerator
+    from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
     from common.visualization.confusion import confusion_figure, recall_bars
     from common.visualization.curves import training_curves
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     if args.smoke:
         args.epochs, args.image_size = 1, 64
-    device = make_accelerator(args.device).device
+    device = pick_device(args.device)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)

@@ -76,8 +76,8 @@ def compare_splits(catalogue, names: list[str], *, split_column: str | None, see
     """
     import pandas as pd
 
-    from common.data.splits import leak_report, make_split
     from common.errors import InputError
+    from common.splits.splits import leak_report, make_split
 
     rows, reasons = [], []
     for name in names:
@@ -106,8 +106,8 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.data.study import open_study
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 
     run = start_run(__file__, args)

@@ -56,8 +56,8 @@ def train_and_test(
     """
     import pandas as pd
 
-    from common.data.splits import leak_report
     from common.models.backbones import SCRATCH_CNN, restart
+    from common.splits.splits import leak_report
     from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
 
@@ -91,8 +91,7 @@ def train_and_test(
 
 def summarise(answers, condition: str) -> dict:
     """One line of a table: a condition's accuracy over all seeds."""
-    from common.evaluation.intervals import bootstrap_over_individuals
-    from common.tables import interval_columns
+    from common.measures.intervals import bootstrap_over_individuals, interval_columns
 
     asked = answers[answers["condition"] == condition]
     accuracy = bootstrap_over_individuals(asked["is_correct"], asked["identity"])
@@ -110,7 +109,7 @@ def difference(answers, first: str, second: str):
 
     Both test the same number of photos of each animal, so that sorted by animal they pair up.
     """
-    from common.evaluation.intervals import paired_bootstrap_over_individuals
+    from common.measures.intervals import paired_bootstrap_over_individuals
 
     ordered = answers.sort_values("identity", kind="stable")
     pair = [ordered[ordered["condition"] == condition] for condition in (first, second)]
@@ -133,20 +132,20 @@ def main(argv: list[str] | None = None) -> dict:
     import pandas as pd
 
     from common.data.images import read_photos
-    from common.data.splits import make_split
-    from common.data.study import open_study
     from common.errors import InputError
+    from common.machine.device import pick_device
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.runs import describe_split, start_run
+    from common.splits.splits import make_split
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import make_accelerator
     from common.visualization.bars import interval_chart
 
     run = start_run(__file__, args)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
-    device = make_accelerator(args.device).device
+    device = pick_device(args.device)
 
     # Data: an honest split, and for each seed a random one with the same counts per animal.
     study = open_study(args)

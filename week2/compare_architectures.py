@@ -74,11 +74,11 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.data.study import open_study
     from common.errors import InputError
-    from common.evaluation.closed_set import task_of
+    from common.experiments.closed_set import task_of
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.visualization.scatter import cost_scatter
 
     run = start_run(__file__, args)
@@ -161,7 +161,7 @@ def load_or_skip(load_backbone, name: str, skipped: dict, **options):
 
 def ways_of(name: str, backbone, args, task) -> list:
     """A pre-trained backbone frozen and fine-tuned; the small network from scratch."""
-    from common.evaluation.ways import Way
+    from common.experiments.ways import Way
     from common.models.backbones import SCRATCH_CNN
     from common.models.freezing import stages_of
     from common.training.strategies import Step
@@ -179,9 +179,9 @@ def ways_of(name: str, backbone, args, task) -> list:
 
 def measure(way, args, folder) -> tuple[list, dict]:
     """Train one way with every seed; also what it costs."""
+    from common.machine.memory import PeakMemory
     from common.models.costs import cost_of
     from common.training.loop import TrainingSettings
-    from common.training.memory import PeakMemory
     from common.training.optim import Rates
 
     photos = way.photos[-1]
@@ -214,7 +214,7 @@ def photos_per_second(backbones: dict, device) -> dict[str, float]:
     """Photos a second through each backbone, forward, in turns: a busy moment hits all alike."""
     import torch
 
-    from common.training.timing import rates_in_turns
+    from common.machine.timing import rates_in_turns
 
     def forward(backbone):
         side = backbone.preprocessing.image_size
@@ -235,7 +235,7 @@ def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
     """One row per backbone and mode; what was skipped at the end."""
     import pandas as pd
 
-    from common.evaluation.closed_set import summarise_outcomes
+    from common.experiments.closed_set import summarise_outcomes
 
     measured = summarise_outcomes(outcomes, task.individuals[task.test])
     rows = []
@@ -255,7 +255,7 @@ def recommend(outcomes, costs: dict, task) -> list[str]:
     """The cheapest way that validation cannot tell from the best one, and why."""
     import numpy as np
 
-    from common.evaluation.closed_set import difference, verdict
+    from common.experiments.closed_set import difference, verdict
 
     names = list(dict.fromkeys(outcome.name for outcome in outcomes))
     accuracy = {

@@ -98,11 +98,11 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.data.study import open_study
-    from common.evaluation.closed_set import class_table, task_of
-    from common.evaluation.ways import Way
+    from common.experiments.closed_set import class_table, task_of
+    from common.experiments.ways import Way
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.strategies import Step
     from common.visualization.bars import interval_chart
     from common.visualization.outcomes import outcome_figures
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> dict:
 
 def way_of(name: str, strategy: str, backbone, args, task):
     """A strategy, or a plan that is spelled out, on a backbone, ready to be trained."""
-    from common.evaluation.ways import Way
+    from common.experiments.ways import Way
     from common.models.freezing import stages_of
     from common.training.strategies import plan_of, read_plan
 
@@ -232,7 +232,7 @@ def first_photos(task, n_photos: int | None, seed: int) -> np.ndarray:
 
 def photos_per_identity_study(ways: dict, from_scratch, args, task, folder) -> list[tuple]:
     """Every approach at every number of photos: (approach, number, mean number, outcome)."""
-    from common.evaluation.ways import train_siamese
+    from common.experiments.ways import train_siamese
 
     model = args.models[0]
     classifiers = dict(zip(
@@ -272,7 +272,7 @@ def expected_minutes(args, ways: dict, from_scratch) -> float:
 
 def strategy_table(outcomes, ways: dict, args, individuals: np.ndarray):
     """The table of question 1, with epochs and rates."""
-    from common.evaluation.closed_set import summarise_outcomes
+    from common.experiments.closed_set import summarise_outcomes
 
     table = summarise_outcomes(outcomes, individuals)
     rates = [rates_of(args, strategy).backbone for _, strategy in ways]
@@ -285,9 +285,8 @@ def trend_table(answers, individuals: np.ndarray):
     """The table of question 2: one row per approach and number of photos."""
     import pandas as pd
 
-    from common.evaluation.closed_set import mean_correct
-    from common.evaluation.intervals import bootstrap_over_individuals
-    from common.tables import interval_columns
+    from common.experiments.closed_set import mean_correct
+    from common.measures.intervals import bootstrap_over_individuals, interval_columns
 
     rows = []
     for approach in APPROACHES:
@@ -305,7 +304,7 @@ def trend_table(answers, individuals: np.ndarray):
 
 def conclude_strategies(outcomes, args, individuals: np.ndarray) -> list[str]:
     """What can be told about the strategies and further plans, backbone by backbone."""
-    from common.evaluation.closed_set import difference, verdict
+    from common.experiments.closed_set import difference, verdict
 
     further = itertools.product(args.plans, ("full", "progressive"))
     compared = [*itertools.pairwise(STRATEGIES[::-1]), *further]
@@ -315,7 +314,7 @@ def conclude_strategies(outcomes, args, individuals: np.ndarray) -> list[str]:
 
 def conclude_crossover(answers, individuals: np.ndarray) -> list[str]:
     """Who leads at each number of photos, pair by pair, and whether the lead changes hands."""
-    from common.evaluation.closed_set import difference
+    from common.experiments.closed_set import difference
 
     counts = list(dict.fromkeys(n for _, n, _, _ in answers))
     sentences = []

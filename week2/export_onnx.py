@@ -61,16 +61,16 @@ def main(argv: list[str] | None = None) -> dict:
     import torch
 
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.data.study import open_study
-    from common.evaluation.engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
-    from common.evaluation.gallery import identity_scores
+    from common.experiments.engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
+    from common.gallery.gallery import identity_scores
+    from common.machine.timing import rates_in_turns
+    from common.measures.intervals import interval_columns
     from common.models.backbones import load_backbone
     from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
     from common.models.onnx_files import MEGABYTE, open_onnx
     from common.models.storage import load_recogniser
     from common.runs import describe_split, start_run
-    from common.tables import interval_columns
-    from common.training.timing import rates_in_turns
+    from common.splits.study import open_study
     from common.visualization.bars import interval_chart
 
     run = start_run(__file__, args)
@@ -182,8 +182,8 @@ def main(argv: list[str] | None = None) -> dict:
 
 def train_model(args, study, backbone, folder):
     """A head, or with --no_freeze_backbone all of it, trained as in transfer_learning.py."""
-    from common.evaluation.closed_set import task_of
-    from common.evaluation.ways import Way
+    from common.experiments.closed_set import task_of
+    from common.experiments.ways import Way
     from common.models.heads import Recogniser
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates

@@ -65,13 +65,13 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
 
-    from common.data.study import open_study
-    from common.evaluation.closed_set import class_table, summarise_outcomes, task_of
-    from common.evaluation.ways import Way
+    from common.experiments.closed_set import class_table, summarise_outcomes, task_of
+    from common.experiments.ways import Way
     from common.models.backbones import load_backbone
     from common.models.heads import Recogniser, linear_classifier, mlp_classifier
     from common.models.storage import save_recogniser
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.tables import format_table
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates

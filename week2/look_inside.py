@@ -93,21 +93,21 @@ def main(argv: list[str] | None = None) -> dict:
     import numpy as np
 
     from common.data.images import read_photos
-    from common.data.study import open_study
     from common.inspection.show_attacks import measure_attacks, push_photo
     from common.inspection.show_attention import measure_background, show_matches
     from common.inspection.show_features import ask_imagenet, find_neighbours, look_at_features
     from common.inspection.show_ideals import draw_ideals
     from common.inspection.show_transfer import try_other_pictures
     from common.inspection.transfer import Task
+    from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages, stages_of
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import make_accelerator
 
     run = start_run(__file__, args)
-    device = make_accelerator(args.device).device
+    device = pick_device(args.device)
 
     # The catalogue, the photo that is looked at, and what the targets mean.
     study = open_study(argparse.Namespace(**vars(args), seed=args.seeds[0]))
@@ -221,7 +221,7 @@ def imagenet_network(args, device) -> tuple:
 
 def pairs_of_splits(args, study) -> list[dict]:
     """For each seed the catalogue's split, and a random one with the same counts per animal."""
-    from common.data.splits import make_split
+    from common.splits.splits import make_split
 
     pairs = []
     for seed in args.seeds:

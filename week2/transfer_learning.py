@@ -33,16 +33,17 @@ def main(argv: list[str] | None = None) -> dict:
     import pandas as pd
 
     from common.data.images import read_photos
-    from common.data.study import open_study
-    from common.evaluation.classification import evaluate_classification
-    from common.evaluation.intervals import bootstrap_over_individuals
+    from common.machine.device import pick_device
+    from common.measures.classification import evaluate_classification
+    from common.measures.intervals import bootstrap_over_individuals
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
     from common.models.heads import Recogniser
     from common.models.storage import save_recogniser
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings, make_accelerator
+    from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> dict:
     photos = PhotosAtBoundary(
         backbone, pixels, labels, train, asked_rows=np.concatenate([validation, test]),
         flip=not catalogue.has_sides, n_views=args.cached_views, plain_first=True,
-        device=make_accelerator(args.device).device,
+        device=pick_device(args.device),
     )  # fmt: skip
 
     # Train; validation chooses the epoch.

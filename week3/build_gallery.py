@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.evaluation.enrolment import has_gallery, open_gallery, save_gallery
+    from common.gallery.enrolment import has_gallery, open_gallery, save_gallery
     from common.runs import start_run
 
     # A gallery that is there is changed, never quietly replaced.
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> dict:
 
 def refuse_to_replace(args) -> None:
     """A gallery may hold names and animals that no folder of photos has any more."""
-    from common.evaluation.enrolment import has_gallery, is_throwaway
+    from common.gallery.enrolment import has_gallery, is_throwaway
 
     if not has_gallery(args.output_dir) or args.replace:
         return
@@ -137,7 +137,7 @@ def refuse_other_model(args) -> None:
 
 def network_of(args) -> Path | None:
     """The stored embedding to use; None for an untrained backbone."""
-    from common.evaluation.enrolment import TRAIN_ONE
+    from common.gallery.enrolment import TRAIN_ONE
 
     if args.smoke and not args.trained:
         args.model = args.model or "small_cnn"
@@ -154,8 +154,8 @@ def network_of(args) -> Path | None:
 
 def build(args, trained, folder):
     """Embed and enrol all photos of the catalogue."""
-    from common.data.study import open_catalogue
-    from common.evaluation.enrolment import new_gallery
+    from common.gallery.enrolment import new_gallery
+    from common.splits.study import open_catalogue
 
     catalogue = open_catalogue(args)
     gallery, enrolled = new_gallery(
@@ -168,9 +168,9 @@ def build(args, trained, folder):
 
 def change(args, gallery, folder):
     """Add, remove or rename, without looking at any other photo."""
-    from common.data.study import open_catalogue
-    from common.evaluation.enrolment import enrol_catalogue
+    from common.gallery.enrolment import enrol_catalogue
     from common.models.storage import load_recogniser
+    from common.splits.study import open_catalogue
 
     if args.add:
         catalogue = open_catalogue(args, fewest_identities=1)
@@ -201,7 +201,7 @@ def report(args, run, gallery, tables, notes) -> dict:
     """What the gallery holds now, and what its similarities rest on."""
     import pandas as pd
 
-    from common.evaluation.enrolment import model_name, validation_scores
+    from common.gallery.enrolment import model_name, validation_scores
 
     scores, index = validation_scores(gallery), gallery.report
     held = {

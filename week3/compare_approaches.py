@@ -89,9 +89,9 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.data.study import open_study
-    from common.evaluation.questions import questions_of
     from common.runs import start_run
+    from common.splits.questions import questions_of
+    from common.splits.study import open_study
 
     run = start_run(__file__, args)
 
@@ -126,11 +126,12 @@ def set_up(args, study, questions, folder):
     """Read the photos, and put each backbone's frozen stages in front of them."""
     from common.data.images import read_photos
     from common.data.training_classes import by_class
-    from common.evaluation.bench import Bench
+    from common.experiments.bench import Bench
+    from common.machine.device import pick_device
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings, make_accelerator
+    from common.training.loop import TrainingSettings
 
     backbones = {
         "frozen": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
@@ -149,7 +150,7 @@ def set_up(args, study, questions, folder):
         name: PhotosAtBoundary(
             backbone, classed.pixels, classed.labels, classed.training_rows,
             flip=not study.catalogue.has_sides, n_views=n_views[name],
-            device=make_accelerator(args.device).device,
+            device=pick_device(args.device),
         )
         for name, backbone in backbones.items()
     }  # fmt: skip
@@ -218,7 +219,7 @@ def run_seed(args, bench, seed: int) -> tuple[list, np.ndarray]:
 
 def crossover_cells(args, bench, seed: int) -> list:
     """Part 4's subsets of the training photos."""
-    from common.evaluation.crossover import cells_of
+    from common.experiments.crossover import cells_of
 
     return cells_of(
         bench.questions.train, bench.questions.known, bench.study.identity,
@@ -234,7 +235,7 @@ def crossover_epochs(args, n_train: int) -> int:
 
 def run_crossover(args, bench, seed: int) -> list:
     """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
-    from common.evaluation.crossover import CellAnswer
+    from common.experiments.crossover import CellAnswer
     from common.training.recipes import train_classifier, train_embedding
 
     identity, answers = bench.study.identity, []
@@ -256,8 +257,8 @@ def run_crossover(args, bench, seed: int) -> list:
 
 def pairs_to_compare() -> dict[str, list[tuple]]:
     """Part 5: who is compared with whom, by question; decided before any result was seen."""
-    from common.evaluation.question_tables import GEOMETRIC_MEAN
-    from common.evaluation.questions import ENERGY, PROBABILITY, SIMILARITY
+    from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
+    from common.experiments.question_tables import GEOMETRIC_MEAN
 
     by_score = [((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
                 ((ARCFACE, SIMILARITY), (CLASSIFIER, ENERGY)),
@@ -299,9 +300,9 @@ def in_short(differences: list[tuple], joining: list[dict]) -> str:
 
 def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
-    from common.evaluation import question_tables as parts
-    from common.evaluation.comparison import summarise, summarise_rankings
-    from common.evaluation.crossover import crossover_table, judge_claim
+    from common.experiments import question_tables as parts
+    from common.experiments.comparison import summarise, summarise_rankings
+    from common.experiments.crossover import crossover_table, judge_claim
     from common.runs import describe_split
 
     study, questions, identity = bench.study, bench.questions, bench.study.identity
@@ -353,8 +354,8 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
 
 def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) -> dict:
     """A figure for each part, training, and photos of animals that joined with their matches."""
-    from common.evaluation.comparison import question_by_question
-    from common.evaluation.question_tables import joining_lines, reliability_bins, separation
+    from common.experiments.comparison import question_by_question
+    from common.experiments.question_tables import joining_lines, reliability_bins, separation
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
     from common.visualization.difference_map import difference_map

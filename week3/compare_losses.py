@@ -95,18 +95,19 @@ def main(argv: list[str] | None = None) -> dict:
     from torch import nn
 
     from common.data.images import read_photos
-    from common.data.study import open_study
     from common.data.training_classes import by_class
-    from common.evaluation.comparison import Trial
-    from common.evaluation.embedding_check import EmbeddingCheck
-    from common.evaluation.questions import ask_embedding, questions_of
+    from common.experiments.answers import ask_embedding
+    from common.experiments.comparison import Trial
+    from common.experiments.embedding_check import EmbeddingCheck
+    from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
     from common.models.heads import EmbeddingHead
     from common.models.pooling import pool_by_generalised_mean
     from common.runs import start_run
+    from common.splits.questions import questions_of
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import make_accelerator
 
     run = start_run(__file__, args)
 
@@ -126,7 +127,7 @@ def main(argv: list[str] | None = None) -> dict:
     photos = PhotosAtBoundary(
         backbone, classed.pixels, classed.labels, classed.training_rows,
         flip=not catalogue.has_sides, n_views=args.cached_views,
-        device=make_accelerator(args.device).device,
+        device=pick_device(args.device),
     )  # fmt: skip
     check = EmbeddingCheck(photos, questions, catalogue, classed.names)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
@@ -198,7 +199,7 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed, 
     """Tables, figures, and what the numbers allow to say."""
     import pandas as pd
 
-    from common.evaluation.comparison import question_by_question, summarise, summarise_rankings
+    from common.experiments.comparison import question_by_question, summarise, summarise_rankings
     from common.runs import describe_split
     from common.training.metric_losses import loss_table, options_of
     from common.visualization.bars import interval_chart
@@ -261,7 +262,7 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed, 
 
 def conclude(trials, preferred, questions, identity) -> list[str]:
     """The loss that validation prefers against every other, and what chance alone would show."""
-    from common.evaluation.comparison import QUESTION_COLUMNS, compare
+    from common.experiments.comparison import QUESTION_COLUMNS, compare
 
     losses = dict.fromkeys(trial.approach for trial in trials if trial.history)
     verdicts = [

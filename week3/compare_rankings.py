@@ -56,15 +56,15 @@ def main(argv: list[str] | None = None) -> dict:
     import numpy as np
 
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.data.study import open_study
-    from common.evaluation.local_features import read_local_features, same_details, score_shortlists
-    from common.evaluation.questions import questions_of
-    from common.evaluation.ranking_tables import cost_table
-    from common.evaluation.reordering import choose_settings, ways_to_order
-    from common.evaluation.shortlists import Asked
+    from common.machine.device import pick_device
+    from common.matching.local_features import read_local_features, same_details, score_shortlists
+    from common.matching.ranking_tables import cost_table
+    from common.matching.reordering import choose_settings, ways_to_order
+    from common.matching.shortlists import Asked
+    from common.models.extraction import extract
     from common.runs import start_run
-    from common.training.feature_cache import extract
-    from common.training.loop import make_accelerator
+    from common.splits.questions import questions_of
+    from common.splits.study import open_study
 
     run = start_run(__file__, args)
 
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> dict:
     asked_rows = np.unique(np.concatenate(parts))
 
     # One embedding for all ways, and the details of every photo, found once.
-    model, device = load_model(args), make_accelerator(args.device).device
+    model, device = load_model(args), pick_device(args.device)
     paths = study.catalogue.paths()
     n_queries = sum(len(query) for own in rows.values() for query, _ in own.values())
     minutes = expected_minutes(model, [paths[row] for row in asked_rows], n_queries, args, device)
@@ -123,7 +123,7 @@ def validation_queries(questions, catalogue, args) -> dict:
     """Question to rows of queries and of gallery, as the test asks, on validation photos."""
     import numpy as np
 
-    from common.data.splits import gallery_and_query
+    from common.splits.splits import gallery_and_query
 
     queries = {"known animals": (questions.validation_known, questions.train)}
     if len(questions.validation_new):
@@ -172,8 +172,8 @@ def expected_minutes(model, paths, n_queries, args, device) -> float:
 
     import torch
 
-    from common.evaluation.local_features import read_local_features, same_details
-    from common.training.timing import images_per_second
+    from common.machine.timing import images_per_second
+    from common.matching.local_features import read_local_features, same_details
 
     side = model.backbone.preprocessing.image_size
     inputs = torch.zeros(32, 3, side, side, device=device)
@@ -194,8 +194,8 @@ def report(
     """Tables, figures, and what the numbers allow to say."""
     import pandas as pd
 
-    from common.evaluation.ranking_tables import compare_ways
-    from common.evaluation.reordering import EMBEDDING
+    from common.matching.ranking_tables import compare_ways
+    from common.matching.reordering import EMBEDDING
     from common.runs import describe_split
     from common.visualization.bars import interval_chart
     from common.visualization.detail_matches import example_details

@@ -78,10 +78,10 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     import numpy as np
 
-    from common.evaluation.answers import answer
-    from common.evaluation.enrolment import embed, open_gallery, validation_scores
-    from common.evaluation.identification import Question, rank_animals
-    from common.evaluation.scores import meaning_of
+    from common.gallery.answers import answer
+    from common.gallery.enrolment import embed, open_gallery, validation_scores
+    from common.gallery.identification import Question, rank_animals
+    from common.gallery.scores import meaning_of
     from common.models.storage import load_recogniser
     from common.runs import start_run
 
@@ -111,9 +111,9 @@ def main(argv: list[str] | None = None) -> dict:
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
     from common.data.catalogue import drop_rows, load_catalogue
-    from common.data.study import SMOKE_FOLDER
-    from common.data.synthetic import TurtleParameters, ensure_turtles
-    from common.evaluation.enrolment import new_gallery, save_gallery
+    from common.gallery.enrolment import new_gallery, save_gallery
+    from common.splits.study import SMOKE_FOLDER
+    from common.turtles.dataset import TurtleParameters, ensure_turtles
 
     ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
     catalogue = load_catalogue(SMOKE_FOLDER)
@@ -149,8 +149,8 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     import pandas as pd
 
-    from common.evaluation.enrolment import model_name, names_of_pictures
     from common.files import write_text
+    from common.gallery.enrolment import model_name, names_of_pictures
     from common.visualization.matches import matches_panel
     from common.visualization.sheet import render_sheet
 
@@ -204,7 +204,7 @@ def report(args, run, gallery, meaning, groups, answers) -> dict:
 
 def shown(args, facts, enrolled_as, number, photos, answer) -> dict:
     """One question's answer in plain values, as tables, figure and sheet show it."""
-    from common.evaluation.gallery_pictures import photo_name, picture_path
+    from common.gallery.pictures import photo_name, picture_path
 
     rows = [each.row for each in answer.candidates]
     pictures = [picture_path(args.gallery, facts["picture"][row]) for row in rows]
@@ -249,7 +249,7 @@ def drawing(photos, answered):
 def on_sheet(run, args, photos, answered):
     """One section of the sheet."""
     from common.data.photo_files import open_photo
-    from common.evaluation.gallery_pictures import small_picture
+    from common.gallery.pictures import small_picture
     from common.visualization.sheet import SheetCandidate, SheetQuestion
 
     columns = ("identities", "similarities", "probabilities", "pictures", "seen")

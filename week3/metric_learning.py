@@ -89,19 +89,20 @@ def main(argv: list[str] | None = None) -> dict:
 
     from common.data.images import read_photos
     from common.data.sampling import identity_batches
-    from common.data.study import open_study
     from common.data.training_classes import by_class
-    from common.evaluation.embedding_check import EmbeddingCheck
-    from common.evaluation.questions import questions_of
-    from common.evaluation.scores import validation_scores_of
+    from common.experiments.embedding_check import EmbeddingCheck
+    from common.gallery.scores import validation_scores_of
+    from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages
     from common.models.heads import Recogniser
     from common.models.pooling import pool_by_generalised_mean
     from common.models.storage import save_recogniser
     from common.runs import start_run
+    from common.splits.questions import questions_of
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings, make_accelerator
+    from common.training.loop import TrainingSettings
     from common.training.metric_losses import LOSSES, build_loss, options_of
     from common.training.optim import Rates
     from common.training.recipes import train_embedding
@@ -128,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict:
     train = classed.training_rows
     photos = PhotosAtBoundary(
         backbone, classed.pixels, classed.labels, train, flip=not catalogue.has_sides,
-        n_views=args.cached_views, device=make_accelerator(args.device).device,
+        n_views=args.cached_views, device=pick_device(args.device),
     )  # fmt: skip
 
     # Loss: one that compares photos needs several of an animal in each batch.
@@ -181,9 +182,9 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
     import numpy as np
     from torch import nn
 
-    from common.evaluation.comparison import Trial, compare, summarise, summarise_rankings
-    from common.evaluation.protocols import PROTOCOL_NOTE, known_by_protocol
-    from common.evaluation.questions import ask_embedding
+    from common.experiments.answers import ask_embedding
+    from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
+    from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
     from common.models.heads import EmbeddingHead
     from common.runs import describe_split
     from common.training.metric_losses import loss_table

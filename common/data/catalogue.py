@@ -248,7 +248,7 @@ def leave_out_unusable(
 
 def _embedded_turtles(progress: bool) -> Path:
     # Imported here: drawing needs libraries that reading a person's own photos does not.
-    from common.data.synthetic import ensure_turtles
+    from common.turtles.dataset import ensure_turtles
 
     return ensure_turtles(progress=progress)
 

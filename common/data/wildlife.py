@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from common import processes
 from common.data.catalogue import (
     Catalogue,
     CatalogueReport,
@@ -20,6 +19,7 @@ from common.data.catalogue import (
     leave_out_unusable,
 )
 from common.errors import InputError
+from common.machine import processes
 
 PACKAGE = "wildlife_datasets"
 DOWNLOADS = Path(__file__).parents[2] / "data" / "downloads"

@@ -15,8 +15,7 @@ from captum.robust import FGSM, PGD
 from torch import nn
 from torch.nn import functional
 
-from common.evaluation.intervals import bootstrap_over_individuals
-from common.tables import interval_columns
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
 
 UNIT = 1 / 255  # budgets are counted in steps of an 8-bit pixel
 FEWEST_PHOTOS = 5  # in training, of an animal that photos are pushed to

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 
 from common.data.catalogue import Catalogue
-from common.data.splits import Split
-from common.data.synthetic import read_parameters, true_pictures
 from common.errors import InputError
-from common.evaluation.intervals import (
+from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
+from common.inspection.pixels import OnPixels
+from common.measures.intervals import (
     Interval,
     bootstrap_over_individuals,
     paired_bootstrap_over_individuals,
 )
-from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
-from common.inspection.pixels import OnPixels
+from common.splits.splits import Split
+from common.turtles.dataset import read_parameters, true_pictures
 
 # What is asked about each photo, and the words for it.
 MEASURES = {

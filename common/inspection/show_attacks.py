@@ -4,7 +4,6 @@ import pandas as pd
 import torch
 
 from common.data.sampling import spread_over_animals
-from common.evaluation.intervals import paired_bootstrap_over_individuals
 from common.inspection.adversarial import (
     FEWEST_PHOTOS,
     Attack,
@@ -16,6 +15,7 @@ from common.inspection.adversarial import (
 )
 from common.inspection.pixels import to_pictures, to_pixels
 from common.inspection.show_features import pixels_of
+from common.measures.intervals import paired_bootstrap_over_individuals
 from common.visualization.pictures import PictureRow, picture_grid
 from common.visualization.rates import rate_chart
 

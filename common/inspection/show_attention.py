@@ -15,7 +15,7 @@ from common.inspection.background import (
 )
 from common.inspection.pixels import to_pictures, to_pixels
 from common.inspection.show_attacks import outputs_of
-from common.tables import interval_columns
+from common.measures.intervals import interval_columns
 from common.visualization.bars import interval_chart
 from common.visualization.pictures import PictureRow, picture_grid, with_heat
 

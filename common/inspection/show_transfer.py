@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.data.textures import texture_photos
+from common.inspection.textures import texture_photos
 from common.inspection.transfer import PhotoSet, measure_transfer, read_photo_set
 from common.models.backbones import load_backbone, restart
 from common.visualization.bars import interval_chart

@@ -19,10 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from common.data.catalogue import load_catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
-from common.evaluation.intervals import bootstrap_over_individuals
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.models.backbones import Backbone
-from common.tables import interval_columns
-from common.training.feature_cache import extract
+from common.models.extraction import extract
 
 MOST_PHOTOS = 1_000  # read of one set; the draws need a few hundred
 

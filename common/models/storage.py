@@ -25,7 +25,7 @@ def save_recogniser(
         identities: the catalogue's label map, label 0 first; empty for a model that never learned
             any.
         scores: what validation photos got from it, plain JSON types, see
-            `common.evaluation.scores`; None: unknown.
+            `common.gallery.scores`; None: unknown.
     """
     backbone = model.backbone
     description = {

@@ -18,10 +18,11 @@ from common.data.images import (
     evaluation_transform,
     training_transform,
 )
+from common.machine.timing import images_per_second
 from common.models.backbones import Backbone
+from common.models.extraction import extract
 from common.models.freezing import split_at_boundary, stages_of
-from common.training.feature_cache import STORED_DTYPE, cached_activations, extract
-from common.training.timing import images_per_second
+from common.training.feature_cache import STORED_DTYPE, cached_activations
 
 CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
 

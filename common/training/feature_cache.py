@@ -16,16 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, Dataset, Subset
-from tqdm import tqdm
+from torch.utils.data import Subset
 
-from common import processes
 from common.array_files import read_array, write_array
 from common.data.images import PhotoDataset
 from common.errors import InputError
-from common.training.compute import folded
-from common.training.loader import make_loader
-from common.training.memory import keep_freed_memory
+from common.machine import processes
+from common.models.extraction import extract
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos
@@ -34,46 +31,6 @@ PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however
 # one that did would be an error, not a wrong number.
 STORED_DTYPE = np.dtype(np.float16)
 LIBRARIES = ("torch", "timm", "albumentations", "numpy", "pillow", "opencv-python-headless")
-
-
-@torch.no_grad()
-def extract(
-    network: nn.Module,
-    dataset: Dataset,
-    *,
-    device: torch.device | str = "cpu",
-    batch_size: int = 64,
-    title: str = "",
-    progress: bool = True,
-) -> np.ndarray:
-    """Run a network once over a data set, in its order; several processes share the batches.
-
-    Args:
-        network: batch of inputs to batch of outputs; put into evaluation mode.
-        dataset: items (input, label); labels are ignored.
-        device: where to compute.
-        batch_size: inputs at a time; the result does not depend on it.
-        title: beside the progress bar.
-        progress: whether to draw one.
-
-    Returns:
-        float32, shape (n_images, ...).
-    """
-    keep_freed_memory()
-    network.to(device, memory_format=torch.channels_last).eval()
-    outputs = []
-    batches = list(BatchSampler(range(len(dataset)), batch_size, drop_last=False))
-    own = batches[processes.index() :: processes.count()]
-    loader = make_loader(dataset, device, batch_sampler=own)
-    for inputs, _ in tqdm(loader, title, unit="batch", disable=not progress, leave=False):
-        inputs = inputs.to(device, non_blocking=loader.pin_memory).float()
-        if not outputs:
-            network = folded(network, inputs[:2])
-        outputs.append(network(inputs).float().cpu().numpy())
-    outputs += [None] * (len(batches) - len(outputs))
-    rounds = range(-(-len(batches) // processes.count()))
-    dealt = [part for i in rounds for part in processes.everyones(outputs[i])]
-    return np.concatenate(dealt[: len(batches)])
 
 
 def cached_activations(

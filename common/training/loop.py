@@ -21,18 +21,19 @@ from torch import nn
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
-from common import processes
 from common.data.images import view_seed
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.files import replacing
+from common.machine import processes
+from common.machine.device import pick_device
+from common.machine.loader import make_loader, stacked
+from common.machine.memory import keep_freed_memory
+from common.machine.precision import Compute, choose_precision, compiled, say
+from common.machine.shares import BatchShares, pooled
+from common.machine.whole_batch import whole_batch_norms
 from common.models.backbones import rest_frozen_modules
-from common.training.compute import Compute, choose_precision, compiled, say
-from common.training.loader import make_loader, stacked
-from common.training.memory import keep_freed_memory
 from common.training.optim import Schedule, build_optimizer
-from common.training.shares import BatchShares, pooled
-from common.training.whole_batch import whole_batch_norms
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
 
@@ -104,24 +105,15 @@ def make_accelerator(
     Raises:
         InputError: a device or precision that this machine does not have.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: no CUDA GPU is in reach; take --device cpu or auto")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise InputError("--device mps: this is no Apple GPU; take --device cpu or auto")
-    if mixed_precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+    chosen = pick_device(device)
+    if mixed_precision == "fp16" and chosen.type != "cuda":
         raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
-    processes.join()
-    if processes.count() > 1 and device.startswith(("cuda:", "mps")):
-        raise InputError(
-            f"--device {device}: {processes.count()} processes cannot share it, each takes a GPU "
-            "of its own; take --device auto, cuda or cpu"
-        )
-    if device.startswith("cuda:"):
-        torch.cuda.set_device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     # The library keeps device and precision for the whole process; two runs may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
-        cpu=device == "cpu" or (processes.count() > 1 and not torch.cuda.is_available()),
+        cpu=chosen.type == "cpu",
         mixed_precision=mixed_precision,
         gradient_accumulation_steps=accumulation,
     )
@@ -137,7 +129,7 @@ def choose_compute(model: nn.Module, dataset: Dataset, settings: TrainingSetting
     """
     compute = Compute(settings.mixed_precision)
     if settings.mixed_precision == "auto":
-        device = make_accelerator(settings.device).device
+        device = pick_device(settings.device)
         items = [dataset[index] for index in range(min(len(dataset), settings.batch_size))]
         model.to(device, memory_format=torch.channels_last)
         compute = choose_precision(model, stacked(items)[0].to(device))

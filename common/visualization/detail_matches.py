@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from PIL import Image, ImageOps
 
-from common.evaluation.local_features import LocalFeatures, same_details, small_photo
-from common.evaluation.reordering import EMBEDDING, FUSED, SIFT
-from common.evaluation.shortlists import Asked, ScoreBlock
+from common.matching.local_features import LocalFeatures, same_details, small_photo
+from common.matching.reordering import EMBEDDING, FUSED, SIFT
+from common.matching.shortlists import Asked, ScoreBlock
 from common.visualization.examples import spread
 from common.visualization.style import (
     PAPER,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data.study import Study
-from common.evaluation.gallery import Gallery
+from common.gallery.gallery import Gallery
+from common.splits.study import Study
 from common.visualization.matches import RankedMatches, matches_panel
 
 N_RIGHT, N_WRONG, N_FOUND = 2, 3, 5  # queries of each kind, and gallery photos beside each

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.evaluation.closed_set import Outcome, Task
+from common.experiments.closed_set import Outcome, Task
 from common.runs import Run
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import contact_sheet

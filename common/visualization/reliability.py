@@ -13,7 +13,7 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
     """Draw one line per approach; on the diagonal, what is said comes true.
 
     Args:
-        bins: name to what `common.evaluation.calibration.reliability` gives.
+        bins: name to what `common.measures.calibration.reliability` gives.
         path: PNG to write.
 
     Returns:

@@ -85,7 +85,7 @@ def this_project(side):
 
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.models.backbones import load_backbone
-    from common.training.feature_cache import extract
+    from common.models.extraction import extract
 
     backbone = load_backbone("efficientnet_lite0", image_size=side)
 

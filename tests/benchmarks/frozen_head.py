@@ -44,10 +44,10 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     from loops import Recipe
 
-    from common.data.study import open_study
-    from common.evaluation.closed_set import task_of
+    from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step
@@ -84,7 +84,7 @@ def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
 
     from loops import accuracy_columns
 
-    from common.evaluation.ways import Way
+    from common.experiments.ways import Way
     from common.training import feature_cache
     from common.training.boundary import ActivationDataset
 

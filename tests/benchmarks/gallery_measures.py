@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from simulated_animals import PHOTOS_PER_ANIMAL
 
-from common.evaluation.gallery import Gallery
-from common.evaluation.ranking import TIE_TOLERANCE
+from common.gallery.gallery import Gallery
+from common.measures.ranking import TIE_TOLERANCE
 from common.runs import peak_memory_mb
 
 BATCH = 1_000  # queries

@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader, Dataset
 from common.data.images import Transform, evaluation_transform, read_photos, training_transform
 from common.data.photo_files import squashed_photo
 from common.data.sampling import ShuffledBatchSampler
-from common.evaluation.classification import evaluate_classification
-from common.evaluation.closed_set import Outcome, Task, difference, mean_correct
-from common.evaluation.ways import Way
+from common.experiments.closed_set import Outcome, Task, difference, mean_correct
+from common.experiments.ways import Way
+from common.measures.classification import evaluate_classification
+from common.measures.intervals import interval_columns
 from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import freeze_stages, split_at_boundary
 from common.models.heads import linear_classifier
-from common.tables import interval_columns
 from common.training import feature_cache
 from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy

@@ -27,10 +27,10 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     from loops import Recipe, accuracy_columns, train_in_turns
 
-    from common.data.study import open_study
-    from common.evaluation.closed_set import task_of
+    from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from side_by_side import read_flags, store
 
-from common import processes
 from common.cli import local_path, run_script
+from common.machine import processes
 
 LIMIT = 1e-5  # largest difference of a loss at any epoch
 BATCH_SIZE = 10  # 33 photos: three are left over, which two processes cannot share evenly
@@ -106,12 +106,12 @@ def compute(folder: Path, is_smoke: bool) -> dict:
 
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.data.sampling import IdentityBatchSampler
-    from common.data.study import open_study
     from common.files import write_text
     from common.models.backbones import load_backbone
+    from common.models.extraction import extract
     from common.models.freezing import freeze_stages
+    from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
-    from common.training.feature_cache import extract
     from common.training.loop import TrainingSettings
     from common.training.losses import ArcFace, Contrastive
     from common.training.optim import Rates

@@ -90,7 +90,7 @@ def this_course(case: Case, *, same_encounter_rule: bool = True) -> Figures:
 
 def course_report(case: Case, *, same_encounter_rule: bool = True) -> "RetrievalReport":  # noqa: F821
     """The whole report of `evaluate_retrieval`."""
-    from common.evaluation.retrieval import evaluate_retrieval
+    from common.measures.retrieval import evaluate_retrieval
 
     return evaluate_retrieval(
         query_embeddings=case.query,

@@ -47,8 +47,8 @@ def read_flags(doc: str, argv: list[str] | None = None, **extra: dict) -> argpar
 def turtle_photos(n_photos: int, *, is_smoke: bool) -> list[Path]:
     """Paths of some of the embedded turtles, from all over the catalogue; few in a smoke run."""
     from common.data.catalogue import load_catalogue
-    from common.data.study import SMOKE_FOLDER
-    from common.data.synthetic import TurtleParameters, ensure_turtles
+    from common.splits.study import SMOKE_FOLDER
+    from common.turtles.dataset import TurtleParameters, ensure_turtles
 
     folder = None
     if is_smoke:

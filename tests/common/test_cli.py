@@ -154,7 +154,7 @@ def test_help_shows_the_docstring_and_the_scripts_default(capsys):
 
 
 def test_help_names_every_split(capsys):
-    from common.data.splits import SPLIT_NAMES
+    from common.splits.splits import SPLIT_NAMES
 
     with pytest.raises(SystemExit):
         parser_with("split").parse_args(["--help"])

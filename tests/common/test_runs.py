@@ -17,8 +17,8 @@ from PIL import Image
 
 from common import files, runs
 from common.errors import InputError
-from common.evaluation.intervals import Interval
-from common.tables import format_table, interval_columns, table_cells
+from common.measures.intervals import Interval, interval_columns
+from common.tables import format_table, table_cells
 
 
 @pytest.fixture

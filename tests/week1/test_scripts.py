@@ -80,7 +80,7 @@ def test_the_baseline_tests_known_animals_only(results):
 
 def test_the_baselines_guess_is_the_share_of_the_commonest_animal(results, turtles):
     from common.data.catalogue import load_catalogue
-    from common.data.splits import make_split
+    from common.splits.splits import make_split
 
     catalogue = load_catalogue(turtles)
     split = make_split(catalogue, "time_aware")

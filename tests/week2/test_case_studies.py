@@ -80,7 +80,7 @@ def smoke(script, turtles, folder):
 
 def watch_training(patch):
     """Note what reaches the training loop, and the tasks, while they do their work."""
-    from common.evaluation import ways
+    from common.experiments import ways
     from common.training import recipes
 
     seen = SimpleNamespace(fits=[], tasks=[])

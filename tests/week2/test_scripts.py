@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
 from common.data.catalogue import load_catalogue
-from common.evaluation.intervals import Interval
+from common.measures.intervals import Interval
 from common.models.storage import load_recogniser
 from common.training import feature_cache
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from script_runs import load_main, modules_behind_help, refusal_of, run_elsewhere
 
-from common.evaluation.enrolment import open_gallery, validation_scores
+from common.gallery.enrolment import open_gallery, validation_scores
 
 SCRIPT = "week3/build_gallery"
 
@@ -34,7 +34,7 @@ def gallery(built, tmp_path):
 @pytest.fixture
 def embedded(monkeypatch):
     """The photos that are embedded from now on."""
-    from common.evaluation import enrolment
+    from common.gallery import enrolment
 
     seen, embed = [], enrolment.embed
 
@@ -74,8 +74,8 @@ def test_every_photo_of_the_catalogue_is_enrolled_with_what_is_known_of_it(built
 def test_the_folder_alone_is_enough(built, tmp_path, turtles):
     """Moved elsewhere, it has its network and its pictures, and embeds as it did."""
     from common.data.catalogue import load_catalogue
-    from common.evaluation.enrolment import embed
-    from common.evaluation.gallery_pictures import picture_path
+    from common.gallery.enrolment import embed
+    from common.gallery.pictures import picture_path
     from common.models.storage import load_recogniser
 
     moved = shutil.copytree(built[1], tmp_path / "elsewhere")

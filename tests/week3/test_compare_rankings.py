@@ -8,9 +8,8 @@ from script_runs import load_main, modules_behind_help
 
 from common.cli import run_script
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
-from common.data.splits import make_split
-from common.evaluation.questions import ask_embedding, questions_of
-from common.evaluation.reordering import (
+from common.experiments.answers import ask_embedding
+from common.matching.reordering import (
     EMBEDDING,
     EVERYTHING,
     FUSED,
@@ -21,11 +20,13 @@ from common.evaluation.reordering import (
     choose_settings,
     ways_to_order,
 )
-from common.evaluation.shortlists import Asked
+from common.matching.shortlists import Asked
 from common.models.backbones import load_backbone
+from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.storage import save_recogniser
-from common.training.feature_cache import extract
+from common.splits.questions import questions_of
+from common.splits.splits import make_split
 
 SCRIPT = "week3/compare_rankings"
 WAYS = [EMBEDDING, RERANKED, TOGETHER, SIFT, FUSED, EVERYTHING]

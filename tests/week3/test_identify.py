@@ -9,7 +9,7 @@ from PIL import Image
 from script_runs import load_main, modules_behind_help, refusal_of, run_elsewhere
 
 from common.data.catalogue import load_catalogue
-from common.evaluation.enrolment import open_gallery, validation_scores
+from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
 
 SCRIPT = "week3/identify"
@@ -226,7 +226,7 @@ def test_a_gallery_without_its_pictures_is_named(smoke, photos, tmp_path, capsys
 
 
 def test_a_gallery_that_lacks_its_network_is_named(photos, tmp_path, capsys):
-    from common.evaluation.gallery import Gallery
+    from common.gallery.gallery import Gallery
 
     bare = Gallery(2)
     bare.enrol(np.eye(2, dtype=np.float32), ["a", "b"])

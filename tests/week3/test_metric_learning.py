@@ -10,8 +10,8 @@ from PIL import Image
 from script_runs import load_main, modules_behind_help, run_elsewhere
 
 from common.cli import run_script
-from common.data.study import open_study
 from common.models.storage import load_recogniser, read_description
+from common.splits.study import open_study
 from common.training.metric_losses import LOSSES
 
 SCRIPT = "week3/metric_learning"
@@ -57,8 +57,9 @@ def test_the_table_says_which_loss_with_which_unit(trained):
 
 def test_the_stored_model_is_the_one_that_was_asked(turtles, tmp_path):
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.evaluation.questions import ask_embedding, questions_of
-    from common.training.feature_cache import extract
+    from common.experiments.answers import ask_embedding
+    from common.models.extraction import extract
+    from common.splits.questions import questions_of
 
     flags = ["--loss", "triplet", "--pooling", "gem", "--embedding_size", "16"]
     result = run(turtles, tmp_path, *flags)

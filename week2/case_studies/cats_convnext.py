@@ -82,19 +82,19 @@ def main(argv: list[str] | None = None) -> dict:
     import numpy as np
 
     from common.data.sampling import ShuffledBatchSampler
-    from common.data.study import open_study
-    from common.evaluation.closed_set import (
+    from common.experiments.closed_set import (
         class_table,
         difference,
         summarise_outcomes,
         task_of,
         verdict,
     )
-    from common.evaluation.ways import Way, train_siamese
+    from common.experiments.ways import Way, train_siamese
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.heads import Recogniser, mlp_classifier
     from common.models.storage import save_recogniser
     from common.runs import describe_split, start_run
+    from common.splits.study import open_study
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step, install

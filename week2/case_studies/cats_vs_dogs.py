@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> dict:
         split_given,
     )
     from common.errors import InputError
-    from common.evaluation.closed_set import class_table, summarise_outcomes, task_of_classes
-    from common.evaluation.ways import Way
+    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
+    from common.experiments.ways import Way
     from common.models.backbones import load_backbone
     from common.runs import start_run
     from common.training.loop import TrainingSettings

@@ -112,12 +112,13 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.class_folders import describe_parts, stratified_split
     from common.data.images import small_picture_transform
     from common.errors import InputError
-    from common.evaluation.closed_set import Task, class_table, summarise_outcomes
-    from common.evaluation.ways import Way
+    from common.experiments.closed_set import Task, class_table, summarise_outcomes
+    from common.experiments.ways import Way
+    from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.heads import linear_classifier
     from common.runs import start_run
-    from common.training.loop import TrainingSettings, make_accelerator
+    from common.training.loop import TrainingSettings
     from common.training.losses import cross_entropy
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
@@ -148,7 +149,7 @@ def main(argv: list[str] | None = None) -> dict:
         pixels=pictures.pixels, labels=pictures.labels, names=pictures.names,
         individuals=np.arange(len(pictures.labels)), flip=True,
         encounters=np.arange(len(pictures.labels)).astype(str),
-        device=make_accelerator(args.device).device, **parts,
+        device=pick_device(args.device), **parts,
     )  # fmt: skip
 
     # Train in two steps, with each seed a new stem and a new head; validation loss chooses.

@@ -81,16 +81,16 @@ def main(argv: list[str] | None = None) -> dict:
         stratified_split,
     )
     from common.errors import InputError
-    from common.evaluation.classification import evaluate_classification
-    from common.evaluation.closed_set import class_table, task_of_classes, verdict
-    from common.evaluation.intervals import (
+    from common.experiments.closed_set import class_table, task_of_classes, verdict
+    from common.experiments.ways import Way
+    from common.measures.classification import evaluate_classification
+    from common.measures.intervals import (
         bootstrap_over_individuals,
+        interval_columns,
         paired_bootstrap_over_individuals,
     )
-    from common.evaluation.ways import Way
     from common.models.backbones import load_backbone
     from common.runs import start_run
-    from common.tables import interval_columns
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step

@@ -1,0 +1,207 @@
+"""How an approach answers the course's three questions, all on the same photos.
+
+1. Known animals, later photos: which of the animals in training is this?
+2. Animals that joined after training: a few photos are enrolled; is a later one recognised?
+3. Unknown animals: is the answer "new individual" when it should be?
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.data.catalogue import Catalogue
+from common.gallery.gallery import Gallery
+from common.measures.classifier_scores import (
+    energy_score,
+    highest_probability,
+    identity_logits,
+)
+from common.measures.open_set import OpenSetReport
+from common.measures.prototypes import class_means
+from common.measures.rejection import Queries, Rejection, judge
+from common.measures.retrieval import RetrievalReport, evaluate_retrieval
+from common.splits.questions import Questions
+
+PROBABILITY, ENERGY, SIMILARITY = "highest probability", "energy", "similarity"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How one trained model answers.
+
+    Attributes:
+        known: question 1, bool per row of `Questions.known`: right or wrong.
+        joined_after: question 2, number of enrolled photos to bool per row of
+            `Questions.joined`; all wrong for a classifier.
+        rejections: question 3, by the name of the score; empty if it cannot be asked.
+        ranking: every test photo of a new animal as query, among all their photos and the
+            training photos, without those of its own encounter; None for a classifier.
+    """
+
+    known: np.ndarray
+    joined_after: dict[int, np.ndarray]
+    rejections: dict[str, Rejection] = field(default_factory=dict)
+    ranking: RetrievalReport | None = None
+
+    @property
+    def joined(self) -> np.ndarray:
+        """Question 2 with as many photos enrolled as were asked for at most."""
+        return self.joined_after[max(self.joined_after)]
+
+    @property
+    def rejection(self) -> OpenSetReport | None:
+        """Question 3 by the first score; None if it cannot be asked."""
+        return next((each.report for each in self.rejections.values()), None)
+
+
+def ask_classifier(
+    logits: np.ndarray,
+    questions: Questions,
+    catalogue: Catalogue,
+    *,
+    identity_of_class: np.ndarray | None = None,
+) -> Answers:
+    """Ask a classifier: the most probable animal, known if probable enough.
+
+    An animal without an output cannot be named, so that question 2 is wrong throughout, by
+    construction, until the classifier is trained again.
+
+    Args:
+        logits: shape (n_images, n_classes).
+        identity_of_class: of each class, see `identity_logits`; None: classes are the catalogue's
+            animals.
+    """
+    logits = _own_logits(logits, questions.train, catalogue, identity_of_class)
+    predicted = np.asarray(catalogue.identities)[logits.argmax(axis=1)]
+    is_right = predicted == _identities(catalogue)
+    scores = {PROBABILITY: highest_probability(logits), ENERGY: energy_score(logits)}
+    return Answers(
+        known=is_right[questions.known],
+        joined_after=dict.fromkeys(questions.n_enrolled, is_right[questions.joined]),
+        rejections={
+            name: rejection for name, each in scores.items()
+            if (rejection := _judge(each, predicted, questions, catalogue))
+        },
+    )  # fmt: skip
+
+
+def ask_retrained(
+    logits: np.ndarray,
+    questions: Questions,
+    catalogue: Catalogue,
+    *,
+    n_enrolled: int | None = None,
+    identity_of_class: np.ndarray | None = None,
+) -> Answers:
+    """Ask a classifier that was trained again, with the enrolled photos of the animals that joined.
+
+    Question 3 is about the animals that it now knows, so that it cannot be asked.
+
+    Args:
+        n_enrolled: photos of each new animal that it was trained on; None: the most.
+    """
+    n_enrolled = n_enrolled or max(questions.n_enrolled)
+    trained = np.union1d(questions.train, questions.first_enrolled(n_enrolled))
+    named = name_by_logits(logits, trained, catalogue, identity_of_class)
+    is_right = named == _identities(catalogue)
+    return Answers(is_right[questions.known], {n_enrolled: is_right[questions.joined]})
+
+
+def name_by_logits(
+    logits: np.ndarray,
+    trained_rows: np.ndarray,
+    catalogue: Catalogue,
+    identity_of_class: np.ndarray | None = None,
+) -> np.ndarray:
+    """The most probable of the animals that were trained on, str, shape (n_images,)."""
+    own = _own_logits(logits, trained_rows, catalogue, identity_of_class)
+    return np.asarray(catalogue.identities)[own.argmax(axis=1)]
+
+
+def _own_logits(
+    logits: np.ndarray,
+    trained_rows: np.ndarray,
+    catalogue: Catalogue,
+    identity_of_class: np.ndarray | None,
+) -> np.ndarray:
+    """Logits of the animals that were trained on, -inf for the others."""
+    has_output = np.isin(catalogue.identities, _identities(catalogue, trained_rows))
+    if identity_of_class is None:
+        identity_of_class = np.arange(len(has_output))
+    return identity_logits(logits, identity_of_class, has_output)
+
+
+def ask_embedding(
+    embeddings: np.ndarray, questions: Questions, catalogue: Catalogue, *, by_means: bool = False
+) -> Answers:
+    """Ask an embedding: the most alike gallery photo, known if alike enough.
+
+    For questions 1 and 3 the gallery holds the training photos; for question 2 the enrolled
+    photos of the animals that joined are added, and compete with all the others.
+
+    Args:
+        embeddings: shape (n_images, embedding_dim), unit length.
+        by_means: compare with the mean of each animal's gallery photos in place of the photos.
+    """
+    identity = _identities(catalogue)
+
+    def enrol(gallery: Gallery, rows: np.ndarray) -> Gallery:
+        entries = embeddings[rows], identity[rows]
+        gallery.enrol(*(class_means(*entries) if by_means and len(rows) else entries))
+        return gallery
+
+    known_animals = enrol(Gallery(embeddings.shape[1]), questions.train)
+    predicted, similarity = known_animals.identify(embeddings)
+    joined_after = {}
+    for n_photos in questions.n_enrolled:
+        gallery = enrol(Gallery(embeddings.shape[1]), questions.train)
+        enrol(gallery, questions.first_enrolled(n_photos))
+        if len(questions.joined):
+            named, _ = gallery.identify(embeddings[questions.joined])
+            joined_after[n_photos] = named == identity[questions.joined]
+        else:
+            joined_after[n_photos] = np.zeros(0, dtype=bool)
+    rejection = _judge(similarity, predicted, questions, catalogue)
+    return Answers(
+        known=(predicted == identity)[questions.known],
+        joined_after=joined_after,
+        rejections={SIMILARITY: rejection} if rejection else {},
+        ranking=None if by_means else _ranking(embeddings, questions, catalogue),
+    )
+
+
+def _ranking(
+    embeddings: np.ndarray, questions: Questions, catalogue: Catalogue
+) -> RetrievalReport | None:
+    """Rank all photos for each photo of a new animal; None where none was seen twice."""
+    if not len(questions.joined):
+        return None
+    query, gallery = questions.unknown, np.union1d(questions.unknown, questions.train)
+    encounters = catalogue.table["encounter"].to_numpy(dtype=str)
+    return evaluate_retrieval(
+        query_embeddings=embeddings[query],
+        gallery_embeddings=embeddings[gallery],
+        query_identities=_identities(catalogue, query),
+        gallery_identities=_identities(catalogue, gallery),
+        query_encounters=encounters[query],
+        gallery_encounters=encounters[gallery],
+        query_names=catalogue.table["image_id"].to_numpy(dtype=str)[query],
+    )
+
+
+def _identities(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    return catalogue.table["identity"].to_numpy(dtype=str)[rows]
+
+
+def _judge(
+    scores: np.ndarray, predicted: np.ndarray, questions: Questions, catalogue: Catalogue
+) -> Rejection | None:
+    """Choose threshold and probabilities on validation photos, then judge test photos, once."""
+    if not questions.can_reject:
+        return None
+    truth = _identities(catalogue)
+    known = frozenset(truth[questions.train])
+    return judge(*(
+        Queries(scores[rows], predicted[rows], truth[rows], known)
+        for rows in (questions.validation, questions.test)
+    ))  # fmt: skip

@@ -1,0 +1,242 @@
+"""Which approach wins at how many animals and how many photos of each? Part 4 of the comparison.
+
+A claim that is often made: metric learning wins where animals are many and photos of each are few.
+Here both approaches are trained on the same subsets of the training photos, and asked about the
+later photos of exactly the animals in them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from common.measures.intervals import (
+    Interval,
+    bootstrap_of_statistic,
+    bootstrap_over_individuals,
+    interval_columns,
+    paired_bootstrap_over_individuals,
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One subset of the training photos.
+
+    Attributes:
+        n_animals: how many animals; None: all.
+        n_photos: of each, at most; None: all.
+        train: rows to train on, ascending.
+        test: rows that are asked about, photos of these animals.
+    """
+
+    n_animals: int | None
+    n_photos: int | None
+    train: np.ndarray
+    test: np.ndarray
+
+    @property
+    def place(self) -> tuple[int | None, int | None]:
+        """Where it lies: animals and photos as they were asked for."""
+        return self.n_animals, self.n_photos
+
+    def words(self) -> str:
+        """Where it lies, for people.
+
+        >>> Cell(10, None, np.arange(0), np.arange(0)).words()
+        '10 animals, all photos each'
+        """
+        return words_of(*self.place)
+
+
+def words_of(n_animals: int | None, n_photos: int | None) -> str:
+    """A number of animals and of photos of each; None is all."""
+    photos = f"{n_photos} photos" if n_photos else "all photos"
+    return f"{n_animals or 'all'} animals, {photos} each"
+
+
+@dataclass(frozen=True)
+class CellAnswer:
+    """What one approach with one seed answered after training on a cell.
+
+    Attributes:
+        cell: that it was trained on.
+        approach: its name.
+        is_right: bool, shape (n_test,).
+        animal: identity of each test photo, shape (n_test,).
+        n_trained: animals it was trained on.
+    """
+
+    cell: Cell
+    approach: str
+    is_right: np.ndarray
+    animal: np.ndarray
+    n_trained: int
+
+
+def cells_of(
+    train: np.ndarray,
+    test: np.ndarray,
+    identity: np.ndarray,
+    *,
+    n_animals: Sequence[int],
+    n_photos: Sequence[int],
+    seed: int,
+) -> list[Cell]:
+    """Every number of animals with every number of photos; all of them come too.
+
+    Larger cells contain the smaller ones of the same seed; other seeds draw others. Animals
+    without a test photo are drawn last, as there is nothing to ask about them.
+
+    Args:
+        train: rows that may be trained on.
+        test: rows that are asked about.
+        identity: of every photo of the catalogue.
+        n_animals: ascending; those that are not fewer than all are left out.
+        n_photos: of each animal, ascending; likewise.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    animals = rng.permutation(np.unique(identity[train]))
+    is_asked = np.isin(animals, identity[test])
+    animals = np.concatenate([animals[is_asked], animals[~is_asked]])
+    order = rng.permutation(train)
+    place = pd.Series(identity[order]).groupby(identity[order]).cumcount().to_numpy()
+    cells = []
+    for some in [*(n for n in n_animals if n < len(animals)), None]:
+        chosen = animals[:some]
+        for few in [*(n for n in n_photos if n <= place.max()), None]:
+            is_taken = np.isin(identity[order], chosen)
+            if few is not None:
+                is_taken &= place < few
+            asked = test[np.isin(identity[test], chosen)]
+            cells.append(Cell(some, few, np.sort(order[is_taken]), asked))
+    return cells
+
+
+def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> pd.DataFrame:
+    """One row per cell: both approaches and their paired difference, over animals.
+
+    Args:
+        answers: of both approaches, cells of all seeds.
+        first: an approach.
+        second: another; the difference is first minus second.
+
+    Returns:
+        Columns animals and photos per animal (of training, mean over seeds), both accuracies and
+        their difference with intervals, test photos (all seeds together), and who is better.
+    """
+    rows = []
+    for place in dict.fromkeys(answer.cell.place for answer in answers):
+        pair = _pair(answers, place, first, second)
+        own = [answer for answer in answers if answer.cell.place == place]
+        animal = np.concatenate([answer.animal for answer in own if answer.approach == first])
+        gap = paired_bootstrap_over_individuals(*pair, animal)
+        rows.append({
+            "animals": own[0].n_trained,
+            "photos per animal": float(
+                np.mean([len(answer.cell.train) / answer.n_trained for answer in own])
+            ),
+            **{f"{name}{end}": value for name, values in zip((first, second), pair, strict=True)
+               for end, value in _ends(bootstrap_over_individuals(values, animal)).items()},
+            **interval_columns("difference", gap),
+            "test photos": len(animal),
+            "better": _better(gap, first, second),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _ends(interval: Interval) -> dict[str, float]:
+    return {"": interval.estimate, "_low": interval.low, "_high": interval.high}
+
+
+def _better(gap: Interval, first: str, second: str) -> str:
+    if not gap.excludes_zero:
+        return "not distinguishable"
+    return first if gap.estimate > 0 else second
+
+
+def _pair(answers: Sequence[CellAnswer], place: tuple, first: str, second: str) -> list[np.ndarray]:
+    """Right or wrong of both approaches on the same photos, all seeds one after the other."""
+    return [
+        np.concatenate([answer.is_right for answer in answers
+                        if answer.cell.place == place and answer.approach == name]).astype(float)
+        for name in (first, second)
+    ]  # fmt: skip
+
+
+def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[str]:
+    """What came out of the claim that the first approach wins with many animals, few photos each.
+
+    Two questions decide. Does it win in that corner, all animals with the fewest photos? And is
+    its lead larger there than in the corner across, fewest animals with all photos? Animals are
+    resampled, in both corners alike.
+
+    Args:
+        answers: of both approaches, cells of all seeds.
+        first: the approach that the claim is for.
+        second: the other one.
+    """
+    table = crossover_table(answers, first, second)
+    places = list(dict.fromkeys(answer.cell.place for answer in answers))
+    claimed = (None, min((n for _, n in places if n), default=None))
+    across = (min((n for n, _ in places if n), default=None), None)
+    won = table["better"].value_counts()
+    sentences = [
+        f"Of {len(table)} cells of animals and photos per animal, {first} is better in "
+        f"{won.get(first, 0)}, {second} in {won.get(second, 0)}, and "
+        f"{won.get('not distinguishable', 0)} are not distinguishable."
+    ]
+    if claimed == across:
+        return sentences
+    lead, other_lead, change = _leads(answers, claimed, across, first, second)
+    if lead.excludes_zero and lead.estimate > 0 and change.excludes_zero and change.estimate > 0:
+        outcome = "holds here"
+    elif (lead.excludes_zero and lead.estimate < 0) or (
+        change.excludes_zero and change.estimate < 0
+    ):
+        outcome = "is contradicted here"
+    else:
+        outcome = "is neither confirmed nor contradicted here"
+    return [
+        *sentences,
+        f"The claim that {first} wins with many animals and few photos of each {outcome}: its lead "
+        f"over {second} is {lead.text()} with {words_of(*claimed)}, and {other_lead.text()} with "
+        f"{words_of(*across)}; the first lead minus the second is {change.text()}, "
+        + ("more than chance." if change.excludes_zero else "not distinguishable from none."),
+    ]
+
+
+def _leads(
+    answers: Sequence[CellAnswer], claimed: tuple, across: tuple, first: str, second: str
+) -> tuple[Interval, Interval, Interval]:
+    """Lead of the first in two cells, and how much larger it is in the first of these."""
+    everyone = np.unique(np.concatenate([answer.animal for answer in answers]))
+    sums, n_photos, counts = [], [], []
+    for place in (claimed, across):
+        values = np.subtract(*_pair(answers, place, first, second))
+        animal = np.concatenate(
+            [
+                answer.animal
+                for answer in answers
+                if answer.cell.place == place and answer.approach == first
+            ]
+        )
+        index = np.searchsorted(everyone, animal)
+        sums.append(np.bincount(index, weights=values, minlength=len(everyone)))
+        counts.append(np.bincount(index, minlength=len(everyone)))
+        n_photos.append(len(values))
+
+    def lead(cell: int):
+        return lambda weights: (weights @ sums[cell]) / np.maximum(weights @ counts[cell], 1)
+
+    def interval(statistic, n_observations: int) -> Interval:
+        return bootstrap_of_statistic(
+            statistic, [len(everyone)], n_observations=n_observations, is_difference=True
+        )
+
+    return (
+        interval(lead(0), n_photos[0]), interval(lead(1), n_photos[1]),
+        interval(lambda weights: lead(0)(weights) - lead(1)(weights), sum(n_photos)),
+    )  # fmt: skip

@@ -1,0 +1,298 @@
+"""Photos in, gallery out: what a gallery folder needs to be used in the field.
+
+The folder is whole: embeddings, names and facts, index, the network that made the embeddings, what
+its similarities mean, and a small picture of each photo.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.data.catalogue import Catalogue
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.errors import InputError
+from common.gallery.files import DESCRIPTION, checksum, write_named
+from common.gallery.gallery import Gallery
+from common.gallery.pictures import drop_pictures, store_pictures
+from common.gallery.scores import ValidationScores, ask_validation
+from common.machine.device import pick_device
+from common.models.backbones import load_backbone
+from common.models.extraction import extract
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.storage import load_recogniser, read_description, save_recogniser
+
+N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an untrained backbone
+N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
+TRAIN_ONE = "train one with python week3/metric_learning.py"
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What joined a gallery.
+
+    Attributes:
+        n_photos: that joined.
+        n_animals: that they show.
+        n_present: photos that were there already.
+        seconds: from photo files to embeddings in the gallery.
+    """
+
+    n_photos: int
+    n_animals: int
+    n_present: int
+    seconds: float
+
+
+def has_gallery(folder: Path) -> bool:
+    """Whether a folder holds a gallery, whole or not."""
+    return (Path(folder) / DESCRIPTION).exists()
+
+
+def is_throwaway(folder: Path) -> bool:
+    """Whether a folder's gallery comes from a smoke run."""
+    return bool(Gallery.load(folder).about.get("is_smoke"))
+
+
+def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
+    """Read a gallery that brings its network along.
+
+    Args:
+        folder: of the gallery.
+        trained: network that it has to be built with; None: whichever it is.
+
+    Raises:
+        InputError: no gallery there, a damaged one, one without a network, or of another network.
+    """
+    if not has_gallery(folder):
+        raise InputError(
+            f"{folder} holds no gallery; build one with python week3/build_gallery.py "
+            f"--output_dir {folder}, or name its folder"
+        )
+    gallery = Gallery.load(folder)
+    has_facts = {"path", "picture", "side"} <= set(gallery.facts)
+    if gallery.model is None or not has_facts or not _scores(gallery):
+        raise InputError(
+            f"{folder}: this gallery was stored without its network or its photos' facts; build "
+            "it with python week3/build_gallery.py"
+        )
+    if trained is not None and checksum(trained) != checksum(gallery.model):
+        raise InputError(
+            f"--trained {trained} is {model_name(trained)}, but the gallery {folder} was built "
+            f"with {model_name(gallery.model)}: their embeddings cannot be compared; leave "
+            "--trained out, or build a gallery with it"
+        )
+    return gallery
+
+
+def model_name(path: Path) -> str:
+    """What a stored model is, in words, and the first digits of its fingerprint."""
+    description = read_description(path)
+    n_animals = len(description["identities"])
+    trained = f"trained on a catalogue of {n_animals} animals" if n_animals else "untrained"
+    return (
+        f"{description['backbone']} at {description['image_size']} pixels, {trained}, "
+        f"fingerprint {checksum(path)[:8]}"
+    )
+
+
+def check_embedding(path: Path) -> None:
+    """Refuse a stored model that cannot serve a gallery.
+
+    Raises:
+        InputError: no model, a classifier, or an embedding without validation scores.
+    """
+    description = read_description(path)
+    if description["head"] != "embedding":
+        raise InputError(f"--trained {path} is a classifier, expected an embedding: {TRAIN_ONE}")
+    if description["scores"] is None:
+        raise InputError(
+            f"--trained {path} does not say what validation photos got from it, so that a "
+            f"similarity means nothing; {TRAIN_ONE}, with a --split that holds animals out"
+        )
+
+
+def untrained_embedding(
+    photos: list[Path], model: str, weights: str, image_size: int, *, device: str, seed: int = 0
+) -> Recogniser:
+    """A backbone as it comes, whose features are centred before they are compared.
+
+    Features behind a ReLU are all positive, so that any two photos would be alike. Mean and spread
+    are those of some of the gallery's photos, whoever they show.
+
+    Args:
+        photos: files, of which at most `N_CENTRED_BY` are looked at.
+        model, weights, image_size: see `common.models.backbones.load_backbone`.
+        device: where to compute.
+        seed: of a backbone that begins with random numbers, and of the choice of photos.
+    """
+    torch.manual_seed(seed)
+    backbone = load_backbone(model, weights=weights, image_size=image_size)
+    order = np.random.default_rng(seed).permutation(len(photos))[:N_CENTRED_BY]
+    features = torch.from_numpy(embed(backbone, [photos[i] for i in order], device=device))
+    head = EmbeddingHead(backbone.n_features)
+    head.norm.running_mean.copy_(features.mean(dim=0))
+    head.norm.running_var.copy_(features.var(dim=0, correction=0))
+    return Recogniser(backbone, head).cpu().eval()
+
+
+def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.ndarray:
+    """What a network gives for photo files, float32, shape (n_images, ...).
+
+    Args:
+        model: a `Backbone`, or a `Recogniser` that has one.
+        photos: files.
+        device: where to compute.
+
+    Raises:
+        InputError: a photo cannot be read, or the machine has no such device.
+    """
+    preprocessing = getattr(model, "backbone", model).preprocessing
+    pixels = read_photos(photos, preprocessing.stored_size, progress=len(photos) > 100)
+    dataset = PhotoDataset(pixels, np.zeros(len(pixels)), evaluation_transform(preprocessing))
+    return extract(
+        model, dataset, device=pick_device(device), title="embedding",
+        progress=len(photos) > 100,
+    )  # fmt: skip
+
+
+def new_gallery(
+    catalogue: Catalogue,
+    folder: Path,
+    trained: Path | None,
+    *,
+    model: str,
+    weights: str,
+    image_size: int,
+    device: str,
+    seed: int = 0,
+) -> tuple[Gallery, Enrolled]:
+    """Make a gallery of a catalogue's photos, without an index yet, to be saved.
+
+    Args:
+        catalogue: all its photos are enrolled.
+        folder: of the gallery; it exists, and gets the pictures and an untrained network.
+        trained: stored embedding; None: an untrained backbone.
+        model, weights, image_size: of the untrained backbone.
+        device: where to compute.
+        seed: of an untrained backbone.
+    """
+    if trained is None:
+        network = untrained_embedding(
+            catalogue.paths(), model, weights, image_size, device=device, seed=seed
+        )
+    else:
+        check_embedding(trained)
+        network, _ = load_recogniser(trained)
+    gallery = Gallery(network.head.embedding_dim)
+    enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=device)
+    gallery.about = {"catalogue": catalogue.name}
+    gallery.model = trained or folder / write_named(
+        folder, "model", lambda path: save_recogniser(network, path, [])
+    )
+    return gallery, enrolled
+
+
+def enrol_catalogue(
+    gallery: Gallery, catalogue: Catalogue, network: Recogniser, folder: Path, *, device: str
+) -> Enrolled:
+    """Add a catalogue's photos to a gallery; those that are there already are passed over.
+
+    Args:
+        gallery: of that network.
+        catalogue: photos of known animals.
+        network: photo to embedding.
+        folder: of the gallery, for the small pictures.
+        device: where to compute.
+
+    Raises:
+        InputError: a photo is there already, under another name.
+    """
+    started = time.perf_counter()
+    table, paths = catalogue.table, catalogue.paths()
+    pictures = store_pictures(paths, folder, progress=len(paths) > 100)
+    enrolled_as = names_of_pictures(gallery)
+    for path, picture, identity in zip(paths, pictures, table["identity"], strict=True):
+        if enrolled_as.get(picture, identity) != identity:
+            raise InputError(
+                f"{path} shows {identity}, but this very photo is in the gallery as "
+                f"{enrolled_as[picture]}; --rename or --remove it there, or correct the catalogue"
+            )
+    rows = [i for i, picture in enumerate(pictures) if picture not in enrolled_as]
+    if rows:
+        joining = table.iloc[rows]
+        facts = {
+            "side": joining["orientation"].tolist(),
+            "encounter": joining["encounter"].tolist(),
+            "date": joining["date"].dt.strftime("%Y-%m-%d").fillna("").tolist(),
+            "path": joining["path"].tolist(),
+            "picture": [pictures[i] for i in rows],
+        }
+        embeddings = embed(network, [paths[i] for i in rows], device=device)
+        gallery.enrol(embeddings, joining["identity"].tolist(), facts)
+    return Enrolled(
+        len(rows), table["identity"].iloc[rows].nunique(), len(paths) - len(rows),
+        time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def names_of_pictures(gallery: Gallery) -> dict[str, str]:
+    """Under which animal each photo is in the gallery: name of its picture to identity.
+
+    `common.gallery.pictures.photo_name` gives the same name for the same photo.
+    """
+    facts, present = gallery.facts, gallery.can_be_found()
+    pictures = facts.get("picture", np.zeros(len(present), dtype=str))
+    return dict(zip(pictures[present], facts["identity"][present], strict=True))
+
+
+def save_gallery(gallery: Gallery, folder: Path) -> None:
+    """Save a gallery, and forget the pictures of animals that it no longer holds.
+
+    Where the network never learned any animal, the gallery's own photos say anew what a similarity
+    means.
+    """
+    if read_description(gallery.model)["scores"] is None:
+        gallery.about["scores"] = scores_of_gallery(gallery).to_dict()
+    gallery.save(folder)
+    drop_pictures(folder, gallery.facts["picture"][gallery.can_be_found()])
+
+
+def validation_scores(gallery: Gallery) -> ValidationScores:
+    """What a gallery's similarities mean: from its model's training, or from its own photos."""
+    return ValidationScores.from_dict(_scores(gallery))
+
+
+def _scores(gallery: Gallery) -> dict | None:
+    return read_description(gallery.model)["scores"] or gallery.about.get("scores")
+
+
+def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
+    """Ask a gallery about its own photos; honest only where the network never saw its animals.
+
+    Each of some photos is asked twice: as a known animal's, without the photos of its encounter,
+    and as a new animal's, without the animal.
+
+    Args:
+        gallery: photos with the facts "encounter" and "side".
+        seed: of the choice of encounters, as many as have `N_ASKED` photos.
+    """
+    rows = np.flatnonzero(gallery.can_be_found())
+    facts = {name: values[rows] for name, values in gallery.facts.items()}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i, group in enumerate(zip(facts["identity"], facts["encounter"], strict=True)):
+        groups.setdefault(group, []).append(i)
+    encounters, asked = list(groups.values()), []
+    for index in np.random.default_rng(seed).permutation(len(encounters)):
+        if len(asked) >= N_ASKED:
+            break
+        asked += encounters[index]
+    n_animals = len(set(facts["identity"]))
+    return ask_validation(
+        gallery.embeddings_at(rows), facts,
+        gallery=np.arange(len(rows)), known=np.sort(asked), new=np.sort(asked),
+        source=f"photos of the gallery's own {n_animals} animals, which the network never learned",
+    )  # fmt: skip

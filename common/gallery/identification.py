@@ -1,0 +1,184 @@
+"""Who is this? The animals of a gallery, ranked for the photos of one question.
+
+An animal's score for a photo is the cosine similarity of its most alike gallery photo. The left and
+the right of an animal are two patterns, so that a left photo is never compared with a right one;
+photos of unknown side, or of another view, are compared with all. Several photos of one animal in
+one encounter are one question: an animal's score is then the mean of its scores for the photos
+that can be compared with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.gallery.gallery import Gallery
+
+SIDES = ("left", "right")  # that are never compared with each other
+EXACT_UP_TO = 20_000  # photos of a gallery without index, of which every animal is compared
+N_PROPOSED = 200  # photos that a search proposes for each photo; their animals are compared
+
+
+@dataclass(frozen=True)
+class Question:
+    """Photos that show one animal in one encounter; often it is one photo.
+
+    Attributes:
+        embeddings: float, shape (n_photos, embedding_dim), unit length.
+        sides: of each photo: "left", "right", another view, or "" where it is not known.
+    """
+
+    embeddings: np.ndarray
+    sides: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An animal that it may be.
+
+    Attributes:
+        identity: its name.
+        similarity: cosine in [-1, 1]: of its most alike photo, or the mean of these.
+        row: of the gallery's facts: its most alike photo.
+        n_compared: photos of the question that could be compared with it.
+    """
+
+    identity: str
+    similarity: float
+    row: int
+    n_compared: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a gallery answers.
+
+    Attributes:
+        candidates: most alike first; none where nothing can be compared.
+        not_judged: animals without a photo that can be compared, sorted.
+    """
+
+    candidates: list[Candidate]
+    not_judged: list[str]
+
+
+def comparable(query_sides: Sequence[str], gallery_sides: Sequence[str]) -> np.ndarray:
+    """Which photos can be compared: all but left with right, bool (n_query, n_gallery).
+
+    >>> comparable(["left", ""], ["left", "right", "top"])
+    array([[ True, False,  True],
+           [ True,  True,  True]])
+    """
+    query = np.asarray(query_sides, dtype=str)[:, None]
+    gallery = np.asarray(gallery_sides, dtype=str)[None]
+    return (query == gallery) | ~(np.isin(query, SIDES) & np.isin(gallery, SIDES))
+
+
+def best_per_animal(
+    similarity: np.ndarray, labels: np.ndarray, n_animals: int, allowed: np.ndarray
+) -> np.ndarray:
+    """For each photo and animal, the similarity of the animal's most alike gallery photo.
+
+    Args:
+        similarity: shape (n_query, n_gallery).
+        labels: integers below n_animals, shape (n_gallery,).
+        n_animals: of the label map.
+        allowed: bool, shape (n_query, n_gallery), pairs that count.
+
+    Returns:
+        Shape (n_query, n_animals); nan for an animal without a pair that counts.
+
+    >>> best_per_animal(np.array([[0.1, 0.9, 0.5]]), np.array([0, 2, 2]), 3,
+    ...                 np.array([[True, False, True]]))
+    array([[0.1, nan, 0.5]])
+    """
+    best = np.full((len(similarity), n_animals), -np.inf)
+    order = np.argsort(labels, kind="stable")
+    present, starts = np.unique(labels[order], return_index=True)
+    if len(present):
+        counted = np.where(allowed, similarity, -np.inf)[:, order]
+        best[:, present] = np.maximum.reduceat(counted, starts, axis=1)
+    return np.where(np.isneginf(best), np.nan, best)
+
+
+def fuse(scores: np.ndarray) -> np.ndarray:
+    """One score per animal from those of several photos: their mean, without the nan.
+
+    Args:
+        scores: shape (n_photos, n_animals), of one animal in one encounter.
+
+    Returns:
+        Shape (n_animals,); nan for an animal that no photo can be compared with.
+    """
+    n_compared = np.isfinite(scores).sum(axis=0)
+    total = np.nansum(scores, axis=0)
+    return np.where(n_compared > 0, total / np.maximum(n_compared, 1), np.nan)
+
+
+def rank_animals(gallery: Gallery, questions: Sequence[Question], k: int = 5) -> list[Ranking]:
+    """Rank a gallery's animals for each question.
+
+    Every animal is compared where the gallery is small and has no index. Else those are whose
+    photos a search proposes, and their scores are exact.
+
+    Args:
+        gallery: its fact "side", where it has one, says which photos can be compared.
+        questions: of the gallery's own embedding.
+        k: candidates per question, at most.
+    """
+    facts = gallery.facts
+    names, labels = np.unique(facts["identity"], return_inverse=True)
+    sides = facts.get("side", np.zeros(len(labels), dtype=str))
+    known = _Known(gallery, names, labels, sides, gallery.can_be_found())
+    return [_rank(known, question, k) for question in questions]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A gallery's facts, read once for many questions; all but the names are per row."""
+
+    gallery: Gallery
+    names: np.ndarray
+    labels: np.ndarray
+    sides: np.ndarray
+    is_present: np.ndarray
+
+
+def _rank(known: _Known, question: Question, k: int) -> Ranking:
+    allowed = comparable(question.sides, known.sides) & known.is_present  # (n_photos, n_rows)
+    is_anyones = allowed.any(axis=0)
+    judged = np.unique(known.labels[is_anyones])
+    not_judged = np.setdiff1d(known.labels[known.is_present], judged)
+    rows = np.flatnonzero(is_anyones)
+    if not _is_small(known.gallery):
+        rows = rows[np.isin(known.labels[rows], _proposed(known, question, allowed))]
+    similarity = question.embeddings @ known.gallery.embeddings_at(rows).T
+    allowed, labels = allowed[:, rows], known.labels[rows]
+    scores = best_per_animal(similarity, labels, len(known.names), allowed)
+    fused = fuse(scores)
+    order = np.argsort(-fused, kind="stable")[: min(k, np.isfinite(fused).sum())]  # nan is last
+    candidates = []
+    for label in order:
+        own = np.flatnonzero(labels == label)
+        best = np.where(allowed[:, own], similarity[:, own], -np.inf).max(axis=0).argmax()
+        candidates.append(
+            Candidate(
+                str(known.names[label]), float(fused[label]), int(rows[own[best]]),
+                int(np.isfinite(scores[:, label]).sum()),
+            )
+        )  # fmt: skip
+    return Ranking(candidates, [str(name) for name in known.names[not_judged]])
+
+
+def _is_small(gallery: Gallery) -> bool:
+    has_index = gallery.report is not None and gallery.report.kind != "flat"
+    return not has_index and len(gallery) <= EXACT_UP_TO
+
+
+def _proposed(known: _Known, question: Question, allowed: np.ndarray) -> np.ndarray:
+    """Labels of the animals whose photos a search finds for any photo of the question."""
+    found = [np.empty(0, dtype=np.intp)]
+    for embedding, where in zip(question.embeddings, allowed, strict=True):
+        if where.any():
+            found.append(known.gallery.search(embedding[None], N_PROPOSED, where=where)[1][0])
+    return np.unique(known.labels[np.concatenate(found)])

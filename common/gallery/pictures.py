@@ -1,0 +1,96 @@
+"""Small pictures of a gallery's photos, so that a sheet can be drawn wherever the gallery lies.
+
+A picture is named by the checksum of the photo that it was made of: the same photo is recognised,
+and a picture that is there need not be made again.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from common.data.photo_files import open_photo
+from common.errors import InputError
+from common.files import replacing
+from common.gallery.files import checksum
+
+FOLDER = "pictures"
+SIDE = 256  # pixels, of the longer side
+QUALITY = 85  # of JPEG
+
+
+def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = True) -> list[str]:
+    """Make a picture of each photo, unless it is there.
+
+    Args:
+        photos: files, length n_images.
+        folder: of the gallery; made if it is not there.
+        progress: whether to draw a bar.
+
+    Returns:
+        Name of each picture, length n_images.
+
+    Raises:
+        InputError: a photo cannot be read, or the folder takes no files.
+    """
+
+    def store(photo: Path) -> str:
+        name = photo_name(photo)
+        path = picture_path(folder, name)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as unfinished:
+                small_picture(photo).save(unfinished, "JPEG", quality=QUALITY)
+        return name
+
+    try:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
+            jobs = threads.map(store, photos)
+            bar = tqdm(jobs, "small pictures", len(photos), unit="photo", disable=not progress)
+            return list(bar)
+    except OSError as error:
+        raise InputError(
+            f"small pictures cannot be written to {folder / FOLDER} ({error.strerror or error}); "
+            "free some space or choose another folder"
+        ) from error
+
+
+def photo_name(photo: Path) -> str:
+    """Checksum of a photo's file: equal for the same file only.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return checksum(Path(photo))
+    except OSError as error:
+        raise InputError(
+            f"{photo}: cannot be read as a photo ({error.strerror or error}); check the path"
+        ) from error
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """Where a picture lies; folders of 256 parts, as file systems dislike crowded ones."""
+    return Path(folder) / FOLDER / name[:2] / f"{name}.jpg"
+
+
+def small_picture(photo: Path, side: int = SIDE) -> Image.Image:
+    """The whole photo, upright, its longer side of at most so many pixels.
+
+    Raises:
+        InputError: the photo cannot be read.
+    """
+    picture = open_photo(photo, smallest_side=side)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return picture
+
+
+def drop_pictures(folder: Path, keep: Iterable[str]) -> None:
+    """Delete all pictures but some: those of animals that were removed."""
+    kept = set(keep)
+    for path in (Path(folder) / FOLDER).glob("*/*.jpg"):
+        if path.stem not in kept:
+            path.unlink(missing_ok=True)

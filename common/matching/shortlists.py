@@ -1,0 +1,113 @@
+"""A few candidates for each query, which slower scores are asked about.
+
+An embedding compares a query with the whole gallery in no time; comparing details of two photos
+takes a millisecond a pair. So the embedding proposes, the slower score puts its proposals in a
+new order, and whoever is not among them keeps the embedding's order, behind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import rankdata
+
+from common.measures.retrieval import RetrievalReport, evaluate_scores
+
+# First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
+ScoreBlock = Callable[[int, int], np.ndarray]
+AT_ONCE = 384  # queries whose scores to the whole gallery are in memory at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Queries, their gallery, and the candidates on each query's shortlist.
+
+    Attributes:
+        query: rows of the catalogue, shape (n_query,).
+        gallery: rows of the catalogue, shape (n_gallery,).
+        embeddings: of the whole catalogue, shape (n_images, embedding_dim), unit length.
+        identity: of the whole catalogue, shape (n_images,).
+        encounter: of the whole catalogue, shape (n_images,). Photos of a query's own encounter
+            are no candidates and are ignored: their background alone would find them.
+        n_candidates: most alike gallery photos of each query; fewer in a smaller gallery.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+    embeddings: np.ndarray
+    identity: np.ndarray
+    encounter: np.ndarray
+    n_candidates: int
+
+    @cached_property
+    def shortlist(self) -> np.ndarray:
+        """Positions in `gallery`, most alike first, shape (n_query, n_candidates)."""
+        n_own = np.zeros(len(self.query), dtype=int)
+        rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
+        for start in range(0, len(self.query), AT_ONCE):
+            stop = min(start + AT_ONCE, len(self.query))
+            cosines = self.cosines(start, stop)
+            is_own = self.encounter[self.query[start:stop], None] == self.encounter[self.gallery]
+            cosines[is_own] = -np.inf
+            n_own[start:stop] = is_own.sum(axis=1)
+            rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
+        return rows[:, : len(self.gallery) - n_own.max()]
+
+    @cached_property
+    def query_embeddings(self) -> np.ndarray:
+        """Shape (n_query, embedding_dim)."""
+        return self.embeddings[self.query]
+
+    @cached_property
+    def gallery_embeddings(self) -> np.ndarray:
+        """Shape (n_gallery, embedding_dim)."""
+        return self.embeddings[self.gallery]
+
+    @property
+    def is_same(self) -> np.ndarray:
+        """Whether a candidate shows the query's animal, bool, like `shortlist`."""
+        return self.identity[self.gallery][self.shortlist] == self.identity[self.query][:, None]
+
+    def cosines(self, start: int, stop: int) -> np.ndarray:
+        """The embedding's own scores, as a `ScoreBlock`."""
+        return self.query_embeddings[start:stop] @ self.gallery_embeddings.T
+
+    def at_shortlist(self, block: ScoreBlock) -> np.ndarray:
+        """The candidates' scores, like `shortlist`."""
+        parts = []
+        for start in range(0, len(self.query), AT_ONCE):
+            candidates = self.shortlist[start : start + AT_ONCE]
+            scores = block(start, start + len(candidates))
+            parts.append(np.take_along_axis(scores, candidates, axis=1))
+        return np.concatenate(parts)
+
+    def reordered(self, block: ScoreBlock, scores: np.ndarray) -> ScoreBlock:
+        """The candidates by other scores, before all the rest, which keeps its order.
+
+        Only the order of the new scores counts, and equal ones stay equal: two probabilities may
+        be closer to each other than the evaluation's tolerance for tied cosines.
+
+        Args:
+            block: scores of the whole gallery, at most 1.
+            scores: of the first candidates on the shortlist, shape (n_query, n_reordered).
+        """
+        places = rankdata(scores, method="dense", axis=1).astype(np.float32)  # from 1
+        candidates = self.shortlist[:, : scores.shape[1]]
+
+        def reordered_block(start: int, stop: int) -> np.ndarray:
+            all_scores = np.array(block(start, stop))
+            np.put_along_axis(all_scores, candidates[start:stop], 1 + places[start:stop], axis=1)
+            return all_scores
+
+        return reordered_block
+
+    def evaluate(self, block: ScoreBlock) -> RetrievalReport:
+        """Rank the gallery by these scores."""
+        return evaluate_scores(
+            block,
+            query_identities=self.identity[self.query],
+            gallery_identities=self.identity[self.gallery],
+            query_encounters=self.encounter[self.query],
+            gallery_encounters=self.encounter[self.gallery],
+        )

@@ -1,0 +1,254 @@
+"""Intervals from resampling individuals, not photos.
+
+Photos of one animal succeed and fail together, so 500 photos of 20 animals say about as much as
+20 animals do. The cluster bootstrap draws whole individuals with replacement and takes
+percentiles of the statistic (Field and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x).
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from common.errors import InputError
+
+Statistic = Literal["mean_over_observations", "mean_over_individuals"]
+N_WEIGHTS_AT_ONCE = 1_000_000  # resamples times individuals in memory: 8 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its percentile interval.
+
+    Attributes:
+        estimate: the statistic of the data as they are.
+        low: lower end; nan with a single individual, which says nothing about others.
+        high: upper end; nan with a single individual.
+        level: share of the resampled statistics inside, in (0, 1).
+        n_individuals: animals that were resampled.
+        n_observations: photos or queries behind the estimate.
+        is_difference: True for a difference of two methods; its per cent are points.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    n_individuals: int
+    n_observations: int
+    is_difference: bool = False
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True if zero lies outside [low, high]; False when there is no interval."""
+        return self.low > 0 or self.high < 0
+
+    def text(self, percent: bool = True) -> str:
+        """The interval for people.
+
+        >>> Interval(0.563, 0.51, 0.612, 0.95, 60, 300).text()
+        '56.3 % [51.0, 61.2]'
+        """
+        scale, digits, unit = (100, 1, " %") if percent else (1, 3, "")
+        sign = ""
+        if self.is_difference:
+            sign, unit = "+", " points" if percent else ""
+        estimate, low, high = (
+            f"{value * scale:{sign}z.{digits}f}"  # z: no minus before a rounded zero
+            for value in (self.estimate, self.low, self.high)
+        )
+        bounds = "no interval: one individual" if np.isnan(self.low) else f"{low}, {high}"
+        return f"{estimate}{unit} [{bounds}]"
+
+    def to_dict(self) -> dict:
+        """Plain JSON types; a missing end is None."""
+        has_ends = not np.isnan(self.low)
+        return {
+            "estimate": self.estimate,
+            "low": self.low if has_ends else None,
+            "high": self.high if has_ends else None,
+            "level": self.level,
+            "n_individuals": self.n_individuals,
+            "n_observations": self.n_observations,
+        }
+
+
+def bootstrap_over_individuals(
+    values: Sequence[float] | np.ndarray,
+    individuals: Sequence[Hashable] | np.ndarray,
+    *,
+    statistic: Statistic = "mean_over_observations",
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a mean, from resampling individuals.
+
+    Args:
+        values: shape (n_observations,), one per photo or query, such as correct (0 or 1) or
+            average precision. With several training seeds: the mean over seeds per photo.
+        individuals: length n_observations, the animal of each value.
+        statistic: "mean_over_observations" is accuracy when values are correct or not;
+            "mean_over_individuals" is balanced accuracy.
+        n_resamples: draws of as many individuals as there are, with replacement.
+        level: share of the resampled statistics inside the interval, in (0, 1).
+        seed: same seed, values and individuals give the same interval.
+
+    Returns:
+        Interval with `low` and `high` nan when there is only one individual.
+
+    Raises:
+        InputError: there is no value.
+        ValueError: lengths differ, a value is nan or infinite, or a parameter is out of range.
+    """
+    values, individuals = _checked(values, individuals)
+    if statistic not in ("mean_over_observations", "mean_over_individuals"):
+        raise ValueError(f"found statistic {statistic!r}, expected one of {Statistic.__args__}")
+    if not 0 < level < 1 or n_resamples < 1:
+        raise ValueError(f"found level {level} and n_resamples {n_resamples}; out of range")
+    names, position = np.unique(individuals, return_inverse=True)
+    counts = np.bincount(position).astype(float)  # (n_individuals,)
+    sums = np.bincount(position, weights=values)
+    if statistic == "mean_over_individuals":
+        sums, counts = sums / counts, np.ones(len(names))
+    low = high = np.nan
+    if len(names) > 1:
+        resampled = _resampled_means(sums, counts, n_resamples, np.random.default_rng(seed))
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = (float(end) for end in np.quantile(resampled, tails))
+    estimate = float(sums.sum() / counts.sum())
+    return Interval(estimate, low, high, level, len(names), len(values))
+
+
+def paired_bootstrap_over_individuals(
+    values_a: Sequence[float] | np.ndarray,
+    values_b: Sequence[float] | np.ndarray,
+    individuals: Sequence[Hashable] | np.ndarray,
+    *,
+    statistic: Statistic = "mean_over_observations",
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the difference a minus b of two methods on the same photos.
+
+    Both methods see the same resamples. The statistics are linear in the values, so this is the
+    interval of the differences per photo.
+
+    Args:
+        values_a: shape (n_observations,), method a, as in `bootstrap_over_individuals`.
+        values_b: shape (n_observations,), method b on the same photos in the same order.
+        individuals: length n_observations, the animal of each photo.
+        statistic: as in `bootstrap_over_individuals`; the other parameters too.
+
+    Returns:
+        Interval with `is_difference`; `excludes_zero` tells whether the methods differ.
+
+    Raises:
+        InputError: there is no value.
+        ValueError: as in `bootstrap_over_individuals`.
+    """
+    values_a, values_b = np.asarray(values_a, dtype=float), np.asarray(values_b, dtype=float)
+    if values_a.shape != values_b.shape:
+        raise ValueError(f"shapes {values_a.shape} and {values_b.shape} differ, expected pairs")
+    difference = bootstrap_over_individuals(
+        values_a - values_b,
+        individuals,
+        statistic=statistic,
+        n_resamples=n_resamples,
+        level=level,
+        seed=seed,
+    )
+    return replace(difference, is_difference=True)
+
+
+def bootstrap_of_statistic(
+    statistic: Callable[..., np.ndarray],
+    n_individuals: Sequence[int],
+    *,
+    n_observations: int,
+    is_difference: bool = False,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Interval of any statistic that can be written with a weight for each individual.
+
+    For statistics that are no means of photos, such as AUROC. Groups, such as known and unknown
+    animals, are resampled each for itself, so that none is ever empty.
+
+    Args:
+        statistic: how often each animal is drawn, one float array of shape (n_draws,
+            n_individuals) per group, to its values, shape (n_draws,). Equal calls see equal draws,
+            so that the difference of two methods is paired.
+        n_individuals: of each group.
+        n_observations: photos behind the estimate.
+        is_difference: whether it is of two methods.
+        n_resamples, level, seed: as in `bootstrap_over_individuals`.
+
+    Returns:
+        Interval with `low` and `high` nan where a group has one individual only.
+    """
+    once = [np.ones((1, n)) for n in n_individuals]
+    estimate, low, high = float(statistic(*once)[0]), np.nan, np.nan
+    if min(n_individuals) > 1:
+        generator = np.random.default_rng(seed)
+        n_at_once = max(1, N_WEIGHTS_AT_ONCE // sum(n_individuals))
+        values = []
+        for start in range(0, n_resamples, n_at_once):
+            n_draws = min(n_at_once, n_resamples - start)
+            weights = [_draw_weights(n, n_draws, generator) for n in n_individuals]
+            values.append(statistic(*weights))
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        low, high = (float(end) for end in np.nanquantile(np.concatenate(values), tails))
+    return Interval(
+        estimate, low, high, level, sum(n_individuals), n_observations, is_difference
+    )  # fmt: skip
+
+
+def _draw_weights(n_individuals: int, n_draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each individual is drawn, float, shape (n_draws, n_individuals)."""
+    share = np.full(n_individuals, 1 / n_individuals)
+    return generator.multinomial(n_individuals, share, size=n_draws).astype(float)
+
+
+def _checked(
+    values: Sequence[float] | np.ndarray, individuals: Sequence[Hashable] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    values, individuals = np.asarray(values, dtype=float), np.asarray(individuals)
+    if values.ndim != 1 or values.shape != individuals.shape:
+        raise ValueError(
+            f"values have shape {values.shape} and individuals {individuals.shape}, "
+            "expected (n_observations,) for both"
+        )
+    if len(values) == 0:
+        raise InputError("found no value to resample, expected at least one photo; check the split")
+    n_bad = int(np.count_nonzero(~np.isfinite(values)))
+    if n_bad:
+        raise ValueError(f"{n_bad} of {len(values)} values are nan or infinite, expected numbers")
+    return values, individuals
+
+
+def _resampled_means(
+    sums: np.ndarray, counts: np.ndarray, n_resamples: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Mean of each resample, shape (n_resamples,); weights say how often each animal is drawn."""
+    n_individuals = len(sums)
+    n_at_once = max(1, N_WEIGHTS_AT_ONCE // n_individuals)
+    means = []
+    for start in range(0, n_resamples, n_at_once):
+        n_draws = min(n_at_once, n_resamples - start)
+        weights = _draw_weights(n_individuals, n_draws, generator)
+        means.append((weights @ sums) / (weights @ counts))
+    return np.concatenate(means)
+
+
+def interval_columns(name: str, interval: Interval) -> dict[str, float]:
+    """A row's cells for a measure and its interval, to be shown as one.
+
+    >>> interval_columns("accuracy", Interval(0.5, 0.4, 0.6, 0.95, 20, 100))
+    {'accuracy': 0.5, 'accuracy_low': 0.4, 'accuracy_high': 0.6}
+    """
+    values = (interval.estimate, interval.low, interval.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

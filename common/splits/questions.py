@@ -1,0 +1,146 @@
+"""Which photos ask each of the course's three questions.
+
+1. Known animals, later photos: which of the animals in training is this?
+2. Animals that joined after training: a few photos are enrolled; is a later one recognised?
+3. Unknown animals: is the answer "new individual" when it should be?
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from common.data.catalogue import Catalogue
+from common.errors import InputError
+from common.splits.gallery_query import places_in_time
+from common.splits.rules import name_animals
+from common.splits.splits import Split, gallery_and_query
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Rows of a catalogue that ask each question, ascending.
+
+    Attributes:
+        train: photos to train on, and the gallery of known animals.
+        validation_known: photos of animals in training; choose epochs and thresholds.
+        validation_new: photos of animals that are not; choose thresholds.
+        known: question 1, test photos of animals in training.
+        enrolled: question 2, the first photos of animals that joined later.
+        joined: question 2, photos of theirs from later days.
+        unknown: question 3, all test photos of animals that are not in training.
+        enrolled_place: which photo of its animal each enrolled one is, from 0, in time.
+        n_enrolled: numbers of photos that are enrolled, one after the other, ascending; whatever
+            the number, the questions are the same.
+        reasons: why a question cannot be asked, and which photos it leaves out.
+    """
+
+    train: np.ndarray
+    validation_known: np.ndarray
+    validation_new: np.ndarray
+    known: np.ndarray
+    enrolled: np.ndarray
+    joined: np.ndarray
+    unknown: np.ndarray
+    enrolled_place: np.ndarray
+    n_enrolled: tuple[int, ...]
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def trainable(self) -> np.ndarray:
+        """Photos that a classifier is trained on once the animals that joined are enrolled."""
+        return np.union1d(self.train, self.enrolled)
+
+    @property
+    def validation(self) -> np.ndarray:
+        """All photos that may choose something."""
+        return np.concatenate([self.validation_known, self.validation_new])
+
+    @property
+    def test(self) -> np.ndarray:
+        """All photos of question 3, known animals first."""
+        return np.concatenate([self.known, self.unknown])
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether question 3 can be asked, and its threshold be chosen."""
+        needed = (self.validation_known, self.validation_new, self.known, self.unknown)
+        return all(len(rows) for rows in needed)
+
+    def trained_on_all(self) -> "Questions":
+        """The same questions to a model that learns from validation photos, too.
+
+        Nothing can be chosen then, and no threshold learned.
+        """
+        none = np.empty(0, dtype=np.intp)
+        return replace(
+            self, train=np.union1d(self.train, self.validation), validation_known=none,
+            validation_new=none,
+        )  # fmt: skip
+
+    def first_enrolled(self, n_photos: int) -> np.ndarray:
+        """The first so many enrolled photos of each animal that joined; all it has, if fewer."""
+        return self.enrolled[self.enrolled_place < n_photos]
+
+    def n_photos(self) -> dict[str, int]:
+        """How many photos ask each question, and train."""
+        names = ("train", "validation_known", "validation_new", "known", "enrolled", "joined",
+                 "unknown")  # fmt: skip
+        return {name: len(getattr(self, name)) for name in names}
+
+
+def questions_of(
+    catalogue: Catalogue, split: Split, *, n_enrolled: Sequence[int] = (5,), seed: int = 0
+) -> Questions:
+    """Sort a split's photos by the question that they ask.
+
+    The photos that may be enrolled are those of an animal's first days, whole days until there
+    are as many as the largest number asks for. Of these exactly that many are enrolled, the first
+    in time, and the photos of all later days are the questions; the rest of the last day is left
+    out. So the questions do not depend on how many are enrolled.
+
+    Args:
+        catalogue: all photos.
+        split: of that catalogue.
+        n_enrolled: photos of a new animal that are enrolled, ascending; exactly so many, unless
+            its first days have fewer.
+        seed: order of encounters where there are no dates.
+
+    Raises:
+        InputError: nothing to train on, or no question left.
+    """
+    known, unknown = split.rows_known("test", catalogue), split.rows_new("test", catalogue)
+    most = max(n_enrolled)
+    joining = gallery_and_query(catalogue, unknown, n_gallery=most, seed=seed)
+    place = places_in_time(catalogue, unknown, seed=seed)
+    is_enrolled = np.isin(unknown, joining.gallery) & (place < most)
+    identity = catalogue.table["identity"].to_numpy(dtype=str)[unknown[is_enrolled]]
+    names, n_of_animal = np.unique(identity, return_counts=True)
+    few = names[n_of_animal < most].tolist()
+    questions = Questions(
+        train=split.rows("train"),
+        validation_known=split.rows_known("validation", catalogue),
+        validation_new=split.rows_new("validation", catalogue),
+        known=known, enrolled=unknown[is_enrolled], joined=joining.query, unknown=unknown,
+        enrolled_place=place[is_enrolled], n_enrolled=tuple(n_enrolled),
+        reasons=[
+            *joining.notes,
+            *name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
+        ],
+    )  # fmt: skip
+    if not len(questions.train) or not (len(known) or len(questions.joined)):
+        raise InputError(
+            f"--split {split.name}: {len(questions.train)} training photos, {len(known)} test "
+            f"photos of known and {len(questions.joined)} of new animals; expected some to train "
+            "on and some to ask about: choose another --split"
+        )
+    if not len(known):
+        questions.reasons.append(
+            "Retrieval only: no animal of the test photos has a training photo, so that no "
+            "classifier has an output for it; only an embedding can be asked."
+        )
+    elif not questions.can_reject:
+        questions.reasons.append(
+            "Rejection is not measured: validation or test lacks known or unknown animals."
+        )
+    return questions

@@ -1,0 +1,121 @@
+"""What every script begins with: photos, a split of them, and what the split gives away."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from common.data.catalogue import Catalogue, load_checked_catalogue
+from common.data.wildlife import open_dataset
+from common.errors import InputError
+from common.splits.leaks import LeakReport, leak_report
+from common.splits.splits import Split, make_split
+from common.turtles.dataset import DEFAULT_FOLDER, TurtleParameters, ensure_turtles
+
+SMOKE_FOLDER = DEFAULT_FOLDER.with_name("turtles_small")
+PUBLISHED_SPLITS = ("given", "published_closed_set")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked catalogue with its split.
+
+    Attributes:
+        catalogue: the photos that can be used.
+        split: train, validation and test.
+        leak: what the split gives away.
+    """
+
+    catalogue: Catalogue
+    split: Split
+    leak: LeakReport
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Label of each photo by the catalogue's one label map, shape (n_images,)."""
+        return self.catalogue.table["identity"].map(self.catalogue.labels).to_numpy()
+
+    @cached_property
+    def identity(self) -> np.ndarray:
+        """Identity of each photo, str, shape (n_images,)."""
+        return self.catalogue.table["identity"].to_numpy(dtype=str)
+
+    def rows_known(self, part: str) -> np.ndarray:
+        """Rows of a part that show animals with training photos.
+
+        Raises:
+            InputError: a test part without any, which leaves a classifier nothing to name.
+        """
+        rows = self.split.rows_known(part, self.catalogue)
+        if part == "test" and not len(rows):
+            raise InputError(
+                f"--split {self.split.name}: no test photo shows an animal of the training "
+                "photos, so that a classifier has nothing to name; take --split encounter, or "
+                "week3/compare_approaches.py"
+            )
+        return rows
+
+
+def open_study(args: Namespace) -> Study:
+    """Load, check and split the photos that a script's flags name; print both reports.
+
+    Args:
+        args: flags split and seed, and those of `open_catalogue`; those that a script does not
+            have count as not given.
+
+    Raises:
+        InputError: as `open_catalogue`, or the split cannot be made.
+    """
+    flags = vars(args)
+    catalogue = open_catalogue(args)
+    split = make_split(catalogue, _split_name(flags), seed=flags.get("seed") or 0)
+    leak = leak_report(catalogue, split)
+    print(*split.notes, leak.text(), sep="\n")
+    return Study(catalogue, split, leak)
+
+
+def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
+    """Load and check the photos that a script's flags name; print what was found.
+
+    Args:
+        args: flags data_dir, dataset, download, split, split_column and smoke; those that a
+            script does not have count as not given. A smoke run that names no photos has few
+            turtles.
+        fewest_identities: animals that there have to be; 1 where photos join others.
+
+    Raises:
+        InputError: photos are named twice or cannot be used.
+    """
+    flags = vars(args)
+    options = {
+        "split_column": flags.get("split_column"),
+        # A published split is a division of all photos, copies among them.
+        "drop_copies": _split_name(flags) not in PUBLISHED_SPLITS,
+    }
+    if flags.get("dataset"):
+        catalogue, report = open_dataset(
+            flags["dataset"], download=bool(flags.get("download")), **options
+        )
+    else:
+        catalogue, report = load_checked_catalogue(
+            _data_dir(flags), fewest_identities=fewest_identities, **options
+        )
+    print(report.text())
+    return catalogue
+
+
+def _data_dir(flags: dict) -> Path | None:
+    if flags.get("download"):
+        raise InputError(
+            "--download without --dataset: name what to download, such as --dataset NyalaData"
+        )
+    if flags.get("data_dir") is None and flags.get("smoke"):
+        return ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    return flags.get("data_dir")
+
+
+def _split_name(flags: dict) -> str:
+    name = flags.get("split") or "auto"
+    return "given" if name == "auto" and flags.get("split_column") else name

@@ -1,0 +1,324 @@
+"""The embedded data set: photos of generated sea turtles whose faces are their names.
+
+`ensure_turtles()` draws the set once into `data/turtles` and leaves it alone from then on.
+Every pixel follows from `TurtleParameters`, so the truth about each photo is known: who it
+shows, where the animal is, and what it shares with the other photos of its encounter.
+
+Who is seen when is planned in `turtle_population`; `turtle_drawing` draws one photo.
+"""
+
+import csv
+import json
+import multiprocessing
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import InputError
+from common.machine import processes
+from common.turtles.drawing import Face, Picture, draw_photo, make_face, paint_skin
+from common.turtles.population import (
+    Animal,
+    Encounter,
+    Photo,
+    TurtleParameters,
+    plan_population,
+)
+from common.turtles.scene import Look, make_look
+
+__all__ = [
+    "TurtleParameters",
+    "ensure_turtles",
+    "read_parameters",
+    "true_mask",
+    "true_pictures",
+]
+
+DRAWING_VERSION = 1  # raise it whenever the same parameters give other pixels
+DEFAULT_PARAMETERS = TurtleParameters()
+DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "turtles"
+METADATA_FILE = "metadata.csv"
+PARAMETERS_FILE = "parameters.json"
+FEWEST_PHOTOS_FOR_WORKERS = 200  # below, starting worker processes takes longer than drawing
+
+
+def ensure_turtles(
+    folder: Path | None = None,
+    parameters: TurtleParameters = DEFAULT_PARAMETERS,
+    *,
+    progress: bool = True,
+    n_workers: int | None = None,
+) -> Path:
+    """Draw the turtles unless they are there already.
+
+    The set is drawn beside its folder and moved there in one step, so an interrupted
+    drawing leaves nothing half done. The bytes don't depend on the number of workers.
+
+    Args:
+        folder: holds metadata.csv, parameters.json and photos/; data/turtles by default.
+        parameters: of the set. Where the folder holds turtles of other parameters, or of
+            an older drawing, they are drawn anew.
+        progress: show a bar while drawing.
+        n_workers: processes; all cores by default, 1 = draw in this process.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the parameters make no turtles, or the folder holds something else.
+    """
+    folder = Path(folder or DEFAULT_FOLDER).absolute()
+    animals = plan_population(parameters)
+    with processes.one_first():
+        if stored_description(folder) == describe(parameters):
+            return folder
+        refuse_foreign_folder(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
+        try:
+            drawing.mkdir()
+            draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
+            move_into_place(drawing, folder, parameters)
+        finally:
+            shutil.rmtree(drawing, ignore_errors=True)
+    return folder
+
+
+def describe(parameters: TurtleParameters) -> dict:
+    """What decides every pixel, as plain JSON types."""
+    return {"drawing_version": DRAWING_VERSION, "parameters": asdict(parameters)}
+
+
+def stored_description(folder: Path) -> dict | None:
+    """The description of the turtles in a folder, or None where there are none."""
+    try:
+        stored = json.loads((folder / PARAMETERS_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) else None
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Never replace a folder that was not drawn here.
+
+    Raises:
+        InputError: the folder is not empty and has no parameters.json of ours.
+    """
+    stored = stored_description(folder) or {}
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and "drawing_version" not in stored:
+        raise InputError(
+            f"found other files in {folder}, expected generated turtles or an empty folder; "
+            "name another folder for the turtles, or move the files away."
+        )
+
+
+def move_into_place(drawing: Path, folder: Path, parameters: TurtleParameters) -> None:
+    """Give a finished drawing its name; an older set makes room and is deleted."""
+    if stored_description(folder) == describe(parameters):
+        return  # another process was quicker, and may be reading its files already
+    old = drawing.with_name(drawing.name + "-old")
+    try:
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(drawing, folder)
+    except OSError:
+        # Another process has drawn the same set meanwhile: its files are as good as ours.
+        if stored_description(folder) != describe(parameters):
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def draw_set(
+    folder: Path,
+    animals: list[Animal],
+    parameters: TurtleParameters,
+    *,
+    progress: bool,
+    n_workers: int | None,
+) -> None:
+    """Draw all photos into a folder, then write metadata.csv and parameters.json."""
+    n_photos = sum(animal.n_photos for animal in animals)
+    n_workers = n_workers or os.cpu_count() or 1
+    if n_photos < FEWEST_PHOTOS_FOR_WORKERS:
+        n_workers = 1
+    rows = []
+    with tqdm(total=n_photos, desc="drawing turtles", unit="photo", disable=not progress) as bar:
+        for animal_rows in draw_animals(folder, animals, parameters, n_workers):
+            rows += animal_rows
+            bar.update(len(animal_rows))
+    write_metadata(folder / METADATA_FILE, sorted(rows, key=lambda row: row["image_id"]))
+    text = json.dumps(describe(parameters), indent=2) + "\n"
+    (folder / PARAMETERS_FILE).write_text(text, encoding="utf-8")
+
+
+def draw_animals(
+    folder: Path, animals: list[Animal], parameters: TurtleParameters, n_workers: int
+) -> Iterator[list[dict]]:
+    """Metadata rows of one animal after the other, in the order in which they are done."""
+    todo = {animal.index: animal for animal in animals}
+    if n_workers > 1:
+        try:
+            for rows in draw_in_workers(folder, animals, parameters, n_workers):
+                todo.pop(int(rows[0]["identity"][1:]) - 1)
+                yield rows
+        except BrokenProcessPool:
+            pass  # workers can't start (a script without a main guard, say): draw the rest here
+    for animal in todo.values():
+        yield draw_animal(folder, animal, parameters)
+
+
+def draw_in_workers(
+    folder: Path, animals: list[Animal], parameters: TurtleParameters, n_workers: int
+) -> Iterator[list[dict]]:
+    """The same with worker processes; animals with many photos go first."""
+    context = multiprocessing.get_context("spawn")
+    ordered = sorted(animals, key=lambda animal: -animal.n_photos)
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=prepare_worker) as pool:
+        jobs = [pool.submit(draw_animal, folder, animal, parameters) for animal in ordered]
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def prepare_worker() -> None:
+    """One thread per process; Ctrl-C is answered by the process that started this one."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def draw_animal(folder: Path, animal: Animal, parameters: TurtleParameters) -> list[dict]:
+    """Draw and store all photos of one animal; returns their metadata rows."""
+    (folder / photo_path(animal, animal.encounters[0].photos[0])).parent.mkdir(parents=True)
+    skin = paint_skin(animal, parameters)
+    rows = []
+    for encounter in animal.encounters:
+        look = make_look(animal, encounter, parameters)
+        face = make_face(animal, encounter, skin, parameters)
+        for photo in encounter.photos:
+            picture = draw_photo(
+                animal, encounter, photo, face=face, look=look, parameters=parameters
+            )
+            store_jpeg(folder / photo_path(animal, photo), picture, look)
+            rows.append(metadata_row(animal, encounter, photo, picture))
+    return rows
+
+
+def photo_path(animal: Animal, photo: Photo) -> str:
+    """Where a photo lies below the folder, with forward slashes."""
+    return f"photos/{animal.identity}/{photo.image_id}.jpg"
+
+
+def store_jpeg(path: Path, picture: Picture, look: Look) -> None:
+    """Write the image as the encounter's camera compresses it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    quality = [cv2.IMWRITE_JPEG_QUALITY, look.camera.jpeg_quality]
+    # Encoded here and written by Python: OpenCV can't write to every path on Windows.
+    _, encoded = cv2.imencode(".jpg", picture.image[..., ::-1], quality)
+    path.write_bytes(encoded.tobytes())
+
+
+def metadata_row(animal: Animal, encounter: Encounter, photo: Photo, picture: Picture) -> dict:
+    """One row of metadata.csv: the catalogue's columns first, then the truth."""
+    return {
+        "image_id": photo.image_id,
+        "identity": animal.identity,
+        "path": photo_path(animal, photo),
+        "date": encounter.day.isoformat(),
+        "orientation": photo.orientation,
+        "encounter": encounter.name,
+        "is_newcomer": animal.is_newcomer,
+        "year_first_seen": animal.encounters[0].day.year,
+        "camera": encounter.camera,
+        "background": encounter.background,
+        "animal_share": round(float(picture.mask.mean()), 3),
+        "visible_share": round(picture.visible_share, 3),
+    }
+
+
+def write_metadata(path: Path, rows: list[dict]) -> None:
+    """Write the rows as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
+    """Draw stored photos again, to know which pixels show the animal.
+
+    Args:
+        folder: holds turtles drawn by `ensure_turtles`.
+        image_ids: of metadata.csv; photos of one encounter are quickest in a row.
+
+    Yields:
+        The picture of each photo, before JPEG, with the mask of the animal.
+
+    Raises:
+        InputError: the folder holds no turtles of this drawing version, or an image_id is
+            not among them.
+    """
+    parameters = read_parameters(Path(folder))
+    planned = {
+        photo.image_id: (animal, encounter, photo)
+        for animal in plan_population(parameters)
+        for encounter in animal.encounters
+        for photo in encounter.photos
+    }
+    prepared: tuple[str, Face, Look] | None = None
+    for image_id in image_ids:
+        if image_id not in planned:
+            raise InputError(
+                f"found image_id {image_id}, expected one of the {len(planned)} photos listed "
+                f"in {Path(folder) / METADATA_FILE}; choose one from there."
+            )
+        animal, encounter, photo = planned[image_id]
+        if prepared is None or prepared[0] != encounter.name:
+            skin = paint_skin(animal, parameters)
+            face = make_face(animal, encounter, skin, parameters)
+            prepared = encounter.name, face, make_look(animal, encounter, parameters)
+        yield draw_photo(
+            animal, encounter, photo, face=prepared[1], look=prepared[2], parameters=parameters
+        )
+
+
+def true_mask(folder: Path, image_id: str) -> np.ndarray:
+    """Where a stored photo shows the animal: bool, shape (photo_size, photo_size).
+
+    Raises:
+        InputError: see `true_pictures`.
+    """
+    return next(true_pictures(folder, [image_id])).mask
+
+
+def read_parameters(folder: Path) -> TurtleParameters:
+    """The parameters that the turtles of a folder were drawn with.
+
+    Raises:
+        InputError: the folder holds no turtles, or turtles of another drawing version.
+    """
+    stored = stored_description(folder) or {}
+    names = {field.name for field in fields(TurtleParameters)}
+    values = stored.get("parameters", {})
+    if stored.get("drawing_version") != DRAWING_VERSION or set(values) != names:
+        raise InputError(
+            f"found no turtles of drawing version {DRAWING_VERSION} in {folder}, expected "
+            f"{PARAMETERS_FILE} of this version; draw them with ensure_turtles."
+        )
+    return TurtleParameters(**values)

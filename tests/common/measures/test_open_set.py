@@ -1,0 +1,296 @@
+"""Open-set metrics and the threshold: hand cases, naive loops, invariances and traps."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import InputError
+from common.measures.open_set import choose_threshold, evaluate_open_set
+
+# Known: a, b, c. New: x, y. Worked by hand below.
+HAND_CASE = {
+    "scores": [0.9, 0.8, 0.7, 0.4, 0.6, 0.3, 0.85, 0.2],
+    "true_identities": ["a", "a", "a", "b", "b", "x", "x", "y"],
+    "predicted_identities": ["a", "a", "b", "b", "b", "a", "b", "b"],
+    "known_identities": ["a", "b", "c"],
+}
+
+
+def random_case(seed, n_queries=80, n_values=None):
+    """Known t0–t4, new t5–t7; `n_values` distinct scores give ties."""
+    generator = np.random.default_rng(seed)
+    identity = np.concatenate([[0, 7], generator.integers(0, 8, n_queries - 2)])
+    guess = np.where(generator.random(n_queries) < 0.7, identity, 0)
+    scores = generator.standard_normal(n_queries) + (identity < 5)
+    if n_values is not None:
+        scores = generator.integers(0, n_values, n_queries).astype(float)
+    return {
+        "scores": scores,
+        "true_identities": [f"t{each}" for each in identity],
+        "predicted_identities": [f"t{each}" for each in np.where(guess < 5, guess, 1)],
+        "known_identities": [f"t{each}" for each in range(5)],
+    }
+
+
+def naive_rates(case, threshold):
+    """BAKS, BAUS and share of unknown queries accepted, photo by photo."""
+    known, new, accepted = {}, {}, []
+    for score, truth, name in zip(
+        case["scores"], case["true_identities"], case["predicted_identities"], strict=True
+    ):
+        answer = name if score >= threshold else "new"
+        if truth in case["known_identities"]:
+            known.setdefault(truth, []).append(answer == truth)
+        else:
+            new.setdefault(truth, []).append(answer == "new")
+            accepted.append(answer != "new")
+    baks = np.mean([np.mean(right) for right in known.values()])
+    return baks, np.mean([np.mean(right) for right in new.values()]), np.mean(accepted)
+
+
+def test_numbers_worked_by_hand():
+    report = evaluate_open_set(**HAND_CASE, threshold=0.5)
+
+    # a: 2 of 3 (one named b). b: 1 of 2 (one rejected). x: 1 of 2 (one accepted). y: 1 of 1.
+    assert report.baks == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert report.baus == pytest.approx((1 / 2 + 1) / 2)
+    assert report.geometric_mean == pytest.approx((7 / 12 * 3 / 4) ** 0.5)
+    assert (report.n_known, report.n_unknown) == (5, 3)
+    assert (report.n_known_identities, report.n_unknown_identities) == (2, 2)
+    assert (report.n_known_rejected, report.n_unknown_accepted) == (1, 1)
+    assert report.is_correct.tolist() == [True, True, False, False, True, True, False, True]
+
+
+def test_areas_and_rates_worked_by_hand():
+    report = evaluate_open_set(**HAND_CASE, threshold=0.5)
+
+    # Known 0.9 0.8 0.7 0.6 0.4 beat new 0.85 0.3 0.2 in 3 + 2 + 2 + 2 + 2 of 15 pairs.
+    assert report.auroc == pytest.approx(11 / 15)
+    # No new photo may pass: the threshold lies above 0.85, only 0.9 is accepted.
+    assert report.true_accept_rate_at_false_accept_rate == pytest.approx(1 / 5)
+    # All known photos must pass: the threshold is 0.4, one of three new ones comes along.
+    assert report.fpr_at_95_tpr == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_report_equals_naive_loop(seed):
+    case = random_case(seed)
+
+    report = evaluate_open_set(**case, threshold=0.4)
+
+    baks, baus, accepted = naive_rates(case, 0.4)
+    assert report.baks == pytest.approx(baks)
+    assert report.baus == pytest.approx(baus)
+    assert report.n_unknown_accepted / report.n_unknown == pytest.approx(accepted)
+
+
+@pytest.mark.parametrize("n_values", [None, 4])
+def test_auroc_equals_counting_pairs(n_values):
+    case = random_case(1, n_values=n_values)
+
+    report = evaluate_open_set(**case, threshold=0.0)
+
+    known, new = case["scores"][report.is_known], case["scores"][~report.is_known]
+    wins = (known[:, None] > new).sum() + (known[:, None] == new).sum() / 2
+    assert report.auroc == pytest.approx(wins / (len(known) * len(new)))
+
+
+def test_score_equal_to_the_threshold_counts_as_known():
+    report = evaluate_open_set(**HAND_CASE, threshold=0.4)
+
+    assert report.is_accepted[3]
+    assert report.baks == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_rejecting_a_known_animal_is_an_error_even_if_named_right():
+    report = evaluate_open_set(**HAND_CASE, threshold=1.0)
+
+    assert (report.baks, report.baus, report.geometric_mean) == (0, 1, 0)
+
+
+def test_known_identity_without_a_query_does_not_enter_the_mean():
+    fewer = HAND_CASE | {"known_identities": ["a", "b"]}
+
+    with_c = evaluate_open_set(**HAND_CASE, threshold=0.5)
+
+    assert with_c.baks == evaluate_open_set(**fewer, threshold=0.5).baks
+
+
+@pytest.mark.parametrize(("part", "missing"), [(slice(0, 5), "baus"), (slice(5, 8), "baks")])
+def test_one_sided_queries_give_nan_with_a_note(part, missing):
+    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known_identities"}
+
+    report = evaluate_open_set(**HAND_CASE | lists, threshold=0.5)
+
+    assert np.isnan(getattr(report, missing))
+    assert np.isnan(report.auroc)
+    assert np.isnan(report.geometric_mean)
+    assert len(report.notes) == 1
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))[missing] is None
+
+
+@pytest.mark.parametrize("n_values", [None, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_threshold_is_the_best_of_a_naive_sweep(seed, n_values):
+    case = random_case(seed, n_values=n_values)
+
+    chosen = choose_threshold(**case)
+
+    sweep = [*case["scores"], case["scores"].max() + 1]
+    best = max(np.sqrt(np.prod(naive_rates(case, each)[:2])) for each in sweep)
+    baks, baus, accepted = naive_rates(case, chosen.value)
+    assert chosen.geometric_mean == pytest.approx(best)
+    assert (chosen.baks, chosen.baus) == pytest.approx((baks, baus))
+    assert chosen.false_match_rate == pytest.approx(accepted)
+
+
+@pytest.mark.parametrize("n_values", [None, 5])
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
+def test_false_match_rate_takes_the_lowest_threshold_allowed(rate, n_values):
+    case = random_case(3, n_values=n_values)
+
+    chosen = choose_threshold(**case, criterion="false_match_rate", false_match_rate=rate)
+
+    below = case["scores"][case["scores"] < chosen.value]
+    assert naive_rates(case, chosen.value)[2] <= rate
+    assert len(below) == 0 or naive_rates(case, below.max())[2] > rate
+
+
+def test_threshold_lies_in_the_middle_of_the_gap():
+    case = {
+        "scores": [0.9, 0.8, 0.4, 0.2],
+        "true_identities": ["a", "a", "x", "x"],
+        "predicted_identities": ["a"] * 4,
+        "known_identities": ["a"],
+    }
+
+    chosen = choose_threshold(**case)
+
+    assert chosen.value == pytest.approx(0.6)
+    assert chosen.geometric_mean == 1.0
+
+
+def test_middle_one_of_tied_thresholds_is_taken():
+    # Known animals named wrong at 0.7, 0.6 and 0.5 change nothing: 0.75 to 0.35 all tie.
+    case = {
+        "scores": [0.9, 0.8, 0.7, 0.6, 0.5, 0.2],
+        "true_identities": ["a", "a", "b", "b", "b", "x"],
+        "predicted_identities": ["a"] * 6,
+        "known_identities": ["a", "b"],
+    }
+
+    assert choose_threshold(**case).value == pytest.approx(0.55)  # the lower of the middle two
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbouring_floats_are_told_apart(dtype):
+    low = dtype(0.5)
+    scores = np.array([np.nextafter(low, dtype(1)), low])
+
+    chosen = choose_threshold(
+        scores=scores,
+        true_identities=["a", "x"],
+        predicted_identities=["a", "a"],
+        known_identities=["a"],
+    )
+
+    assert (scores.astype(float) >= chosen.value).tolist() == [True, False]
+
+
+def test_rejecting_all_holds_in_float32_too():
+    scores = np.array([0.3, 1.0], dtype=np.float32)
+
+    chosen = choose_threshold(
+        scores=scores,
+        true_identities=["a", "x"],
+        predicted_identities=["a", "a"],
+        known_identities=["a"],
+        criterion="false_match_rate",
+        false_match_rate=0.0,
+    )
+
+    assert not (scores >= chosen.value).any()
+
+
+@pytest.mark.parametrize(
+    ("part", "counts"), [(slice(0, 5), "5 .*known and 0"), (slice(5, 8), "0 .*known and 3")]
+)
+def test_validation_needs_known_and_new_animals(part, counts):
+    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known_identities"}
+
+    with pytest.raises(InputError, match=counts):
+        choose_threshold(**HAND_CASE | lists)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), n_values=st.sampled_from([None, 3, 20]))
+def test_order_and_names_change_nothing(seed, n_values):
+    case = random_case(seed, n_values=n_values)
+    order = np.random.default_rng(seed).permutation(len(case["scores"]))
+    moved = {"scores": case["scores"][order]}
+    for name in ("true_identities", "predicted_identities"):
+        moved[name] = [f"turtle {9 - int(case[name][i][1:])}" for i in order]
+    moved["known_identities"] = {f"turtle {9 - i}" for i in range(5)}
+
+    plain, changed = choose_threshold(**case), choose_threshold(**moved)
+
+    assert changed.value == plain.value
+    first = evaluate_open_set(**case, threshold=plain.value)
+    second = evaluate_open_set(**moved, threshold=plain.value)
+    np.testing.assert_array_equal(second.is_correct, first.is_correct[order])
+    assert (second.baks, second.baus) == pytest.approx((first.baks, first.baus))
+    assert second.auroc == pytest.approx(first.auroc)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.25, 2.0, 1024.0]))
+def test_threshold_scales_with_the_scores(seed, scale):
+    case = random_case(seed)
+
+    plain = choose_threshold(**case)
+    scaled = choose_threshold(**case | {"scores": case["scores"] * scale})
+
+    assert scaled.geometric_mean == plain.geometric_mean
+    assert scaled.value == pytest.approx(plain.value * scale, rel=1e-6)
+
+
+def test_dictionaries_are_plain_json():
+    chosen = choose_threshold(**random_case(0))
+    report = evaluate_open_set(**random_case(1), threshold=chosen.value)
+
+    for each in (chosen, report):
+        assert json.loads(json.dumps(each.to_dict(), allow_nan=False)) == each.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [0.1, 0.2]}, "8 predicted"),
+        ({"scores": [np.nan] * 8}, "8 of 8 scores are not finite"),
+        ({"known_identities": ["a", "c"]}, r"1 predicted .* \(b\)"),
+        ({"threshold": np.inf}, "threshold inf"),
+    ],
+)
+def test_misuse_is_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_open_set(**{"threshold": 0.5} | HAND_CASE | changes)
+
+
+@pytest.mark.parametrize("options", [{"criterion": "accuracy"}, {"false_match_rate": 1.5}])
+def test_unknown_criterion_or_rate_is_refused(options):
+    with pytest.raises(ValueError, match="found criterion"):
+        choose_threshold(**HAND_CASE, **options)
+
+
+def test_no_query_is_an_input_error():
+    with pytest.raises(InputError, match="no query"):
+        evaluate_open_set(
+            scores=[],
+            predicted_identities=[],
+            true_identities=[],
+            known_identities=["a"],
+            threshold=0.5,
+        )
