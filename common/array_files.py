@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from common.files import replacing
+
+import numpy as np
 
 BLOCK = 2**20  # bytes read at a time
 WHOLE = 0x2144DF1C  # the CRC-32 of anything with its own CRC-32 behind it

@@ -1,6 +1,6 @@
 """Flags that mean the same in every week, and how a script ends.
 
-Standard library only, so that `--help` answers before torch is loaded.
+A flag that several scripts have stands here, with one meaning.
 """
 
 import argparse
@@ -189,6 +189,26 @@ _FLAGS: dict[str, dict] = {
         "choices": ["average", "gem"],
         "default": "average",
         "help": "how maps become a vector; gem: a generalised mean with a learned power "
+        "(default: %(default)s)",
+    },
+    "unfreeze": {
+        "type": whole_number(0, 100),
+        "metavar": "N",
+        "default": 3,
+        "help": "last stages of the backbone that train (default: %(default)s)",
+    },
+    "head_learning_rate": {
+        "type": real_number(above=0.0, up_to=10.0),
+        "metavar": "RATE",
+        "default": 2e-3,
+        "help": "step size of the new layers; --learning_rate is the backbone's "
+        "(default: %(default)s)",
+    },
+    "photos_per_identity": {
+        "type": whole_number(2, 100),
+        "metavar": "N",
+        "default": 4,
+        "help": "photos of an animal in a batch, for losses that compare photos "
         "(default: %(default)s)",
     },
     "epochs": {

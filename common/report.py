@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 
-import pandas as pd
-
 from common.tables import table_cells
+
+import pandas as pd
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #5f6c7b; --line: #d9dfe5;

@@ -5,6 +5,7 @@ machine, seconds, split, metrics. `report.html` shows the same to people, in one
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -20,14 +21,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from common.errors import InputError
 from common.files import write_text
 from common.machine import processes
 from common.report import render_report
 from common.tables import format_table
+
+import numpy as np
+import pandas as pd
 
 PACKAGES = (
     "torch",
@@ -82,6 +83,18 @@ class Run:
             ValueError: the name is not a plain file name.
         """
         return self.folder / _plain_name(name)
+
+    def checkpoint(self, title: str) -> Path:
+        """File that one training of this run continues from after a kill.
+
+        A run that is whole has nothing to resume: `finish` removes what these files were.
+
+        Args:
+            title: of the training, different from all others of the run.
+        """
+        name = re.sub(r"[^\w.-]+", "_", title)[:60]
+        digest = hashlib.sha256(title.encode()).hexdigest()[:8]  # two may differ in a comma alone
+        return self.folder / "checkpoints" / f"{name}_{digest}.pt"
 
     def finish(
         self,

@@ -2,10 +2,10 @@
 
 import os
 
-import pytest
-
 from common.data.catalogue import load_catalogue
 from common.turtles.dataset import TurtleParameters, ensure_turtles
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: two threads wait for each other
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when a test first loads a backbone; scripts inherit it

@@ -30,13 +30,13 @@ def clouds():
 
 def train(loss, checkpoint=None, validate=None, norm=False, **changes):
     """Losses of each epoch and the weights at the end, model and criterion."""
-    import torch
-    from torch import nn
-
     from common.data.sampling import IdentityBatchSampler
     from common.training import losses
     from common.training.loop import TrainingSettings, fit
     from common.training.optim import parameter_group
+
+    import torch
+    from torch import nn
 
     torch.manual_seed(0)
     between = nn.BatchNorm1d(16) if norm else nn.Tanh()  # a bias before it would mean nothing
@@ -69,11 +69,11 @@ def train(loss, checkpoint=None, validate=None, norm=False, **changes):
 
 def embed(n_images):
     """Embeddings in batches of 4."""
+    from common.models.extraction import extract
+
     import torch
     from torch import nn
     from torch.utils.data import TensorDataset
-
-    from common.models.extraction import extract
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU())

@@ -13,10 +13,10 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from common.files import write_text
 from common.tables import format_table
+
+import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("tests/*/README.md")])

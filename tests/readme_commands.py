@@ -4,14 +4,14 @@ import re
 import shlex
 from pathlib import Path
 
-import timm
-import torch
-from script_runs import load_main
-
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import export_onnx
 from common.models.storage import load_recogniser, save_recogniser
+
+import timm
+import torch
+from script_runs import load_main
 
 FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from common.cli import run_script
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "cv2"}

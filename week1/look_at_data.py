@@ -74,10 +74,10 @@ def compare_splits(catalogue, names: list[str], *, split_column: str | None, see
     Returns:
         One row per split that the catalogue allows, and a sentence for each that it doesn't.
     """
-    import pandas as pd
-
     from common.errors import InputError
     from common.splits.splits import leak_report, make_split
+
+    import pandas as pd
 
     rows, reasons = [], []
     for name in names:

@@ -54,12 +54,12 @@ def train_and_test(
         A table with one row per test photo: condition, identity, is_correct, and the share of
         all test photos that have a training photo of the same encounter.
     """
-    import pandas as pd
-
     from common.models.backbones import SCRATCH_CNN, restart
     from common.splits.splits import leak_report
     from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
+
+    import pandas as pd
 
     if args.model == SCRATCH_CNN:
         restart(photos.tail, seed)
@@ -128,9 +128,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-    import pandas as pd
-
     from common.data.images import read_photos
     from common.errors import InputError
     from common.machine.device import pick_device
@@ -141,6 +138,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
     from common.visualization.bars import interval_chart
+
+    import numpy as np
+    import pandas as pd
 
     run = start_run(__file__, args)
     if args.smoke:

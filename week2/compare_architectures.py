@@ -212,9 +212,9 @@ def measure(way, args, folder) -> tuple[list, dict]:
 
 def photos_per_second(backbones: dict, device) -> dict[str, float]:
     """Photos a second through each backbone, forward, in turns: a busy moment hits all alike."""
-    import torch
-
     from common.machine.timing import rates_in_turns
+
+    import torch
 
     def forward(backbone):
         side = backbone.preprocessing.image_size
@@ -233,9 +233,9 @@ def photos_per_second(backbones: dict, device) -> dict[str, float]:
 
 def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
     """One row per backbone and mode; what was skipped at the end."""
-    import pandas as pd
-
     from common.experiments.closed_set import summarise_outcomes
+
+    import pandas as pd
 
     measured = summarise_outcomes(outcomes, task.individuals[task.test])
     rows = []
@@ -253,9 +253,9 @@ def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
 
 def recommend(outcomes, costs: dict, task) -> list[str]:
     """The cheapest way that validation cannot tell from the best one, and why."""
-    import numpy as np
-
     from common.experiments.closed_set import difference, verdict
+
+    import numpy as np
 
     names = list(dict.fromkeys(outcome.name for outcome in outcomes))
     accuracy = {

@@ -19,9 +19,9 @@ import argparse
 import itertools
 from dataclasses import replace
 
-import numpy as np
-
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+
+import numpy as np
 
 STRATEGIES = ("freeze", "partial", "full", "progressive")
 RATED = STRATEGIES[:3]  # progressive ends with all stages free, and has the rate of full
@@ -283,10 +283,10 @@ def strategy_table(outcomes, ways: dict, args, individuals: np.ndarray):
 
 def trend_table(answers, individuals: np.ndarray):
     """The table of question 2: one row per approach and number of photos."""
-    import pandas as pd
-
     from common.experiments.closed_set import mean_correct
     from common.measures.intervals import bootstrap_over_individuals, interval_columns
+
+    import pandas as pd
 
     rows = []
     for approach in APPROACHES:

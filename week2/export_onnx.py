@@ -56,10 +56,6 @@ def main(argv: list[str] | None = None) -> dict:
         return name_photo(args)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-    import pandas as pd
-    import torch
-
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.experiments.engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
     from common.gallery.gallery import identity_scores
@@ -72,6 +68,10 @@ def main(argv: list[str] | None = None) -> dict:
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.visualization.bars import interval_chart
+
+    import numpy as np
+    import pandas as pd
+    import torch
 
     run = start_run(__file__, args)
     if args.smoke:

@@ -90,8 +90,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-
     from common.data.images import read_photos
     from common.inspection.show_attacks import measure_attacks, push_photo
     from common.inspection.show_attention import measure_background, show_matches
@@ -105,6 +103,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
+
+    import numpy as np
 
     run = start_run(__file__, args)
     device = pick_device(args.device)

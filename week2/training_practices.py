@@ -17,9 +17,9 @@ the finding. The base with other seeds is a row too; it shows what "no differenc
 import argparse
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from common.cli import make_parser, run_script, shared_flags, whole_number
+
+import numpy as np
 
 BASE, CONTROL = "base", "base, other seeds"
 
@@ -159,11 +159,11 @@ def main(argv: list[str] | None = None) -> dict:
 
 def way_of(switch: Switch, backbone, task, args):
     """The base's plan, behind the photos that a change asks for."""
-    from torch import nn
-
     from common.data.images import training_transform
     from common.experiments.ways import Way
     from common.training.strategies import Step
+
+    from torch import nn
 
     options = {"n_views": args.cached_views} | switch.photos
     if "erasing" in options:
@@ -204,12 +204,12 @@ def train(switch: Switch, way, args, seeds: list[int], folder) -> list:
 
 def special_options(special: str, task, seed: int, batch_size: int) -> dict:
     """What a change passes to training that is no number."""
-    from torch import nn
-    from torchvision.transforms import v2
-
     from common.data.sampling import ShuffledBatchSampler
     from common.models.heads import linear_classifier
     from common.training.losses import cross_entropy
+
+    from torch import nn
+    from torchvision.transforms import v2
 
     n_classes = len(task.names)
     labels = task.labels[task.train]

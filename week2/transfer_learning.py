@@ -29,9 +29,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-    import pandas as pd
-
     from common.data.images import read_photos
     from common.machine.device import pick_device
     from common.measures.classification import evaluate_classification
@@ -47,6 +44,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.recipes import Rates, train_classifier
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
+
+    import numpy as np
+    import pandas as pd
 
     run = start_run(__file__, args)
     if args.smoke:

@@ -199,9 +199,9 @@ def one_row(enrolled):
 
 def report(args, run, gallery, tables, notes) -> dict:
     """What the gallery holds now, and what its similarities rest on."""
-    import pandas as pd
-
     from common.gallery.enrolment import model_name, validation_scores
+
+    import pandas as pd
 
     scores, index = validation_scores(gallery), gallery.report
     held = {

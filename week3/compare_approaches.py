@@ -24,9 +24,9 @@ import argparse
 import math
 import shutil
 
-import numpy as np
-
 from common.cli import CLASSES, make_parser, run_script, shared_flags, whole_number
+
+import numpy as np
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here

@@ -18,9 +18,9 @@ loss that validation prefers are more than chance.
 import argparse
 from typing import NamedTuple
 
-import numpy as np
-
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+
+import numpy as np
 
 LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
@@ -91,9 +91,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import torch
-    from torch import nn
-
     from common.data.images import read_photos
     from common.data.training_classes import by_class
     from common.experiments.answers import ask_embedding
@@ -108,6 +105,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.splits.questions import questions_of
     from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
+
+    import torch
+    from torch import nn
 
     run = start_run(__file__, args)
 
@@ -197,14 +197,14 @@ def train(name, rate, seed, args, classed, photos, check, folder):
 
 def report(run, args, study, questions, photos, check, trials, tuning, classed, preferred) -> dict:
     """Tables, figures, and what the numbers allow to say."""
-    import pandas as pd
-
     from common.experiments.comparison import question_by_question, summarise, summarise_rankings
     from common.runs import describe_split
     from common.training.metric_losses import loss_table, options_of
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
     from common.visualization.examples import example_matches
+
+    import pandas as pd
 
     table = summarise(trials, questions, study.identity)
     rankings = summarise_rankings(trials, questions, study.identity)

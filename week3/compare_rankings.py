@@ -53,8 +53,6 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     import time
 
-    import numpy as np
-
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.machine.device import pick_device
     from common.matching.local_features import read_local_features, same_details, score_shortlists
@@ -65,6 +63,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.runs import start_run
     from common.splits.questions import questions_of
     from common.splits.study import open_study
+
+    import numpy as np
 
     run = start_run(__file__, args)
 
@@ -121,9 +121,9 @@ def main(argv: list[str] | None = None) -> dict:
 
 def validation_queries(questions, catalogue, args) -> dict:
     """Question to rows of queries and of gallery, as the test asks, on validation photos."""
-    import numpy as np
-
     from common.splits.splits import gallery_and_query
+
+    import numpy as np
 
     queries = {"known animals": (questions.validation_known, questions.train)}
     if len(questions.validation_new):
@@ -144,12 +144,12 @@ def test_queries(questions) -> dict:
 
 def load_model(args):
     """Photos to embeddings: a trained model, or the backbone as it comes."""
-    import torch
-
     from common.errors import InputError
     from common.models.backbones import load_backbone
     from common.models.heads import EmbeddingHead, Recogniser
     from common.models.storage import load_recogniser
+
+    import torch
 
     if args.trained:
         model, _ = load_recogniser(args.trained)
@@ -170,10 +170,10 @@ def expected_minutes(model, paths, n_queries, args, device) -> float:
     import os
     import time
 
-    import torch
-
     from common.machine.timing import images_per_second
     from common.matching.local_features import read_local_features, same_details
+
+    import torch
 
     side = model.backbone.preprocessing.image_size
     inputs = torch.zeros(32, 3, side, side, device=device)
@@ -192,13 +192,13 @@ def report(
     run, args, study, questions, asked, ways, reports, settings, tried, costs, features, device
 ) -> dict:
     """Tables, figures, and what the numbers allow to say."""
-    import pandas as pd
-
     from common.matching.ranking_tables import compare_ways
     from common.matching.reordering import EMBEDDING
     from common.runs import describe_split
     from common.visualization.bars import interval_chart
     from common.visualization.detail_matches import example_details
+
+    import pandas as pd
 
     animals = {name: study.identity[each.query] for name, each in asked.items()}
     table, chart, differences = compare_ways(reports, animals)

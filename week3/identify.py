@@ -76,14 +76,14 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-
     from common.gallery.answers import answer
     from common.gallery.enrolment import embed, open_gallery, validation_scores
     from common.gallery.identification import Question, rank_animals
     from common.gallery.scores import meaning_of
     from common.models.storage import load_recogniser
     from common.runs import start_run
+
+    import numpy as np
 
     run = start_run(__file__, args)
     if args.smoke and not args.gallery:
@@ -147,12 +147,12 @@ def photos_of(given: list[Path]) -> list[Path]:
 
 def report(args, run, gallery, meaning, groups, answers) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
-    import pandas as pd
-
     from common.files import write_text
     from common.gallery.enrolment import model_name, names_of_pictures
     from common.visualization.matches import matches_panel
     from common.visualization.sheet import render_sheet
+
+    import pandas as pd
 
     known = gallery.facts, names_of_pictures(gallery)
     answered = [

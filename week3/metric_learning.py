@@ -85,8 +85,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import torch
-
     from common.data.images import read_photos
     from common.data.sampling import identity_batches
     from common.data.training_classes import by_class
@@ -107,6 +105,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.optim import Rates
     from common.training.recipes import train_embedding
     from common.training.strategies import install
+
+    import torch
 
     options = options_of(args.loss, margin=args.margin, scale=args.scale)
     run = start_run(__file__, args)
@@ -179,9 +179,6 @@ def main(argv: list[str] | None = None) -> dict:
 
 def report(run, args, options, study, questions, photos, trained, choose_by, classed) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
-    import numpy as np
-    from torch import nn
-
     from common.experiments.answers import ask_embedding
     from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
     from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
@@ -190,6 +187,9 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
     from common.training.metric_losses import loss_table
     from common.visualization.curves import training_curves
     from common.visualization.examples import example_matches
+
+    import numpy as np
+    from torch import nn
 
     fit, before = trained.fit, "before training"
     untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
-
 from common.data.catalogue_checks import (
     DROPPED_KINDS,
     CatalogueReport,
@@ -31,6 +29,8 @@ from common.data.catalogue_tables import (
     standardise_table,
 )
 from common.errors import InputError
+
+import pandas as pd
 
 __all__ = [
     "Catalogue",

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from common.data.catalogue_folders import find_images
+from common.data.catalogue_tables import Problem
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 from tqdm import tqdm
-
-from common.data.catalogue_folders import find_images
-from common.data.catalogue_tables import Problem
 
 if TYPE_CHECKING:
     from common.data.catalogue import Catalogue

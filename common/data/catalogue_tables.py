@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from common.errors import InputError
+
+import pandas as pd
 
 # Our column, then the names it is found under. Our own name wins over all others.
 COLUMN_NAMES = {

@@ -11,10 +11,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import InputError
+
 import numpy as np
 from PIL import Image
-
-from common.errors import InputError
 
 SIDE = 32  # pixels
 JPEG_NOTE = (

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.errors import InputError
 from common.machine import processes
+
+import numpy as np
+from PIL import Image
 
 SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
 SMOKE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache" / "noise_photos"

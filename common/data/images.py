@@ -16,15 +16,15 @@ from pathlib import Path
 # Without this the package asks the network for a newer version of itself at import.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
+from common.data.photo_files import open_photo as open_photo  # found here by who has torch
+from common.data.photo_files import squashed_photo
+
 import albumentations
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
-
-from common.data.photo_files import open_photo as open_photo  # found here by who has torch
-from common.data.photo_files import squashed_photo
 
 STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
 Transform = albumentations.Compose  # so that other files need not name the package

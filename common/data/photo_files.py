@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from common.errors import InputError
+
 import numpy as np
 from PIL import Image, ImageOps
-
-from common.errors import InputError
 
 
 def open_photo(path: str | Path, smallest_side: int | None = None) -> Image.Image:

@@ -7,10 +7,10 @@ from one seed, without touching any global generator.
 
 from collections.abc import Iterator, Sequence
 
+from common.errors import InputError
+
 import numpy as np
 import pandas as pd
-
-from common.errors import InputError
 
 
 class ShuffledBatchSampler:

@@ -7,10 +7,10 @@ is the right face of an animal that nobody has photographed: one more to learn f
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.data.catalogue import Catalogue
 from common.errors import InputError
+
+import numpy as np
 
 
 @dataclass(frozen=True)

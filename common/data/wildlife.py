@@ -10,8 +10,6 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from common.data.catalogue import (
     Catalogue,
     CatalogueReport,
@@ -20,6 +18,8 @@ from common.data.catalogue import (
 )
 from common.errors import InputError
 from common.machine import processes
+
+import pandas as pd
 
 PACKAGE = "wildlife_datasets"
 DOWNLOADS = Path(__file__).parents[2] / "data" / "downloads"

@@ -7,8 +7,6 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from common.data.catalogue import Catalogue
 from common.gallery.gallery import Gallery
 from common.measures.classifier_scores import (
@@ -21,6 +19,8 @@ from common.measures.prototypes import class_means
 from common.measures.rejection import Queries, Rejection, judge
 from common.measures.retrieval import RetrievalReport, evaluate_retrieval
 from common.splits.questions import Questions
+
+import numpy as np
 
 PROBABILITY, ENERGY, SIMILARITY = "highest probability", "energy", "similarity"
 

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from torch import nn
-
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, identity_of_classes, with_mirrors
@@ -32,6 +29,9 @@ from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
 from common.training.losses import BatchHardTriplet
 from common.training.recipes import Trained, train_classifier
+
+import numpy as np
+from torch import nn
 
 MOST_OF_ONE = 4  # photos of one animal in a batch of the triplet loss
 

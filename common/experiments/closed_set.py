@@ -7,10 +7,6 @@ photos, and asked about the same test photos once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import pandas as pd
-import torch
-
 from common.data.class_folders import ClassPhotos
 from common.data.images import read_photos
 from common.machine.device import pick_device
@@ -22,6 +18,10 @@ from common.measures.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.splits.study import Study
+
+import numpy as np
+import pandas as pd
+import torch
 
 
 @dataclass(frozen=True)

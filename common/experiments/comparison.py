@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from common.experiments.answers import Answers
 from common.measures.clustering import Clusters
 from common.measures.intervals import (
@@ -15,6 +12,9 @@ from common.measures.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.splits.questions import Questions
+
+import numpy as np
+import pandas as pd
 
 # Column of the table → the field of `Questions` and of `Answers` that it is about.
 QUESTION_COLUMNS = {"known animals": "known", "joined later": "joined"}

@@ -8,9 +8,6 @@ later photos of exactly the animals in them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from common.measures.intervals import (
     Interval,
     bootstrap_of_statistic,
@@ -18,6 +15,9 @@ from common.measures.intervals import (
     interval_columns,
     paired_bootstrap_over_individuals,
 )
+
+import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)

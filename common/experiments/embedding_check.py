@@ -5,13 +5,13 @@ about among all photos that can be trained on. An embedding may go on learning t
 while it gets worse at the second.
 """
 
-import numpy as np
-from torch import nn
-
 from common.data.catalogue import Catalogue
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.questions import Questions
 from common.training.boundary import PhotosAtBoundary
+
+import numpy as np
+from torch import nn
 
 
 class EmbeddingCheck:

@@ -6,17 +6,17 @@ shape (n_images, n_outputs).
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import Dataset
-
 from common.measures.classification import evaluate_classification
 from common.measures.intervals import (
     Interval,
     bootstrap_over_individuals,
     paired_bootstrap_over_individuals,
 )
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
 
 Engine = Callable[[np.ndarray], np.ndarray]
 

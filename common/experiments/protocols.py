@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from common.data.catalogue import Catalogue
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.splits import Split
+
+import numpy as np
+import pandas as pd
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 PROTOCOL_NOTE = (

@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pandas as pd
-
 from common.experiments.comparison import Trial, compare, require_same_seeds, verdict
 from common.measures.calibration import reliability
 from common.measures.clustering import rand_index_statistic
@@ -16,6 +13,9 @@ from common.measures.intervals import (
 )
 from common.measures.rejection import Rejection, WeightedMeasures
 from common.splits.questions import Questions
+
+import numpy as np
+import pandas as pd
 
 GEOMETRIC_MEAN = "√(BAKS·BAUS)"
 MEASURES = {GEOMETRIC_MEAN: "geometric_mean", "AUROC": "auroc"}  # to `WeightedMeasures`

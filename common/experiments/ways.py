@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import torch
-
 from common.data.sampling import identity_batches
 from common.experiments.closed_set import Outcome, Task
 from common.gallery.gallery import identity_scores
@@ -16,6 +13,9 @@ from common.training.loop import TrainingSettings
 from common.training.losses import Contrastive
 from common.training.recipes import Trained, train_embedding
 from common.training.strategies import Step, fine_tune, photos_for_plan
+
+import numpy as np
+import torch
 
 WITH_VALIDATION = 1.2  # seconds of an epoch with its validation, over those without
 MOST_OF_ONE = 4  # photos of one animal in a Siamese batch

@@ -8,10 +8,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-
 from common.data.catalogue import Catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
@@ -24,6 +20,10 @@ from common.models.backbones import load_backbone
 from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
+
+import numpy as np
+import torch
+from torch import nn
 
 N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an untrained backbone
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import faiss
-import numpy as np
-
 from common.errors import InputError
 from common.files import write_text
 from common.gallery.index import IndexReport
+
+import faiss
+import numpy as np
 
 DESCRIPTION = "gallery.json"
 FORMAT = 2

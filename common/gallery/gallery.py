@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from common.errors import InputError
 from common.gallery.files import GalleryParts, read_parts, write_parts
 from common.gallery.index import (
@@ -17,6 +15,8 @@ from common.gallery.index import (
     find_nearest,
     kind_for,
 )
+
+import numpy as np
 
 
 class Gallery:

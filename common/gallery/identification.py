@@ -10,9 +10,9 @@ that can be compared with it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.gallery.gallery import Gallery
+
+import numpy as np
 
 SIDES = ("left", "right")  # that are never compared with each other
 EXACT_UP_TO = 20_000  # photos of a gallery without index, of which every animal is compared

@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.errors import InputError
+from common.measures.ranking import TIE_TOLERANCE
+
 import faiss
 import numpy as np
 from tqdm import tqdm
-
-from common.errors import InputError
-from common.measures.ranking import TIE_TOLERANCE
 
 KINDS = ("flat", "hnsw", "ivfpq")
 FLAT_UP_TO = 100_000  # photos; one query takes about 10 ms there, on one core

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-from tqdm import tqdm
-
 from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.files import replacing
 from common.gallery.files import checksum
+
+from PIL import Image
+from tqdm import tqdm
 
 FOLDER = "pictures"
 SIDE = 256  # pixels, of the longer side

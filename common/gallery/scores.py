@@ -9,15 +9,15 @@ probabilities follow from it when a question is asked, at the rate that is asked
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-from scipy.stats import beta
-
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.gallery.identification import best_per_animal, comparable, fuse
 from common.measures.calibration import Calibration, calibrate
 from common.measures.open_set import Threshold, choose_threshold
 from common.splits.questions import Questions
+
+import numpy as np
+from scipy.stats import beta
 
 N_CANDIDATES = 5  # stored for each question
 BLOCK = 256  # photos compared at a time

@@ -8,14 +8,14 @@ an embedding, so that the two can be compared.
 import warnings
 from dataclasses import dataclass
 
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
+
 import numpy as np
 import pandas as pd
 import torch
 from captum.robust import FGSM, PGD
 from torch import nn
 from torch.nn import functional
-
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
 
 UNIT = 1 / 255  # budgets are counted in steps of an 8-bit pixel
 FEWEST_PHOTOS = 5  # in training, of an animal that photos are pushed to

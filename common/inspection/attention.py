@@ -4,14 +4,14 @@ A map says which parts of a photo pushed a score up. Whether that part was the a
 known where the animal's true mask is: for the generated turtles.
 """
 
+from common.errors import InputError
+from common.inspection.pixels import OnPixels
+
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional
-
-from common.errors import InputError
-from common.inspection.pixels import OnPixels
 
 SMALLEST_MAP = 4  # cells per side: a coarser map says nothing about where
 

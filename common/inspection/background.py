@@ -4,11 +4,6 @@ Photos of one encounter share their background. A network that has such photos i
 name an animal by its background; this asks how much it does.
 """
 
-import numpy as np
-import pandas as pd
-import torch
-from PIL import Image
-
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
@@ -20,6 +15,11 @@ from common.measures.intervals import (
 )
 from common.splits.splits import Split
 from common.turtles.dataset import read_parameters, true_pictures
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
 
 # What is asked about each photo, and the words for it.
 MEASURES = {

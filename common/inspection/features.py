@@ -1,11 +1,11 @@
 """What a backbone computes on the way from a photo to its features."""
 
+from common.errors import InputError
+from common.models.backbones import Backbone
+
 import numpy as np
 import torch
 from torch import nn
-
-from common.errors import InputError
-from common.models.backbones import Backbone
 
 
 def first_filters(backbone: Backbone, most: int = 64) -> np.ndarray:

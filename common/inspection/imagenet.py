@@ -3,10 +3,10 @@
 import difflib
 from functools import cache
 
+from common.errors import InputError
+
 import torch
 from timm.data import ImageNetInfo
-
-from common.errors import InputError
 
 
 @cache

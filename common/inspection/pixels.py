@@ -1,11 +1,11 @@
 """A network asked about plain pixels, so that they can be pushed and stay a photo."""
 
+from common.data.images import PhotoDataset, Preprocessing, evaluation_transform
+from common.models.heads import Recogniser
+
 import numpy as np
 import torch
 from torch import nn
-
-from common.data.images import PhotoDataset, Preprocessing, evaluation_transform
-from common.models.heads import Recogniser
 
 
 class OnPixels(nn.Module):

@@ -1,8 +1,5 @@
 """One photo renamed, and how many photos are at which budget."""
 
-import pandas as pd
-import torch
-
 from common.data.sampling import spread_over_animals
 from common.inspection.adversarial import (
     FEWEST_PHOTOS,
@@ -18,6 +15,9 @@ from common.inspection.show_features import pixels_of
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.visualization.pictures import PictureRow, picture_grid
 from common.visualization.rates import rate_chart
+
+import pandas as pd
+import torch
 
 PICTURE_BUDGET, PICTURE_STEPS = 4, 30  # of the photo that is shown; budget in 1/255
 

@@ -1,8 +1,5 @@
 """Where networks look: on the animal or beside it, and what makes two photos a match."""
 
-import numpy as np
-import pandas as pd
-
 from common.data.sampling import spread_over_animals
 from common.inspection.attention import SimilarityToPhoto, grad_cam, map_layer, share_on_background
 from common.inspection.background import (
@@ -18,6 +15,9 @@ from common.inspection.show_attacks import outputs_of
 from common.measures.intervals import interval_columns
 from common.visualization.bars import interval_chart
 from common.visualization.pictures import PictureRow, picture_grid, with_heat
+
+import numpy as np
+import pandas as pd
 
 
 def measure_background(run, study, photos, splits, classifiers, seeds) -> dict:

@@ -1,8 +1,5 @@
 """What a network computes for one photo: filters, maps, neighbours, ImageNet's names."""
 
-import numpy as np
-import torch
-
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
@@ -10,6 +7,9 @@ from common.inspection.imagenet import top_classes
 from common.inspection.pixels import to_pixels
 from common.visualization.features import features_figure
 from common.visualization.matches import RankedMatches, matches_panel
+
+import numpy as np
+import torch
 
 
 def look_at_features(run, backbone, path, stages=None) -> dict:

@@ -1,11 +1,11 @@
 """Ideal animals: the same climb from noise, with and without the variation loss."""
 
-import pandas as pd
-import torch
-
 from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
 from common.inspection.pixels import to_pictures
 from common.visualization.pictures import PictureRow, full_contrast, picture_grid
+
+import pandas as pd
+import torch
 
 VARIATION_WEIGHT = 2_500.0  # of the variation loss, against the logit of the class
 

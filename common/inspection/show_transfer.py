@@ -1,11 +1,11 @@
 """How far frozen features carry: sets of pictures ever less like ImageNet."""
 
-import numpy as np
-
 from common.inspection.textures import texture_photos
 from common.inspection.transfer import PhotoSet, measure_transfer, read_photo_set
 from common.models.backbones import load_backbone, restart
 from common.visualization.bars import interval_chart
+
+import numpy as np
 
 
 def try_other_pictures(run, study, backbone, photos, more_data, task, seed) -> dict:

@@ -8,6 +8,13 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.data.catalogue import load_catalogue
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.errors import InputError
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.models.backbones import Backbone
+from common.models.extraction import extract
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,13 +22,6 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from common.data.catalogue import load_catalogue
-from common.data.images import PhotoDataset, evaluation_transform, read_photos
-from common.errors import InputError
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
-from common.models.backbones import Backbone
-from common.models.extraction import extract
 
 MOST_PHOTOS = 1_000  # read of one set; the draws need a few hundred
 

@@ -2,10 +2,10 @@
 
 import os
 
-import torch
-
 from common.errors import InputError
 from common.machine import processes
+
+import torch
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -10,12 +10,12 @@ import functools
 import itertools
 from dataclasses import dataclass
 
+from common.errors import InputError
+from common.machine.timing import rates_in_turns
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-from common.errors import InputError
-from common.machine.timing import rates_in_turns
 
 CLEAR_GAIN = 1.2  # times faster: a smaller lead could be another one's in the next run
 FOLD_TOLERANCE = 1e-3  # of the largest output; rounding stays far below, a wrong pair far above

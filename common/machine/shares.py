@@ -9,11 +9,11 @@ the number of processes, and with it the gradient of ArcFace's centres.)
 
 from collections.abc import Iterator
 
+from common.machine import processes
+
 import torch
 from torch import distributed
 from torch.utils.data import Sampler
-
-from common.machine import processes
 
 FEWEST = 2  # photos in a share: batch norm cannot train on one
 

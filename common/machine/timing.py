@@ -4,10 +4,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+from common.machine.memory import keep_freed_memory
+
 import torch
 from torch import nn
-
-from common.machine.memory import keep_freed_memory
 
 PROBE_SECONDS = 0.5
 TURN_SECONDS = 0.3  # of one of several ways, before the next has its turn

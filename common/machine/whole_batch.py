@@ -6,11 +6,11 @@ serves every device. No module is replaced, so that models are stored and copied
 
 from contextlib import AbstractContextManager, nullcontext
 
+from common.machine import processes
+
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-
-from common.machine import processes
 
 
 def whole_batch_norms(n_photos: int) -> AbstractContextManager:

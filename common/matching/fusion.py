@@ -11,9 +11,9 @@ pair that the embedding proposed is not a pair drawn at random.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from common.measures.calibration import Calibration, calibrate
+
+import numpy as np
 
 ROUNDING = 6  # decimals of a score, so that two copies of one photo stay tied
 

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.data.photo_files import open_photo
+
 import cv2
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-
-from common.data.photo_files import open_photo
 
 LONGEST_SIDE = 384  # pixels; larger photos are made smaller, smaller ones stay
 MOST_DETAILS = 500  # of one photo, those of the strongest contrast

@@ -4,10 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from threadpoolctl import threadpool_limits
-
 from common.matching.local_features import (
     LocalFeatures,
     find_details,
@@ -31,6 +27,10 @@ from common.measures.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.measures.retrieval import RetrievalReport
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
 
 N_TIMED = 20  # queries that are answered one by one, with a watch
 

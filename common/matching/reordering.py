@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from common.matching.fusion import fuse, learn_meanings
 from common.matching.reranking import ReciprocalGallery, Reranked, rerank_together
 from common.matching.shortlists import Asked, ScoreBlock
 from common.measures.calibration import Calibration
+
+import numpy as np
 
 EMBEDDING = "embedding alone"
 RERANKED, TOGETHER = "+ re-ranking", "+ re-ranking, queries together"

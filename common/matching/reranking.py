@@ -32,11 +32,11 @@ photos.
 
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.sparse import csc_array, csr_array, vstack
-
 from common.measures.ranking import worker_threads
 from common.measures.retrieval import checked_embeddings
+
+import numpy as np
+from scipy.sparse import csc_array, csr_array, vstack
 
 TIE_DECIMALS = 9  # of a cosine in float64, whose own error is below 1e-15
 PRODUCT_ERROR = 2e-6  # cosine; twice what float32 can be wrong by, and some more

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from common.measures.retrieval import RetrievalReport, evaluate_scores
+
 import numpy as np
 from scipy.stats import rankdata
-
-from common.measures.retrieval import RetrievalReport, evaluate_scores
 
 # First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
 ScoreBlock = Callable[[int, int], np.ndarray]

@@ -8,9 +8,9 @@ such a photo is the first of the other identities with that score.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.errors import InputError
+
+import numpy as np
 
 
 @dataclass(frozen=True)

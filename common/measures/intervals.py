@@ -9,9 +9,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from common.errors import InputError
+
+import numpy as np
 
 Statistic = Literal["mean_over_observations", "mean_over_individuals"]
 N_WEIGHTS_AT_ONCE = 1_000_000  # resamples times individuals in memory: 8 MB

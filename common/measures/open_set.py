@@ -14,10 +14,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from common.errors import InputError
+
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
-
-from common.errors import InputError
 
 Criterion = Literal["geometric_mean", "false_match_rate"]
 FALSE_ACCEPT_RATE = 0.01  # share of unknown queries accepted, for the true accept rate

@@ -8,11 +8,11 @@ Test photos are judged once, and both ways.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.measures.calibration import calibrate, calibration_error
 from common.measures.intervals import Interval, bootstrap_of_statistic
 from common.measures.open_set import OpenSetReport, choose_threshold, evaluate_open_set
+
+import numpy as np
 
 NEW = "new individual"
 

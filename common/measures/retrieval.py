@@ -18,10 +18,10 @@ Conventions, which differ silently between published evaluators:
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from common.errors import InputError
 from common.measures.ranking import FillBlock, Ranking, SameIdentityPairs, rank_in_blocks
+
+import numpy as np
 
 UNIT_LENGTH_TOLERANCE = 1e-3  # largest |length - 1| that still counts as unit length
 

@@ -12,6 +12,9 @@ import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
+from common.data.images import Preprocessing
+from common.errors import InputError
+
 import huggingface_hub
 import timm
 import torch
@@ -20,9 +23,6 @@ from huggingface_hub import constants as hub_constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-
-from common.data.images import Preprocessing
-from common.errors import InputError
 
 # Name in this course → timm's name, where the two differ.
 TIMM_NAMES = {

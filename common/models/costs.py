@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from common.models.backbones import Backbone
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
-from common.models.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """One pass of a network over photos."""
 
+from common.machine import processes
+from common.machine.loader import make_loader
+from common.machine.memory import keep_freed_memory
+from common.machine.precision import folded
+
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset
 from tqdm import tqdm
-
-from common.machine import processes
-from common.machine.loader import make_loader
-from common.machine.memory import keep_freed_memory
-from common.machine.precision import folded
 
 
 @torch.no_grad()

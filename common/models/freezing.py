@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from common.errors import InputError
+from common.models.backbones import Backbone
+
 import torch
 from timm.models import group_parameters
 from torch import nn
-
-from common.errors import InputError
-from common.models.backbones import Backbone
 
 CONTAINERS = ("blocks", "stages", "layers", "features")  # timm's names for lists of stages
 

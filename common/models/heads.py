@@ -1,10 +1,10 @@
 """Heads: from features to one score per identity, or to an embedding."""
 
+from common.models.backbones import Backbone
+
 import torch
 from torch import nn
 from torch.nn import functional
-
-from common.models.backbones import Backbone
 
 HEAD_STD = 0.01  # of a new classifier's weights
 

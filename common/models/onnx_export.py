@@ -5,15 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import onnx
-import torch
-from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-from onnxruntime import InferenceSession
-from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
-from torch import nn
-
 from common.files import write_bytes
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.onnx_files import (
@@ -23,6 +14,15 @@ from common.models.onnx_files import (
     open_onnx,
     open_session,
 )
+
+import numpy as np
+import onnx
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from onnxruntime import InferenceSession
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
 
 COURSE_PACKAGE = "animal-reidentification-course"
 LEAST_SHARE = 0.95  # of the weights' bytes in the file; folding batch norms saves a few per cent

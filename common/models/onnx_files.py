@@ -9,13 +9,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common.data.photo_files import squashed_photo
+from common.errors import InputError
+
 import cv2
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
-
-from common.data.photo_files import squashed_photo
-from common.errors import InputError
 
 METADATA_KEY = "recogniser"  # the same as in a stored model.safetensors
 INPUT_NAME = "photos"

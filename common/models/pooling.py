@@ -1,10 +1,10 @@
 """How a backbone's maps become one feature vector: the average, or a learned generalised mean."""
 
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.models.backbones import Backbone
+
+import torch
+from torch import nn
 
 SMALLEST = 1e-6  # of a map's values, which need to be positive for a root to have a gradient
 

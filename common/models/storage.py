@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
-
 from common.errors import InputError
 from common.files import replacing
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 
 def save_recogniser(

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
-
 from common.errors import InputError
 from common.splits import rules
+
+import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from common.data.catalogue import Catalogue

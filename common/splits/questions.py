@@ -8,13 +8,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits.gallery_query import places_in_time
 from common.splits.rules import name_animals
 from common.splits.splits import Split, gallery_and_query
+
+import numpy as np
 
 
 @dataclass(frozen=True)

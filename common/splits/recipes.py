@@ -6,12 +6,12 @@ chooses the recipe and puts the parts back into the catalogue's order.
 
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from common.errors import InputError
 from common.splits import rules
 from common.splits.rules import Shares, name_animals
+
+import numpy as np
+import pandas as pd
 
 GIVEN_TEST = r"(?:test|testing|query|gallery)(?:[_-].*)?"
 NO_CLASSIFICATION = (

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-import pandas as pd
-
 from common.data.catalogue_tables import make_image_ids
 from common.errors import InputError
+
+import numpy as np
+import pandas as pd
 
 PUBLISHED_SEED = 666
 PUBLISHED_TRAIN_SHARE = 0.8

@@ -16,15 +16,15 @@ never saw. Each split here says which of the two it measures, and `leak_report` 
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import pandas as pd
-
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits import recipes, rules
 from common.splits.gallery_query import GalleryAndQuery, gallery_and_query
 from common.splits.leaks import PARTS, LeakReport, leak_report
 from common.splits.rules import Shares
+
+import numpy as np
+import pandas as pd
 
 __all__ = [
     "SPLIT_NAMES",

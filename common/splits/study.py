@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from common.data.catalogue import Catalogue, load_checked_catalogue
 from common.data.wildlife import open_dataset
 from common.errors import InputError
 from common.splits.leaks import LeakReport, leak_report
 from common.splits.splits import Split, make_split
 from common.turtles.dataset import DEFAULT_FOLDER, TurtleParameters, ensure_turtles
+
+import numpy as np
 
 SMOKE_FOLDER = DEFAULT_FOLDER.with_name("turtles_small")
 PUBLISHED_SPLITS = ("given", "published_closed_set")

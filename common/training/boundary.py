@@ -7,11 +7,6 @@ where none is, the photos come themselves.
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import Dataset
-
 from common.data.images import (
     PhotoDataset,
     Transform,
@@ -23,6 +18,11 @@ from common.models.backbones import Backbone
 from common.models.extraction import extract
 from common.models.freezing import split_at_boundary, stages_of
 from common.training.feature_cache import STORED_DTYPE, cached_activations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
 
 CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
 

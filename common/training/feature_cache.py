@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import Subset
-
 from common.array_files import read_array, write_array
 from common.data.images import PhotoDataset
 from common.errors import InputError
 from common.machine import processes
 from common.models.extraction import extract
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Subset
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
 PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos

@@ -7,19 +7,10 @@ continues from its last checkpoint to the same result, with no generator state t
 import copy
 import hashlib
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-
-import numpy as np
-import torch
-from accelerate import Accelerator
-from accelerate.data_loader import prepare_data_loader
-from accelerate.state import AcceleratorState
-from timm.utils import ModelEmaV3
-from torch import nn
-from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
 
 from common.data.images import view_seed
 from common.data.sampling import ShuffledBatchSampler
@@ -34,6 +25,16 @@ from common.machine.shares import BatchShares, pooled
 from common.machine.whole_batch import whole_batch_norms
 from common.models.backbones import rest_frozen_modules
 from common.training.optim import Schedule, build_optimizer
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
+from accelerate.state import AcceleratorState
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
 
@@ -76,6 +77,18 @@ class TrainingSettings:
     workers: int | None = None
     device: str = "auto"
     seed: int = 0
+
+    @classmethod
+    def from_flags(cls, args: Namespace, **changes: object) -> "TrainingSettings":
+        """Settings as a script's flags name them.
+
+        Args:
+            args: flags with the names of these attributes; those that a script lacks keep their
+                default.
+            changes: what the script decides itself, such as seed=1.
+        """
+        names = {each.name for each in fields(cls)} & vars(args).keys()
+        return cls(**{name: getattr(args, name) for name in names} | changes)
 
 
 @dataclass

@@ -10,6 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.errors import InputError
+from common.training.losses import ArcFace, BatchHardTriplet, Contrastive
+
 import pandas as pd
 import torch
 from pytorch_metric_learning.losses import (
@@ -21,9 +24,6 @@ from pytorch_metric_learning.losses import (
 )
 from pytorch_metric_learning.miners import MultiSimilarityMiner
 from torch import nn
-
-from common.errors import InputError
-from common.training.losses import ArcFace, BatchHardTriplet, Contrastive
 
 DISTANCE, COSINE, ANGLE = "distance of unit vectors", "cosine similarity", "radians"
 LARGEST_MARGIN = {DISTANCE: 2.0, COSINE: 1.0, ANGLE: math.pi / 2}

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from common.errors import InputError
+
 import torch
 from timm.scheduler import CosineLRScheduler, StepLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
-
-from common.errors import InputError
 
 SCHEDULES = ("cosine", "step", "plateau", "one_cycle", "constant")
 

@@ -7,15 +7,15 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import nn
-
 from common.models.heads import EmbeddingHead, linear_classifier
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
 from common.training.losses import ArcFace, cross_entropy
 from common.training.optim import Rates, backbone_groups, parameter_group
+
+import numpy as np
+import torch
+from torch import nn
 
 
 @dataclass(frozen=True)

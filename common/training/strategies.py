@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pandas as pd
-from torch import nn
-
 from common.errors import InputError
 from common.models.backbones import Backbone
 from common.models.freezing import freeze_stages, split_at_boundary, stages_of
@@ -19,6 +16,9 @@ from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_classifier
+
+import pandas as pd
+from torch import nn
 
 STRATEGIES = ("freeze", "partial", "full", "progressive")
 

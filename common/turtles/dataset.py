@@ -20,10 +20,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import cv2
-import numpy as np
-from tqdm import tqdm
-
 from common.errors import InputError
 from common.machine import processes
 from common.turtles.drawing import Face, Picture, draw_photo, make_face, paint_skin
@@ -35,6 +31,10 @@ from common.turtles.population import (
     plan_population,
 )
 from common.turtles.scene import Look, make_look
+
+import cv2
+import numpy as np
+from tqdm import tqdm
 
 __all__ = [
     "TurtleParameters",

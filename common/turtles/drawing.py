@@ -7,9 +7,6 @@ backdrop and the camera from `turtle_scene`. Here they meet: light, haze, things
 from dataclasses import dataclass, replace
 from functools import cache
 
-import cv2
-import numpy as np
-
 from common.turtles.brushes import mix, ramp
 from common.turtles.foreground import add_foreground
 from common.turtles.population import (
@@ -44,6 +41,9 @@ from common.turtles.skin import (
     leather_grain,
     paint_pelt,
 )
+
+import cv2
+import numpy as np
 
 SHELL = ((2.22, 0.16, 0.0), (0.92, 0.40, 1.00))  # centre and half axes, head lengths
 SHELL_COLOUR = (0.30, 0.22, 0.12)

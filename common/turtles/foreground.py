@@ -3,12 +3,12 @@
 Each function returns a colour image and the share of each pixel that it covers.
 """
 
-import cv2
-import numpy as np
-
 from common.turtles.brushes import mix, ramp, smooth_noise
 from common.turtles.population import TurtleParameters
 from common.turtles.scene import CORALS, MEADOW, Look
+
+import cv2
+import numpy as np
 
 THINGS = {"bed": ("grass", "fish"), "reef": ("coral", "fish"), "open water": ("fish", "bubbles")}
 FISH = np.array([(0.85, 0.70, 0.15), (0.70, 0.74, 0.78), (0.15, 0.25, 0.55)], np.float32)

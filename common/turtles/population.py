@@ -7,9 +7,9 @@ planned again at any time, and each photo has a random stream of its own.
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 
-import numpy as np
-
 from common.errors import InputError
+
+import numpy as np
 
 SEASON_START = (5, 1)  # month, day of the first dives of a year
 SEASON_DAYS = 184  # days of diving in a year, May to October

@@ -6,11 +6,11 @@ model that has learned the look instead of the face finds the encounter, not the
 
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
 from common.turtles.brushes import mix, ramp, smooth_noise
 from common.turtles.population import ENCOUNTER, Animal, Encounter, TurtleParameters, stream
+
+import cv2
+import numpy as np
 
 # Waters a diver meets: red, green, blue in [0, 1].
 WATERS = np.array(

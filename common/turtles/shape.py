@@ -12,10 +12,10 @@ side looks left; the right side is drawn in a mirrored world.
 from dataclasses import dataclass
 from functools import cache
 
+from common.turtles.population import TurtleParameters
+
 import cv2
 import numpy as np
-
-from common.turtles.population import TurtleParameters
 
 # Outline of the head: place on the axis, top, bottom and half width there, head lengths.
 PROFILE = np.array(

@@ -12,10 +12,10 @@ is 0 at half height, positive towards the top.
 from dataclasses import dataclass
 from functools import cache
 
+from common.turtles.brushes import mix, ramp, smooth_noise
+
 import cv2
 import numpy as np
-
-from common.turtles.brushes import mix, ramp, smooth_noise
 
 TEXELS_PER_LENGTH = 200  # texels per head length
 ARC_PER_RADIAN = 0.30  # head lengths along the skin per radian around the head

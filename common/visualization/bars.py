@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-
 from common.visualization.style import (
     COLOURS,
     INK,
@@ -18,6 +14,10 @@ from common.visualization.style import (
     shortened,
     tidy,
 )
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
 
 def interval_chart(

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-
 from common.visualization.style import (
     COLOURS,
     INK,
@@ -19,6 +15,10 @@ from common.visualization.style import (
     save_figure,
     tidy,
 )
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 
 _SHADES = {
     "right": LinearSegmentedColormap.from_list("right", ["white", RIGHT]),

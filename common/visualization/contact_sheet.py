@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
 from common.visualization.style import (
     COLOURS,
     INK,
@@ -21,6 +17,10 @@ from common.visualization.style import (
     show_photo,
     tidy,
 )
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 MOST_NAMED = 100  # identities whose names all stand beside their bars
 MOST_SEGMENTS = 3_000  # encounters drawn one by one

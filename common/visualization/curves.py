@@ -5,9 +5,6 @@ import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-
 from common.visualization.style import (
     COLOURS,
     LINE,
@@ -18,6 +15,9 @@ from common.visualization.style import (
     save_figure,
     tidy,
 )
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 # Title of a panel to words in the names of what it shows.
 PANELS = {

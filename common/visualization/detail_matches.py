@@ -4,11 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from PIL import Image, ImageOps
-
 from common.matching.local_features import LocalFeatures, same_details, small_photo
 from common.matching.reordering import EMBEDDING, FUSED, SIFT
 from common.matching.shortlists import Asked, ScoreBlock
@@ -23,6 +18,11 @@ from common.visualization.style import (
     save_figure,
     shortened,
 )
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from PIL import Image, ImageOps
 
 GAP = 0.06  # between the two photos, of their side
 MOST_LINES = 60  # of one pair; more would hide the photos

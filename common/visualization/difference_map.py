@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from common.visualization.style import INK, SOFT, new_figure, save_figure, tidy
+
 import numpy as np
 import pandas as pd
-
-from common.visualization.style import INK, SOFT, new_figure, save_figure, tidy
 
 STRONG = 0.3  # difference that has the full colour
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from common.gallery.gallery import Gallery
 from common.splits.study import Study
 from common.visualization.matches import RankedMatches, matches_panel
+
+import numpy as np
 
 N_RIGHT, N_WRONG, N_FOUND = 2, 3, 5  # queries of each kind, and gallery photos beside each
 

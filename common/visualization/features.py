@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from common.visualization.pictures import tiled
 from common.visualization.style import INK, SOFT, new_figure, save_figure
+
+import numpy as np
 
 FILTER_SIDE, MAP_SIDE = 24, 64  # pixels at which a filter and a map are drawn, at least
 

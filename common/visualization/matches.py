@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.axes import Axes
-
 from common.visualization.style import (
     INK,
     LINE,
@@ -18,6 +16,8 @@ from common.visualization.style import (
     shortened,
     show_photo,
 )
+
+from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)

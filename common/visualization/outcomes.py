@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from common.experiments.closed_set import Outcome, Task
 from common.runs import Run
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.curves import training_curves
+
+import numpy as np
 
 N_SAMPLES = 6  # of right answers, and of wrong ones
 

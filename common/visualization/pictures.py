@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from matplotlib import colormaps
-from PIL import Image
-
 from common.visualization.style import (
     INK,
     SOFT,
@@ -16,6 +12,10 @@ from common.visualization.style import (
     save_figure,
     shortened,
 )
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
 
 HEAT = colormaps["inferno"]
 

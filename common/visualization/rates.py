@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from common.visualization.style import (
     COLOURS,
     SOFT,
@@ -12,6 +10,8 @@ from common.visualization.style import (
     save_figure,
     tidy,
 )
+
+import pandas as pd
 
 
 def rate_chart(

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from common.visualization.scatter import MARKERS
 from common.visualization.style import COLOURS, LINE, SOFT, new_figure, save_figure, tidy
+
+import pandas as pd
 
 
 def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Path:

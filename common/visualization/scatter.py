@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from common.visualization.style import COLOURS, INK, SOFT, new_figure, save_figure, tidy
+
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-from common.visualization.style import COLOURS, INK, SOFT, new_figure, save_figure, tidy
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # told apart without colour
 

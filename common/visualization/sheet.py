@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from PIL import Image
-
 from common.visualization.matches import percent
+
+from PIL import Image
 
 PICTURE_QUALITY = 85  # of JPEG
 

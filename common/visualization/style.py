@@ -8,14 +8,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.data.images import open_photo
+from common.files import replacing
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-
-from common.data.images import open_photo
-from common.files import replacing
 
 DPI = 150  # dots per inch of every saved figure
 INK, SOFT, LINE, PAPER = "#1f2933", "#5f6c7b", "#d9dfe5", "#eef1f3"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.ticker import NullLocator
-
 from common.visualization.scatter import MARKERS
 from common.visualization.style import COLOURS, SOFT, new_figure, save_figure, tidy
+
+import pandas as pd
+from matplotlib.ticker import NullLocator
 
 LEGEND_WIDTH = 110  # characters of the legend's size beside each other
 

@@ -10,9 +10,9 @@ first batch are not counted. wildlife-tools takes part where it is installed.
 import statistics
 import time
 
-from side_by_side import in_fresh_process, read_flags, store, turtle_photos
-
 from common.cli import run_script, whole_number
+
+from side_by_side import in_fresh_process, read_flags, store, turtle_photos
 
 OURS, PLAIN, WILDLIFE_TOOLS = "this project", "plain loop", "wildlife-tools' DeepFeatures"
 WARM_UP = 32  # photos
@@ -26,10 +26,10 @@ def main(argv: list[str] | None = None) -> dict:
     }  # fmt: skip
     args = read_flags(__doc__, argv, photos=photos_flag)
 
+    from common.runs import start_run
+
     import numpy as np
     import pandas as pd
-
-    from common.runs import start_run
 
     run = start_run(__file__, args)
     paths = turtle_photos(8 if args.smoke else args.photos, is_smoke=args.smoke)
@@ -81,11 +81,11 @@ def timed(way, paths, side):
 
 
 def this_project(side):
-    import numpy as np
-
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.models.backbones import load_backbone
     from common.models.extraction import extract
+
+    import numpy as np
 
     backbone = load_backbone("efficientnet_lite0", image_size=side)
 
@@ -144,9 +144,9 @@ def wildlife_tools(side):
 
 def usual_network(side):
     """The network as PyTorch lays it out, and torchvision's preprocessing."""
-    from torchvision import transforms
-
     from common.models.backbones import load_backbone
+
+    from torchvision import transforms
 
     backbone = load_backbone("efficientnet_lite0", image_size=side).eval()
     expected = backbone.preprocessing

@@ -14,11 +14,11 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from common.cli import run_script, whole_number
+
 import numpy as np
 import pandas as pd
 from side_by_side import read_flags, store, table_of
-
-from common.cli import run_script, whole_number
 
 N_VIEWS = 3  # --cached_views of week2/transfer_learning.py, the photo as it is among them
 POOL = 40  # random views of each photo that question 1 draws from
@@ -42,8 +42,6 @@ def main(argv: list[str] | None = None) -> dict:
         size, epochs, pool, args.draws = 32, 2, 8, 2
 
     # After the flags are read, so that --help need not wait for torch.
-    from loops import Recipe
-
     from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
@@ -51,6 +49,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step
+
+    from loops import Recipe
 
     run = start_run(__file__, args)
     study = open_study(args)
@@ -82,11 +82,11 @@ def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
     """Accuracy of a head by the views that it learns from."""
     from dataclasses import replace
 
-    from loops import accuracy_columns
-
     from common.experiments.ways import Way
     from common.training import feature_cache
     from common.training.boundary import ActivationDataset
+
+    from loops import accuracy_columns
 
     feature_cache.CACHE_FOLDER, task = recipe.cache, recipe.task
     way = Way("", recipe.backbone, [recipe.step], task, n_views=1 + pool, plain_first=True)

@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
-import numpy as np
-from simulated_animals import PHOTOS_PER_ANIMAL
-
 from common.gallery.gallery import Gallery
 from common.measures.ranking import TIE_TOLERANCE
 from common.runs import peak_memory_mb
+
+import numpy as np
+from simulated_animals import PHOTOS_PER_ANIMAL
 
 BATCH = 1_000  # queries
 

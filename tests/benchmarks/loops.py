@@ -15,13 +15,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-from side_by_side import in_fresh_process
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-
 from common.data.images import Transform, evaluation_transform, read_photos, training_transform
 from common.data.photo_files import squashed_photo
 from common.data.sampling import ShuffledBatchSampler
@@ -37,6 +30,13 @@ from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates, Schedule, build_optimizer, parameter_group
 from common.training.strategies import Step
+
+import numpy as np
+import pandas as pd
+import torch
+from side_by_side import in_fresh_process
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 
 class PhotoFiles(Dataset):

@@ -14,9 +14,9 @@ kept beside the results until the end: stopped, the same command goes on from th
 import json
 import shutil
 
-from side_by_side import in_fresh_process, read_flags, store
-
 from common.cli import run_script, whole_number
+
+from side_by_side import in_fresh_process, read_flags, store
 
 KINDS = ("flat", "hnsw", "ivfpq")  # flat first: it tells the others what there is to find
 
@@ -29,13 +29,13 @@ def main(argv=None):
             "help": "in the gallery (default: %(default)s)",
         },
     )  # fmt: skip
+    from common.files import write_text
+    from common.runs import start_run, to_json
+
     import numpy as np
     import pandas as pd
     from gallery_measures import ask_gallery, build_gallery
     from simulated_animals import Population
-
-    from common.files import write_text
-    from common.runs import start_run, to_json
 
     n_photos, n_each, dim = (3_000, 100, 64) if args.smoke else (args.n, 1_000, 512)
     run = start_run(__file__, args)

@@ -12,10 +12,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from common.cli import run_script
+
 import numpy as np
 from side_by_side import read_flags, store, table_of
-
-from common.cli import run_script
 
 UNFREEZE, N_VIEWS = 2, 8
 
@@ -25,8 +25,6 @@ def main(argv: list[str] | None = None) -> dict:
     size, epochs = (64, 2) if args.smoke else (128, 8)
 
     # After the flags are read, so that --help need not wait for torch.
-    from loops import Recipe, accuracy_columns, train_in_turns
-
     from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
@@ -34,6 +32,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step
+
+    from loops import Recipe, accuracy_columns, train_in_turns
 
     run = start_run(__file__, args)
     study = open_study(args)

@@ -21,10 +21,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from side_by_side import read_flags, store
-
 from common.cli import local_path, run_script
 from common.machine import processes
+
+from side_by_side import read_flags, store
 
 LIMIT = 1e-5  # largest difference of a loss at any epoch
 BATCH_SIZE = 10  # 33 photos: three are left over, which two processes cannot share evenly
@@ -39,10 +39,10 @@ def main(argv: list[str] | None = None) -> dict:
     if args.job:
         return compute(args.job, args.smoke)
 
+    from common.runs import start_run
+
     import numpy as np
     import pandas as pd
-
-    from common.runs import start_run
 
     run = start_run(__file__, args)
     one, two = outcome_of(1, args.smoke), outcome_of(2, args.smoke)
@@ -100,10 +100,6 @@ def compute(folder: Path, is_smoke: bool) -> dict:
     """Train in several ways, embed all photos; the main process writes what came out."""
     from argparse import Namespace
 
-    import numpy as np
-    import torch
-    from torch import nn
-
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
     from common.data.sampling import IdentityBatchSampler
     from common.files import write_text
@@ -116,6 +112,10 @@ def compute(folder: Path, is_smoke: bool) -> dict:
     from common.training.losses import ArcFace, Contrastive
     from common.training.optim import Rates
     from common.training.recipes import train_classifier, train_embedding
+
+    import numpy as np
+    import torch
+    from torch import nn
 
     study = open_study(Namespace(smoke=True))
     train, n_identities = study.split.rows("train"), len(study.catalogue.identities)

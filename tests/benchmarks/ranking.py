@@ -16,9 +16,9 @@ import functools
 import statistics
 from collections.abc import Mapping
 
-from side_by_side import in_fresh_process, read_flags, seconds_in_turns, store
-
 from common.cli import run_script
+
+from side_by_side import in_fresh_process, read_flags, seconds_in_turns, store
 
 TOLERANCE = 1e-6  # between any two ways, of every figure
 N_IDENTITIES = 751
@@ -29,9 +29,9 @@ OURS = "this course"
 
 def main(argv=None):
     args = read_flags(__doc__, argv)
-    from ranking_ways import COMPLETE, SLOW_WAYS, WAYS, Case, NotInstalled, extra_memory_of
-
     from common.runs import start_run
+
+    from ranking_ways import COMPLETE, SLOW_WAYS, WAYS, Case, NotInstalled, extra_memory_of
 
     size = {"n_query": 3_368, "n_gallery": 15_913, "embedding_dim": 512, "seed": 0}
     if args.smoke:

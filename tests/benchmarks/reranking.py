@@ -16,9 +16,9 @@ its data loaded.
 import functools
 import statistics
 
-from side_by_side import in_fresh_process, read_flags, seconds_in_turns, store
-
 from common.cli import run_script
+
+from side_by_side import in_fresh_process, read_flags, seconds_in_turns, store
 
 TOLERANCE = 1e-6  # of a score between the published code and ours
 BYTES_PER_PAIR = 20  # published: distances 4, codes 4, ranks 8, and 4 when made smaller
@@ -27,11 +27,11 @@ OURS, PUBLISHED = "this course, queries together", "published code (torchreid)"
 
 def main(argv=None):
     args = read_flags(__doc__, argv)
+    from common.runs import start_run
+
     import pandas as pd
     from ranking_ways import NotInstalled
     from reranking_ways import WAYS, Case, extra_memory_of, published, score_difference
-
-    from common.runs import start_run
 
     size = {"n_query": 3_368, "n_gallery": 15_913, "embedding_dim": 512}
     quarter = {"n_query": 842, "n_gallery": 3_978, "embedding_dim": 512}

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.matching.reranking import ReciprocalGallery, rerank_together
+from common.measures.retrieval import RetrievalReport, evaluate_retrieval, evaluate_scores
+
 import numpy as np
 from ranking_ways import module_of
 from side_by_side import extra_memory_mb
 from simulated_animals import N_PHOTOS, PHOTOS_PER_ANIMAL, Population, n_blocks
-
-from common.matching.reranking import ReciprocalGallery, rerank_together
-from common.measures.retrieval import RetrievalReport, evaluate_retrieval, evaluate_scores
 
 K1, K2, ORIGINAL_SHARE = 20, 6, 0.3  # of the paper
 

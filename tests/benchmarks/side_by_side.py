@@ -13,11 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import pandas as pd
-
 from common.cli import make_parser, shared_flags, whole_number
 from common.files import write_text
 from common.runs import Run, peak_memory_mb, to_json
+
+import pandas as pd
 
 RESULTS = Path(__file__).parent / "results"
 

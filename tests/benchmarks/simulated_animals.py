@@ -9,9 +9,9 @@ noise in all dimensions would prove nothing: all neighbours are equally far ther
 that finds another one is no worse for it.
 """
 
-import numpy as np
-
 from common.files import replacing
+
+import numpy as np
 
 SHARES = {"animal": 0.4, "encounter": 0.3, "photo": 0.3}  # of the variance
 N_ENCOUNTERS, N_PHOTOS = 4, 5  # per animal, per encounter

@@ -1,9 +1,9 @@
 """The benchmarks of frozen stages run, and compare what they say they compare."""
 
+from common.training import feature_cache
+
 import pytest
 from script_runs import load_main, run_elsewhere
-
-from common.training import feature_cache
 
 
 @pytest.fixture

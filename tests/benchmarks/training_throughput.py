@@ -11,9 +11,9 @@ DataLoader's defaults. Each turn is a process of its own, and its first steps ar
 import statistics
 import time
 
-from side_by_side import in_fresh_process, read_flags, store, turtle_photos
-
 from common.cli import plain_word, run_script, whole_number
+
+from side_by_side import in_fresh_process, read_flags, store, turtle_photos
 
 BARE, BARE_KEPT = "bare steps", "bare steps, memory kept"
 OURS, USUAL = "this project's fit", "usual PyTorch loop"
@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> dict:
     if args.smoke:
         args.photos, args.batch_size = 8, 4
 
-    import pandas as pd
-
     from common.runs import start_run
+
+    import pandas as pd
 
     run = start_run(__file__, args)
     paths = turtle_photos(args.photos, is_smoke=args.smoke)
@@ -74,10 +74,10 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 def new_model(args, side):
-    from torch import nn
-
     from common.models.backbones import load_backbone
     from common.models.heads import linear_classifier
+
+    from torch import nn
 
     backbone = load_backbone(args.model, weights="none", image_size=side)
     return nn.Sequential(backbone, linear_classifier(backbone.n_features, N_CLASSES))
@@ -138,12 +138,12 @@ def usual_loop(args, paths, side):
 
 def this_project(args, paths, side):
     """Photos a second in the second of two epochs."""
-    import numpy as np
-
     from common.data.images import PhotoDataset, read_photos, training_transform
     from common.training.loop import TrainingSettings, fit
     from common.training.losses import cross_entropy
     from common.training.optim import parameter_group
+
+    import numpy as np
 
     model = new_model(args, side)
     expected = model[0].preprocessing

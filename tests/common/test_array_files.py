@@ -1,12 +1,12 @@
 """An array on disk is what was written, or it is not there."""
 
+from common.array_files import read_array, write_array
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-
-from common.array_files import read_array, write_array
 
 FLOAT16 = np.dtype(np.float16)
 ARRAY = np.arange(24, dtype=FLOAT16).reshape(4, 3, 2)

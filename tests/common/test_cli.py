@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-import pytest
-
 from common import cli
 from common.errors import InputError
+
+import pytest
 
 ALL_FLAGS = [
     "data_dir",

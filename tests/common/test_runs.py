@@ -8,17 +8,17 @@ from argparse import Namespace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from common import files, runs
+from common.errors import InputError
+from common.measures.intervals import Interval, interval_columns
+from common.tables import format_table, table_cells
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-
-from common import files, runs
-from common.errors import InputError
-from common.measures.intervals import Interval, interval_columns
-from common.tables import format_table, table_cells
 
 
 @pytest.fixture

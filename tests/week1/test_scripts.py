@@ -2,10 +2,10 @@
 
 import json
 
+from common.errors import InputError
+
 import pytest
 from script_runs import load_main, modules_behind_help, run_elsewhere
-
-from common.errors import InputError
 
 SCRIPTS = ("look_at_data", "baseline_cnn", "split_pitfalls")
 FIGURES = {

@@ -7,16 +7,16 @@ import os
 import pickle
 from types import SimpleNamespace
 
+from common.cli import run_script
+from common.data.class_folders import draw_noise_photos
+from common.models.storage import load_recogniser
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from script_runs import load_main, modules_behind_help
 from torch import nn
-
-from common.cli import run_script
-from common.data.class_folders import draw_noise_photos
-from common.models.storage import load_recogniser
 
 CIFAR, DOGS, CATS, PETS, TWO = (
     f"week2/case_studies/{name}"
@@ -257,9 +257,9 @@ def test_a_pickle_that_is_not_the_published_one_is_never_opened(tmp_path, capsys
 
 
 def test_published_files_are_read_with_the_training_part_first(tmp_path, monkeypatch):
-    from torchvision.datasets import CIFAR10
-
     from common.data.cifar10 import read_cifar10
+
+    from torchvision.datasets import CIFAR10
 
     folder, sums = tmp_path / "cifar-10-batches-py", {}
     folder.mkdir()

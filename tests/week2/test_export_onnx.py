@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 
-import pytest
-from PIL import Image
-from script_runs import ROOT, load_main, modules_behind_help, run_elsewhere
-
 from common.cli import run_script
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_files import open_onnx
 from common.models.storage import save_recogniser
+
+import pytest
+from PIL import Image
+from script_runs import ROOT, load_main, modules_behind_help, run_elsewhere
 
 SCRIPT = "week2/export_onnx"
 

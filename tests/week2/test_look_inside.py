@@ -2,10 +2,10 @@
 
 import json
 
+from common.errors import InputError
+
 import pytest
 from script_runs import load_main, modules_behind_help
-
-from common.errors import InputError
 
 SCRIPT = "week2/look_inside"
 

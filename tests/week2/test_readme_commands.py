@@ -1,5 +1,7 @@
 """Every command of week 2's README runs, as a smoke run on a few turtles."""
 
+from common.errors import InputError
+
 import pytest
 from readme_blocks import ROOT
 from readme_commands import (
@@ -9,8 +11,6 @@ from readme_commands import (
     run_command,
     stand_ins_for,
 )
-
-from common.errors import InputError
 
 COMMANDS = python_commands_of(ROOT / "week2" / "README.md")
 FROM_THE_HUB = ("resnet50", "efficientnet_b0", "convnext_tiny")  # no test has a network

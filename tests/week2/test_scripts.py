@@ -3,15 +3,15 @@
 import json
 import shutil
 
-import pytest
-import torch
-from PIL import Image, ImageOps
-from script_runs import load_main, modules_behind_help, run_elsewhere
-
 from common.data.catalogue import load_catalogue
 from common.measures.intervals import Interval
 from common.models.storage import load_recogniser
 from common.training import feature_cache
+
+import pytest
+import torch
+from PIL import Image, ImageOps
+from script_runs import load_main, modules_behind_help, run_elsewhere
 
 SCRIPTS = (
     "week2/transfer_learning", "week2/fine_tuning", "week2/compare_architectures",

@@ -4,12 +4,12 @@ import csv
 import json
 import shutil
 
+from common.gallery.enrolment import open_gallery, validation_scores
+
 import numpy as np
 import pytest
 from PIL import Image
 from script_runs import load_main, modules_behind_help, refusal_of, run_elsewhere
-
-from common.gallery.enrolment import open_gallery, validation_scores
 
 SCRIPT = "week3/build_gallery"
 

@@ -2,11 +2,11 @@
 
 import json
 
-import pytest
-from script_runs import load_main, modules_behind_help
-
 from common.cli import run_script
 from common.training.metric_losses import LOSSES
+
+import pytest
+from script_runs import load_main, modules_behind_help
 
 SCRIPT = "week3/compare_losses"
 QUICK = ["--smoke", "--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]

@@ -2,10 +2,6 @@
 
 import json
 
-import numpy as np
-import pytest
-from script_runs import load_main, modules_behind_help
-
 from common.cli import run_script
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.experiments.answers import ask_embedding
@@ -27,6 +23,10 @@ from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.storage import save_recogniser
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
+
+import numpy as np
+import pytest
+from script_runs import load_main, modules_behind_help
 
 SCRIPT = "week3/compare_rankings"
 WAYS = [EMBEDDING, RERANKED, TOGETHER, SIFT, FUSED, EVERYTHING]

@@ -3,14 +3,14 @@
 import json
 import shutil
 
+from common.data.catalogue import load_catalogue
+from common.gallery.enrolment import open_gallery, validation_scores
+from common.models.storage import read_description
+
 import numpy as np
 import pytest
 from PIL import Image
 from script_runs import load_main, modules_behind_help, refusal_of, run_elsewhere
-
-from common.data.catalogue import load_catalogue
-from common.gallery.enrolment import open_gallery, validation_scores
-from common.models.storage import read_description
 
 SCRIPT = "week3/identify"
 

@@ -4,15 +4,15 @@ import json
 import shutil
 from argparse import Namespace
 
-import numpy as np
-import pytest
-from PIL import Image
-from script_runs import load_main, modules_behind_help, run_elsewhere
-
 from common.cli import run_script
 from common.models.storage import load_recogniser, read_description
 from common.splits.study import open_study
 from common.training.metric_losses import LOSSES
+
+import numpy as np
+import pytest
+from PIL import Image
+from script_runs import load_main, modules_behind_help, run_elsewhere
 
 SCRIPT = "week3/metric_learning"
 # The smallest network; losses don't know which one it is.

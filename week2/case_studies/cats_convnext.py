@@ -79,8 +79,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-
     from common.data.sampling import ShuffledBatchSampler
     from common.experiments.closed_set import (
         class_table,
@@ -100,6 +98,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.strategies import Step, install
     from common.visualization.bars import interval_chart
     from common.visualization.outcomes import outcome_figures
+
+    import numpy as np
 
     if args.data_dir is None and args.dataset is None:
         print("No --data_dir: the embedded turtles stand in for the cats.")

@@ -56,9 +56,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-    from scipy.special import softmax
-
     from common.data.class_folders import (
         describe_parts,
         draw_noise_photos,
@@ -76,6 +73,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.confusion import confusion_figure
     from common.visualization.contact_sheet import contact_sheet
     from common.visualization.curves import training_curves
+
+    import numpy as np
+    from scipy.special import softmax
 
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)

@@ -104,10 +104,6 @@ def main(argv: list[str] | None = None) -> dict:
     # After the flags are read, so that --help need not wait for torch.
     from functools import partial
 
-    import numpy as np
-    import torch
-    from torch.nn import functional
-
     from common.data.cifar10 import SIDE, noise_pictures, read_cifar10
     from common.data.class_folders import describe_parts, stratified_split
     from common.data.images import small_picture_transform
@@ -122,6 +118,10 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.losses import cross_entropy
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
+
+    import numpy as np
+    import torch
+    from torch.nn import functional
 
     if args.data_dir is None and not args.smoke:
         raise InputError(

@@ -71,9 +71,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import numpy as np
-    import pandas as pd
-
     from common.data.class_folders import (
         describe_parts,
         draw_noise_photos,
@@ -97,6 +94,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.bars import interval_chart
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
+
+    import numpy as np
+    import pandas as pd
 
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)
@@ -194,9 +194,9 @@ def main(argv: list[str] | None = None) -> dict:
 
 def fetch(folder) -> None:
     """Download the published photos with torchvision, which checks their sums."""
-    from torchvision.datasets import OxfordIIITPet
-
     from common.errors import InputError
+
+    from torchvision.datasets import OxfordIIITPet
 
     try:
         OxfordIIITPet(folder, download=True)

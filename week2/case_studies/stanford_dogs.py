@@ -113,8 +113,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    import pandas as pd
-
     from common.data.class_folders import (
         describe_parts,
         draw_noise_photos,
@@ -132,6 +130,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.bars import interval_chart
     from common.visualization.confusion import confusion_figure
     from common.visualization.curves import training_curves
+
+    import pandas as pd
 
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)

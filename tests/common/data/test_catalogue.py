@@ -3,13 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
-
 from common.data.catalogue import (
     catalogue_from_table,
     check_catalogue,
@@ -18,6 +11,13 @@ from common.data.catalogue import (
     load_checked_catalogue,
 )
 from common.errors import InputError
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 
 def save_photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30)) -> Path:

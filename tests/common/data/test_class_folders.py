@@ -1,11 +1,11 @@
 """Folders of classes: what is read, what is left out, how photos are dealt."""
 
+from common.data.class_folders import read_class_folders, split_given, stratified_split
+from common.errors import InputError
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from common.data.class_folders import read_class_folders, split_given, stratified_split
-from common.errors import InputError
 
 
 def photo(path, shade):

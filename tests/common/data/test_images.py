@@ -1,9 +1,5 @@
 """Photos of every kind become the same pixels, and random views follow from their seed."""
 
-import numpy as np
-import pytest
-from PIL import Image
-
 from common.data.images import (
     PhotoDataset,
     Preprocessing,
@@ -14,6 +10,10 @@ from common.data.images import (
     training_transform,
 )
 from common.errors import InputError
+
+import numpy as np
+import pytest
+from PIL import Image
 
 PREPROCESSING = Preprocessing(32, (0.4, 0.5, 0.6), (0.2, 0.25, 0.5))
 

@@ -1,10 +1,5 @@
 """P x K batches: what is in them, how fairly, and that every process draws the same."""
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from common.data.sampling import (
     IdentityBatchSampler,
     ShuffledBatchSampler,
@@ -12,6 +7,11 @@ from common.data.sampling import (
     identity_batches,
 )
 from common.errors import InputError
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 LONG_TAIL = np.repeat(np.arange(9), [100, 50, 30, 20, 10, 4, 2, 1, 1])
 

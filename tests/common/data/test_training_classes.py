@@ -1,12 +1,12 @@
 """What is one class in training: an animal, a side of it, a side and its mirror image."""
 
-import numpy as np
-import pandas as pd
-import pytest
-
 from common.data.catalogue import catalogue_from_table
 from common.data.training_classes import by_class
 from common.errors import InputError
+
+import numpy as np
+import pandas as pd
+import pytest
 
 
 def catalogue_of(*photos):

@@ -5,15 +5,15 @@ import types
 from argparse import Namespace
 from pathlib import Path
 
+from common.data import wildlife
+from common.errors import InputError
+from common.splits.study import open_study
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from script_runs import load_main
-
-from common.data import wildlife
-from common.errors import InputError
-from common.splits.study import open_study
 
 SUMMARY = {
     "licenses": "Other", "licenses_url": "https://example.org/terms",

@@ -1,8 +1,5 @@
 """The three questions are asked of the right photos, and thresholds never see the test."""
 
-import numpy as np
-import pytest
-
 from common.data.images import read_photos
 from common.data.training_classes import by_class, identity_of_classes, with_mirrors
 from common.experiments.answers import ask_classifier, ask_embedding, ask_retrained, name_by_logits
@@ -11,6 +8,9 @@ from common.gallery.gallery import Gallery
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
+
+import numpy as np
+import pytest
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,5 @@
 """One task, several ways: outcomes are pooled by photo and compared in pairs."""
 
-import numpy as np
-import pytest
-import torch
-
 from common.experiments.closed_set import (
     Outcome,
     Task,
@@ -18,6 +14,10 @@ from common.models.backbones import load_backbone
 from common.training import feature_cache
 from common.training.loop import TrainingSettings
 from common.training.strategies import Step
+
+import numpy as np
+import pytest
+import torch
 
 INDIVIDUALS = np.array(["a", "a", "b", "b"])
 SETTINGS = TrainingSettings(epochs=1, batch_size=4)

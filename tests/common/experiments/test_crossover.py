@@ -1,9 +1,9 @@
 """Subsets of animals and photos, and what a claim about them deserves to hear."""
 
+from common.experiments.crossover import CellAnswer, cells_of, crossover_table, judge_claim
+
 import numpy as np
 import pytest
-
-from common.experiments.crossover import CellAnswer, cells_of, crossover_table, judge_claim
 
 IDENTITY = np.repeat([f"t{i:02d}" for i in range(12)], 10)
 TRAIN = np.flatnonzero(np.arange(120) % 10 < 6)

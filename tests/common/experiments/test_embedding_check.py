@@ -2,13 +2,13 @@
 
 import copy
 
-import numpy as np
-import pytest
-from torch import nn
-
 from common.experiments.embedding_check import EmbeddingCheck, mean_similarities
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
+
+import numpy as np
+import pytest
+from torch import nn
 
 
 class Outputs:

@@ -1,12 +1,12 @@
 """Known animals by protocol: hand-worked rankings, and a loop in words as oracle."""
 
-import numpy as np
-import pandas as pd
-import pytest
-
 from common.data.catalogue import catalogue_from_table
 from common.experiments.protocols import known_by_protocol
 from common.splits.splits import Split
+
+import numpy as np
+import pandas as pd
+import pytest
 
 PUBLISHED, REMOVED = "as published", "same-encounter photos removed"
 SAME_SIDE, OTHER_SIDE = "the same, same side only", "the same, other side only"

@@ -1,14 +1,14 @@
 """One table per question: what is counted, and what may be compared."""
 
-import numpy as np
-import pytest
-
 from common.experiments import question_tables as tables
 from common.experiments.answers import ask_classifier, ask_embedding
 from common.experiments.comparison import Trial
 from common.measures.clustering import clusters_of
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
+
+import numpy as np
+import pytest
 
 SEARCH, CLASSIFIER = "embedding", "classifier"
 

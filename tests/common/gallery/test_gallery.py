@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 
+from common.errors import InputError
+from common.gallery.gallery import Gallery
+from common.gallery.index import FLAT_UP_TO, build_index, find_nearest
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from script_runs import ROOT
-
-from common.errors import InputError
-from common.gallery.gallery import Gallery
-from common.gallery.index import FLAT_UP_TO, build_index, find_nearest
 
 KINDS = ("flat", "hnsw", "ivfpq")
 

@@ -2,13 +2,13 @@
 
 import math
 
-import numpy as np
-import pytest
-
 from common.gallery.answers import INCOMPARABLE, NEW, answer
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, best_per_animal, fuse, rank_animals
 from common.gallery.scores import ask_validation, meaning_of
+
+import numpy as np
+import pytest
 
 SIDES = ("left", "right", "top", "")
 

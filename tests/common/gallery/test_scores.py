@@ -3,9 +3,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
 from common.errors import InputError
 from common.gallery.scores import (
     N_CANDIDATES,
@@ -17,6 +14,9 @@ from common.gallery.scores import (
 )
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
+
+import numpy as np
+import pytest
 
 NOBODY = AskedScores([], [], [], [])
 

@@ -1,10 +1,5 @@
 """Looking inside: what is climbed, pushed and mapped is what was meant."""
 
-import numpy as np
-import pytest
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.inspection.adversarial import (
     UNIT,
@@ -29,6 +24,11 @@ from common.inspection.pixels import OnPixels, to_pixels
 from common.inspection.transfer import PhotoSet, Task, probe
 from common.models.backbones import load_backbone, load_imagenet_classifier
 from common.models.heads import Recogniser, linear_classifier
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
 
 
 class Colours(nn.Module):

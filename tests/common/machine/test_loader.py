@@ -2,14 +2,14 @@
 
 import sys
 
+from common.data.images import PhotoDataset, Preprocessing, training_transform
+from common.machine import loader
+from common.machine.loader import make_loader, workers_that_pay
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import TensorDataset
-
-from common.data.images import PhotoDataset, Preprocessing, training_transform
-from common.machine import loader
-from common.machine.loader import make_loader, workers_that_pay
 
 PREPROCESSING = Preprocessing(32, (0.4, 0.5, 0.6), (0.2, 0.25, 0.5))
 

@@ -3,15 +3,15 @@
 import copy
 import platform
 
-import pytest
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.machine import precision as compute
 from common.machine.memory import keep_freed_memory
 from common.machine.precision import Compute, choose_precision, compiled, folded
 from common.models.backbones import load_backbone
+
+import pytest
+import torch
+from torch import nn
 
 
 def with_statistics(network):

@@ -8,6 +8,12 @@ import subprocess
 import sys
 import time
 
+from common.errors import InputError
+from common.machine import processes
+from common.machine.shares import FEWEST, pooled, share_of
+from common.training import loop
+from common.training.loop import make_accelerator
+
 import process_jobs
 import pytest
 import torch
@@ -15,12 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from process_jobs import N_EMBEDDED
 from script_runs import ROOT
-
-from common.errors import InputError
-from common.machine import processes
-from common.machine.shares import FEWEST, pooled, share_of
-from common.training import loop
-from common.training.loop import make_accelerator
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 # Its name notwithstanding, the way in which this launcher starts several processes on CPUs.

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
 from common.matching.fusion import fuse, learn_meanings
 from common.matching.shortlists import Asked
+
+import numpy as np
+import pytest
 
 
 def pairs(n=4000, seed=0):

@@ -1,10 +1,5 @@
 """Details are found again where the same pattern is seen, and nowhere else."""
 
-import cv2
-import numpy as np
-import pytest
-from PIL import Image
-
 from common.errors import InputError
 from common.matching.local_features import (
     LONGEST_SIDE,
@@ -16,6 +11,11 @@ from common.matching.local_features import (
     score_shortlists,
     small_photo,
 )
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
 
 
 def pattern(seed, side=200):

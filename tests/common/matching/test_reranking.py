@@ -1,11 +1,11 @@
 """k-reciprocal re-ranking equals its definitions, written down with sets and loops."""
 
-import numpy as np
-import pytest
-
 from common.errors import InputError
 from common.matching.reranking import ReciprocalGallery, rerank_together
 from common.measures.retrieval import evaluate_retrieval, evaluate_scores
+
+import numpy as np
+import pytest
 
 TOLERANCE = 1e-6  # of a score, which lies in [0, 1]
 

@@ -2,12 +2,12 @@
 
 import json
 
+from common.measures.calibration import Calibration, calibrate, calibration_error, reliability
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common.measures.calibration import Calibration, calibrate, calibration_error, reliability
 
 ANSWERS = st.lists(
     st.tuples(st.floats(-1, 1, allow_subnormal=False), st.booleans()), min_size=2, max_size=60

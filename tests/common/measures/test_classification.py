@@ -2,14 +2,14 @@
 
 import json
 
+from common.errors import InputError
+from common.measures.classification import evaluate_classification
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
-
-from common.errors import InputError
-from common.measures.classification import evaluate_classification
 
 IDENTITIES = ["t01", "t02", "t03", "t04"]
 

@@ -2,10 +2,10 @@
 
 import math
 
+from common.measures.classifier_scores import energy_score, highest_probability, identity_logits
+
 import numpy as np
 import pytest
-
-from common.measures.classifier_scores import energy_score, highest_probability, identity_logits
 
 LOGITS = np.random.default_rng(0).normal(size=(6, 5)) * 3
 

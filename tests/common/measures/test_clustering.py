@@ -2,11 +2,6 @@
 
 import itertools
 
-import numpy as np
-import pytest
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.metrics import adjusted_rand_score
-
 from common.measures import clustering
 from common.measures.clustering import (
     choose_distance,
@@ -16,6 +11,11 @@ from common.measures.clustering import (
     rand_index_statistic,
 )
 from common.measures.intervals import bootstrap_of_statistic
+
+import numpy as np
+import pytest
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
 
 RNG = np.random.default_rng(0)
 

@@ -2,11 +2,6 @@
 
 import json
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from common.errors import InputError
 from common.measures import intervals
 from common.measures.intervals import (
@@ -15,6 +10,11 @@ from common.measures.intervals import (
     bootstrap_over_individuals,
     paired_bootstrap_over_individuals,
 )
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 VALUES = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.25])
 ANIMALS = np.array(["b", "a", "b", "a", "c", "b"])

@@ -2,13 +2,13 @@
 
 import json
 
+from common.errors import InputError
+from common.measures.open_set import choose_threshold, evaluate_open_set
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from common.errors import InputError
-from common.measures.open_set import choose_threshold, evaluate_open_set
 
 # Known: a, b, c. New: x, y. Worked by hand below.
 HAND_CASE = {

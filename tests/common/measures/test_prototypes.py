@@ -1,8 +1,8 @@
 """The mean of an animal's photos, against a loop."""
 
-import numpy as np
-
 from common.measures.prototypes import class_means
+
+import numpy as np
 
 
 def test_means_are_those_of_a_loop_whatever_the_order_of_photos():

@@ -1,9 +1,9 @@
 """Question 3: both errors are counted, and nothing that chooses ever sees a test photo."""
 
+from common.measures.rejection import NEW, Queries, WeightedMeasures, judge
+
 import numpy as np
 import pytest
-
-from common.measures.rejection import NEW, Queries, WeightedMeasures, judge
 
 KNOWN = frozenset({"anna", "berta", "carla"})
 

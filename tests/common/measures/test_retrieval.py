@@ -2,17 +2,17 @@
 
 import json
 
+from common.errors import InputError
+from common.measures import ranking
+from common.measures.ranking import TIE_TOLERANCE
+from common.measures.retrieval import evaluate_retrieval
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 from threadpoolctl import ThreadpoolController, threadpool_limits
-
-from common.errors import InputError
-from common.measures import ranking
-from common.measures.ranking import TIE_TOLERANCE
-from common.measures.retrieval import evaluate_retrieval
 
 SIDES = ("query", "gallery")
 

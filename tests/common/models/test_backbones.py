@@ -3,17 +3,17 @@
 import json
 import pickle
 
-import pytest
-import timm
-import torch
-import torchvision
-from safetensors.torch import save_file
-
 from common.errors import InputError
 from common.models import backbones
 from common.models.backbones import BUNDLED, load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, save_recogniser
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 from itertools import pairwise
 
-import numpy as np
-import pytest
-import torch
-
 from common.machine.memory import PeakMemory, keep_freed_memory
 from common.machine.timing import images_per_second
 from common.models.backbones import load_backbone
 from common.models.costs import cost_of
+
+import numpy as np
+import pytest
+import torch
 
 
 def test_operations_and_parameters_are_those_of_the_layers():

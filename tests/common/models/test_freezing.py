@@ -1,12 +1,12 @@
 """What is frozen stays bit-equal, what is free trains, and the cut between them is exact."""
 
-import pytest
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages, split_at_boundary, stages_of
+
+import pytest
+import torch
+from torch import nn
 
 CHAINS = ("efficientnet_lite0", "resnet18", "mobilenet_v2", "convnext_atto", "vgg11", "small_cnn")
 

@@ -2,18 +2,18 @@
 
 import json
 
-import numpy as np
-import onnx
-import pytest
-import torch
-from PIL import Image
-
 from common.data.images import Preprocessing, evaluation_transform, read_photos
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import describe, export_onnx, weight_bytes
 from common.models.onnx_files import METADATA_KEY, open_onnx, prepare, read_input
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
 
 NAMES = ["änna", "berta", "clara"]
 

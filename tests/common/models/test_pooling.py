@@ -1,15 +1,15 @@
 """GeM lies between average and maximum, fits every backbone that averages, and is stored."""
 
-import pytest
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages, split_at_boundary, stages_of
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.pooling import GeM, has_generalised_mean, pool_by_generalised_mean
 from common.models.storage import load_recogniser, save_recogniser
+
+import pytest
+import torch
+from torch import nn
 
 AVERAGING = ["small_cnn", "efficientnet_lite0", "resnet18", "convnext_atto", "swin_tiny"]
 

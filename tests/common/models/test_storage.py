@@ -1,12 +1,12 @@
 """A stored model gives what the trained one gave, and nothing else is loaded."""
 
-import pytest
-import torch
-
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.storage import load_recogniser, read_description, save_recogniser
+
+import pytest
+import torch
 
 
 @pytest.mark.parametrize(

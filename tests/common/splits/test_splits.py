@@ -2,12 +2,6 @@
 
 from itertools import islice, pairwise
 
-import numpy as np
-import pandas as pd
-import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-
 from common.data.catalogue import Catalogue, catalogue_from_table
 from common.errors import InputError
 from common.splits.gallery_query import places_in_time
@@ -20,6 +14,12 @@ from common.splits.splits import (
     leak_report,
     make_split,
 )
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 NO_NEWCOMERS = {"newcomer_share": 0, "validation_newcomer_share": 0}
 ONLY_TEST = {**NO_NEWCOMERS, "validation_share": 0}

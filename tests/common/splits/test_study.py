@@ -3,15 +3,15 @@
 import shutil
 from argparse import Namespace
 
-import numpy as np
-import pandas as pd
-import pytest
-from PIL import Image
-
 from common.data.catalogue import load_catalogue
 from common.errors import InputError
 from common.splits.splits import make_split
 from common.splits.study import open_catalogue, open_study
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
 
 N_COPIES = 3
 

@@ -1,14 +1,14 @@
 """Behind the freeze boundary, training sees what the frozen stages give, computed once."""
 
-import numpy as np
-import pytest
-import torch
-
 from common.data.images import PhotoDataset, evaluation_transform, training_transform
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
 from common.training import boundary, feature_cache
 from common.training.boundary import PhotosAtBoundary
+
+import numpy as np
+import pytest
+import torch
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 37, 37, 3), dtype=np.uint8)
 LABELS = np.array([0, 0, 1, 1, 2, 2])

@@ -4,10 +4,6 @@ import errno
 import os
 from dataclasses import replace
 
-import numpy as np
-import pytest
-import torch
-
 from common.data.images import PhotoDataset, Preprocessing, evaluation_transform, training_transform
 from common.errors import InputError
 from common.models.backbones import load_backbone
@@ -15,6 +11,10 @@ from common.models.extraction import extract
 from common.models.freezing import freeze_stages, split_at_boundary
 from common.training import feature_cache
 from common.training.feature_cache import activation_key, cached_activations
+
+import numpy as np
+import pytest
+import torch
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 37, 37, 3), dtype=np.uint8)
 LABELS = np.array([0, 0, 1, 1, 2, 2])

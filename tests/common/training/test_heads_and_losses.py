@@ -3,12 +3,12 @@
 import itertools
 import math
 
+from common.models.heads import EmbeddingHead, linear_classifier, mlp_classifier
+from common.training.losses import ArcFace, BatchHardTriplet, Contrastive, cross_entropy
+
 import pytest
 import torch
 from torch.nn import functional
-
-from common.models.heads import EmbeddingHead, linear_classifier, mlp_classifier
-from common.training.losses import ArcFace, BatchHardTriplet, Contrastive, cross_entropy
 
 
 @pytest.mark.parametrize("build", [linear_classifier, mlp_classifier])

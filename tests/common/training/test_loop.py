@@ -1,11 +1,5 @@
 """Training learns, keeps its best epoch, and continues to the same result after a kill."""
 
-import numpy as np
-import pytest
-import torch
-from torch import nn
-from torch.utils.data import TensorDataset
-
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.machine.precision import Compute
@@ -13,6 +7,12 @@ from common.training import loop
 from common.training.loop import TrainingSettings, fit
 from common.training.losses import ArcFace
 from common.training.optim import parameter_group
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
 
 SETTINGS = TrainingSettings(epochs=4, batch_size=8, device="cpu", warmup_epochs=0)
 

@@ -3,15 +3,15 @@
 import inspect
 import math
 
+from common.errors import InputError
+from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_oracles import GRADIENTS, ORACLES, circle, numerical_gradient
-
-from common.errors import InputError
-from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
 
 N_IDENTITIES, N_PHOTOS, DIM = 4, 3, 5
 LABELS = np.repeat(np.arange(N_IDENTITIES), N_PHOTOS)

@@ -2,10 +2,6 @@
 
 import math
 
-import pytest
-import torch
-from torch import nn
-
 from common.errors import InputError
 from common.training.optim import (
     SCHEDULES,
@@ -15,6 +11,10 @@ from common.training.optim import (
     build_optimizer,
     parameter_group,
 )
+
+import pytest
+import torch
+from torch import nn
 
 
 def rates_of(name, *, epochs=4, steps=5, warmup=1.0, groups=((1.0,), (0.1,)), final_rate=0.0):

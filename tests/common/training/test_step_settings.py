@@ -2,13 +2,13 @@
 
 from types import SimpleNamespace
 
-from torch import nn
-
 from common.training import strategies
 from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import Rates
 from common.training.recipes import Trained
 from common.training.strategies import Step, fine_tune
+
+from torch import nn
 
 
 def test_a_step_overrides_the_plans_rates_and_settings(monkeypatch):

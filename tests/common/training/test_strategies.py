@@ -1,9 +1,5 @@
 """Strategies train the stages that they name, step by step, and nothing else."""
 
-import numpy as np
-import pytest
-import torch
-
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages, stages_of
@@ -20,6 +16,10 @@ from common.training.strategies import (
     read_plan,
     stage_table,
 )
+
+import numpy as np
+import pytest
+import torch
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (8, 37, 37, 3), dtype=np.uint8)
 LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 1])

@@ -5,17 +5,17 @@ from collections import Counter
 from dataclasses import replace
 from itertools import chain
 
-import cv2
-import numpy as np
-import pandas as pd
-import pytest
-
 from common.errors import InputError
 from common.turtles import dataset as synthetic
 from common.turtles.dataset import TurtleParameters, ensure_turtles, true_mask, true_pictures
 from common.turtles.drawing import paint_skin
 from common.turtles.population import plan_population
 from common.turtles.skin import positions, seam_distance
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
 
 TINY = TurtleParameters(
     n_known=3,

@@ -4,11 +4,11 @@ import json
 import re
 from html.parser import HTMLParser
 
+from common.visualization.sheet import SheetCandidate, SheetQuestion, render_sheet
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from common.visualization.sheet import SheetCandidate, SheetQuestion, render_sheet
 
 EVIL = '</script><script>alert("1")</script> & "Anna\'s" <b>'
 

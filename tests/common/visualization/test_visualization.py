@@ -1,11 +1,5 @@
 """Figures: they are written whole, at the promised size, and show what they are given."""
 
-import numpy as np
-import pandas as pd
-import pytest
-from matplotlib.figure import Figure
-from PIL import Image
-
 from common.errors import InputError
 from common.visualization import style
 from common.visualization.bars import interval_chart
@@ -17,6 +11,12 @@ from common.visualization.matches import RankedMatches, matches_panel
 from common.visualization.reliability import reliability_chart
 from common.visualization.scatter import cost_scatter
 from common.visualization.trends import trend_chart
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 ODD_NAMES = ["t$1", "t_{2}$", "a very long name of an animal <3>", "t\\4"]
 
