@@ -186,7 +186,7 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
     from common.runs import describe_split
     from common.training.metric_losses import loss_table
     from common.visualization.curves import training_curves
-    from common.visualization.examples import example_matches
+    from common.visualization.matches import example_matches
 
     import numpy as np
     from torch import nn
