@@ -75,7 +75,8 @@ def compare_splits(catalogue, names: list[str], *, split_column: str | None, see
         One row per split that the catalogue allows, and a sentence for each that it doesn't.
     """
     from common.errors import InputError
-    from common.splits.splits import leak_report, make_split
+    from common.splits.leaks import leak_report
+    from common.splits.splits import make_split
 
     import pandas as pd
 

@@ -55,7 +55,7 @@ def train_and_test(
         all test photos that have a training photo of the same encounter.
     """
     from common.models.backbones import SCRATCH_CNN, restart
-    from common.splits.splits import leak_report
+    from common.splits.leaks import leak_report
     from common.training.loop import TrainingSettings
     from common.training.recipes import Rates, train_classifier
 

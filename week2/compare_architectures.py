@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
-    from common.visualization.scatter import cost_scatter
+    from common.visualization.charts import cost_scatter
 
     run = start_run(__file__, args)
 

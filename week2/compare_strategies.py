@@ -105,8 +105,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.splits.study import open_study
     from common.training.strategies import Step
     from common.visualization.bars import interval_chart
+    from common.visualization.charts import trend_chart
     from common.visualization.outcomes import outcome_figures
-    from common.visualization.trends import trend_chart
 
     run = start_run(__file__, args)
 

@@ -57,7 +57,6 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.experiments.engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
     from common.gallery.gallery import identity_scores
     from common.machine.timing import rates_in_turns
     from common.measures.intervals import interval_columns
@@ -68,6 +67,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.visualization.bars import interval_chart
+    from engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
 
     import numpy as np
     import pandas as pd

@@ -91,11 +91,6 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import read_photos
-    from common.inspection.show_attacks import measure_attacks, push_photo
-    from common.inspection.show_attention import measure_background, show_matches
-    from common.inspection.show_features import ask_imagenet, find_neighbours, look_at_features
-    from common.inspection.show_ideals import draw_ideals
-    from common.inspection.show_transfer import try_other_pictures
     from common.inspection.transfer import Task
     from common.machine.device import pick_device
     from common.models.backbones import load_backbone
@@ -103,6 +98,11 @@ def main(argv: list[str] | None = None) -> dict:
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.training.boundary import PhotosAtBoundary
+    from inside.attacks import measure_attacks, push_photo
+    from inside.attention import measure_background, show_matches
+    from inside.features import ask_imagenet, find_neighbours, look_at_features
+    from inside.ideals import draw_ideals
+    from inside.transfer import try_other_pictures
 
     import numpy as np
 

@@ -357,11 +357,10 @@ def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) 
     from common.experiments.comparison import question_by_question
     from common.experiments.question_tables import joining_lines, reliability_bins, separation
     from common.visualization.bars import interval_chart
+    from common.visualization.charts import reliability_chart, trend_chart
     from common.visualization.curves import training_curves
     from common.visualization.difference_map import difference_map
-    from common.visualization.examples import example_matches
-    from common.visualization.reliability import reliability_chart
-    from common.visualization.trends import trend_chart
+    from common.visualization.matches import example_matches
 
     figures = {
         "Right answers, with 95 % intervals over animals": interval_chart(

@@ -202,7 +202,7 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed, 
     from common.training.metric_losses import loss_table, options_of
     from common.visualization.bars import interval_chart
     from common.visualization.curves import training_curves
-    from common.visualization.examples import example_matches
+    from common.visualization.matches import example_matches
 
     import pandas as pd
 

@@ -110,7 +110,8 @@ def main(argv: list[str] | None = None) -> dict:
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
-    from common.data.catalogue import drop_rows, load_catalogue
+    from common.data.catalogue import load_catalogue
+    from common.data.catalogue_checks import drop_rows
     from common.gallery.enrolment import new_gallery, save_gallery
     from common.splits.study import SMOKE_FOLDER
     from common.turtles.dataset import TurtleParameters, ensure_turtles

@@ -1,16 +1,12 @@
 """How much a split tells in training about the photos it is tested on."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+
+from common.data.catalogue import Catalogue
+from common.splits.splits import PARTS, Split
 
 import numpy as np
 import pandas as pd
-
-if TYPE_CHECKING:
-    from common.data.catalogue import Catalogue
-    from common.splits.splits import Split
-
-PARTS = ("train", "validation", "test", "unused")
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ class LeakReport:
         }
 
 
-def leak_report(catalogue: "Catalogue", split: "Split") -> LeakReport:
+def leak_report(catalogue: Catalogue, split: Split) -> LeakReport:
     """Count, for validation and test, photos that share an encounter or a day with training.
 
     Only photos of the same animal count.

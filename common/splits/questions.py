@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
-from common.splits.gallery_query import places_in_time
+from common.splits.gallery_query import gallery_and_query, places_in_time
 from common.splits.rules import name_animals
-from common.splits.splits import Split, gallery_and_query
+from common.splits.splits import Split
 
 import numpy as np
 

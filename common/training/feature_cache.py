@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.array_files import read_array, write_array
 from common.data.images import PhotoDataset
 from common.errors import InputError
+from common.files import read_array, write_array
 from common.machine import processes
 from common.models.extraction import extract
 

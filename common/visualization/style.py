@@ -62,6 +62,18 @@ def figure_title(figure: Figure, title: str) -> None:
         )
 
 
+def legend_below(axes: Axes, n_columns: int) -> None:
+    """What each colour and marker of the axes stands for, below them."""
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=n_columns,
+        fontsize=8.5,
+        frameon=False,
+        labelcolor=SOFT,
+    )
+
+
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Save as PNG in one step; returns the path."""
     with replacing(path) as unfinished:

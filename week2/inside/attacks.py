@@ -11,10 +11,10 @@ from common.inspection.adversarial import (
     success_table,
 )
 from common.inspection.pixels import to_pictures, to_pixels
-from common.inspection.show_features import pixels_of
 from common.measures.intervals import paired_bootstrap_over_individuals
+from common.visualization.charts import rate_chart
 from common.visualization.pictures import PictureRow, picture_grid
-from common.visualization.rates import rate_chart
+from inside.features import pixels_of
 
 import pandas as pd
 import torch

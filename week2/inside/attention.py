@@ -11,10 +11,10 @@ from common.inspection.background import (
     true_masks,
 )
 from common.inspection.pixels import to_pictures, to_pixels
-from common.inspection.show_attacks import outputs_of
 from common.measures.intervals import interval_columns
 from common.visualization.bars import interval_chart
 from common.visualization.pictures import PictureRow, picture_grid, with_heat
+from inside.attacks import outputs_of
 
 import numpy as np
 import pandas as pd

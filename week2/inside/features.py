@@ -5,8 +5,8 @@ from common.errors import InputError
 from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
 from common.inspection.imagenet import top_classes
 from common.inspection.pixels import to_pixels
-from common.visualization.features import features_figure
 from common.visualization.matches import RankedMatches, matches_panel
+from common.visualization.pictures import features_figure
 
 import numpy as np
 import torch
