@@ -247,9 +247,7 @@ def train(
         photos.n_features,
         tail=photos.tail,  # the end of the backbone that trains
         embedding_dim=args.embedding_size,
-        criterion=build_loss(
-            args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options
-        ),
+        criterion=loss,
         train_rows=rows,
         n_identities=classed.n_classes,
         batch_sampler=batches,
