@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.data.catalogue import load_catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.models.backbones import Backbone
@@ -18,7 +19,6 @@ from common.models.extraction import extract
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -118,8 +118,8 @@ def _read_archive(name: str, path: Path, side: int, seed: int) -> PhotoSet:
     rows = _few_per_class(labels, seed)
     photos = np.empty((len(rows), side, side, 3), dtype=np.uint8)
     for position, row in enumerate(rows):
-        with Image.open(io.BytesIO(data[offsets[row] : offsets[row + 1]])) as photo:
-            photos[position] = np.asarray(photo.convert("RGB").resize((side, side)))
+        photo = open_photo(io.BytesIO(data[offsets[row] : offsets[row + 1]]))
+        photos[position] = np.asarray(photo.resize((side, side)))
     return PhotoSet(name, photos, class_names[labels[rows]].astype(str), rows.astype(str))
 
 
