@@ -84,7 +84,8 @@ def train_classifier(
     return _train(
         photos, tail, head, criterion, train_rows,
         validate=validate if len(validation_rows) else None,
-        settings=settings, rates=rates or Rates(), **fit_options,
+        settings=settings, rates=rates or Rates(),
+        depends_on=[photos, validation_rows], **fit_options,
     )  # fmt: skip
 
 
@@ -129,7 +130,8 @@ def train_embedding(
     return _train(
         photos, None, head, criterion, train_rows,
         validate=validate or (rank_1 if len(validation_rows) else None),
-        settings=settings, rates=rates or Rates(), **fit_options,
+        settings=settings, rates=rates or Rates(),
+        depends_on=[photos, validation_rows], **fit_options,
     )  # fmt: skip
 
 
