@@ -63,7 +63,7 @@ class IdentityBatchSampler:
 
     The batches depend on the seed and the epoch only. Pass the sampler as a DataLoader's
     `batch_sampler` and call `set_epoch` before each epoch, or every epoch is the same. Several
-    processes draw the same batches and deal out each (`common.machine.shares`).
+    processes draw the same batches and deal out each (`common.machine.machine`).
 
     Args:
         labels: shape (n_images,), each photo's label or identity.

@@ -93,6 +93,7 @@ def train_classifier(
         validate=validate if len(validation_rows) else None,
         settings=settings,
         rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
         **fit_options,
     )
 
@@ -145,6 +146,7 @@ def train_embedding(
         validate=validate or (rank_1 if len(validation_rows) else None),
         settings=settings,
         rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
         **fit_options,
     )
 
