@@ -75,11 +75,12 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.errors import InputError
-    from common.experiments.closed_set import task_of
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.visualization.charts import cost_scatter
+
+    from common.experiments.closed_set import task_of
 
     run = start_run(__file__, args)
 
@@ -161,10 +162,11 @@ def load_or_skip(load_backbone, name: str, skipped: dict, **options):
 
 def ways_of(name: str, backbone, args, task) -> list:
     """A pre-trained backbone frozen and fine-tuned; the small network from scratch."""
-    from common.experiments.ways import Way
     from common.models.backbones import SCRATCH_CNN
     from common.models.freezing import stages_of
     from common.training.strategies import Step
+
+    from common.experiments.ways import Way
 
     if name == SCRATCH_CNN:
         plan = [Step(None, args.epochs * 2)]  # it learns slower, and an epoch costs little
@@ -233,9 +235,8 @@ def photos_per_second(backbones: dict, device) -> dict[str, float]:
 
 def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
     """One row per backbone and mode; what was skipped at the end."""
-    from common.experiments.closed_set import summarise_outcomes
-
     import pandas as pd
+    from common.experiments.closed_set import summarise_outcomes
 
     measured = summarise_outcomes(outcomes, task.individuals[task.test])
     rows = []
@@ -253,9 +254,8 @@ def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
 
 def recommend(outcomes, costs: dict, task) -> list[str]:
     """The cheapest way that validation cannot tell from the best one, and why."""
-    from common.experiments.closed_set import difference, verdict
-
     import numpy as np
+    from common.experiments.closed_set import difference, verdict
 
     names = list(dict.fromkeys(outcome.name for outcome in outcomes))
     accuracy = {

@@ -98,8 +98,6 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import class_table, task_of
-    from common.experiments.ways import Way
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
@@ -107,6 +105,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.bars import interval_chart
     from common.visualization.charts import trend_chart
     from common.visualization.outcomes import outcome_figures
+
+    from common.experiments.closed_set import class_table, task_of
+    from common.experiments.ways import Way
 
     run = start_run(__file__, args)
 
@@ -179,9 +180,10 @@ def main(argv: list[str] | None = None) -> dict:
 
 def way_of(name: str, strategy: str, backbone, args, task):
     """A strategy, or a plan that is spelled out, on a backbone, ready to be trained."""
-    from common.experiments.ways import Way
     from common.models.freezing import stages_of
     from common.training.strategies import plan_of, read_plan
+
+    from common.experiments.ways import Way
 
     if strategy in STRATEGIES:
         plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
@@ -283,10 +285,10 @@ def strategy_table(outcomes, ways: dict, args, individuals: np.ndarray):
 
 def trend_table(answers, individuals: np.ndarray):
     """The table of question 2: one row per approach and number of photos."""
-    from common.experiments.closed_set import mean_correct
     from common.measures.intervals import bootstrap_over_individuals, interval_columns
 
     import pandas as pd
+    from common.experiments.closed_set import mean_correct
 
     rows = []
     for approach in APPROACHES:

@@ -182,12 +182,13 @@ def main(argv: list[str] | None = None) -> dict:
 
 def train_model(args, study, backbone, folder):
     """A head, or with --no_freeze_backbone all of it, trained as in transfer_learning.py."""
-    from common.experiments.closed_set import task_of
-    from common.experiments.ways import Way
     from common.models.heads import Recogniser
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
     from common.training.strategies import Step, install
+
+    from common.experiments.closed_set import task_of
+    from common.experiments.ways import Way
 
     task = task_of(study, backbone.preprocessing.stored_size, args.device)
     plan = [Step(0 if args.freeze_backbone else None, args.epochs)]

@@ -65,8 +65,6 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
 
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of
-    from common.experiments.ways import Way
     from common.models.backbones import load_backbone
     from common.models.heads import Recogniser, linear_classifier, mlp_classifier
     from common.models.storage import save_recogniser
@@ -77,6 +75,9 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.optim import Rates
     from common.training.strategies import install, plan_of, read_plan, stage_table, words_of
     from common.visualization.outcomes import outcome_figures
+
+    from common.experiments.closed_set import class_table, summarise_outcomes, task_of
+    from common.experiments.ways import Way
 
     run = start_run(__file__, args)
     plan = read_plan(args.plan) if args.plan else plan_of(args.strategy, args.epochs, args.unfreeze)

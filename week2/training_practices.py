@@ -106,11 +106,12 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
     from common.visualization.bars import interval_chart
+
+    from common.experiments.closed_set import task_of
 
     run = start_run(__file__, args)
 
@@ -160,9 +161,9 @@ def main(argv: list[str] | None = None) -> dict:
 def way_of(switch: Switch, backbone, task, args):
     """The base's plan, behind the photos that a change asks for."""
     from common.data.images import training_transform
-    from common.experiments.ways import Way
     from common.training.strategies import Step
 
+    from common.experiments.ways import Way
     from torch import nn
 
     options = {"n_views": args.cached_views} | switch.photos
@@ -230,8 +231,9 @@ def special_options(special: str, task, seed: int, batch_size: int) -> dict:
 
 def table_of(outcomes: list, switches: list[Switch], task):
     """One row per change: accuracy, and what it bought against the base."""
-    from common.experiments.closed_set import difference, summarise_outcomes
     from common.measures.intervals import interval_columns
+
+    from common.experiments.closed_set import difference, summarise_outcomes
 
     table = summarise_outcomes(outcomes, task.individuals[task.test]).rename(
         columns={"name": "practice"}

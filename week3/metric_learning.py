@@ -180,8 +180,6 @@ def main(argv: list[str] | None = None) -> dict:
 def report(run, args, options, study, questions, photos, trained, choose_by, classed) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
     from common.experiments.answers import ask_embedding
-    from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
-    from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
     from common.models.heads import EmbeddingHead
     from common.runs import describe_split
     from common.training.metric_losses import loss_table
@@ -189,6 +187,8 @@ def report(run, args, options, study, questions, photos, trained, choose_by, cla
     from common.visualization.matches import example_matches
 
     import numpy as np
+    from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
+    from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
     from torch import nn
 
     fit, before = trained.fit, "before training"
