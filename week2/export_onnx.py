@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.measures.intervals import interval_columns
     from common.models.backbones import load_backbone
     from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
-    from common.models.onnx_files import MEGABYTE, open_onnx
+    from common.files import MEGABYTE
+    from common.models.onnx_files import open_onnx
     from common.models.storage import load_recogniser
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
