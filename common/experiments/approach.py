@@ -1,10 +1,12 @@
 """An approach: what is trained, whatever the seed."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.models.backbones import Backbone
-from common.models.heads import linear_classifier
+from common.models.freezing import split_at_boundary
+from common.models.heads import Recogniser, linear_classifier
 from common.training.boundary import PhotosAtBoundary
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_classifier
@@ -46,3 +48,12 @@ class Approach:
     def is_classifier(self) -> bool:
         """Whether it has an output for each class, and not an embedding."""
         return self.recipe is train_classifier
+
+    def recogniser(self, trained: Trained) -> Recogniser:
+        """The whole network, photos to outputs, with what was trained at its end."""
+        backbone = copy.deepcopy(self.backbone)
+        trunk, tail = split_at_boundary(backbone)
+        chain = [*trunk, *tail]
+        end = nn.Sequential(*chain[len(chain) - len(trained.tail) :])
+        end.load_state_dict(trained.tail.state_dict())
+        return Recogniser(backbone, trained.head)

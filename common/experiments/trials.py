@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from common.experiments.answers import Answers
-from common.measures.classification import ClassificationReport
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
     Interval,
@@ -212,18 +211,6 @@ def closed_set_table(trials: Iterable[Trial]) -> pd.DataFrame:
             }
         )
     return table_of(rows, CLOSED_SET)
-
-
-def class_table(report: ClassificationReport, kind: str = "class") -> pd.DataFrame:
-    """Precision, recall, F1 and number of test photos of each class.
-
-    Args:
-        report: on the test photos.
-        kind: header of the first column.
-    """
-    table = pd.DataFrame(report.per_identity).T.rename_axis(kind)
-    table = table.rename(columns={"f1": "F1", "n": "support"}).astype({"support": int})
-    return table[["precision", "recall", "F1", "support"]]
 
 
 def summarise(trials: Iterable[Trial]) -> pd.DataFrame:

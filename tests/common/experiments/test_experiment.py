@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from common.data.class_folders import ClassPhotos
+from common.data.images import PhotoDataset, evaluation_transform
 from common.experiments.experiment import Planned, catalogue_experiment, classes_experiment
 from common.models.backbones import load_backbone
+from common.models.extraction import extract
 from common.splits.splits import make_split
 from common.splits.study import Study
 from common.training import feature_cache
@@ -122,6 +124,22 @@ def test_a_step_has_settings_of_its_own_also_for_an_embedding():
     )
 
     assert len(trained.fit.history) == 2
+
+
+def test_what_was_trained_is_the_end_of_a_whole_network():
+    experiment = experiment_on_noise()
+    plan = [Step(0, 1), Step(2, 1)]
+    approach = experiment.approach("one", small_cnn(), plan, n_views=1)
+    trained = experiment.train(approach, 0, progress=False)
+    rows = experiment.questions.known
+
+    recogniser = approach.recogniser(trained).eval()
+
+    dataset = PhotoDataset(
+        experiment.classed.pixels[rows], rows, evaluation_transform(approach.backbone.preprocessing)
+    )
+    expected = approach.behind.outputs(trained.model, rows)
+    assert np.allclose(extract(recogniser, dataset, progress=False), expected, atol=1e-2)
 
 
 def test_minutes_grow_with_what_is_planned():

@@ -85,10 +85,9 @@ def test_the_sentence_says_what_the_interval_allows(ends, words):
     assert sentence.endswith("10 animals, 100 photos).")
 
 
-TABLES = [name for name in dir(tables) if name.endswith("_table") and name != "class_table"]
-
-
-@pytest.mark.parametrize("name", [*(name for name in TABLES), "summarise", "summarise_rankings"])
+@pytest.mark.parametrize(
+    "name", ["closed_set_table", "difference_table", "summarise", "summarise_rankings"]
+)
 def test_without_a_trial_a_table_has_its_columns_all_the_same(name):
     empty = getattr(tables, name)([])
 
