@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+MEGABYTE = 1_000_000  # bytes
 BLOCK = 2**20  # bytes read at a time
 WHOLE = 0x2144DF1C  # the CRC-32 of anything with its own CRC-32 behind it
 

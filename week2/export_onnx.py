@@ -57,12 +57,13 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
+    from common.files import MEGABYTE
     from common.gallery.gallery import identity_scores
     from common.machine.timing import rates_in_turns
     from common.measures.intervals import interval_columns
     from common.models.backbones import load_backbone
     from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
-    from common.models.onnx_files import MEGABYTE, open_onnx
+    from common.models.onnx_files import open_onnx
     from common.models.storage import load_recogniser
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> dict:
         backbone = model.backbone
     else:
         backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-        model, identities = train_model(args, study, backbone, run.folder), known
+        model, identities = train_model(args, study, backbone, run), known
     pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
     photos = PhotoDataset(pixels, labels, evaluation_transform(backbone.preprocessing))
 
@@ -180,29 +181,20 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
 
 
-def train_model(args, study, backbone, folder):
+def train_model(args, study, backbone, run):
     """A head, or with --no_freeze_backbone all of it, trained as in transfer_learning.py."""
-    from common.experiments.closed_set import task_of
-    from common.experiments.ways import Way
-    from common.models.heads import Recogniser
+    from common.experiments.experiment import catalogue_experiment
     from common.training.loop import TrainingSettings
     from common.training.optim import Rates
-    from common.training.strategies import Step, install
+    from common.training.strategies import Step
 
-    task = task_of(study, backbone.preprocessing.stored_size, args.device)
+    settings = TrainingSettings.from_flags(args)
+    stored_size = backbone.preprocessing.stored_size
+    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    rates = Rates(head=args.learning_rate, backbone=args.learning_rate / 10)
     plan = [Step(0 if args.freeze_backbone else None, args.epochs)]
-    _, trained = Way("to be exported", backbone, plan, task).train(
-        TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision,
-        ),
-        rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
-        checkpoint=folder / "last.pt",
-    )  # fmt: skip
-    for checkpoint in folder.glob("last*.pt"):  # training is whole: nothing to resume
-        checkpoint.unlink()
-    install(trained.tail, backbone)
-    return Recogniser(backbone, trained.head).cpu()
+    approach = experiment.approach("to be exported", backbone, plan, rates=rates)
+    return approach.recogniser(experiment.train(approach, args.seed)).cpu()
 
 
 def largest_difference(outputs) -> float:

@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import read_photos
-    from common.inspection.transfer import Task
+    from common.inspection.transfer import TransferTask
     from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.freezing import freeze_stages, stages_of
@@ -155,7 +155,9 @@ def main(argv: list[str] | None = None) -> dict:
     )  # fmt: skip
     parts.append(measure_background(run, study, photos, splits, classifiers, args.seeds))
     parts.append(show_matches(run, study, photos, embedding, args.seeds[0]))
-    task = Task(n_classes=3, n_train=3, n_test=2, n_draws=2) if args.smoke else Task()
+    task = (
+        TransferTask(n_classes=3, n_train=3, n_test=2, n_draws=2) if args.smoke else TransferTask()
+    )
     parts.append(
         try_other_pictures(run, study, backbone, photos, args.more_data, task, args.seeds[0])
     )

@@ -21,9 +21,8 @@ from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
 from common.experiments.answers import ask_embedding
-from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
 from common.experiments.embedding_check import EmbeddingCheck
-from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
+from common.experiments.trials import JOINED, KNOWN, Trial, compare, summarise, summarise_rankings
 from common.gallery.scores import validation_scores_of
 from common.machine.device import pick_device
 from common.models.backbones import load_backbone
@@ -41,6 +40,7 @@ from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
+from protocols import PROTOCOL_NOTE, known_by_protocol
 
 import numpy as np
 import torch
@@ -272,24 +272,21 @@ def report(
     notes: list[str],
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
-    catalogue, identity = study.catalogue, study.identity
+    catalogue = study.catalogue
     answers = {name: ask_embedding(each, questions, catalogue) for name, each in embeddings.items()}
     trials = [
         Trial(BEFORE, args.seed, answers[BEFORE]),
         Trial(args.loss, args.seed, answers[args.loss], fit.seconds, history=fit.history),
     ]
-    verdicts = [
-        compare(trials, args.loss, BEFORE, column, questions, identity)
-        for column in ("known animals", "joined later")
-    ]
+    differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
     by_protocol = known_by_protocol(
         {name: [each] for name, each in embeddings.items()}, catalogue, study.split
     )
     tables = {
         "The loss": loss_table({args.loss: options}),
         "Known animals, by protocol": by_protocol,
-        "Photos named right": summarise(trials, questions, identity),
-        "Animals never trained on, ranked": summarise_rankings(trials, questions, identity),
+        "Photos named right": summarise(trials),
+        "Animals never trained on, ranked": summarise_rankings(trials),
     }
     return run.finish(
         metrics={"loss": {"name": args.loss, **options}, "best_epoch": fit.best_epoch}
@@ -298,7 +295,7 @@ def report(
         tables={title: table for title, table in tables.items() if len(table)},
         figures=draw(run, questions, study, embeddings[args.loss], fit),
         notes=[
-            *(verdict[1] for verdict in verdicts if verdict),
+            *(difference.sentence() for difference in differences if difference),
             *found_again(embeddings[args.loss], questions, study),
             *notes,
             *([PROTOCOL_NOTE] if len(by_protocol) else []),

@@ -4,13 +4,12 @@ Every set is cut to the same number of classes and photos, so that one set's sco
 beside another's.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.catalogue import load_catalogue
+from common.data.cifar10 import read_copies
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
-from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.models.backbones import Backbone
@@ -71,8 +70,7 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
 
     Args:
         name: for the table.
-        path: as --data_dir takes it, or an .npz with test_bytes, test_offsets (JPEG files one
-            after the other), test_labels and class_names.
+        path: as --data_dir takes it, or an .npz of CIFAR-10's test part as JPEG copies.
         side: photos are squashed to this, pixels.
         seed: which photos are read of a large set.
 
@@ -106,21 +104,10 @@ def _few_per_class(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _read_archive(name: str, path: Path, side: int, seed: int) -> PhotoSet:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data, offsets = archive["test_bytes"].tobytes(), archive["test_offsets"]
-            labels, class_names = archive["test_labels"], archive["class_names"]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"--more_data {name}={path}: cannot be read ({error}); expected an .npz with "
-            "test_bytes, test_offsets, test_labels and class_names, or a folder of classes"
-        ) from error
+    pixels, labels, class_names = read_copies(path, "test", f"--more_data {name}={path}")
     rows = _few_per_class(labels, seed)
-    photos = np.empty((len(rows), side, side, 3), dtype=np.uint8)
-    for position, row in enumerate(rows):
-        photo = open_photo(io.BytesIO(data[offsets[row] : offsets[row + 1]]))
-        photos[position] = np.asarray(photo.resize((side, side)))
-    return PhotoSet(name, photos, class_names[labels[rows]].astype(str), rows.astype(str))
+    photos = [np.asarray(Image.fromarray(pixels[row]).resize((side, side))) for row in rows]
+    return PhotoSet(name, np.stack(photos), np.array(class_names)[labels[rows]], rows.astype(str))
 
 
 def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from common.data.catalogue import Catalogue
+from common.splits.encounters import is_met
 from common.splits.splits import PARTS, Split
 
 import numpy as np
@@ -120,7 +121,7 @@ def leak_report(catalogue: Catalogue, split: Split) -> LeakReport:
 def _part_leak(table: pd.DataFrame, train_rows: np.ndarray, rows: np.ndarray) -> PartLeak:
     train, part = table.iloc[train_rows], table.iloc[rows]
     is_known = part["identity"].isin(train["identity"])
-    same_encounter = part["encounter"].isin(train["encounter"])
+    same_encounter = is_met(part["encounter"].to_numpy(str), train["encounter"].to_numpy(str))
     same_day = _identity_days(part).isin(_identity_days(train)) & part["date"].notna()
     return PartLeak(
         n_images=len(part),

@@ -5,6 +5,7 @@ from common.errors import InputError
 from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
 from common.inspection.imagenet import top_classes
 from common.inspection.pixels import to_pixels
+from common.splits.encounters import same_encounter
 from common.visualization.matches import RankedMatches, matches_panel
 from common.visualization.pictures import features_figure
 
@@ -63,7 +64,7 @@ def find_neighbours(run, study, backbone, photos, path, row) -> dict:
     asked = {"all other photos": np.arange(len(features)) != row}
     if row is not None:
         encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
-        asked["other encounters"] = encounter != encounter[row]
+        asked["other encounters"] = ~same_encounter(encounter[row], encounter)
     rankings, paths = [], study.catalogue.paths()
     for words, is_asked in asked.items():
         gallery = np.flatnonzero(is_asked)

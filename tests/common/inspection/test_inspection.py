@@ -21,7 +21,7 @@ from common.inspection.features import first_filters, nearest_photos, stage_maps
 from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
 from common.inspection.imagenet import class_names, require_class, top_classes
 from common.inspection.pixels import OnPixels, to_pixels
-from common.inspection.transfer import PhotoSet, Task, probe
+from common.inspection.transfer import PhotoSet, TransferTask, probe
 from common.models.backbones import load_backbone, load_imagenet_classifier
 from common.models.heads import Recogniser, linear_classifier
 
@@ -307,13 +307,13 @@ def test_photos_of_one_encounter_are_not_parted_by_the_transfer_task():
     # A feature that names the encounter and nothing else: useless for other encounters.
     features = np.eye(photos.groups.max() + 1)[photos.groups]
 
-    answers = probe(features, photos, Task(n_classes=3, n_train=6, n_test=3, n_draws=20))
+    answers = probe(features, photos, TransferTask(n_classes=3, n_train=6, n_test=3, n_draws=20))
 
     assert answers["is_correct"].mean() < 0.6
-    perfect = probe(np.eye(3)[photos.labels], photos, Task(3, 6, 3, 2))
+    perfect = probe(np.eye(3)[photos.labels], photos, TransferTask(3, 6, 3, 2))
     assert perfect["is_correct"].all()
 
 
 def test_a_set_with_too_few_photos_is_refused():
     with pytest.raises(InputError, match="has 0 classes with 40"):
-        probe(np.zeros((36, 2)), photo_set(), Task(n_classes=3, n_train=40))
+        probe(np.zeros((36, 2)), photo_set(), TransferTask(n_classes=3, n_train=40))
