@@ -57,12 +57,12 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.images import PhotoDataset, evaluation_transform, read_photos
+    from common.files import MEGABYTE
     from common.gallery.gallery import identity_scores
     from common.machine.timing import rates_in_turns
     from common.measures.intervals import interval_columns
     from common.models.backbones import load_backbone
     from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
-    from common.files import MEGABYTE
     from common.models.onnx_files import open_onnx
     from common.models.storage import load_recogniser
     from common.runs import describe_split, start_run
