@@ -32,7 +32,7 @@ from common.cli import (
 from common.errors import InputError
 
 TRAINED = Path("runs", "metric_learning", "model.safetensors")
-MEGABYTE = 2**20  # bytes
+MEGABYTE = 10**6  # bytes
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -130,7 +130,7 @@ def cost_table(
         {
             "way": way, "ms per query": per_query,
             "s once": sum(once[part] for part in parts),
-            "MB held": sum(held[part] for part in ["embeddings", *parts]) / 2**20,
+            "MB held": sum(held[part] for part in ["embeddings", *parts]) / 1e6,
         }
         for way, (per_query, parts) in costs.items()
     ])  # fmt: skip
