@@ -24,7 +24,8 @@ import argparse
 import math
 import shutil
 
-from common.cli import CLASSES, make_parser, run_script, shared_flags, whole_number
+from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.data.training_classes import CLASSES
 
 import numpy as np
 

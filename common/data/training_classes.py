@@ -13,6 +13,8 @@ from common.errors import InputError
 
 import numpy as np
 
+CLASSES = ("auto", "identity", "side", "mirrored")
+
 
 @dataclass(frozen=True)
 class ClassedPhotos:
