@@ -10,6 +10,10 @@ class InputError(ValueError):
     """
 
 
+class WeightsNotInReach(InputError):  # noqa: N818, a state of the machine more than a fault
+    """A backbone's weights cannot be had here; another backbone's may be."""
+
+
 class StoppedError(RuntimeError):
     """The run was ended from outside, as when another of its processes has died.
 

@@ -1,10 +1,23 @@
-"""Files that are either whole or absent: written beside their place, then renamed into it."""
+"""Files that are either whole or absent: written beside their place, then renamed into it.
 
+An array's file is NumPy's own .npy with a checksum behind it, which `numpy.load` passes over.
+"""
+
+import io
+import itertools
+import mmap
 import os
 import secrets
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+
+MEGABYTE = 1_000_000  # bytes
+BLOCK = 2**20  # bytes read at a time
+WHOLE = 0x2144DF1C  # the CRC-32 of anything with its own CRC-32 behind it
 
 
 @contextmanager
@@ -39,3 +52,69 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file with line feeds in one step; returns its path."""
     return write_bytes(path, text.encode("utf-8"))
+
+
+def write_array(
+    path: Path, pieces: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    """Write an array that need not fit into memory.
+
+    A plain file, not a memory map: where the disk is full, a write raises, a map kills Python.
+
+    Args:
+        path: where the file shall be; its folder exists.
+        pieces: one after another the array's rows, in C order.
+        shape: of the whole.
+        dtype: of every piece.
+
+    Raises:
+        OSError: the disk is full or takes no files.
+        ValueError: the pieces are not what the shape says.
+    """
+    header = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, facts)
+    checksum = 0
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
+        for part in itertools.chain([header.getvalue()], _checked(pieces, shape, dtype)):
+            checksum = zlib.crc32(part, checksum)
+            file.write(part)
+        file.write(checksum.to_bytes(4, "little"))
+
+
+def read_array(path: Path) -> np.ndarray | None:
+    """An array of `write_array`, read from disk as needed; None if missing, cut or damaged."""
+    checksum = 0
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                checksum = zlib.crc32(block, checksum)
+    except OSError:
+        return None
+    return np.load(path, mmap_mode="r") if checksum == WHOLE else None
+
+
+def let_go(array: np.ndarray) -> None:
+    """Count the pages of a mapped array as this process's memory no longer.
+
+    The system keeps what it has room for; the next read finds it there, or on the disk.
+    """
+    mapping = array
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _checked(
+    pieces: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+) -> Iterable[memoryview]:
+    """The bytes of pieces that together are the array."""
+    n_bytes = 0
+    for piece in pieces:
+        if piece.dtype != dtype:
+            raise ValueError(f"found a piece of {piece.dtype}, expected {dtype}")
+        n_bytes += piece.nbytes
+        yield np.ascontiguousarray(piece).data
+    if n_bytes != np.prod(shape, dtype=np.int64) * dtype.itemsize:
+        raise ValueError(f"the pieces hold {n_bytes} bytes, which is no array of shape {shape}")

@@ -131,7 +131,8 @@ class Run:
             metrics: numbers with their n and interval; anything with plain parts
                 (numpy values, reports as dicts, paths). NaN is written as null.
             split: what `describe_split` gives.
-            tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one.
+            tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one. A table
+                without a row is left out.
             figures: title -> PNG in the run's folder, or the paths alone.
             notes: sentences that a reader needs to judge the numbers.
             device: device that was used, when it is not the one asked for.
@@ -143,7 +144,7 @@ class Run:
             InputError: the folder can no longer be written to.
             ValueError: something that JSON cannot hold, or a figure outside the folder.
         """
-        tables = tables or {}
+        tables = {title: table for title, table in (tables or {}).items() if len(table)}
         figure_files = _figure_files(figures, self.folder)
         result = to_plain(
             {

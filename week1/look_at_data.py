@@ -15,9 +15,44 @@ import argparse
 import math
 
 from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.data.catalogue import Catalogue
+from common.errors import InputError
+from common.runs import describe_split, start_run
+from common.splits.splits import make_split
+from common.splits.study import open_study
+from common.visualization.contact_sheet import catalogue_overview, contact_sheet
+
+import numpy as np
+import pandas as pd
 
 MOST_ENCOUNTERS = 4  # of one animal on the contact sheet, two photos each
-SPLITS = ("random", "encounter", "time_aware", "time_cutoff")
+COMPARED = ("random", "encounter", "time_aware", "time_cutoff")  # splits, side by side
+
+
+def leak_of(train: pd.DataFrame, test: pd.DataFrame) -> dict:
+    """The share of test photos that share an encounter, or a day, with a training photo.
+
+    Photos of one encounter are alike in light, water and pose: who has seen one of them in
+    training can name the others without knowing the animal.
+
+    Args:
+        train, test: rows of the catalogue's table; an encounter is of one animal.
+
+    Returns:
+        Two shares in [0, 1]; nan where no encounter, or no date, is known.
+    """
+    same_encounter = test["encounter"].isin(train["encounter"])
+    train_days, test_days = (
+        rows["identity"] + rows["date"].dt.strftime(" %Y-%m-%d") for rows in (train, test)
+    )
+    same_day = test_days.isin(train_days.dropna())
+
+    may_leak = test[test["identity"].isin(train["identity"])]
+    is_seen = may_leak["encounter_known"].any() or may_leak.empty
+    return {
+        "of the same encounter": same_encounter.mean() if is_seen else math.nan,
+        "of the same day": same_day.mean() if test["date"].notna().any() else math.nan,
+    }
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,83 +68,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def choose_photos(table, n_animals: int):
-    """Photos for the contact sheet: often seen animals, two photos of each encounter.
-
-    Args:
-        table: of the catalogue.
-        n_animals: animals to show.
-
-    Returns:
-        Some rows of the table, an animal's encounters spread evenly over its years; the two
-        photos of an encounter are neighbours.
-    """
-    import numpy as np
-    import pandas as pd
-
-    counts = table.groupby("identity").agg(n=("encounter", "nunique"), photos=("path", "size"))
-    often = counts.sort_values(["n", "photos"], ascending=False, kind="stable").index[:n_animals]
-    rows = []
-    for identity in sorted(often):
-        photos = table[table["identity"] == identity].sort_values(["date", "orientation"])
-        encounters = photos["encounter"].unique()
-        is_single = len(encounters) == len(photos)  # no encounters known: more photos instead
-        n_shown = min(MOST_ENCOUNTERS * (2 if is_single else 1), len(encounters))
-        for encounter in encounters[np.linspace(0, len(encounters) - 1, n_shown).astype(int)]:
-            pair = photos[photos["encounter"] == encounter]
-            rows.append(pair.iloc[sorted({0, len(pair) - 1})])
-    return pd.concat(rows)
-
-
-def captions_of(rows) -> list[str]:
-    """Side and day of each photo, as far as they are known."""
-    days = rows["date"].dt.strftime("%Y-%m-%d").fillna("")
-    parts = zip(rows["orientation"], days, strict=True)
-    return [" · ".join(part for part in pair if part) for pair in parts]
-
-
-def compare_splits(catalogue, names: list[str], *, split_column: str | None, seed: int):
-    """How many photos each split trains and tests on, and what it gives away.
-
-    Returns:
-        One row per split that the catalogue allows, and a sentence for each that it doesn't.
-    """
-    from common.errors import InputError
-    from common.splits.splits import leak_report, make_split
-
-    import pandas as pd
-
-    rows, reasons = [], []
-    for name in names:
-        try:
-            split = make_split(catalogue, name, seed=seed, split_column=split_column or "split")
-        except InputError as reason:
-            reasons.append(f"Not possible here: {reason}")
-            continue
-        leak = leak_report(catalogue, split)
-        has_encounters = leak.test.n_encounter_unknown < leak.test.n_known or not leak.test.n_known
-        rows.append(
-            {
-                "split": name,
-                **{part: leak.n_images[part] for part in ("train", "validation", "test")},
-                "new animals in test": leak.test.n_new_identities,
-                "of the same encounter": (
-                    leak.test.share_same_encounter if has_encounters else math.nan
-                ),
-                "of the same day": leak.test.share_same_day if leak.test.n_dated else math.nan,
-            }
-        )
-    return pd.DataFrame(rows), reasons
-
-
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.visualization.contact_sheet import catalogue_overview, contact_sheet
-
     run = start_run(__file__, args)
 
     # Data: what is there, what is wrong with it, how it would be split.
@@ -119,27 +79,21 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Splits side by side: the last two columns are what a test photo shares with training.
     given = ["given"] if args.split_column or "split" in table else []
-    names = list(dict.fromkeys([*SPLITS, *given, split.name]))
+    names = list(dict.fromkeys([*COMPARED, *given, split.name]))
     splits, reasons = compare_splits(
         catalogue, names, split_column=args.split_column, seed=args.seed
     )
 
     # Figures.
     shown = choose_photos(table, args.n_animals)
-    figures = {
-        "A few animals; two photos of one day stand side by side": (
-            contact_sheet(
-                [catalogue.root / path for path in shown["path"]],
-                run.figure_path("contact_sheet.png"),
-                identities=shown["identity"].tolist(),
-                captions=captions_of(shown),
-                n_columns=2 * MOST_ENCOUNTERS,
-            )
-        ),
-        f"Photos per animal, and the split {split.name}": catalogue_overview(
-            table, run.figure_path("overview.png"), part=split.part
-        ),
-    }
+    sheet = contact_sheet(
+        [catalogue.root / path for path in shown["path"]],
+        run.figure_path("contact_sheet.png"),
+        identities=shown["identity"].tolist(),
+        captions=captions_of(shown),
+        n_columns=2 * MOST_ENCOUNTERS,
+    )
+    overview = catalogue_overview(table, run.figure_path("overview.png"), part=split.part)
 
     # Result.
     per_animal = table.groupby("identity").size()
@@ -156,9 +110,73 @@ def main(argv: list[str] | None = None) -> dict:
         },
         split=describe_split(split, study.leak),
         tables={"Splits: photos, and the share of test photos that have a training photo": splits},
-        figures=figures,
+        figures={
+            "A few animals; two photos of one day stand side by side": sheet,
+            f"Photos per animal, and the split {split.name}": overview,
+        },
         notes=reasons,
     )
+
+
+def compare_splits(
+    catalogue: Catalogue, names: list[str], *, split_column: str | None, seed: int
+) -> tuple[pd.DataFrame, list[str]]:
+    """How many photos each split trains and tests on, and what it gives away.
+
+    Returns:
+        One row per split that the catalogue allows, and a sentence for each that it doesn't.
+    """
+    rows, reasons = [], []
+    for name in names:
+        try:
+            split = make_split(catalogue, name, seed=seed, split_column=split_column or "split")
+        except InputError as reason:
+            reasons.append(f"Not possible here: {reason}")
+            continue
+        parts = {
+            part: catalogue.table.iloc[split.rows(part)] for part in ("train", "validation", "test")
+        }
+        train, test = parts["train"], parts["test"]
+        is_new = ~test["identity"].isin(train["identity"])
+        rows.append(
+            {"split": name}
+            | {part: len(photos) for part, photos in parts.items()}
+            | {"new animals in test": test["identity"][is_new].nunique()}
+            | leak_of(train, test)
+        )
+    return pd.DataFrame(rows), reasons
+
+
+def choose_photos(table: pd.DataFrame, n_animals: int) -> pd.DataFrame:
+    """Photos for the contact sheet: often seen animals, two photos of each encounter.
+
+    Args:
+        table: of the catalogue.
+        n_animals: animals to show.
+
+    Returns:
+        Some rows of the table, an animal's encounters spread evenly over its years; the two
+        photos of an encounter are neighbours.
+    """
+    counts = table.groupby("identity").agg(n=("encounter", "nunique"), photos=("path", "size"))
+    often = counts.sort_values(["n", "photos"], ascending=False, kind="stable").index[:n_animals]
+    rows = []
+    for identity in sorted(often):
+        photos = table[table["identity"] == identity].sort_values(["date", "orientation"])
+        encounters = photos["encounter"].unique()
+        is_single = len(encounters) == len(photos)  # no encounters known: more photos instead
+        n_shown = min(MOST_ENCOUNTERS * (2 if is_single else 1), len(encounters))
+        for encounter in encounters[np.linspace(0, len(encounters) - 1, n_shown).astype(int)]:
+            pair = photos[photos["encounter"] == encounter]
+            rows.append(pair.iloc[sorted({0, len(pair) - 1})])
+    return pd.concat(rows)
+
+
+def captions_of(rows: pd.DataFrame) -> list[str]:
+    """Side and day of each photo, as far as they are known."""
+    days = rows["date"].dt.strftime("%Y-%m-%d").fillna("")
+    parts = zip(rows["orientation"], days, strict=True)
+    return [" · ".join(part for part in pair if part) for pair in parts]
 
 
 if __name__ == "__main__":

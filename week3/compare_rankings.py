@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> dict:
 
 def validation_queries(questions, catalogue, args) -> dict:
     """Question to rows of queries and of gallery, as the test asks, on validation photos."""
-    from common.splits.splits import gallery_and_query
+    from common.splits.gallery_query import gallery_and_query
 
     import numpy as np
 

@@ -76,10 +76,10 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.gallery.answers import answer
     from common.gallery.enrolment import embed, open_gallery, validation_scores
     from common.gallery.identification import Question, rank_animals
     from common.gallery.scores import meaning_of
+    from common.gallery.verdicts import verdict_on
     from common.models.storage import load_recogniser
     from common.runs import start_run
 
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict:
     network, _ = load_recogniser(gallery.model)
     embeddings = np.split(embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side or ""] * len(each)) for each in embeddings]
-    answers = [answer(each, meaning) for each in rank_animals(gallery, questions, args.k)]
+    answers = [verdict_on(each, meaning) for each in rank_animals(gallery, questions, args.k)]
 
     # Tables, figure, and the sheet for a person.
     return report(args, run, gallery, meaning, groups, answers)
@@ -110,7 +110,8 @@ def main(argv: list[str] | None = None) -> dict:
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
-    from common.data.catalogue import drop_rows, load_catalogue
+    from common.data.catalogue import load_catalogue
+    from common.data.catalogue_checks import drop_rows
     from common.gallery.enrolment import new_gallery, save_gallery
     from common.splits.study import SMOKE_FOLDER
     from common.turtles.dataset import TurtleParameters, ensure_turtles
@@ -219,7 +220,7 @@ def shown(args, facts, enrolled_as, number, photos, answer) -> dict:
     return {
         "title": f"{number}. {photos[0].name}{more}",
         "photos": [str(photo) for photo in photos],
-        "verdict": answer.verdict,
+        "verdict": answer.text,
         "identities": [each.identity for each in answer.candidates],
         "similarities": answer.similarities,
         "probabilities": answer.probabilities,

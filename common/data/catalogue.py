@@ -1,10 +1,8 @@
 """One table for any set of animal photos: the catalogue.
 
->>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
->>> print(report.text())  # doctest: +SKIP
-
-`load_catalogue` reads a table or a folder and opens no photo; `load_checked_catalogue`, which the
-week scripts use, also opens every photo and leaves out those that cannot be used.
+`load_catalogue` reads a table or a folder and opens no photo; `load_checked_catalogue` of
+`common.data.catalogue_checks`, which the week scripts use, also opens every photo and leaves out
+those that cannot be used.
 """
 
 from collections.abc import Mapping
@@ -12,13 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from common.data.catalogue_checks import (
-    DROPPED_KINDS,
-    CatalogueReport,
-    check_catalogue,
-    count_rows,
-    drop_rows,
-)
 from common.data.catalogue_folders import read_folders
 from common.data.catalogue_tables import (
     Problem,
@@ -29,20 +20,9 @@ from common.data.catalogue_tables import (
     standardise_table,
 )
 from common.errors import InputError
+from common.turtles.dataset import ensure_turtles
 
 import pandas as pd
-
-__all__ = [
-    "Catalogue",
-    "CatalogueReport",
-    "Problem",
-    "catalogue_from_table",
-    "check_catalogue",
-    "drop_rows",
-    "leave_out_unusable",
-    "load_catalogue",
-    "load_checked_catalogue",
-]
 
 TABLE_FILE = "metadata.csv"
 
@@ -124,7 +104,7 @@ def load_catalogue(
         InputError: nothing is there, a column is missing or ambiguous, or there are too few
             animals.
     """
-    source = Path(_embedded_turtles(progress) if data_dir is None else data_dir)
+    source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
     table_file = _table_file(source)
     if table_file is not None:
@@ -165,92 +145,6 @@ def catalogue_from_table(
     """
     root = Path(root).expanduser().absolute()
     return _from_source(table, root, name, f"the table of {name}", columns, split_column)
-
-
-def load_checked_catalogue(
-    data_dir: str | Path | None = None,
-    *,
-    columns: Mapping[str, str] | None = None,
-    split_column: str | None = None,
-    photo_dir: str | Path | None = None,
-    fewest_identities: int = 2,
-    read_pixels: bool = True,
-    drop_copies: bool = True,
-    progress: bool = True,
-) -> tuple[Catalogue, CatalogueReport]:
-    """Read a catalogue, open every photo, and leave out what cannot be used.
-
-    Args:
-        data_dir, columns, split_column, photo_dir, fewest_identities: as in `load_catalogue`.
-        read_pixels, drop_copies: as in `leave_out_unusable`.
-        progress: show bars for what takes long.
-
-    Returns:
-        As `leave_out_unusable`.
-
-    Raises:
-        InputError: as `load_catalogue` and `leave_out_unusable`.
-    """
-    catalogue = load_catalogue(
-        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
-        fewest_identities=fewest_identities, progress=progress,
-    )  # fmt: skip
-    return leave_out_unusable(
-        catalogue, fewest_identities=fewest_identities, read_pixels=read_pixels,
-        drop_copies=drop_copies, progress=progress,
-    )  # fmt: skip
-
-
-def leave_out_unusable(
-    catalogue: Catalogue,
-    *,
-    fewest_identities: int = 2,
-    read_pixels: bool = True,
-    drop_copies: bool = True,
-    progress: bool = True,
-) -> tuple[Catalogue, CatalogueReport]:
-    """Open every photo of a catalogue, and leave out what cannot be used.
-
-    Left out are photos that are missing or cannot be opened, identical photos under different
-    identities (no way to tell which is right), and further copies of a photo of one animal.
-
-    Args:
-        catalogue: as read; it is not changed.
-        fewest_identities: animals that there have to be; 1 where photos join others.
-        read_pixels: open the photos; without, only their presence is checked.
-        drop_copies: leave out further copies too; a published split counts on them.
-        progress: show a bar for what takes long.
-
-    Returns:
-        The usable catalogue, and the report on it: counts are of the usable photos, and problems
-        name what was left out (their rows are those before leaving out).
-
-    Raises:
-        InputError: photos of too few animals can be used.
-    """
-    report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
-    dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
-    actions = {"copy": "kept, as a published split counts them"}
-    actions |= dict.fromkeys(dropped_kinds, "left out")
-    problems = [
-        replace(problem, action=actions.get(problem.kind, problem.action))
-        for problem in report.problems
-    ]
-    usable = drop_rows(catalogue, report.rows(*dropped_kinds))
-    if len(usable.identities) < fewest_identities:
-        reasons = "; ".join(problem.text() for problem in problems if problem.rows)
-        raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
-            f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
-        )
-    return usable, replace(report, counts=count_rows(usable.table), problems=problems)
-
-
-def _embedded_turtles(progress: bool) -> Path:
-    # Imported here: drawing needs libraries that reading a person's own photos does not.
-    from common.turtles.dataset import ensure_turtles
-
-    return ensure_turtles(progress=progress)
 
 
 def _table_file(source: Path) -> Path | None:

@@ -1,27 +1,26 @@
 """Look at a catalogue's photos and say what is wrong, before a model learns from it.
 
+>>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
+>>> print(report.text())  # doctest: +SKIP
+
 Reading is kept cheap: each file is read once, hashed, and decoded at the smallest size its format
 offers, which is enough to notice a truncated one.
 """
 
 import hashlib
-import io
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_folders import find_images
 from common.data.catalogue_tables import Problem
+from common.data.photo_files import each_photo, is_whole
+from common.errors import InputError
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm import tqdm
-
-if TYPE_CHECKING:
-    from common.data.catalogue import Catalogue
 
 N_PHOTOS_WITH_BAR = 500  # below, reading takes under a second or two
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
@@ -69,8 +68,87 @@ class CatalogueReport:
         return {"name": self.name, **self.counts, "problems": problems}
 
 
+def load_checked_catalogue(
+    data_dir: str | Path | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split_column: str | None = None,
+    photo_dir: str | Path | None = None,
+    fewest_identities: int = 2,
+    read_pixels: bool = True,
+    drop_copies: bool = True,
+    progress: bool = True,
+) -> tuple[Catalogue, CatalogueReport]:
+    """Read a catalogue, open every photo, and leave out what cannot be used.
+
+    Args:
+        data_dir, columns, split_column, photo_dir, fewest_identities: as in `load_catalogue`.
+        read_pixels, drop_copies: as in `leave_out_unusable`.
+        progress: show bars for what takes long.
+
+    Returns:
+        As `leave_out_unusable`.
+
+    Raises:
+        InputError: as `load_catalogue` and `leave_out_unusable`.
+    """
+    catalogue = load_catalogue(
+        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
+        fewest_identities=fewest_identities, progress=progress,
+    )  # fmt: skip
+    return leave_out_unusable(
+        catalogue, fewest_identities=fewest_identities, read_pixels=read_pixels,
+        drop_copies=drop_copies, progress=progress,
+    )  # fmt: skip
+
+
+def leave_out_unusable(
+    catalogue: Catalogue,
+    *,
+    fewest_identities: int = 2,
+    read_pixels: bool = True,
+    drop_copies: bool = True,
+    progress: bool = True,
+) -> tuple[Catalogue, CatalogueReport]:
+    """Open every photo of a catalogue, and leave out what cannot be used.
+
+    Left out are photos that are missing or cannot be opened, identical photos under different
+    identities (no way to tell which is right), and further copies of a photo of one animal.
+
+    Args:
+        catalogue: as read; it is not changed.
+        fewest_identities: animals that there have to be; 1 where photos join others.
+        read_pixels: open the photos; without, only their presence is checked.
+        drop_copies: leave out further copies too; a published split counts on them.
+        progress: show a bar for what takes long.
+
+    Returns:
+        The usable catalogue, and the report on it: counts are of the usable photos, and problems
+        name what was left out (their rows are those before leaving out).
+
+    Raises:
+        InputError: photos of too few animals can be used.
+    """
+    report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
+    dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
+    actions = {"copy": "kept, as a published split counts them"}
+    actions |= dict.fromkeys(dropped_kinds, "left out")
+    problems = [
+        replace(problem, action=actions.get(problem.kind, problem.action))
+        for problem in report.problems
+    ]
+    usable = drop_rows(catalogue, report.rows(*dropped_kinds))
+    if len(usable.identities) < fewest_identities:
+        reasons = "; ".join(problem.text() for problem in problems if problem.rows)
+        raise InputError(
+            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
+        )
+    return usable, replace(report, counts=count_rows(usable.table), problems=problems)
+
+
 def check_catalogue(
-    catalogue: "Catalogue", *, read_pixels: bool = True, progress: bool = True
+    catalogue: Catalogue, *, read_pixels: bool = True, progress: bool = True
 ) -> CatalogueReport:
     """Check that every photo is there, opens, and shows one animal only.
 
@@ -94,7 +172,7 @@ def check_catalogue(
     )
 
 
-def drop_rows(catalogue: "Catalogue", rows: Iterable[int]) -> "Catalogue":
+def drop_rows(catalogue: Catalogue, rows: Iterable[int]) -> Catalogue:
     """Return the catalogue without some rows; the rows that stay are numbered anew."""
     table = catalogue.table.drop(index=list(rows)).reset_index(drop=True)
     return replace(catalogue, table=table)
@@ -112,7 +190,7 @@ def count_rows(table: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _file_problems(catalogue: "Catalogue", read_pixels: bool, progress: bool) -> list[Problem]:
+def _file_problems(catalogue: Catalogue, read_pixels: bool, progress: bool) -> list[Problem]:
     table = catalogue.table
     paths = [str(path) for path in catalogue.paths()]
     is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
@@ -139,28 +217,18 @@ def _photo_problem(
 
 
 def _inspect_all(paths: list[str], progress: bool) -> list[str]:
-    # Decoding releases Python's lock, so threads help; more than four only wait for the disk.
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        bar = tqdm(
-            pool.map(inspect_photo, paths),
-            total=len(paths),
-            desc="checking photos",
-            disable=not progress or len(paths) <= N_PHOTOS_WITH_BAR,
-        )
-        return list(bar)
+    has_bar = progress and len(paths) > N_PHOTOS_WITH_BAR
+    checked = each_photo(inspect_photo, paths, "checking photos", smallest_side=1, progress=has_bar)
+    return list(checked)
 
 
 def inspect_photo(path: str) -> str:
     """Return a hash of a photo's bytes, or "" if it cannot be opened and decoded."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-        with Image.open(io.BytesIO(content)) as image:
-            image.draft("L", (1, 1))  # JPEG decodes at an eighth of its size
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        content = Path(path).read_bytes()
+    except OSError:
         return ""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.blake2b(content, digest_size=16).hexdigest() if is_whole(content) else ""
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
@@ -199,7 +267,7 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
     ]  # fmt: skip
 
 
-def _unlisted_files(catalogue: "Catalogue") -> list[Problem]:
+def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
     if catalogue.listed_paths is None or not catalogue.root.is_dir():
         return []
     images, _ = find_images(catalogue.root)

@@ -11,10 +11,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.data.photo_files import open_photo
 from common.errors import InputError
 
 import numpy as np
-from PIL import Image
 
 SIDE = 32  # pixels
 JPEG_NOTE = (
@@ -81,25 +81,48 @@ def read_cifar10(folder: Path, *, download: bool = False) -> Pictures:
 
 
 def _read_copies(file: Path) -> Pictures:
+    where = f"--data_dir {file}"
+    (train, train_labels, names), (test, test_labels, _) = (
+        read_copies(file, part, where) for part in ("train", "test")
+    )
+    labels = np.concatenate([train_labels, test_labels])
+    return Pictures(
+        np.concatenate([train, test]), labels, names, len(train), "JPEG copies", JPEG_NOTE
+    )
+
+
+def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read one part of a file of JPEG copies.
+
+    Args:
+        file: .npz with {part}_bytes (JPEG files one after the other), {part}_offsets,
+            {part}_labels and class_names.
+        part: "train" or "test".
+        where: the flag and the file, for messages.
+
+    Returns:
+        pixels: uint8, shape (n_images, 32, 32, 3).
+        labels: integers, shape (n_images,).
+        names: of the classes, label 0 first.
+
+    Raises:
+        InputError: the file is damaged, or holds something else.
+    """
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            parts = [
-                [arrays[f"{part}_{key}"] for key in ("bytes", "offsets", "labels")]
-                for part in ("train", "test")
-            ]
+            labels = arrays[f"{part}_labels"].astype(np.int64)
             names = [str(name) for name in arrays["class_names"]]
-        pixels = [_decoded(content, offsets) for content, offsets, _ in parts]
+            pixels = _decoded(arrays[f"{part}_bytes"], arrays[f"{part}_offsets"])
     except UNREADABLE as error:
         raise InputError(
-            f"--data_dir {file}: is no file of JPEG copies ({error}); expected train_bytes, "
-            "train_offsets, train_labels, the same for test, and class_names"
+            f"{where}: is no file of JPEG copies ({error}); expected {part}_bytes, "
+            f"{part}_offsets, {part}_labels and class_names"
         ) from error
-    labels = np.concatenate([labels for _, _, labels in parts]).astype(np.int64)
-    if [len(labels) for _, _, labels in parts] != list(map(len, pixels)):
-        raise InputError(f"--data_dir {file}: expected as many labels as pictures in each part")
+    if len(labels) != len(pixels):
+        raise InputError(f"{where}: expected as many labels as pictures in each part")
     if labels.max() >= len(names):
-        raise InputError(f"--data_dir {file}: label {labels.max()} has no name in class_names")
-    return Pictures(np.concatenate(pixels), labels, names, len(pixels[0]), "JPEG copies", JPEG_NOTE)
+        raise InputError(f"{where}: label {labels.max()} has no name in class_names")
+    return pixels, labels, names
 
 
 def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -107,7 +130,7 @@ def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     raw = content.tobytes()
     pixels = np.stack(
         [
-            np.asarray(Image.open(io.BytesIO(raw[start:end]), formats=["JPEG"]).convert("RGB"))
+            np.asarray(open_photo(io.BytesIO(raw[start:end])))
             for start, end in itertools.pairwise(offsets)
         ]
     )

@@ -10,12 +10,8 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.data.catalogue import (
-    Catalogue,
-    CatalogueReport,
-    catalogue_from_table,
-    leave_out_unusable,
-)
+from common.data.catalogue import Catalogue, catalogue_from_table
+from common.data.catalogue_checks import CatalogueReport, leave_out_unusable
 from common.errors import InputError
 from common.machine import processes
 
@@ -40,10 +36,10 @@ def open_dataset(
         name: the package's name of the set, such as "NyalaData".
         download: let the package fetch the photos where they are not there yet.
         split_column: the table's column that holds the given split, instead of the package's own.
-        drop_copies: as in `common.data.catalogue.leave_out_unusable`.
+        drop_copies: as in `common.data.catalogue_checks.leave_out_unusable`.
 
     Returns:
-        As `common.data.catalogue.leave_out_unusable`.
+        As `common.data.catalogue_checks.leave_out_unusable`.
 
     Raises:
         InputError: the package is not installed, does not know the name or cannot fetch or read

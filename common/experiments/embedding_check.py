@@ -7,6 +7,7 @@ while it gets worse at the second.
 
 from common.data.catalogue import Catalogue
 from common.measures.retrieval import evaluate_retrieval
+from common.splits.encounters import has_match
 from common.splits.questions import Questions
 from common.training.boundary import PhotosAtBoundary
 
@@ -52,10 +53,12 @@ class EmbeddingCheck:
 
     def _has_match(self, query: np.ndarray, gallery: np.ndarray) -> bool:
         """Whether the animal of any query was seen in another encounter too."""
-        met = {*zip(self.names[gallery], self.encounter[gallery], strict=True)}
-        asked = {*zip(self.names[query], self.encounter[query], strict=True)}
-        return any(name == other and encounter != another
-                   for name, encounter in asked for other, another in met)  # fmt: skip
+        return has_match(
+            query_identities=self.names[query],
+            gallery_identities=self.names[gallery],
+            query_encounters=self.encounter[query],
+            gallery_encounters=self.encounter[gallery],
+        ).any()
 
     def chooser(self, preferred: str = "new") -> str | None:
         """The value that chooses an epoch, such as "new_mAP"; None where nothing can be asked.

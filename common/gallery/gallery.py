@@ -8,7 +8,7 @@ from pathlib import Path
 from common.errors import InputError
 from common.gallery.files import GalleryParts, read_parts, write_parts
 from common.gallery.index import (
-    KINDS,
+    INDEXES,
     IndexReport,
     best_of,
     build_index,
@@ -155,8 +155,8 @@ class Gallery:
         Raises:
             InputError: an unknown index, or a gallery too small for it.
         """
-        if index not in ("auto", *KINDS):
-            raise InputError(f"found index '{index}', expected auto, {', '.join(KINDS)}")
+        if index not in ("auto", *INDEXES):
+            raise InputError(f"found index '{index}', expected auto, {', '.join(INDEXES)}")
         embeddings, facts = self._all_embeddings(), self._parts.facts
         if len(self) < self._n_rows:
             facts = _at(facts, np.flatnonzero(self.can_be_found()))

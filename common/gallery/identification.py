@@ -101,7 +101,7 @@ def best_per_animal(
     return np.where(np.isneginf(best), np.nan, best)
 
 
-def fuse(scores: np.ndarray) -> np.ndarray:
+def mean_over_photos(scores: np.ndarray) -> np.ndarray:
     """One score per animal from those of several photos: their mean, without the nan.
 
     Args:
@@ -155,7 +155,7 @@ def _rank(known: _Known, question: Question, k: int) -> Ranking:
     similarity = question.embeddings @ known.gallery.embeddings_at(rows).T
     allowed, labels = allowed[:, rows], known.labels[rows]
     scores = best_per_animal(similarity, labels, len(known.names), allowed)
-    fused = fuse(scores)
+    fused = mean_over_photos(scores)
     order = np.argsort(-fused, kind="stable")[: min(k, np.isfinite(fused).sum())]  # nan is last
     candidates = []
     for label in order:

@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 from tqdm import tqdm
 
-KINDS = ("flat", "hnsw", "ivfpq")
+INDEXES = ("flat", "hnsw", "ivfpq")
 FLAT_UP_TO = 100_000  # photos; one query takes about 10 ms there, on one core
 HNSW_UP_TO = 250_000  # photos; built in a few minutes
 N_NEIGHBOURS = 32  # links of a photo in the graph; more are found more surely and built more slowly
@@ -79,7 +79,7 @@ def build_index(
 
     Args:
         embeddings: float32, shape (n_photos, embedding_dim), unit length; may be memory-mapped.
-        kind: one of `KINDS`.
+        kind: one of `INDEXES`.
         recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
             new photos need; if no effort reaches it, the report says what was reached.
         n_sampled: photos, and strangers, that it is measured with.

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
-from common.gallery.identification import best_per_animal, comparable, fuse
+from common.gallery.identification import best_per_animal, comparable, mean_over_photos
 from common.measures.calibration import Calibration, calibrate
 from common.measures.open_set import Threshold, choose_threshold
+from common.splits.encounters import same_encounter
 from common.splits.questions import Questions
 
 import numpy as np
@@ -101,7 +102,7 @@ def ask_validation(
         query = rows[block]
         allowed = comparable(facts["side"][query], facts["side"][gallery])
         is_own = labels[query][:, None] == labels[gallery]
-        is_same = facts["encounter"][query][:, None] == facts["encounter"][gallery]
+        is_same = same_encounter(facts["encounter"][query][:, None], facts["encounter"][gallery])
         allowed &= ~(is_own & (is_new[block, None] | is_same))
         similarity = embeddings[query] @ searched.T  # (n_query, n_gallery)
         scores[block] = best_per_animal(similarity, labels[gallery], len(names), allowed)
@@ -110,7 +111,8 @@ def ask_validation(
         groups.setdefault((is_new[i], labels[row], facts["encounter"][row]), []).append(i)
     together = [group for group in groups.values() if len(group) > 1]
     first = [group[0] for group in together]
-    fused = np.array([fuse(scores[group]) for group in together]).reshape(-1, len(names))
+    fused = np.array([mean_over_photos(scores[group]) for group in together])
+    fused = fused.reshape(-1, len(names))  # where no encounter has several photos, too
     return ValidationScores(
         photos=_asked(scores, labels[rows], is_new),
         encounters=_asked(fused, labels[rows[first]], is_new[first]),

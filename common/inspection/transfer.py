@@ -4,11 +4,11 @@ Every set is cut to the same number of classes and photos, so that one set's sco
 beside another's.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.catalogue import load_catalogue
+from common.data.cifar10 import read_copies
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
@@ -45,7 +45,7 @@ class PhotoSet:
 
 
 @dataclass(frozen=True)
-class Task:
+class TransferTask:
     """The task that every set is cut to.
 
     Attributes:
@@ -71,8 +71,7 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
 
     Args:
         name: for the table.
-        path: as --data_dir takes it, or an .npz with test_bytes, test_offsets (JPEG files one
-            after the other), test_labels and class_names.
+        path: as --data_dir takes it, or an .npz of CIFAR-10's test part as JPEG copies.
         side: photos are squashed to this, pixels.
         seed: which photos are read of a large set.
 
@@ -106,24 +105,15 @@ def _few_per_class(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _read_archive(name: str, path: Path, side: int, seed: int) -> PhotoSet:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data, offsets = archive["test_bytes"].tobytes(), archive["test_offsets"]
-            labels, class_names = archive["test_labels"], archive["class_names"]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"--more_data {name}={path}: cannot be read ({error}); expected an .npz with "
-            "test_bytes, test_offsets, test_labels and class_names, or a folder of classes"
-        ) from error
+    pixels, labels, class_names = read_copies(path, "test", f"--more_data {name}={path}")
     rows = _few_per_class(labels, seed)
-    photos = np.empty((len(rows), side, side, 3), dtype=np.uint8)
-    for position, row in enumerate(rows):
-        with Image.open(io.BytesIO(data[offsets[row] : offsets[row + 1]])) as photo:
-            photos[position] = np.asarray(photo.convert("RGB").resize((side, side)))
-    return PhotoSet(name, photos, class_names[labels[rows]].astype(str), rows.astype(str))
+    photos = [np.asarray(Image.fromarray(pixels[row]).resize((side, side))) for row in rows]
+    return PhotoSet(name, np.stack(photos), np.array(class_names)[labels[rows]], rows.astype(str))
 
 
-def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) -> pd.DataFrame:
+def probe(
+    features: np.ndarray, photo_set: PhotoSet, task: TransferTask, seed: int = 0
+) -> pd.DataFrame:
     """Train a linear head on frozen features, several times, and test it.
 
     Args:
@@ -150,7 +140,7 @@ def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) 
 
 
 def _draw_task(
-    photo_set: PhotoSet, task: Task, generator: np.random.Generator
+    photo_set: PhotoSet, task: TransferTask, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train and to test on; no group is in both."""
     train, test = [], []
@@ -170,7 +160,7 @@ def _draw_task(
 
 
 def _part_class(
-    rows: np.ndarray, groups: np.ndarray, task: Task, generator: np.random.Generator
+    rows: np.ndarray, groups: np.ndarray, task: TransferTask, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Whole groups to the test until it is full, the others train; None if too few photos."""
     order = generator.permutation(np.unique(groups))
@@ -186,7 +176,7 @@ def _part_class(
 def measure_transfer(
     sets: list[PhotoSet],
     backbones: dict[str, Backbone],
-    task: Task,
+    task: TransferTask,
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",

@@ -62,11 +62,8 @@ def compare_ways(
                 gain = paired_bootstrap_over_individuals(
                     values, _per_query(own[first])[measure], animals[question]
                 )
-                verdict = "not distinguishable"
-                if gain.excludes_zero:
-                    verdict = "better" if gain.estimate > 0 else "worse"
                 difference |= interval_columns(f"{measure} gained", gain)
-                difference[f"by {measure}"] = verdict
+                difference[f"by {measure}"] = gain.better_of("better", "worse")
             chart.append(point)
             if way != first:
                 differences.append(difference)

@@ -89,15 +89,18 @@ def _choose_shortlist(
     asked: Sequence[Asked], n_same_details: Sequence[np.ndarray], settings: Settings
 ) -> tuple[Settings, float]:
     """The length with the highest mAP of embedding and details, its meanings, and that mAP."""
-    scores = [_pair_scores(each, n_same, _reranked(each, settings))
-              for each, n_same in zip(asked, n_same_details, strict=True)]  # fmt: skip
+    scores = [
+        _pair_scores(each, n_same, _reranked(each, settings))
+        for each, n_same in zip(asked, n_same_details, strict=True)
+    ]
     length, best = max(each.shortlist.shape[1] for each in asked), -math.inf
     for share in SHARES_OF_SHORTLIST:
         n_candidates = max(2, math.ceil(share * length))
         cut = [{name: values[:, :n_candidates] for name, values in own.items()} for own in scores]
+        pairs = list(zip(asked, cut, strict=True))
         meanings = learn_meanings(
-            {name: [own[name] for own in cut] for name in cut[0]},
-            [each.is_same[:, :n_candidates] for each in asked],
+            {name: [each.of_candidates(own[name]) for each, own in pairs] for name in cut[0]},
+            [each.of_candidates(each.is_same[:, :n_candidates]) for each in asked],
         )
         fused = [_fused(FUSED, own, meanings) for own in cut]
         blocks = [each.reordered(each.cosines, own) for each, own in zip(asked, fused, strict=True)]
@@ -120,9 +123,12 @@ def ways_to_order(
     """
     reranked = _reranked(asked, settings)
     together = rerank_together(
-        query_embeddings=asked.query_embeddings, gallery_embeddings=asked.gallery_embeddings,
-        k1=settings.k1, k2=settings.k2, original_share=settings.original_share,
-    )  # fmt: skip
+        query_embeddings=asked.query_embeddings,
+        gallery_embeddings=asked.gallery_embeddings,
+        k1=settings.k1,
+        k2=settings.k2,
+        original_share=settings.original_share,
+    )
     scores = {
         name: values[:, : settings.n_candidates]
         for name, values in _pair_scores(asked, n_same_details, reranked).items()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from common.measures.retrieval import RetrievalReport, evaluate_scores
+from common.splits.encounters import same_encounter
 
 import numpy as np
 from scipy.stats import rankdata
@@ -30,7 +31,7 @@ class Asked:
         identity: of the whole catalogue, shape (n_images,).
         encounter: of the whole catalogue, shape (n_images,). Photos of a query's own encounter
             are no candidates and are ignored: their background alone would find them.
-        n_candidates: most alike gallery photos of each query; fewer in a smaller gallery.
+        n_candidates: most alike gallery photos of each query; all of a smaller gallery.
     """
 
     query: np.ndarray
@@ -42,17 +43,24 @@ class Asked:
 
     @cached_property
     def shortlist(self) -> np.ndarray:
-        """Positions in `gallery`, most alike first, shape (n_query, n_candidates)."""
-        n_own = np.zeros(len(self.query), dtype=int)
+        """Positions in `gallery`, most alike first, shape (n_query, n_candidates).
+
+        Where a query has fewer candidates, photos of its own encounter fill its row's end.
+        """
         rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
         for start in range(0, len(self.query), AT_ONCE):
             stop = min(start + AT_ONCE, len(self.query))
             cosines = self.cosines(start, stop)
-            is_own = self.encounter[self.query[start:stop], None] == self.encounter[self.gallery]
-            cosines[is_own] = -np.inf
-            n_own[start:stop] = is_own.sum(axis=1)
+            own = self.encounter[self.query[start:stop], None]
+            cosines[same_encounter(own, self.encounter[self.gallery])] = -np.inf
             rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
-        return rows[:, : len(self.gallery) - n_own.max()]
+        return rows
+
+    @cached_property
+    def is_candidate(self) -> np.ndarray:
+        """False for what only fills a row of `shortlist`, bool, like it."""
+        encounters = self.encounter[self.gallery][self.shortlist]
+        return ~same_encounter(self.encounter[self.query][:, None], encounters)
 
     @cached_property
     def query_embeddings(self) -> np.ndarray:
@@ -68,6 +76,10 @@ class Asked:
     def is_same(self) -> np.ndarray:
         """Whether a candidate shows the query's animal, bool, like `shortlist`."""
         return self.identity[self.gallery][self.shortlist] == self.identity[self.query][:, None]
+
+    def of_candidates(self, values: np.ndarray) -> np.ndarray:
+        """Values like the first columns of `shortlist`, flat, without what only fills a row."""
+        return values[self.is_candidate[:, : values.shape[1]]]
 
     def cosines(self, start: int, stop: int) -> np.ndarray:
         """The embedding's own scores, as a `ScoreBlock`."""

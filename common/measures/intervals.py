@@ -14,6 +14,7 @@ from common.errors import InputError
 import numpy as np
 
 Statistic = Literal["mean_over_observations", "mean_over_individuals"]
+NOT_DISTINGUISHABLE = "not distinguishable"
 N_WEIGHTS_AT_ONCE = 1_000_000  # resamples times individuals in memory: 8 MB
 
 
@@ -43,6 +44,16 @@ class Interval:
     def excludes_zero(self) -> bool:
         """True if zero lies outside [low, high]; False when there is no interval."""
         return self.low > 0 or self.high < 0
+
+    def better_of(self, first: str, second: str) -> str:
+        """Who is better, of a difference of first minus second; nobody where zero is inside.
+
+        >>> Interval(0.05, 0.01, 0.09, 0.95, 60, 300, is_difference=True).better_of("a", "b")
+        'a'
+        """
+        if not self.excludes_zero:
+            return NOT_DISTINGUISHABLE
+        return first if self.low > 0 else second
 
     def text(self, percent: bool = True) -> str:
         """The interval for people.
@@ -112,11 +123,9 @@ def bootstrap_over_individuals(
     sums = np.bincount(position, weights=values)
     if statistic == "mean_over_individuals":
         sums, counts = sums / counts, np.ones(len(names))
-    low = high = np.nan
-    if len(names) > 1:
-        resampled = _resampled_means(sums, counts, n_resamples, np.random.default_rng(seed))
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = (float(end) for end in np.quantile(resampled, tails))
+    low, high = _percentiles(
+        lambda drawn: (drawn @ sums) / (drawn @ counts), [len(names)], n_resamples, level, seed
+    )
     estimate = float(sums.sum() / counts.sum())
     return Interval(estimate, low, high, level, len(names), len(values))
 
@@ -190,21 +199,30 @@ def bootstrap_of_statistic(
     Returns:
         Interval with `low` and `high` nan where a group has one individual only.
     """
-    once = [np.ones((1, n)) for n in n_individuals]
-    estimate, low, high = float(statistic(*once)[0]), np.nan, np.nan
-    if min(n_individuals) > 1:
-        generator = np.random.default_rng(seed)
-        n_at_once = max(1, N_WEIGHTS_AT_ONCE // sum(n_individuals))
-        values = []
-        for start in range(0, n_resamples, n_at_once):
-            n_draws = min(n_at_once, n_resamples - start)
-            weights = [_draw_weights(n, n_draws, generator) for n in n_individuals]
-            values.append(statistic(*weights))
-        tails = [(1 - level) / 2, (1 + level) / 2]
-        low, high = (float(end) for end in np.nanquantile(np.concatenate(values), tails))
-    return Interval(
-        estimate, low, high, level, sum(n_individuals), n_observations, is_difference
-    )  # fmt: skip
+    estimate = float(statistic(*(np.ones((1, n)) for n in n_individuals))[0])
+    low, high = _percentiles(statistic, n_individuals, n_resamples, level, seed)
+    n_resampled = sum(n_individuals)
+    return Interval(estimate, low, high, level, n_resampled, n_observations, is_difference)
+
+
+def _percentiles(
+    statistic: Callable[..., np.ndarray],
+    n_individuals: Sequence[int],
+    n_resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[float, float]:
+    """Ends of the interval of a statistic, see `bootstrap_of_statistic`; nan where it has none."""
+    if min(n_individuals) < 2:
+        return np.nan, np.nan
+    generator = np.random.default_rng(seed)
+    n_at_once = max(1, N_WEIGHTS_AT_ONCE // sum(n_individuals))
+    values = []
+    for start in range(0, n_resamples, n_at_once):
+        n_draws = min(n_at_once, n_resamples - start)
+        values.append(statistic(*(_draw_weights(n, n_draws, generator) for n in n_individuals)))
+    low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _draw_weights(n_individuals: int, n_draws: int, generator: np.random.Generator) -> np.ndarray:
@@ -228,20 +246,6 @@ def _checked(
     if n_bad:
         raise ValueError(f"{n_bad} of {len(values)} values are nan or infinite, expected numbers")
     return values, individuals
-
-
-def _resampled_means(
-    sums: np.ndarray, counts: np.ndarray, n_resamples: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Mean of each resample, shape (n_resamples,); weights say how often each animal is drawn."""
-    n_individuals = len(sums)
-    n_at_once = max(1, N_WEIGHTS_AT_ONCE // n_individuals)
-    means = []
-    for start in range(0, n_resamples, n_at_once):
-        n_draws = min(n_at_once, n_resamples - start)
-        weights = _draw_weights(n_individuals, n_draws, generator)
-        means.append((weights @ sums) / (weights @ counts))
-    return np.concatenate(means)
 
 
 def interval_columns(name: str, interval: Interval) -> dict[str, float]:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from common.splits.encounters import same_encounter
+
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
@@ -52,11 +54,11 @@ class SameIdentityPairs:
         if self.query_encounters is None:
             return rows, columns, np.zeros(len(rows), dtype=bool)
         own_encounter = self.query_encounters[start:stop][rows]
-        return rows, columns, own_encounter == self.gallery_encounters[columns]
+        return rows, columns, same_encounter(own_encounter, self.gallery_encounters[columns])
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankedQueries:
     """What is kept of one block of queries, or of all; each array has shape (n_query,)."""
 
     n_ignored: np.ndarray
@@ -90,7 +92,7 @@ def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
 
 def rank_in_blocks(
     fill: FillBlock, n_query: int, n_gallery: int, pairs: SameIdentityPairs, block_size: int
-) -> Ranking:
+) -> RankedQueries:
     """Rank all queries; the processor's threads share the rows of a block between them.
 
     Each thread has its own product and its own ranking, and never waits for the others: a product
@@ -100,7 +102,7 @@ def rank_in_blocks(
         n_rows = -(-block_size // n_workers)
         starts = range(0, n_query, n_rows)
 
-        def rank_every_nth(worker: int) -> list[Ranking]:
+        def rank_every_nth(worker: int) -> list[RankedQueries]:
             buffer = np.empty((min(n_rows, n_query), n_gallery), dtype=np.float32)
             blocks = []
             for start in starts[worker::n_workers]:
@@ -112,12 +114,12 @@ def rank_in_blocks(
         of_worker = list(pool.map(rank_every_nth, range(n_workers)))
     blocks = [of_worker[i % n_workers][i // n_workers] for i in range(len(starts))]
     columns = zip(*(vars(block).values() for block in blocks), strict=True)
-    return Ranking(*(np.concatenate(column) for column in columns))
+    return RankedQueries(*(np.concatenate(column) for column in columns))
 
 
 def _rank_block(
     similarities: np.ndarray, rows: np.ndarray, columns: np.ndarray, is_ignored: np.ndarray
-) -> Ranking:
+) -> RankedQueries:
     """Rank one block; `similarities` (n_rows, n_gallery) is overwritten."""
     n_rows = len(similarities)
     n_ignored = np.bincount(rows[is_ignored], minlength=n_rows)
@@ -143,7 +145,7 @@ def _rank_block(
     nearest_similarity = np.where(first_rank == 1, best, best_wrong)
     has_none = np.isneginf(nearest_similarity)
     nearest_row[has_none], nearest_similarity[has_none] = -1, np.nan
-    return Ranking(n_ignored, first_rank, precision, penalty, nearest_row, nearest_similarity)
+    return RankedQueries(n_ignored, first_rank, precision, penalty, nearest_row, nearest_similarity)
 
 
 def _best_of_each_row(similarities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ Only the ranks of the right gallery photos are needed, never the whole order (se
 Conventions, which differ silently between published evaluators:
 
 * Similarity is the inner product, which is the cosine because embeddings have unit length.
-* Same-encounter rule: gallery photos of the query's identity from the query's own encounter are
-  ignored for that query. A photo that is on both sides is in its own encounter, so it goes too.
+* Same-encounter rule (`common.splits.encounters`): gallery photos of the query's identity from the
+  query's own encounter are ignored for that query. A photo that is on both sides is in its own
+  encounter, so it goes too.
 * Ties are pessimistic: a wrong gallery photo as similar as a right one ranks before it. Cosines
   within 1e-6 are tied, because float32 rounding alone sets two copies of one photo apart by 1e-7.
 * Average precision is not interpolated, over the whole ranking.
@@ -19,7 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from common.errors import InputError
-from common.measures.ranking import FillBlock, Ranking, SameIdentityPairs, rank_in_blocks
+from common.measures.ranking import FillBlock, RankedQueries, SameIdentityPairs, rank_in_blocks
 
 import numpy as np
 
@@ -280,7 +281,7 @@ def _shared_labels(
 
 
 def _report(
-    result: Ranking,
+    result: RankedQueries,
     names: Sequence[str],
     gallery_identities: Sequence[Hashable],
     ranks: Sequence[int],

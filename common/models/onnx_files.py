@@ -19,7 +19,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 METADATA_KEY = "recogniser"  # the same as in a stored model.safetensors
 INPUT_NAME = "photos"
-MEGABYTE = 1_000_000  # bytes
 # What onnxruntime raises on bytes that are no network, or one that it cannot run.
 UNREADABLE = (
     runtime_errors.InvalidProtobuf,

@@ -35,6 +35,7 @@ def save_recogniser(
         "head": _kind_of(model.head),
         "embedding_dim": _projected_to(model.head),
         "hidden": model.head[0].out_features if _kind_of(model.head) == "mlp" else None,
+        "dropout": sum(each.p for each in model.head.modules() if isinstance(each, nn.Dropout)),
         "identities": list(identities),
         "scores": scores,
     }
@@ -47,7 +48,9 @@ def save_recogniser(
 def _kind_of(head: nn.Module) -> str:
     if isinstance(head, EmbeddingHead):
         return "embedding"
-    return "classifier" if isinstance(head, nn.Linear) else "mlp"
+    # A linear head may have a dropout before it; what begins with a linear layer goes on.
+    is_linear = isinstance(head, nn.Linear) or isinstance(head[0], nn.Dropout)
+    return "classifier" if is_linear else "mlp"
 
 
 def _projected_to(head: nn.Module) -> int | None:
@@ -59,8 +62,8 @@ def read_description(path: Path) -> dict:
     """What `save_recogniser` wrote beside the tensors, which are not read.
 
     Returns:
-        backbone, image_size (pixels), pooling, head, embedding_dim, hidden, identities, and scores
-        (None where the model was stored without).
+        backbone, image_size (pixels), pooling, head, embedding_dim, hidden, dropout, identities,
+        and scores (None where the model was stored without).
 
     Raises:
         InputError: no such file, or not a model of this course.
@@ -73,7 +76,7 @@ def read_description(path: Path) -> dict:
             f"{path}: is no model that this course saved ({error}); expected a "
             "model.safetensors from a run's folder"
         ) from error
-    return {"scores": None, **description}
+    return {"scores": None, "dropout": 0.0, **description}
 
 
 def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
@@ -92,13 +95,15 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     )
     if description.get("pooling") == "gem":
         pool_by_generalised_mean(backbone)
-    identities = description["identities"]
+    identities, dropout = description["identities"], description["dropout"]
     if description["head"] == "embedding":
         head = EmbeddingHead(backbone.n_features, description["embedding_dim"])
     elif description["head"] == "mlp":
-        head = mlp_classifier(backbone.n_features, len(identities), hidden=description["hidden"])
+        head = mlp_classifier(
+            backbone.n_features, len(identities), hidden=description["hidden"], dropout=dropout
+        )
     else:
-        head = linear_classifier(backbone.n_features, len(identities))
+        head = linear_classifier(backbone.n_features, len(identities), dropout)
     model = Recogniser(backbone, head)
     model.load_state_dict(tensors)
     return model.eval(), identities

@@ -1,15 +1,13 @@
 """Divide photos of animals that join later into a gallery to search and queries to ask about."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits import rules
 
 import numpy as np
 import pandas as pd
-
-if TYPE_CHECKING:
-    from common.data.catalogue import Catalogue
 
 GALLERY_OR_QUERY = r"(?:^|[_-])(gallery|query)(?:$|[_-])"
 
@@ -23,7 +21,7 @@ class GalleryAndQuery(NamedTuple):
 
 
 def gallery_and_query(
-    catalogue: "Catalogue", rows: np.ndarray, *, n_gallery: int = 5, seed: int = 0
+    catalogue: Catalogue, rows: np.ndarray, *, n_gallery: int = 5, seed: int = 0
 ) -> GalleryAndQuery:
     """Divide photos of animals that join later into a gallery and later queries.
 
@@ -82,7 +80,7 @@ def divided_by_source(table: pd.DataFrame) -> np.ndarray:
     return np.where(table["identity"].map(n_names) == 2, named, "")
 
 
-def places_in_time(catalogue: "Catalogue", rows: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def places_in_time(catalogue: Catalogue, rows: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Number each animal's photos in the order in which `gallery_and_query` takes them, from 0.
 
     By day (encounter in random order where an animal has no dates), within it by image_id; photos

@@ -1,16 +1,13 @@
 """How much a split tells in training about the photos it is tested on."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+
+from common.data.catalogue import Catalogue
+from common.splits.encounters import is_met
+from common.splits.splits import PARTS, Split
 
 import numpy as np
 import pandas as pd
-
-if TYPE_CHECKING:
-    from common.data.catalogue import Catalogue
-    from common.splits.splits import Split
-
-PARTS = ("train", "validation", "test", "unused")
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class LeakReport:
         }
 
 
-def leak_report(catalogue: "Catalogue", split: "Split") -> LeakReport:
+def leak_report(catalogue: Catalogue, split: Split) -> LeakReport:
     """Count, for validation and test, photos that share an encounter or a day with training.
 
     Only photos of the same animal count.
@@ -124,7 +121,7 @@ def leak_report(catalogue: "Catalogue", split: "Split") -> LeakReport:
 def _part_leak(table: pd.DataFrame, train_rows: np.ndarray, rows: np.ndarray) -> PartLeak:
     train, part = table.iloc[train_rows], table.iloc[rows]
     is_known = part["identity"].isin(train["identity"])
-    same_encounter = part["encounter"].isin(train["encounter"])
+    same_encounter = is_met(part["encounter"].to_numpy(str), train["encounter"].to_numpy(str))
     same_day = _identity_days(part).isin(_identity_days(train)) & part["date"].notna()
     return PartLeak(
         n_images=len(part),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
-from common.splits.gallery_query import places_in_time
+from common.splits.gallery_query import gallery_and_query, places_in_time
 from common.splits.rules import name_animals
-from common.splits.splits import Split, gallery_and_query
+from common.splits.splits import Split
 
 import numpy as np
 
@@ -45,6 +45,24 @@ class Questions:
     enrolled_place: np.ndarray
     n_enrolled: tuple[int, ...]
     reasons: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_closed_set(
+        cls, train: np.ndarray, validation: np.ndarray, test: np.ndarray
+    ) -> "Questions":
+        """Question 1 alone: every photo that is asked about shows somebody of the training."""
+        none = np.empty(0, dtype=np.intp)
+        return cls(
+            train=train,
+            validation_known=validation,
+            validation_new=none,
+            known=test,
+            enrolled=none,
+            joined=none,
+            unknown=none,
+            enrolled_place=none,
+            n_enrolled=(),
+        )
 
     @property
     def trainable(self) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which photos train, which choose, which test.
 
 A model may see an animal in training and be asked about it later, or be asked about an animal it
-never saw. Each split here says which of the two it measures, and `leak_report` how honestly.
+never saw. Each split here says which of the two it measures, and `common.splits.leaks` how
+honestly.
 
     split            known animals are tested on           new animals in test
     time_aware       their later days (the default)        those first seen latest
@@ -14,40 +15,29 @@ never saw. Each split here says which of the two it measures, and `leak_report` 
     published_closed_set  as in the MegaDescriptor benchmark    none
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits import recipes, rules
-from common.splits.gallery_query import GalleryAndQuery, gallery_and_query
-from common.splits.leaks import PARTS, LeakReport, leak_report
 from common.splits.rules import Shares
 
 import numpy as np
 import pandas as pd
 
-__all__ = [
-    "SPLIT_NAMES",
-    "GalleryAndQuery",
-    "LeakReport",
-    "Split",
-    "choose_split_name",
-    "gallery_and_query",
-    "leak_report",
-    "make_split",
-]
-
-SPLIT_NAMES = (
-    "auto",
-    "time_aware",
-    "encounter",
-    "random",
-    "open_set",
-    "time_cutoff",
-    "disjoint",
-    "given",
-    "published_closed_set",
-)
+PARTS = ("train", "validation", "test", "unused")
+SPLITS: dict[str, Callable[..., recipes.Draft]] = {
+    "time_aware": recipes.split_time_aware,
+    "encounter": recipes.split_encounter,
+    "random": recipes.split_random,
+    "open_set": recipes.split_open_set,
+    "time_cutoff": recipes.split_time_cutoff,
+    "disjoint": recipes.split_disjoint,
+    "given": recipes.split_given,
+    "published_closed_set": recipes.split_published,
+}
+SPLIT_NAMES = ("auto", *SPLITS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +149,8 @@ def make_split(
         like.require_catalogue(catalogue)
         draft = recipes.split_like(table, like.part[order], like.name, seed)
     else:
-        draft = _draft(name, table, shares, seed, cutoff, split_column)
+        more = {"time_cutoff": [cutoff], "given": [split_column]}.get(name, [])
+        draft = SPLITS[name](table, shares, seed, *more)
     _require_two_animals(name, table, draft.part)
     part = np.empty_like(draft.part)
     part[order] = draft.part
@@ -173,29 +164,6 @@ def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> No
             f"--split {name} leaves {len(trained)} animals to train on ({', '.join(trained)}), "
             "expected at least 2 to tell apart; use another --split or add photos"
         )
-
-
-def _draft(
-    name: str,
-    table: pd.DataFrame,
-    shares: Shares,
-    seed: int,
-    cutoff: str | int | None,
-    split_column: str,
-) -> recipes.Draft:
-    if name == "time_cutoff":
-        return recipes.split_time_cutoff(table, shares, seed, cutoff)
-    if name == "given":
-        return recipes.split_given(table, shares, seed, split_column)
-    recipe = {
-        "time_aware": recipes.split_time_aware,
-        "encounter": recipes.split_encounter,
-        "random": recipes.split_random,
-        "open_set": recipes.split_open_set,
-        "disjoint": recipes.split_disjoint,
-        "published_closed_set": recipes.split_published,
-    }[name]
-    return recipe(table, shares, seed)
 
 
 def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Split | None) -> None:

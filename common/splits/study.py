@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from common.data.catalogue import Catalogue, load_checked_catalogue
+from common.data.catalogue import Catalogue
+from common.data.catalogue_checks import load_checked_catalogue
 from common.data.wildlife import open_dataset
 from common.errors import InputError
 from common.splits.leaks import LeakReport, leak_report

@@ -177,7 +177,7 @@ def _parts(value: object) -> list:
 def _description(value: object) -> object:
     """An object in simpler types: what tells it from another one of its kind."""
     if hasattr(value, "fingerprint"):
-        return value.fingerprint()
+        return [value.fingerprint(), getattr(value, "labels", None)]
     if hasattr(value, "to_numpy"):  # a table of pandas
         return value.to_numpy()
     if hasattr(value, "to_dict"):  # a transform of albumentations

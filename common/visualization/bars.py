@@ -9,6 +9,7 @@ from common.visualization.style import (
     LINE,
     SOFT,
     figure_title,
+    legend_below,
     new_figure,
     save_figure,
     shortened,
@@ -75,10 +76,7 @@ def interval_chart(
     if limits:
         axes.set_xlim(*limits)
     if group or chance is not None:
-        axes.figure.legend(
-            *axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5,
-            frameon=False, labelcolor=SOFT,
-        )  # fmt: skip
+        legend_below(axes, 4)
     figure_title(figure, title)
     return save_figure(figure, path)
 

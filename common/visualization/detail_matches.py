@@ -7,7 +7,7 @@ from pathlib import Path
 from common.matching.local_features import LocalFeatures, same_details, small_photo
 from common.matching.reordering import EMBEDDING, FUSED, SIFT
 from common.matching.shortlists import Asked, ScoreBlock
-from common.visualization.examples import spread
+from common.visualization.matches import spread
 from common.visualization.style import (
     PAPER,
     RIGHT,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.gallery.gallery import Gallery
+from common.splits.study import Study
 from common.visualization.style import (
     INK,
     LINE,
@@ -17,7 +19,10 @@ from common.visualization.style import (
     show_photo,
 )
 
+import numpy as np
 from matplotlib.axes import Axes
+
+N_RIGHT, N_WRONG, N_FOUND = 2, 3, 5  # example queries of each kind, and gallery photos beside each
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,7 @@ def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
     show_photo(axes, ranking.query)
     _frame(axes, INK, 1.2)
     lines = [shortened(ranking.query_caption), ranking.verdict]
-    axes.set_xlabel(
-        "\n".join(line for line in lines if line), fontsize=8, color=INK, labelpad=3,
-        parse_math=False,
-    )  # fmt: skip
+    _caption(axes, "\n".join(line for line in lines if line), INK)
 
 
 def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
@@ -117,10 +119,7 @@ def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
         likeness = f"{ranking.similarities[rank]:.3f}"
         if ranking.probabilities is not None:
             likeness += f" · {percent(ranking.probabilities[rank])}"
-        axes.set_xlabel(
-            f"{mark}{caption}\n{likeness}", fontsize=8, labelpad=3,
-            color=colour if mark else INK, parse_math=False,
-        )  # fmt: skip
+        _caption(axes, f"{mark}{caption}\n{likeness}", colour if mark else INK)
 
 
 def percent(probability: float) -> str:
@@ -134,7 +133,56 @@ def percent(probability: float) -> str:
     return "> 99 %" if probability > 0.99 else f"{probability:.0%}".replace("%", " %")
 
 
+def _caption(axes: Axes, text: str, colour: str) -> None:
+    axes.set_xlabel(text, fontsize=8, color=colour, labelpad=3, parse_math=False)
+
+
 def _frame(axes: Axes, colour: str, width: float) -> None:
     """A frame around the photo."""
     for spine in axes.spines.values():
         spine.set(visible=True, edgecolor=colour, linewidth=width)
+
+
+def example_matches(
+    embeddings: np.ndarray,
+    query: np.ndarray,
+    gallery: np.ndarray,
+    study: Study,
+    path: str | Path,
+    *,
+    title: str = "",
+) -> Path:
+    """Draw a few queries with the gallery photos most alike, so that mistakes can be looked at.
+
+    Args:
+        embeddings: of all photos of the study, shape (n_images, embedding_dim), unit length.
+        query: rows that are asked about; some whose most alike photo is right, some not.
+        gallery: rows to search.
+        study: whose photos they are.
+        path: PNG to write.
+        title: above the panel.
+    """
+    searched = Gallery(embeddings.shape[1])
+    searched.enrol(embeddings[gallery], study.identity[gallery])
+    similarity, found = searched.search(embeddings[query], k=N_FOUND)
+    rows = gallery[found]  # (n_query, n_found)
+    is_match = study.identity[rows] == study.identity[query][:, None]
+    right, wrong = np.flatnonzero(is_match[:, 0]), np.flatnonzero(~is_match[:, 0])
+    paths = study.catalogue.paths()
+    examples = [
+        RankedMatches(
+            query=paths[query[index]],
+            query_caption=study.identity[query[index]],
+            gallery=[paths[row] for row in rows[index]],
+            gallery_captions=list(study.identity[rows[index]]),
+            similarities=similarity[index].tolist(),
+            is_match=is_match[index].tolist(),
+        )
+        for index in [*spread(right, N_RIGHT), *spread(wrong, N_WRONG)]
+    ]
+    return matches_panel(examples, path, title=title)
+
+
+def spread(chosen: np.ndarray, n: int) -> np.ndarray:
+    """So many of the values, evenly over all of them."""
+    return chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n, len(chosen))).astype(int))]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.data.images import open_photo
+from common.data.photo_files import open_photo
 from common.files import replacing
 
 import numpy as np
@@ -60,6 +60,18 @@ def figure_title(figure: Figure, title: str) -> None:
         figure.suptitle(
             title, x=0.01, ha="left", fontsize=12, color=INK, weight="bold", parse_math=False
         )
+
+
+def legend_below(axes: Axes, n_columns: int) -> None:
+    """What each colour and marker of the axes stands for, below them."""
+    axes.figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=n_columns,
+        fontsize=8.5,
+        frameon=False,
+        labelcolor=SOFT,
+    )
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

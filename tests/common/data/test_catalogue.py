@@ -3,13 +3,8 @@
 import os
 from pathlib import Path
 
-from common.data.catalogue import (
-    catalogue_from_table,
-    check_catalogue,
-    drop_rows,
-    load_catalogue,
-    load_checked_catalogue,
-)
+from common.data.catalogue import catalogue_from_table, load_catalogue
+from common.data.catalogue_checks import check_catalogue, drop_rows, load_checked_catalogue
 from common.errors import InputError
 
 import numpy as np

@@ -2,10 +2,10 @@
 
 import math
 
-from common.gallery.answers import INCOMPARABLE, NEW, answer
 from common.gallery.gallery import Gallery
-from common.gallery.identification import Question, best_per_animal, fuse, rank_animals
+from common.gallery.identification import Question, best_per_animal, mean_over_photos, rank_animals
 from common.gallery.scores import ask_validation, meaning_of
+from common.gallery.verdicts import INCOMPARABLE, NEW, verdict_on
 
 import numpy as np
 import pytest
@@ -184,7 +184,7 @@ def test_what_cannot_be_compared_is_nan_and_not_low():
     )
 
     np.testing.assert_array_equal(scores, [[-0.9, np.nan, np.nan]])
-    np.testing.assert_array_equal(fuse(scores), [-0.9, np.nan, np.nan])
+    np.testing.assert_array_equal(mean_over_photos(scores), [-0.9, np.nan, np.nan])
 
 
 @pytest.fixture(scope="module")
@@ -205,16 +205,16 @@ def test_a_similarity_at_the_threshold_is_known_and_one_below_is_new(meaning, sh
 
     similarity = meaning.threshold.value + shift
 
-    given = answer(Ranking([Candidate("anna", similarity, 0, 1)], []), meaning)
+    given = verdict_on(Ranking([Candidate("anna", similarity, 0, 1)], []), meaning)
 
-    assert given.verdict == verdict
+    assert given.text == verdict
 
 
 def test_without_anything_to_compare_nothing_is_claimed(meaning):
     gallery = gallery_of(unit([[1, 0, 0, 0]]), ["anna"], ["right"])
     [ranking] = rank_animals(gallery, [Question(unit([[1, 0, 0, 0]]), ["left"])])
 
-    given = answer(ranking, meaning)
+    given = verdict_on(ranking, meaning)
 
-    assert given.verdict == INCOMPARABLE
+    assert given.text == INCOMPARABLE
     assert "anna" in given.remarks[0]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from common.matching.fusion import fuse, learn_meanings
+from common.matching.reordering import choose_settings
 from common.matching.shortlists import Asked
 
 import numpy as np
@@ -101,8 +102,40 @@ def test_photos_of_the_querys_own_encounter_are_no_candidates_and_are_ignored():
     shared[3] = shared[0]  # the only photo at 40 degrees shows the first query's animal
     cases = replace(cases, encounter=shared)
 
-    assert cases.shortlist.tolist() == [[0, 2, 3], [3, 2, 1]]
+    assert cases.shortlist.tolist() == [[0, 2, 3, 1], [3, 2, 1, 0]]
+    assert cases.is_candidate.tolist() == [[True, True, True, False], [True] * 4]
     assert cases.evaluate(cases.cosines).first_rank.tolist() == [3, 2]
+
+
+def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
+    generator = np.random.default_rng(0)
+    embeddings = generator.normal(size=(62, 8)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    encounter = np.arange(62)
+    encounter[2:57] = encounter[0]  # 55 of 60 gallery photos are of the first query's encounter
+    large = Asked(np.arange(2), np.arange(2, 62), embeddings, np.full(62, "a"), encounter, 24)
+
+    assert large.is_candidate.sum(axis=1).tolist() == [5, 24]
+    assert set(large.shortlist[0, :5]) == set(range(55, 60))
+    most_alike = np.argsort(-large.cosines(1, 2)[0], kind="stable")[:24]
+    assert np.array_equal(large.shortlist[1], most_alike)
+
+
+def test_what_only_fills_a_shortlist_is_not_learned_from():
+    generator = np.random.default_rng(1)
+    embeddings = generator.normal(size=(40, 8)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    identity, encounter = generator.integers(0, 4, 40).astype(str), np.arange(40)
+    encounter[10:30] = encounter[0]
+    identity[10:30] = identity[0]
+    cases = Asked(np.arange(10), np.arange(10, 40), embeddings, identity, encounter, 20)
+    n_same = generator.poisson(np.where(cases.is_same, 20, 4)).astype(float)
+    other = np.where(cases.is_candidate, n_same, 1_000)  # whatever the fillers' score
+
+    chosen, changed = (choose_settings([cases], [scores])[0] for scores in (n_same, other))
+
+    assert not cases.is_candidate.all()
+    assert chosen == changed
 
 
 def test_candidates_come_first_in_their_new_order_and_the_rest_stays():

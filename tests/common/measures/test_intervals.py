@@ -157,6 +157,15 @@ def test_zero_is_excluded_only_when_outside(low, high, expected):
     assert Interval(0.1, low, high, 0.95, 5, 9).excludes_zero is expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.01, 0.2, "one"), (-0.2, -0.01, "other"), (0.0, 0.2, "not distinguishable"),
+     (float("nan"), float("nan"), "not distinguishable")],
+)  # fmt: skip
+def test_who_is_better_is_said_only_where_zero_is_outside(low, high, expected):
+    assert Interval(0.1, low, high, 0.95, 5, 9).better_of("one", "other") == expected
+
+
 def test_texts_for_people():
     assert Interval(0.5634, 0.51, 0.612, 0.95, 60, 300).text() == "56.3 % [51.0, 61.2]"
     assert (

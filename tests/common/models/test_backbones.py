@@ -3,7 +3,7 @@
 import json
 import pickle
 
-from common.errors import InputError
+from common.errors import InputError, WeightsNotInReach
 from common.models import backbones
 from common.models.backbones import BUNDLED, load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
@@ -74,7 +74,7 @@ def test_weights_of_another_architecture_are_refused(torchvision_mobilenet):
 def test_weights_that_cannot_be_had_are_an_error_not_a_random_start(monkeypatch):
     monkeypatch.setattr(backbones, "_is_hub_in_reach", lambda: False)
 
-    with pytest.raises(InputError, match=r"not in reach.*--weights FILE"):
+    with pytest.raises(WeightsNotInReach, match=r"not in reach.*--weights FILE"):
         load_backbone("resnet50")
 
 
@@ -190,7 +190,7 @@ def test_a_model_with_such_a_backbone_is_read_again(hub_cache, tmp_path):
 
 @pytest.mark.parametrize("weights", ["imagenet", "none"])
 def test_a_repository_out_of_reach_is_one_clear_line(weights, hub_cache):
-    with pytest.raises(InputError, match="MegaDescriptor-T-224: not in reach") as error:
+    with pytest.raises(WeightsNotInReach, match="MegaDescriptor-T-224: not in reach") as error:
         load_backbone(MEGADESCRIPTOR, weights=weights)
     assert "\n" not in str(error.value)
 
@@ -198,5 +198,5 @@ def test_a_repository_out_of_reach_is_one_clear_line(weights, hub_cache):
 def test_a_cache_without_weights_is_no_random_start(hub_cache):
     put_into_hub_cache(hub_cache, with_weights=None)
 
-    with pytest.raises(InputError, match="not in reach"):
+    with pytest.raises(WeightsNotInReach, match="not in reach"):
         load_backbone(MEGADESCRIPTOR)

@@ -11,9 +11,9 @@ import torch
 
 @pytest.mark.parametrize(
     "head",
-    [linear_classifier(256, 3), mlp_classifier(256, 3, hidden=8), EmbeddingHead(256),
-     EmbeddingHead(256, 16)],
-    ids=["classifier", "mlp", "embedding", "projected embedding"],
+    [linear_classifier(256, 3), linear_classifier(256, 3, dropout=0.2),
+     mlp_classifier(256, 3, hidden=8), EmbeddingHead(256), EmbeddingHead(256, 16)],
+    ids=["classifier", "classifier with dropout", "mlp", "embedding", "projected embedding"],
 )  # fmt: skip
 def test_a_stored_model_gives_the_same_outputs(head, tmp_path):
     model = Recogniser(load_backbone("small_cnn", image_size=32), head).eval()

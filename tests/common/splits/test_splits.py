@@ -4,14 +4,13 @@ from itertools import islice, pairwise
 
 from common.data.catalogue import Catalogue, catalogue_from_table
 from common.errors import InputError
-from common.splits.gallery_query import places_in_time
+from common.splits.gallery_query import gallery_and_query, places_in_time
+from common.splits.leaks import leak_report
 from common.splits.rules import lcg_states, published_train_positions
 from common.splits.splits import (
     SPLIT_NAMES,
     Split,
     choose_split_name,
-    gallery_and_query,
-    leak_report,
     make_split,
 )
 

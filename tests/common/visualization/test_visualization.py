@@ -3,14 +3,12 @@
 from common.errors import InputError
 from common.visualization import style
 from common.visualization.bars import interval_chart
+from common.visualization.charts import cost_scatter, reliability_chart, trend_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 from common.visualization.curves import training_curves
 from common.visualization.difference_map import difference_map
 from common.visualization.matches import RankedMatches, matches_panel
-from common.visualization.reliability import reliability_chart
-from common.visualization.scatter import cost_scatter
-from common.visualization.trends import trend_chart
 
 import numpy as np
 import pandas as pd

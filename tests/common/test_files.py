@@ -1,6 +1,6 @@
 """An array on disk is what was written, or it is not there."""
 
-from common.array_files import read_array, write_array
+from common.files import read_array, write_array
 
 import numpy as np
 import pytest

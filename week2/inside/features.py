@@ -5,8 +5,9 @@ from common.errors import InputError
 from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
 from common.inspection.imagenet import top_classes
 from common.inspection.pixels import to_pixels
-from common.visualization.features import features_figure
+from common.splits.encounters import same_encounter
 from common.visualization.matches import RankedMatches, matches_panel
+from common.visualization.pictures import features_figure
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def find_neighbours(run, study, backbone, photos, path, row) -> dict:
     asked = {"all other photos": np.arange(len(features)) != row}
     if row is not None:
         encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
-        asked["other encounters"] = encounter != encounter[row]
+        asked["other encounters"] = ~same_encounter(encounter[row], encounter)
     rankings, paths = [], study.catalogue.paths()
     for words, is_asked in asked.items():
         gallery = np.flatnonzero(is_asked)
@@ -71,11 +72,14 @@ def find_neighbours(run, study, backbone, photos, path, row) -> dict:
         names = study.identity[gallery[nearest]]
         rankings.append(
             RankedMatches(
-                query=path, query_caption=path.name if row is None else study.identity[row],
-                gallery=[paths[i] for i in gallery[nearest]], gallery_captions=list(names),
-                similarities=list(similarities), verdict=words,
+                query=path,
+                query_caption=path.name if row is None else study.identity[row],
+                gallery=[paths[i] for i in gallery[nearest]],
+                gallery_captions=list(names),
+                similarities=list(similarities),
+                verdict=words,
                 is_match=None if row is None else list(names == study.identity[row]),
             )
-        )  # fmt: skip
+        )
     figure = matches_panel(rankings, run.figure_path("neighbours.png"))
     return {"figures": {"Nearest photos in the frozen feature space": figure}}

@@ -5,18 +5,28 @@ encounter on both sides, that measures the light of the day too, so the same emb
 again without them; and, where sides are known, with one side of the gallery at a time.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.data.catalogue import Catalogue
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.measures.retrieval import evaluate_retrieval
+from common.splits.encounters import has_match, is_met
 from common.splits.splits import Split
+from common.tables import table_of
 
 import numpy as np
 import pandas as pd
 
+BY_PROTOCOL = (
+    "approach",
+    "protocol",
+    "queries",
+    "without a match",
+    "rank-1±",
+    "mAP±",
+    "rank-1 with a match",
+)
 OTHER_SIDE = {"left": "right", "right": "left"}
 PROTOCOL_NOTE = (
     "By protocol: every test photo of an animal that has others is a query; the gallery is the "
@@ -78,7 +88,7 @@ def known_by_protocol(
     Returns:
         One row per approach and protocol: queries, those without a match, rank-1 and mAP over
         all queries with intervals over animals, and rank-1 over queries with a match. Means over
-        seeds. Empty where no query has a photo of its own encounter in the gallery.
+        seeds. No row where no query has a photo of its own encounter in the gallery.
     """
     table = catalogue.table
     gallery = np.union1d(split.rows("train"), split.rows("validation"))
@@ -86,8 +96,8 @@ def known_by_protocol(
     query = query[np.isin(table["identity"].to_numpy(str)[query],
                           table["identity"].to_numpy(str)[gallery])]  # fmt: skip
     encounter = table["encounter"].to_numpy(str)
-    if not np.isin(encounter[query], encounter[gallery]).any():
-        return pd.DataFrame()
+    if not is_met(encounter[query], encounter[gallery]).any():
+        return table_of([], BY_PROTOCOL)
     protocols = [AS_PUBLISHED, NO_ENCOUNTER, *(ONE_SIDE if catalogue.has_sides else ())]
     rows = [
         {"approach": approach, "protocol": protocol.name}
@@ -95,7 +105,7 @@ def known_by_protocol(
         for approach, each in embeddings.items()
         for protocol in protocols
     ]
-    return pd.DataFrame([row for row in rows if row.get("queries")])
+    return table_of([row for row in rows if row.get("queries")], BY_PROTOCOL)
 
 
 def _row(
@@ -162,21 +172,23 @@ def _rank_together(
 ) -> Ranked:
     identity = catalogue.table["identity"].to_numpy(str)
     encounter = catalogue.table["encounter"].to_numpy(str)
-    n_right, n_own = Counter(identity[gallery]), Counter(encounter[gallery])
-    n_counted = [
-        n_right[identity[row]] - protocol.same_encounter_rule * n_own[encounter[row]]
-        for row in query
-    ]  # an encounter is of one animal
-    has_match = np.array(n_counted, dtype=int) > 0
+    is_answerable = np.isin(identity[query], identity[gallery])
+    if protocol.same_encounter_rule:
+        is_answerable = has_match(
+            query_identities=identity[query],
+            gallery_identities=identity[gallery],
+            query_encounters=encounter[query],
+            gallery_encounters=encounter[gallery],
+        )
     is_right, precision = np.zeros(len(query)), np.zeros(len(query))
-    if has_match.any():
-        asked = query[has_match]
+    if is_answerable.any():
+        asked = query[is_answerable]
         report = evaluate_retrieval(
             query_embeddings=embeddings[asked], gallery_embeddings=embeddings[gallery],
             query_identities=identity[asked], gallery_identities=identity[gallery],
             query_encounters=encounter[asked], gallery_encounters=encounter[gallery],
             same_encounter_rule=protocol.same_encounter_rule,
         )  # fmt: skip
-        is_right[has_match] = report.is_correct_at_1
-        precision[has_match] = report.average_precision
-    return Ranked(has_match, is_right, precision)
+        is_right[is_answerable] = report.is_correct_at_1
+        precision[is_answerable] = report.average_precision
+    return Ranked(is_answerable, is_right, precision)

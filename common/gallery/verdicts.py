@@ -1,4 +1,4 @@
-"""The answer to "who is this?": ranked animals, what each likeness means, and a verdict."""
+"""The verdict on "who is this?": ranked animals, what each likeness means, known or new."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ N_NAMED = 5  # animals that a remark names
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What is said about one question.
+class Verdict:
+    """What is said about one question, and on what it rests.
 
     Attributes:
-        verdict: "known: NAME", "new individual" or "cannot be compared".
+        text: "known: NAME", "new individual" or "cannot be compared".
         candidates: most alike first.
         probabilities: of each candidate, in [0, 1]; together at most 1.
         remarks: sentences that a person should know.
     """
 
-    verdict: str
+    text: str
     candidates: list[Candidate]
     probabilities: list[float]
     remarks: list[str]
@@ -31,7 +31,7 @@ class Answer:
         return [each.similarity for each in self.candidates]
 
 
-def answer(ranking: Ranking, meaning: Meaning) -> Answer:
+def verdict_on(ranking: Ranking, meaning: Meaning) -> Verdict:
     """Judge a ranking.
 
     Args:
@@ -39,10 +39,10 @@ def answer(ranking: Ranking, meaning: Meaning) -> Answer:
         meaning: of similarities, for questions of that kind.
     """
     similarities = [each.similarity for each in ranking.candidates]
-    verdict = INCOMPARABLE
+    text = INCOMPARABLE
     if similarities:
         is_known = meaning.is_known(similarities)
-        verdict = f"known: {ranking.candidates[0].identity}" if is_known else NEW
+        text = f"known: {ranking.candidates[0].identity}" if is_known else NEW
     remarks = []
     if n_missing := len(ranking.not_judged):
         named = ", ".join(ranking.not_judged[:N_NAMED])
@@ -50,4 +50,4 @@ def answer(ranking: Ranking, meaning: Meaning) -> Answer:
             f"{n_missing} animals without a photo of this side are not judged: {named}"
             f"{', …' if n_missing > N_NAMED else ''}."
         )
-    return Answer(verdict, ranking.candidates, meaning.probabilities(similarities), remarks)
+    return Verdict(text, ranking.candidates, meaning.probabilities(similarities), remarks)
