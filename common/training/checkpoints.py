@@ -60,9 +60,9 @@ class Checkpoint:
 
         What cannot be read may be another program's. It stays, and nothing is saved.
         """
-        if self.path is None or not self.path.exists():
-            return None
         try:
+            if self.path is None or not self.path.exists():
+                return None
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             key = state["key"]
         except Exception as error:  # whatever a damaged file brings, or one that holds code
@@ -90,8 +90,8 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as unfinished:
                 torch.save({"key": self.key, **state}, unfinished)
-        except (OSError, RuntimeError) as error:  # RuntimeError: torch met a full disk
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        except (OSError, RuntimeError) as error:  # RuntimeError: torch could not write all of it
+            reason = getattr(error, "strerror", None) or "is the disk full?"
             tqdm.write(f"{self.path}: no checkpoint can be written ({reason}); training goes on")
             self.path = None
 
@@ -140,7 +140,7 @@ def _code() -> bytes:
     return digest.digest()
 
 
-def _feed(digest, value: object, above: tuple[int, ...] = ()) -> None:
+def _feed(digest: hashlib.blake2b, value: object, above: tuple[int, ...] = ()) -> None:
     """Add a value to a digest: first its kind, then what it holds.
 
     Args:
