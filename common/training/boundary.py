@@ -18,6 +18,7 @@ from common.data.images import (
 )
 from common.files import let_go
 from common.machine import processes
+from common.machine.memory import hand_back_freed_memory
 from common.machine.timing import images_per_second
 from common.models.backbones import Backbone
 from common.models.extraction import extract
@@ -182,6 +183,7 @@ class PhotosAtBoundary:
             self.tail.to(self.device)
             seconds += n_trained / images_per_second(self.tail, inputs, is_training=True)
             seconds += n_looked_at / images_per_second(self.tail, inputs, is_training=False)
+        hand_back_freed_memory()
         return seconds
 
     def _views_that_fit(self, n_wanted: int) -> int:
