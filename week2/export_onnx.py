@@ -15,38 +15,67 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 --check the file alone names a photo: label map and the steps from photo to input are inside.
 """
 
+import argparse
 from pathlib import Path
 
 from common.cli import local_path, make_parser, present_path, run_script, shared_flags
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.files import MEGABYTE
+from common.gallery.gallery import identity_scores
+from common.machine.device import pick_device
+from common.machine.timing import rates_in_turns
+from common.measures.intervals import Interval, interval_columns
+from common.models.backbones import load_backbone
+from common.models.freezing import freeze_stages
+from common.models.heads import Recogniser
+from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
+from common.models.onnx_files import most_likely, open_onnx, read_input
+from common.models.storage import load_recogniser
+from common.runs import Run, describe_split, start_run
+from common.splits.study import Study, open_study
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.recipes import train_classifier
+from common.visualization.bars import interval_chart
+from engines import Engine, accuracy_and_cost, batch_of, outputs_of, torch_engine
 
+import numpy as np
+import pandas as pd
+import torch
+
+LEARNING_RATE = 2e-3  # of the head that is trained here
 TOLERANCE = 1e-4  # largest difference to PyTorch's outputs that rounding explains
 N_CALIBRATION = 64  # training photos that set the ranges of the 8-bit numbers
+BATCH_SIZE = 32  # photos, in training and where engines are timed
 RAGGED_BATCH = 7  # photos, a batch size that the exporter never saw
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seed", "device", "mixed_precision", "output_dir", "smoke",
-        freeze_backbone=True, epochs=20, learning_rate=2e-3,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    shared_flags(parser, "seed", "device", "output_dir", "smoke", epochs=20)
     parser.add_argument(
-        "--trained", type=present_path, metavar="FILE",
+        "--trained",
+        type=present_path,
+        metavar="FILE",
         help="model.safetensors of a run of this course, exported instead of training; its own "
         "backbone, image size and label map count",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--check", type=local_path, metavar="IMAGE", help="name this photo with an exported file"
     )
     parser.add_argument(
-        "--onnx", type=local_path, metavar="FILE",
+        "--onnx",
+        type=local_path,
+        metavar="FILE",
         help="the file for --check (default: model.onnx of this script's last run)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.onnx and not args.check:
         parser.error("--onnx FILE: goes with --check IMAGE, the photo that it shall name")
+    if args.smoke:
+        args.epochs, args.image_size = 2, 64
     return args
 
 
@@ -54,44 +83,12 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     if args.check:
         return name_photo(args)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.files import MEGABYTE
-    from common.gallery.gallery import identity_scores
-    from common.machine.timing import rates_in_turns
-    from common.measures.intervals import interval_columns
-    from common.models.backbones import load_backbone
-    from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
-    from common.models.onnx_files import open_onnx
-    from common.models.storage import load_recogniser
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.visualization.bars import interval_chart
-    from engines import accuracy_and_cost, batch_of, outputs_of, torch_engine
-
-    import numpy as np
-    import pandas as pd
-    import torch
-
-    run = start_run(__file__, args)
-    if args.smoke:
-        args.epochs, args.image_size = 2, 64
-
-    # Data and split.
-    study = open_study(args)
-    labels, known = study.labels, study.catalogue.identities
+    run, study = start_run(__file__, args), open_study(args)
     train, test = study.split.rows("train"), study.rows_known("test")
 
     # A model that was trained before, or a backbone with a head that is trained now.
-    if args.trained:
-        model, identities = load_recogniser(args.trained)
-        backbone = model.backbone
-    else:
-        backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-        model, identities = train_model(args, study, backbone, run), known
-    pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
-    photos = PhotoDataset(pixels, labels, evaluation_transform(backbone.preprocessing))
+    model, identities = load_recogniser(args.trained) if args.trained else train_now(args, study)
+    photos = prepared_photos(model, study)
 
     # Two files: as trained, and with integers whose ranges come from training photos.
     path, int8_path = run.folder / "model.onnx", run.folder / "model_int8.onnx"
@@ -108,104 +105,156 @@ def main(argv: list[str] | None = None) -> dict:
     }
     is_embedding = description.output == "embedding"
     rows = np.concatenate([test, train]) if is_embedding else test  # train: to be searched
-    outputs = outputs_of(engines, photos, rows, args.batch_size)
-    differences = {"largest difference": largest_difference(outputs)}
-    for size in (1, RAGGED_BATCH):
-        few = outputs_of(engines, photos, test[:RAGGED_BATCH], size)
-        differences[f"batch of {size}"] = largest_difference(few)
+    outputs = outputs_of(engines, photos, rows, BATCH_SIZE)
+    differences = differences_of(engines, outputs, photos, test)
     if not max(differences.values()) <= TOLERANCE:  # written so that a nan does not pass
-        raise RuntimeError(
-            f"{path} differs from its network by more than {TOLERANCE}: {differences}"
-        )
-    rates = rates_in_turns(
-        engines, batch_of(photos, np.resize(test, args.batch_size)),
-        n_rounds=1 if args.smoke else 5,
-    )  # fmt: skip
+        raise RuntimeError(f"{path} is not its network, off by over {TOLERANCE}: {differences}")
+    batch = batch_of(photos, np.resize(test, BATCH_SIZE))
+    rates = rates_in_turns(engines, batch, n_rounds=1 if args.smoke else 5)
 
     # Who is named: by the highest score, or by the most alike training photo.
     if is_embedding:
-        outputs = {
-            name: identity_scores(
-                each[: len(test)], each[len(test) :],
-                gallery_labels=labels[train], n_identities=len(known),
-            )
-            for name, each in outputs.items()
-        }  # fmt: skip
-    named = {name: each.argmax(axis=1) for name, each in outputs.items()}
+        outputs = {name: scores_of(each, study, train) for name, each in outputs.items()}
     accuracy, cost = {}, {}
-    notes = [
-        f"photos/s: batches of {args.batch_size}, the same number of CPU threads ({n_threads}), "
-        "in turns.",
-        f"int8: weights of {weight_bits} bits; ranges from {len(calibration)} training photos.",
-    ]
-    if is_embedding or identities == known:
-        accuracy, cost = accuracy_and_cost(outputs, labels[test], known, reference="PyTorch")
-        notes.append(f"Accuracy of int8 minus PyTorch: {cost['ONNX int8'].text()}.")
-    else:
-        notes.append(f"No accuracy: {args.trained} names other animals than this catalogue has.")
-    if args.trained and accuracy:
-        notes.append("A stored model does not say which photos it was trained on: its accuracy "
-                     "counts only with the split and seed of its own run.")  # fmt: skip
+    if is_embedding or identities == study.catalogue.identities:
+        truth, names = study.labels[test], study.catalogue.identities
+        accuracy, cost = accuracy_and_cost(outputs, truth, names, reference="PyTorch")
 
-    # Tables, figure, result.
-    sizes = [weight_bytes(model), path.stat().st_size, int8_path.stat().st_size]
-    file_table = pd.DataFrame(
-        [{"file": path.name, "parameters": sum(each.numel() for each in model.parameters()),
-          "weights MB": sizes[0] / MEGABYTE, "file MB": sizes[1] / MEGABYTE,
-          "file / weights": sizes[1] / sizes[0], "test photos": len(test),
-          **{name: f"{value:.1e}" for name, value in differences.items()}}]
-    )  # fmt: skip
-    table = pd.DataFrame(
-        {"network": name,
-         **(interval_columns("accuracy", accuracy[name]) if accuracy else {}),
-         "same animal as PyTorch": float(np.mean(named[name] == named["PyTorch"])),
-         "photos/s": rates[name], "MB": size / MEGABYTE}
-        for name, size in zip(engines, sizes, strict=True)
-    )  # fmt: skip
-    figures = {}
-    if accuracy:
-        figures["Right answers, with 95 % intervals over animals"] = interval_chart(
-            table, run.figure_path("accuracy.png"), value="accuracy", label="network",
-            value_name="share of test photos of known animals named right",
-        )  # fmt: skip
+    # Table, figure, result.
+    files = [weight_bytes(model), path.stat().st_size, int8_path.stat().st_size]
+    sizes = dict(zip(engines, files, strict=True))
+    table = engine_table(outputs, accuracy, rates, sizes)
+    facts = {"differences": differences, "bytes": sizes, "photos_per_second": rates}
+    facts |= {"batch_size": BATCH_SIZE, "n_threads": n_threads, "weight_bits": weight_bits}
+    facts |= {"accuracy": plain(accuracy), "minus_pytorch": plain(cost)}
     return run.finish(
-        metrics={"description": description, "differences": differences,
-                 "bytes": dict(zip(engines, sizes, strict=True)), "photos_per_second": rates,
-                 "batch_size": args.batch_size, "n_threads": n_threads,
-                 "weight_bits": weight_bits, "n_calibration": len(calibration),
-                 "accuracy": {name: each.to_dict() for name, each in accuracy.items()},
-                 "minus_pytorch": {name: each.to_dict() for name, each in cost.items()}},
+        metrics={"description": description, "n_calibration": len(calibration), **facts},
         split=describe_split(study.split, study.leak),
-        tables={"File against network": file_table, "PyTorch, ONNX and int8": table},
-        figures=figures, notes=notes, device="cpu",
-    )  # fmt: skip
+        tables={
+            "File against network": file_table(model, path, differences, len(test)),
+            "PyTorch, ONNX and int8": table,
+        },
+        figures=accuracy_chart(run, table) if accuracy else {},
+        notes=notes_on(args, facts, len(calibration), cost),
+        device="cpu",
+    )
 
 
-def train_model(args, study, backbone, run):
-    """A head, or with --no_freeze_backbone all of it, trained as in transfer_learning.py."""
-    from common.experiments.experiment import catalogue_experiment
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step
+def train_now(args: argparse.Namespace, study: Study) -> tuple[Recogniser, list[str]]:
+    """A head on a frozen backbone, trained as in transfer_learning.py, and its label map."""
+    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    freeze_stages(backbone, 0)
+    train, validation = study.split.rows("train"), study.rows_known("validation")
+    photos = PhotosAtBoundary(
+        backbone,
+        read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),
+        study.labels,
+        train,
+        asked_rows=validation,
+        flip=not study.catalogue.has_sides,
+        device=pick_device(args.device),
+    )
+    trained = train_classifier(
+        photos,
+        backbone.n_features,
+        train_rows=train,
+        validation_rows=validation,
+        n_identities=len(study.catalogue.identities),
+        settings=TrainingSettings.from_flags(args),
+        rates=Rates(head=LEARNING_RATE),
+    )
+    return Recogniser(backbone, trained.head).cpu(), study.catalogue.identities
 
-    settings = TrainingSettings.from_flags(args)
-    stored_size = backbone.preprocessing.stored_size
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
-    rates = Rates(head=args.learning_rate, backbone=args.learning_rate / 10)
-    plan = [Step(0 if args.freeze_backbone else None, args.epochs)]
-    approach = experiment.approach("to be exported", backbone, plan, rates=rates)
-    return approach.recogniser(experiment.train(approach, args.seed)).cpu()
+
+def prepared_photos(model: Recogniser, study: Study) -> PhotoDataset:
+    """All photos as the network expects them."""
+    preprocessing = model.backbone.preprocessing
+    pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
+    return PhotoDataset(pixels, study.labels, evaluation_transform(preprocessing))
 
 
-def largest_difference(outputs) -> float:
-    """Between what PyTorch gives and what the ONNX file gives, over all photos and outputs."""
-    return float(abs(outputs["PyTorch"] - outputs["ONNX"]).max())
+def differences_of(
+    engines: dict[str, Engine], outputs: dict, photos: PhotoDataset, test: np.ndarray
+) -> dict[str, float]:
+    """Largest difference of the ONNX file's outputs to PyTorch's: of all photos, then of few."""
+    compared = {"largest difference": outputs}
+    for size in (1, RAGGED_BATCH):
+        compared[f"batch of {size}"] = outputs_of(engines, photos, test[:RAGGED_BATCH], size)
+    return {
+        name: float(abs(each["PyTorch"] - each["ONNX"]).max()) for name, each in compared.items()
+    }
 
 
-def name_photo(args) -> dict:
+def scores_of(embeddings: np.ndarray, study: Study, train: np.ndarray) -> np.ndarray:
+    """Similarity of each test photo to each animal, from the embeddings of test, then train."""
+    query, gallery = embeddings[: -len(train)], embeddings[-len(train) :]
+    return identity_scores(
+        query,
+        gallery,
+        gallery_labels=study.labels[train],
+        n_identities=len(study.catalogue.identities),
+    )
+
+
+def engine_table(outputs: dict, accuracy: dict, rates: dict, sizes: dict) -> pd.DataFrame:
+    """One row for each engine."""
+    named = {name: each.argmax(axis=1) for name, each in outputs.items()}
+    return pd.DataFrame(
+        {"network": name}
+        | (interval_columns("accuracy", accuracy[name]) if accuracy else {})
+        | {"same animal as PyTorch": float(np.mean(named[name] == named["PyTorch"]))}
+        | {"photos/s": rates[name], "MB": sizes[name] / MEGABYTE}
+        for name in outputs
+    )
+
+
+def file_table(model: Recogniser, path: Path, differences: dict, n_photos: int) -> pd.DataFrame:
+    """The file beside the network that it holds."""
+    n_weights, n_bytes = weight_bytes(model), path.stat().st_size
+    row = {"file": path.name, "parameters": sum(each.numel() for each in model.parameters())}
+    row |= {"weights MB": n_weights / MEGABYTE, "file MB": n_bytes / MEGABYTE}
+    row |= {"file / weights": n_bytes / n_weights, "test photos": n_photos}
+    return pd.DataFrame([row | {name: f"{value:.1e}" for name, value in differences.items()}])
+
+
+def plain(intervals: dict[str, Interval]) -> dict[str, dict]:
+    """Intervals as a result file keeps them."""
+    return {name: interval.to_dict() for name, interval in intervals.items()}
+
+
+def accuracy_chart(run: Run, table: pd.DataFrame) -> dict[str, Path]:
+    """How often each engine is right."""
+    figure = interval_chart(
+        table,
+        run.figure_path("accuracy.png"),
+        value="accuracy",
+        label="network",
+        value_name="share of test photos of known animals named right",
+    )
+    return {"Right answers, with 95 % intervals over animals": figure}
+
+
+def notes_on(args: argparse.Namespace, facts: dict, n_calibration: int, cost: dict) -> list[str]:
+    """What a reader needs to judge the numbers."""
+    notes = [
+        f"photos/s: batches of {BATCH_SIZE}, the same number of CPU threads "
+        f"({facts['n_threads']}), in turns.",
+        f"int8: weights of {facts['weight_bits']} bits; ranges from {n_calibration} training "
+        "photos.",
+    ]
+    if not cost:
+        return [*notes, f"No accuracy: {args.trained} names other animals than this catalogue has."]
+    notes.append(f"Accuracy of int8 minus PyTorch: {cost['ONNX int8'].text()}.")
+    if args.trained:
+        notes.append(
+            "A stored model does not say which photos it was trained on: its accuracy counts only "
+            "with the split and seed of its own run."
+        )
+    return notes
+
+
+def name_photo(args: argparse.Namespace) -> dict:
     """--check: what an exported file says about one photo, with nothing but that file."""
-    from common.models.onnx_files import most_likely, open_onnx, read_input
-
     folder = args.output_dir or Path("runs", "export_onnx_smoke" if args.smoke else "export_onnx")
     path = args.onnx or folder / "model.onnx"
     network = open_onnx(path)

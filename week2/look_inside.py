@@ -20,23 +20,40 @@ the one trained here; --more_data NAME=PATH adds sets to the last figure.
 import argparse
 import copy
 
-from common.cli import (
-    make_parser,
-    present_path,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common.data.images import read_photos
+from common.errors import InputError, WeightsNotInReach
+from common.inspection.imagenet import class_names, require_class
+from common.inspection.pixels import OnPixels
+from common.inspection.transfer import TransferTask
+from common.machine.device import pick_device
+from common.models.backbones import load_backbone, load_imagenet_classifier
+from common.models.freezing import freeze_stages, split_at_boundary, stages_of
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.storage import load_recogniser
+from common.runs import describe_split, start_run
+from common.splits.splits import make_split
+from common.splits.study import open_study
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import TrainingSettings
+from common.training.recipes import train_classifier, train_embedding
+from inside.attacks import measure_attacks, push_photo
+from inside.attention import measure_background, show_matches
+from inside.features import ask_imagenet, find_neighbours, look_at_features
+from inside.ideals import draw_ideals
+from inside.transfer import try_other_pictures
+
+import numpy as np
 
 UNFREEZE = 3  # last stages of the backbone that train
 N_VIEWS = 3  # random views of each training photo behind the frozen stages
 IMAGENET_SIDE = 192  # pixels: near the 224 that the network was trained at, and a quarter faster
-DEFAULT_TARGETS = "tabby,zebra"
+DEFAULT_TARGETS = ["tabby", "zebra"]
 ASCENT_STEPS = 80  # at each of three scales
 # Farthest change of a pixel, in units of 1/255; what is less than 0.5 a stored photo rounds away.
-BUDGETS = [0.125, 0.25, 0.5, 2, 8]
-PGD_STEPS = 10
-N_ATTACKED = 50  # photos
+ATTACK = {"n_photos": 50, "budgets": [0.125, 0.25, 0.5, 2, 8], "steps": 10}
+SMOKE_ATTACK = {"n_photos": 4, "budgets": [1, 8], "steps": 2}
+SMOKE_TASK = TransferTask(n_classes=3, n_train=3, n_test=2, n_draws=2)
 
 
 def named_path(text: str) -> tuple:
@@ -47,88 +64,72 @@ def named_path(text: str) -> tuple:
     return name.strip(), present_path(path.strip())
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "image_size", "batch_size", "seeds", "device",
-        "output_dir", "smoke", epochs=5,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "image_size", "seeds", epochs=5)
+    shared_flags(parser, "device", "output_dir", "smoke")
     parser.add_argument(
-        "--photo", type=present_path, metavar="FILE",
+        "--photo",
+        type=present_path,
+        metavar="FILE",
         help="the photo to look at (default: a test photo of the catalogue)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--target", type=lambda text: [part.strip() for part in text.split(",") if part.strip()],
-        default=DEFAULT_TARGETS.split(","), metavar="NAME,NAME,...",
+        "--target",
+        type=lambda text: [part.strip() for part in text.split(",") if part.strip()],
+        default=DEFAULT_TARGETS,
+        metavar="NAME,NAME,...",
         help="classes of ImageNet or animals: ideal images of them, and what the photo is pushed "
-        f"to (default: {DEFAULT_TARGETS} and an animal)",
-    )  # fmt: skip
+        f"to (default: {','.join(DEFAULT_TARGETS)} and an animal)",
+    )
     parser.add_argument(
-        "--trained", type=present_path, metavar="FILE",
+        "--trained",
+        type=present_path,
+        metavar="FILE",
         help="a model.safetensors with a classifier, instead of the one trained here",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--stages", type=lambda text: [whole_number(0, 99)(part) for part in text.split(",")],
-        metavar="N,N,...", help="stages whose maps are drawn, 0 the first (default: four of them)",
-    )  # fmt: skip
+        "--stages",
+        type=lambda text: [whole_number(0, 99)(part) for part in text.split(",")],
+        metavar="N,N,...",
+        help="stages whose maps are drawn, 0 the first (default: four of them)",
+    )
     parser.add_argument(
-        "--more_data", type=lambda text: [named_path(part) for part in text.split(",")],
-        default=[], metavar="NAME=PATH,...",
+        "--more_data",
+        type=lambda text: [named_path(part) for part in text.split(",")],
+        default=[],
+        metavar="NAME=PATH,...",
         help="further sets for the last figure: folders as for --data_dir, or CIFAR-10's .npz",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
-    args.n_photos, args.steps = N_ATTACKED, ASCENT_STEPS
-    args.budgets, args.attack_steps = BUDGETS, PGD_STEPS
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
-        args.n_photos, args.steps, args.budgets, args.attack_steps = 4, 3, [1, 8], 2
     return args
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.images import read_photos
-    from common.inspection.transfer import TransferTask
-    from common.machine.device import pick_device
-    from common.models.backbones import load_backbone
-    from common.models.freezing import freeze_stages, stages_of
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.boundary import PhotosAtBoundary
-    from inside.attacks import measure_attacks, push_photo
-    from inside.attention import measure_background, show_matches
-    from inside.features import ask_imagenet, find_neighbours, look_at_features
-    from inside.ideals import draw_ideals
-    from inside.transfer import try_other_pictures
-
-    import numpy as np
-
-    run = start_run(__file__, args)
-    device = pick_device(args.device)
+    run, device, seed = start_run(__file__, args), pick_device(args.device), args.seeds[0]
 
     # The catalogue, the photo that is looked at, and what the targets mean.
-    study = open_study(argparse.Namespace(**vars(args), seed=args.seeds[0]))
+    study = open_study(argparse.Namespace(**vars(args), seed=seed))
     row = None if args.photo else int(study.rows_known("test")[0])
     path = args.photo or study.catalogue.paths()[row]
     trained = read_trained(args, device)
     animals, classes = read_targets(args, trained[1] if trained else study.catalogue.identities)
-    imagenet, reason = imagenet_network(args, device)
+    imagenet, notes = imagenet_network(args, device)
 
     # A backbone whose last stages may train; everything before them is computed once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     freeze_stages(backbone, min(UNFREEZE, len(stages_of(backbone))))
-    pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
-    photos = PhotosAtBoundary(
-        backbone, pixels, study.labels, np.arange(len(pixels)),  # each trains in some split
-        flip=not study.catalogue.has_sides, n_views=N_VIEWS, device=device,
-    )  # fmt: skip
+    photos = behind_frozen_stages(backbone, study, device)
 
     # What the network computes as it comes, and what its photos' neighbours are.
-    parts = [look_at_features(run, backbone, path, args.stages), ask_imagenet(imagenet, path)]
-    parts.append(find_neighbours(run, study, backbone, photos, path, row))
+    parts = [
+        look_at_features(run, backbone, path, args.stages),
+        ask_imagenet(imagenet, path),
+        find_neighbours(run, study, backbone, photos, path, row),
+    ]
 
     # A classifier for every seed and both splits, and one embedding.
     splits = pairs_of_splits(args, study)
@@ -139,35 +140,26 @@ def main(argv: list[str] | None = None) -> dict:
     namers = {"animals": trained or (classifier, study.catalogue.identities)}
     targets = {"animals": animals or [other_animal(study, row)]}
     if imagenet and classes:
-        from common.inspection.imagenet import class_names
-
         namers = {"ImageNet": (imagenet, list(class_names())), **namers}
         targets["ImageNet"] = classes
-    parts.append(draw_ideals(run, namers, targets, steps=args.steps, seed=args.seeds[0]))
+    steps = 3 if args.smoke else ASCENT_STEPS
+    parts.append(draw_ideals(run, namers, targets, steps=steps, seed=seed))
     parts.append(push_photo(run, path, namers, targets))
 
     # Many photos: who gives way, where they look, how far features carry.
-    parts.append(
-        measure_attacks(
-            run, study, photos, classifier, embedding, seed=args.seeds[0],
-            n_photos=args.n_photos, budgets=args.budgets, steps=args.attack_steps,
-        )
-    )  # fmt: skip
-    parts.append(measure_background(run, study, photos, splits, classifiers, args.seeds))
-    parts.append(show_matches(run, study, photos, embedding, args.seeds[0]))
-    task = (
-        TransferTask(n_classes=3, n_train=3, n_test=2, n_draws=2) if args.smoke else TransferTask()
-    )
-    parts.append(
-        try_other_pictures(run, study, backbone, photos, args.more_data, task, args.seeds[0])
-    )
-
+    attack, task = (SMOKE_ATTACK, SMOKE_TASK) if args.smoke else (ATTACK, TransferTask())
+    parts += [
+        measure_attacks(run, study, photos, classifier, embedding, seed=seed, **attack),
+        measure_background(run, study, photos, splits, classifiers, args.seeds),
+        show_matches(run, study, photos, embedding, seed),
+        try_other_pictures(run, study, backbone, photos, args.more_data, task, seed),
+    ]
     return run.finish(
         metrics=merged(parts, "metrics"),
         split=describe_split(study.split, study.leak),
         tables=merged(parts, "tables"),
         figures=merged(parts, "figures"),
-        notes=[*reason, *(note for part in parts for note in part.get("notes", []))],
+        notes=[*notes, *(note for part in parts for note in part.get("notes", []))],
         device=str(device),
     )
 
@@ -177,13 +169,22 @@ def merged(parts: list[dict], name: str) -> dict:
     return {key: value for part in parts for key, value in part.get(name, {}).items()}
 
 
+def behind_frozen_stages(backbone, study, device) -> PhotosAtBoundary:
+    """All photos as the stages see them that train in some split."""
+    pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
+    return PhotosAtBoundary(
+        backbone,
+        pixels,
+        study.labels,
+        np.arange(len(pixels)),
+        flip=not study.catalogue.has_sides,
+        n_views=N_VIEWS,
+        device=device,
+    )
+
+
 def read_trained(args, device) -> tuple | None:
     """The classifier of another run, and its animals; None where none was named."""
-    from common.errors import InputError
-    from common.inspection.pixels import OnPixels
-    from common.models.heads import EmbeddingHead
-    from common.models.storage import load_recogniser
-
     if args.trained is None:
         return None
     model, identities = load_recogniser(args.trained)
@@ -197,8 +198,6 @@ def read_trained(args, device) -> tuple | None:
 
 def read_targets(args, identities: list[str]) -> tuple[list[str], list[str]]:
     """Which targets are animals, and which are classes of ImageNet (by their first name)."""
-    from common.inspection.imagenet import class_names, require_class
-
     animals = [text for text in args.target if text in identities]
     others = [text for text in args.target if text not in identities]
     return animals, [class_names()[require_class(text, tuple(identities))] for text in others]
@@ -206,16 +205,11 @@ def read_targets(args, identities: list[str]) -> tuple[list[str], list[str]]:
 
 def imagenet_network(args, device) -> tuple:
     """The backbone with ImageNet's classifier; else None, and why there is none."""
-    from common.errors import InputError
-    from common.inspection.pixels import OnPixels
-    from common.models.backbones import load_imagenet_classifier
-    from common.models.heads import Recogniser
-
     side = args.image_size if args.smoke else IMAGENET_SIDE
     try:
         backbone, head = load_imagenet_classifier(args.model, weights=args.weights, image_size=side)
-    except InputError as error:
-        if args.target != DEFAULT_TARGETS.split(","):  # asked for by name
+    except WeightsNotInReach as error:
+        if args.target != DEFAULT_TARGETS:  # asked for by name
             raise
         return None, [f"ImageNet's classes are skipped: {error}"]
     return OnPixels(Recogniser(backbone, head)).to(device), []
@@ -223,8 +217,6 @@ def imagenet_network(args, device) -> tuple:
 
 def pairs_of_splits(args, study) -> list[dict]:
     """For each seed the catalogue's split, and a random one with the same counts per animal."""
-    from common.splits.splits import make_split
-
     pairs = []
     for seed in args.seeds:
         aware = make_split(study.catalogue, study.split.name, seed=seed)
@@ -237,22 +229,17 @@ def pairs_of_splits(args, study) -> list[dict]:
 
 def train_all(args, study, backbone, photos, splits) -> tuple[list[dict], object]:
     """A classifier for every seed and split, and an embedding, all with the same settings."""
-    from common.inspection.pixels import OnPixels
-    from common.models.freezing import split_at_boundary
-    from common.models.heads import Recogniser
-    from common.training.loop import TrainingSettings
-    from common.training.recipes import train_classifier, train_embedding
 
     def train(recipe, split, seed):
         trained = recipe(
-            photos, backbone.n_features, train_rows=split.rows("train"),
+            photos,
+            backbone.n_features,
+            train_rows=split.rows("train"),
             validation_rows=[],  # nothing is chosen here: the last epoch is taken
             n_identities=len(study.catalogue.identities),
-            settings=TrainingSettings(
-                epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device
-            ),
+            settings=TrainingSettings.from_flags(args, seed=seed),
             title=f"seed {seed}, {split.name}, {recipe.__name__.removeprefix('train_')}",
-        )  # fmt: skip
+        )
         whole = copy.deepcopy(backbone)  # the next one starts from ImageNet again
         split_at_boundary(whole)[1].load_state_dict(trained.tail.state_dict())
         return OnPixels(Recogniser(whole, trained.head)).to(photos.device)
@@ -266,8 +253,6 @@ def train_all(args, study, backbone, photos, splits) -> tuple[list[dict], object
 
 def other_animal(study, row) -> str:
     """The animal with most training photos that the photo does not show."""
-    import numpy as np
-
     trained = study.identity[study.split.rows("train")]
     shown = None if row is None else study.identity[row]
     names, counts = np.unique(trained[trained != shown], return_counts=True)

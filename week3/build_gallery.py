@@ -30,37 +30,66 @@ from common.cli import (
     shared_flags,
 )
 from common.errors import InputError
+from common.files import MEGABYTE
+from common.gallery.enrolment import (
+    TRAIN_ONE,
+    Enrolled,
+    enrol_catalogue,
+    has_gallery,
+    is_throwaway,
+    model_name,
+    new_gallery,
+    open_gallery,
+    save_gallery,
+    validation_scores,
+)
+from common.gallery.gallery import Gallery
+from common.gallery.index import INDEXES
+from common.models.storage import load_recogniser
+from common.runs import Run, start_run
+from common.splits.study import open_catalogue
+
+import pandas as pd
 
 TRAINED = Path("runs", "metric_learning", "model.safetensors")
-MEGABYTE = 2**20  # bytes
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
     parser.add_argument(
-        "--output_dir", type=local_path, metavar="PATH",
+        "--output_dir",
+        type=local_path,
+        metavar="PATH",
         help="folder of the gallery (default: runs/gallery in the current folder)",
-    )  # fmt: skip
+    )
     network = parser.add_mutually_exclusive_group()
     network.add_argument(
-        "--trained", type=present_path, metavar="FILE",
+        "--trained",
+        type=present_path,
+        metavar="FILE",
         help=f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
         "existing gallery its own)",
-    )  # fmt: skip
+    )
     network.add_argument(
-        "--model", type=plain_word, metavar="NAME",
+        "--model",
+        type=plain_word,
+        metavar="NAME",
         help="an untrained backbone instead, with --weights and --image_size",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--index", choices=["auto", "flat", "hnsw", "ivfpq"],
+        "--index",
+        choices=["auto", *INDEXES],
         help="flat compares all photos; hnsw and ivfpq are quicker for hundred thousands, and miss "
         "some; auto: by size. For an existing gallery: index it anew (default: flat)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--recall", type=real_number(above=0.0, up_to=1.0), default=0.995, metavar="SHARE",
+        "--recall",
+        type=real_number(above=0.0, up_to=1.0),
+        default=0.995,
+        metavar="SHARE",
         help="of queries whose most alike photo hnsw and ivfpq shall find (default: %(default)s)",
-    )  # fmt: skip
+    )
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", action="store_true", help="photos of --data_dir join the gallery")
     change.add_argument("--remove", type=plain_word, metavar="ANIMAL", help="forget an animal")
@@ -88,10 +117,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.gallery.enrolment import has_gallery, open_gallery, save_gallery
-    from common.runs import start_run
-
     # A gallery that is there is changed, never quietly replaced.
     is_change = bool(args.add or args.remove or args.rename)
     names_photos = bool(args.data_dir or args.dataset)
@@ -106,72 +131,49 @@ def main(argv: list[str] | None = None) -> dict:
         trained = network_of(args)
         run = start_run(__file__, args)
         gallery, tables, notes = build(args, trained, run.folder)
+
+    # The index finds the most alike of many photos without comparing them all.
     if args.index or not is_change:
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
+
+    # What a similarity means is stored too: the threshold of a verdict follows from it.
     save_gallery(gallery, run.folder)
-    return report(args, run, gallery, tables, notes)
-
-
-def refuse_to_replace(args) -> None:
-    """A gallery may hold names and animals that no folder of photos has any more."""
-    from common.gallery.enrolment import has_gallery, is_throwaway
-
-    if not has_gallery(args.output_dir) or args.replace:
-        return
-    if args.smoke and is_throwaway(args.output_dir):
-        return
-    raise InputError(
-        f"--output_dir {args.output_dir} holds a gallery already; --add, --remove or --rename "
-        "change it, --replace builds it anew"
+    scores = validation_scores(gallery)
+    meaning = (
+        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
+        f"of one photo, {len(scores.encounters)} of an encounter's photos together."
+    )
+    model = f"Model: {model_name(gallery.model)}."
+    ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
+    held = holdings(gallery, run)
+    return run.finish(
+        metrics={
+            "gallery": held,
+            "index": vars(gallery.report),
+            "model": model_name(gallery.model),
+        },
+        tables={"The gallery": pd.DataFrame([held]), **tables},
+        notes=[*notes, model, meaning, ask],
     )
 
 
-def refuse_other_model(args) -> None:
-    """An existing gallery brings its own network."""
-    if args.model:
-        raise InputError(
-            f"--model {args.model}: the gallery {args.output_dir} brings its own network, which "
-            "embeds what joins; leave --model out, or build anew with --replace"
-        )
-
-
-def network_of(args) -> Path | None:
-    """The stored embedding to use; None for an untrained backbone."""
-    from common.gallery.enrolment import TRAIN_ONE
-
-    if args.smoke and not args.trained:
-        args.model = args.model or "small_cnn"
-    if args.model or args.trained:
-        return args.trained
-    if not TRAINED.exists():
-        raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; {TRAIN_ONE}, "
-            "name one with --trained FILE, or take an untrained backbone with "
-            "--model efficientnet_lite0"
-        )
-    return TRAINED
-
-
-def build(args, trained, folder):
-    """Embed and enrol all photos of the catalogue."""
-    from common.gallery.enrolment import new_gallery
-    from common.splits.study import open_catalogue
-
+def build(
+    args: argparse.Namespace, trained: Path | None, folder: Path
+) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
+    """Enrol all photos of the catalogue: each becomes an embedding beside its animal's name."""
     catalogue = open_catalogue(args)
+    backbone = {"model": args.model, "weights": args.weights, "image_size": args.image_size}
     gallery, enrolled = new_gallery(
-        catalogue, folder, trained, model=args.model, weights=args.weights,
-        image_size=args.image_size, device=args.device, seed=args.seed,
-    )  # fmt: skip
+        catalogue, folder, trained, **backbone, device=args.device, seed=args.seed
+    )
     gallery.about["is_smoke"] = args.smoke
     return gallery, {"Enrolled": one_row(enrolled)}, []
 
 
-def change(args, gallery, folder):
+def change(
+    args: argparse.Namespace, gallery: Gallery, folder: Path
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Add, remove or rename, without looking at any other photo."""
-    from common.gallery.enrolment import enrol_catalogue
-    from common.models.storage import load_recogniser
-    from common.splits.study import open_catalogue
-
     if args.add:
         catalogue = open_catalogue(args, fewest_identities=1)
         network, _ = load_recogniser(gallery.model)
@@ -187,41 +189,54 @@ def change(args, gallery, folder):
     return {}, []
 
 
-def one_row(enrolled):
-    """A table of what joined."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [{"photos": enrolled.n_photos, "animals": enrolled.n_animals,
-          "there already": enrolled.n_present, "seconds": enrolled.seconds}]
-    )  # fmt: skip
-
-
-def report(args, run, gallery, tables, notes) -> dict:
-    """What the gallery holds now, and what its similarities rest on."""
-    from common.gallery.enrolment import model_name, validation_scores
-
-    import pandas as pd
-
-    scores, index = validation_scores(gallery), gallery.report
-    held = {
-        "animals": len(gallery.identities), "photos": len(gallery),
-        "index": index.kind, "recall@1": index.recall_at_1,
-        "MB": sum(each.stat().st_size for each in run.folder.rglob("*")) / MEGABYTE,
-        "seconds": run.seconds,
-    }  # fmt: skip
-    notes = [
-        *notes,
-        f"Model: {model_name(gallery.model)}.",
-        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
-        f"of one photo, {len(scores.encounters)} of an encounter's photos together.",
-        f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}",
-    ]
-    return run.finish(
-        metrics={"gallery": held, "index": vars(index), "model": model_name(gallery.model)},
-        tables={"The gallery": pd.DataFrame([held]), **tables},
-        notes=notes,
+def refuse_to_replace(args: argparse.Namespace) -> None:
+    """A gallery may hold names and animals that no folder of photos has any more."""
+    if not has_gallery(args.output_dir) or args.replace:
+        return
+    if args.smoke and is_throwaway(args.output_dir):
+        return
+    raise InputError(
+        f"--output_dir {args.output_dir} holds a gallery already; --add, --remove or --rename "
+        "change it, --replace builds it anew"
     )
+
+
+def refuse_other_model(args: argparse.Namespace) -> None:
+    """An existing gallery brings its own network."""
+    if args.model:
+        raise InputError(
+            f"--model {args.model}: the gallery {args.output_dir} brings its own network, which "
+            "embeds what joins; leave --model out, or build anew with --replace"
+        )
+
+
+def network_of(args: argparse.Namespace) -> Path | None:
+    """The stored embedding to use; None for an untrained backbone."""
+    if args.smoke and not args.trained:
+        args.model = args.model or "small_cnn"
+    if args.model or args.trained:
+        return args.trained
+    if not TRAINED.exists():
+        raise InputError(
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder; {TRAIN_ONE}, "
+            "name one with --trained FILE, or take an untrained backbone with "
+            "--model efficientnet_lite0"
+        )
+    return TRAINED
+
+
+def one_row(enrolled: Enrolled) -> pd.DataFrame:
+    """A table of what joined."""
+    names = {"n_photos": "photos", "n_animals": "animals", "n_present": "there already"}
+    return pd.DataFrame([vars(enrolled)]).rename(columns=names)
+
+
+def holdings(gallery: Gallery, run: Run) -> dict:
+    """What the gallery holds now, and what it takes."""
+    n_bytes = sum(each.stat().st_size for each in run.folder.rglob("*"))
+    held = {"animals": len(gallery.identities), "photos": len(gallery)}
+    held |= {"index": gallery.report.kind, "recall@1": gallery.report.recall_at_1}
+    return held | {"MB": n_bytes / MEGABYTE, "seconds": run.seconds}
 
 
 if __name__ == "__main__":

@@ -16,31 +16,71 @@ once.
 """
 
 import argparse
+import itertools
+import os
+import time
+from pathlib import Path
 
 from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.errors import InputError
+from common.machine.device import pick_device
+from common.machine.timing import images_per_second
+from common.matching.local_features import (
+    LocalFeatures,
+    read_local_features,
+    same_details,
+    score_shortlists,
+)
+from common.matching.reordering import EMBEDDING, Settings, choose_settings, ways_to_order
+from common.matching.shortlists import Asked
+from common.measures.retrieval import RetrievalReport
+from common.models.backbones import load_backbone
+from common.models.extraction import extract
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.storage import load_recogniser
+from common.runs import Run, describe_split, start_run
+from common.splits.gallery_query import gallery_and_query
+from common.splits.questions import Questions, questions_of
+from common.splits.study import Study, open_study
+from common.visualization.bars import interval_chart
+from ranking_tables import compare_ways, cost_table, example_details
+
+import numpy as np
+import pandas as pd
+import torch
+
+MAP_TITLE = "mAP of each way, with 95 % intervals over animals"
+DETAILS_TITLE = "Queries, what each way puts first, and the details that are the same"
+Sides = dict[str, tuple[np.ndarray, np.ndarray]]  # question to rows of queries and of the gallery
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "seed", "device", "output_dir",
-        "smoke", image_size=192,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "seed", "device")
+    shared_flags(parser, "output_dir", "smoke", image_size=192)
     parser.add_argument(
-        "--trained", type=present_path, metavar="FILE",
+        "--trained",
+        type=present_path,
+        metavar="FILE",
         help="model.safetensors of metric_learning.py, trained on the same split; its own backbone "
         "and image size count (default: the backbone as it comes)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--shortlist", type=whole_number(2, 1_000), default=50, metavar="N",
+        "--shortlist",
+        type=whole_number(2, 1_000),
+        default=50,
+        metavar="N",
         help="most candidates of a query whose details are compared; validation may choose fewer "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--n_enrolled", type=whole_number(1, 1_000), default=5, metavar="N",
+        "--n_enrolled",
+        type=whole_number(1, 1_000),
+        default=5,
+        metavar="N",
         help="photos that are enrolled of each animal that joined (default: %(default)s)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size, args.shortlist = 64, min(args.shortlist, 10)
@@ -49,108 +89,104 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    run, device = start_run(__file__, args), pick_device(args.device)
 
-    # After the flags are read, so that --help need not wait for torch.
-    import time
-
-    from common.data.images import PhotoDataset, evaluation_transform, read_photos
-    from common.machine.device import pick_device
-    from common.matching.local_features import read_local_features, same_details, score_shortlists
-    from common.matching.ranking_tables import cost_table
-    from common.matching.reordering import choose_settings, ways_to_order
-    from common.matching.shortlists import Asked
-    from common.models.extraction import extract
-    from common.runs import start_run
-    from common.splits.questions import questions_of
-    from common.splits.study import open_study
-
-    import numpy as np
-
-    run = start_run(__file__, args)
-
-    # Photos, split, leak; who is asked on validation photos, and likewise on test photos.
+    # Photos, split, leak; who asks and what is searched, on validation photos and on test photos.
     study = open_study(args)
     questions = questions_of(study.catalogue, study.split, n_enrolled=[args.n_enrolled])
-    rows = {"validation": validation_queries(questions, study.catalogue, args),
-            "test": test_queries(questions)}  # fmt: skip
-    parts = [part for own in rows.values() for sides in own.values() for part in sides]
-    asked_rows = np.unique(np.concatenate(parts))
+    validation, test = validation_queries(questions, study, args), test_queries(questions)
+    sides = [*validation.values(), *test.values()]
+    rows = np.unique(np.concatenate([each for pair in sides for each in pair]))
+    n_queries = sum(len(query) for query, _ in sides)
 
     # One embedding for all ways, and the details of every photo, found once.
-    model, device = load_model(args), pick_device(args.device)
-    paths = study.catalogue.paths()
-    n_queries = sum(len(query) for own in rows.values() for query, _ in own.values())
-    minutes = expected_minutes(model, [paths[row] for row in asked_rows], n_queries, args, device)
+    model, paths = load_model(args), study.catalogue.paths()
+    minutes = expected_minutes(model, [paths[row] for row in rows], n_queries, args, device)
     print(f"Expected: about {minutes:.1f} minutes.")
-    preprocessing = model.backbone.preprocessing
-    pixels = read_photos(paths, preprocessing.stored_size)
-    photos = PhotoDataset(pixels, study.labels, evaluation_transform(preprocessing))
-    embeddings = extract(model, photos, device=device, title="embeddings")
+    embeddings = embed(model, study, device)
     start = time.perf_counter()
-    found = read_local_features([paths[row] for row in asked_rows])
-    seconds_to_read = (time.perf_counter() - start) / len(asked_rows)
-    features = dict(zip(asked_rows.tolist(), found, strict=True))
+    found = read_local_features([paths[row] for row in rows])
+    seconds_to_read = (time.perf_counter() - start) / len(rows)
+    features = dict(zip(rows.tolist(), found, strict=True))
 
     # Validation chooses the settings and teaches what scores mean; then the test is asked, once.
-    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
+    def shortlists(queries: Sides) -> tuple[list[Asked], list[np.ndarray]]:
+        asked = [ask(study, embeddings, *each, args.shortlist) for each in queries.values()]
+        return asked, [count_same_details(each, features) for each in asked]
 
-    def queries_of(part: str) -> tuple[list, list]:
-        asked = [Asked(query, gallery, embeddings, study.identity, encounter, args.shortlist)
-                 for query, gallery in rows[part].values()]  # fmt: skip
-        n_same = [
-            score_shortlists(
-                lambda *pair: len(same_details(*(features[row] for row in pair))[0]),
-                each.query, each.gallery[each.shortlist],
-            )
-            for each in asked
-        ]  # fmt: skip
-        return asked, n_same
+    settings, tried = choose_settings(*shortlists(validation))
+    asked, n_same = (dict(zip(test, each, strict=True)) for each in shortlists(test))
+    ways = {name: ways_to_order(asked[name], n_same[name], settings) for name in test}
+    reports = {
+        name: {way: asked[name].evaluate(block) for way, block in own.items()}
+        for name, own in ways.items()
+    }
 
-    settings, tried = choose_settings(*queries_of("validation"))
-    asked, n_same = queries_of("test")
-    ways = {name: ways_to_order(*each, settings)
-            for name, *each in zip(rows["test"], asked, n_same, strict=True)}  # fmt: skip
-    asked = dict(zip(rows["test"], asked, strict=True))
-    reports = {name: {way: asked[name].evaluate(block) for way, block in own.items()}
-               for name, own in ways.items()}  # fmt: skip
-    costs = cost_table(list(asked.values())[-1], settings, features, paths, seconds_to_read)
-    return report(
-        run, args, study, questions, asked, ways, reports, settings, tried, costs, features, device
-    )  # fmt: skip
+    # Tables, figures, result.
+    table, chart, differences = compare_ways(reports, asked)
+    last = list(test)[-1]
+    costs = cost_table(asked[last], settings, features, paths, seconds_to_read)
+    costs = costs[costs["way"].isin(table["way"])]
+    chosen = {"Chosen on validation": pd.DataFrame(tried)} if tried else {}
+    details = example_details(
+        asked[last], ways[last], features, paths, run.figure_path("details.png"), title=last
+    )
+    return run.finish(
+        metrics={"ways": table, "differences": differences, "costs": costs}
+        | plain_settings(settings)
+        | {"reports": {name: plain(own) for name, own in reports.items()}},
+        split=describe_split(study.split, study.leak),
+        tables={"What each way finds": table, f"Against {EMBEDDING}": differences}
+        | {"What each way costs": costs, **chosen},
+        figures={MAP_TITLE: draw_map(chart, run)} | ({DETAILS_TITLE: details} if details else {}),
+        notes=notes_on(asked, settings, args, questions),
+        device=str(device),
+    )
 
 
-def validation_queries(questions, catalogue, args) -> dict:
-    """Question to rows of queries and of gallery, as the test asks, on validation photos."""
-    from common.splits.gallery_query import gallery_and_query
-
-    import numpy as np
-
+def validation_queries(questions: Questions, study: Study, args: argparse.Namespace) -> Sides:
+    """Each question's queries and gallery as the test asks it, on validation photos."""
     queries = {"known animals": (questions.validation_known, questions.train)}
     if len(questions.validation_new):
         newcomers = gallery_and_query(
-            catalogue, questions.validation_new, n_gallery=args.n_enrolled, seed=args.seed
+            study.catalogue, questions.validation_new, n_gallery=args.n_enrolled, seed=args.seed
         )
         gallery = np.union1d(questions.train, newcomers.gallery)
         queries["joined later"] = (newcomers.query, gallery)
     return {name: sides for name, sides in queries.items() if len(sides[0])}
 
 
-def test_queries(questions) -> dict:
-    """Question to rows of queries and of gallery."""
-    queries = {"known animals": (questions.known, questions.train),
-               "joined later": (questions.joined, questions.trainable)}  # fmt: skip
+def test_queries(questions: Questions) -> Sides:
+    """Each question's queries, and the gallery that is searched for them."""
+    queries = {
+        "known animals": (questions.known, questions.train),
+        "joined later": (questions.joined, questions.trainable),
+    }
     return {name: sides for name, sides in queries.items() if len(sides[0])}
 
 
-def load_model(args):
+def ask(
+    study: Study, embeddings: np.ndarray, query: np.ndarray, gallery: np.ndarray, n_candidates: int
+) -> Asked:
+    """Queries, their gallery, and on each shortlist the most alike photos that count.
+
+    The same-encounter rule: a photo of the query's own encounter is no candidate and is ignored.
+    """
+    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
+    return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates)
+
+
+def count_same_details(asked: Asked, features: dict[int, LocalFeatures]) -> np.ndarray:
+    """How many details each query has in common with each candidate, like `Asked.shortlist`."""
+    return score_shortlists(
+        lambda *pair: len(same_details(*(features[row] for row in pair))[0]),
+        asked.query,
+        asked.gallery[asked.shortlist],
+    )
+
+
+def load_model(args: argparse.Namespace) -> Recogniser:
     """Photos to embeddings: a trained model, or the backbone as it comes."""
-    from common.errors import InputError
-    from common.models.backbones import load_backbone
-    from common.models.heads import EmbeddingHead, Recogniser
-    from common.models.storage import load_recogniser
-
-    import torch
-
     if args.trained:
         model, _ = load_recogniser(args.trained)
         if not isinstance(model.head, EmbeddingHead):
@@ -164,17 +200,22 @@ def load_model(args):
     return Recogniser(backbone, EmbeddingHead(backbone.n_features))
 
 
-def expected_minutes(model, paths, n_queries, args, device) -> float:
+def embed(model: Recogniser, study: Study, device: torch.device) -> np.ndarray:
+    """Embeddings of the whole catalogue, shape (n_images, embedding_dim)."""
+    preprocessing = model.backbone.preprocessing
+    pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
+    photos = PhotoDataset(pixels, study.labels, evaluation_transform(preprocessing))
+    return extract(model, photos, device=device, title="embeddings")
+
+
+def expected_minutes(
+    model: Recogniser,
+    paths: list[Path],
+    n_queries: int,
+    args: argparse.Namespace,
+    device: torch.device,
+) -> float:
     """Minutes on this machine, from a trial of each part."""
-    import itertools
-    import os
-    import time
-
-    from common.machine.timing import images_per_second
-    from common.matching.local_features import read_local_features, same_details
-
-    import torch
-
     side = model.backbone.preprocessing.image_size
     inputs = torch.zeros(32, 3, side, side, device=device)
     seconds = len(paths) / images_per_second(model.to(device), inputs, is_training=False)
@@ -188,42 +229,37 @@ def expected_minutes(model, paths, n_queries, args, device) -> float:
     return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
 
 
-def report(
-    run, args, study, questions, asked, ways, reports, settings, tried, costs, features, device
-) -> dict:
-    """Tables, figures, and what the numbers allow to say."""
-    from common.matching.ranking_tables import compare_ways
-    from common.matching.reordering import EMBEDDING
-    from common.runs import describe_split
-    from common.visualization.bars import interval_chart
-    from common.visualization.detail_matches import example_details
+def plain(reports: dict[str, RetrievalReport]) -> dict[str, dict]:
+    """Reports by way, as a result file keeps them."""
+    return {way: report.to_dict() for way, report in reports.items()}
 
-    import pandas as pd
 
-    animals = {name: study.identity[each.query] for name, each in asked.items()}
-    table, chart, differences = compare_ways(reports, animals)
-    costs = costs[costs["way"].isin(table["way"])]
-    figures = {
-        "mAP of each way, with 95 % intervals over animals": interval_chart(
-            chart, run.figure_path("rankings.png"), value="mAP", label="way", group="question",
-        )
-    }  # fmt: skip
-    question = list(asked)[-1]
-    drawn = example_details(
-        asked[question], ways[question], features, study.catalogue.paths(),
-        run.figure_path("details.png"), title=question,
-    )  # fmt: skip
-    if drawn:
-        figures["Queries, what each way puts first, and the details that are the same"] = drawn
+def plain_settings(settings: Settings) -> dict:
+    """What validation decided, as a result file keeps it."""
+    values = vars(settings).copy()
+    meanings = values.pop("meanings") or {}
+    meant = {name: meaning.to_dict() for name, meaning in meanings.items()}
+    return {"settings": values, "meanings": meant}
+
+
+def draw_map(chart: pd.DataFrame, run: Run) -> Path:
+    """mAP of each way on each question."""
+    path = run.figure_path("rankings.png")
+    return interval_chart(chart, path, value="mAP", label="way", group="question")
+
+
+def notes_on(
+    asked: dict[str, Asked], settings: Settings, args: argparse.Namespace, questions: Questions
+) -> list[str]:
+    """What a reader needs to judge the numbers."""
+    counted = [
+        f"{name}: {len(each.query)} photos of {len(set(each.identity[each.query]))} animals, "
+        f"{len(each.gallery)} in the gallery"
+        for name, each in asked.items()
+    ]
     notes = [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
-        + "; ".join(
-            f"{name}: {len(each.query)} photos of "
-            f"{len(set(animals[name]))} animals, {len(each.gallery)} in the "
-            "gallery"
-            for name, each in asked.items()
-        )
-        + ".",
+        f"{'; '.join(counted)}.",
         "ms per query: on top of the network's own time, which all ways share; one query at a "
         "time, but for queries together. MB held: for the gallery, embeddings included.",
         "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "
@@ -233,33 +269,16 @@ def report(
         *questions.reasons,
     ]
     if settings.meanings is None:
-        notes.append("Fusion is skipped: no validation photo can teach what a score means, and "
-                     "re-ranking has the settings of its paper.")  # fmt: skip
+        notes.append(
+            "Fusion is skipped: no validation photo can teach what a score means, and re-ranking "
+            "has the settings of its paper."
+        )
     if args.trained:
-        notes.append("A stored model does not say which photos it was trained on: the figures "
-                     "hold for a model of this split.")  # fmt: skip
-    tables = {
-        "What each way finds": table,
-        f"Against {EMBEDDING}": differences,
-        "What each way costs": costs,
-        "Chosen on validation": pd.DataFrame(tried),
-    }
-    return run.finish(
-        metrics={
-            "ways": table, "differences": differences, "costs": costs,
-            "settings": {name: value for name, value in vars(settings).items()
-                         if name != "meanings"},
-            "meanings": {name: meaning.to_dict()
-                         for name, meaning in (settings.meanings or {}).items()},
-            "reports": {question: {way: each.to_dict() for way, each in own.items()}
-                        for question, own in reports.items()},
-        },
-        split=describe_split(study.split, study.leak),
-        tables={title: each for title, each in tables.items() if len(each)},
-        figures=figures,
-        notes=notes,
-        device=str(device),
-    )  # fmt: skip
+        notes.append(
+            "A stored model does not say which photos it was trained on: the figures hold for a "
+            "model of this split."
+        )
+    return notes
 
 
 if __name__ == "__main__":

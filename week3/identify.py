@@ -27,45 +27,83 @@ from common.cli import (
     shared_flags,
     whole_number,
 )
+from common.data.catalogue import load_catalogue
+from common.data.catalogue_checks import drop_rows
+from common.data.catalogue_folders import find_images
 from common.errors import InputError
+from common.files import write_text
+from common.gallery.enrolment import (
+    embed,
+    model_name,
+    names_of_pictures,
+    new_gallery,
+    open_gallery,
+    save_gallery,
+    validation_scores,
+)
+from common.gallery.gallery import Gallery
+from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.scores import Meaning, meaning_of
+from common.gallery.verdicts import verdict_on
+from common.models.storage import load_recogniser
+from common.runs import Run, start_run
+from common.splits.study import SMOKE_FOLDER
+from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.visualization.matches import matches_panel
+from common.visualization.sheet import render_sheet
+from shown_answers import answer_tables, drawing, on_sheet, shown
+
+import numpy as np
 
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
-N_SHOWN = 4  # photos of an encounter that the sheet shows
-SHEET_SIDE = 420  # pixels, of a query's longer side in the sheet
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "photos", nargs="*", type=present_path, metavar="PHOTO",
+        "photos",
+        nargs="*",
+        type=present_path,
+        metavar="PHOTO",
         help="photo files, or folders of photos",
-    )  # fmt: skip
+    )
     shared_flags(parser, "device", "output_dir", "smoke")
     parser.add_argument(
-        "--gallery", type=local_path, metavar="PATH",
+        "--gallery",
+        type=local_path,
+        metavar="PATH",
         help="folder that build_gallery.py wrote (default: runs/gallery in the current folder)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--side", choices=["left", "right"],
+        "--side",
+        choices=SIDES,
         help="of the animal that all these photos show; compared with photos of that side alone",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--same_encounter",
         action="store_true",
         help="all these photos show one animal in one encounter: one answer",
     )
     parser.add_argument(
-        "--false_match_rate", type=real_number(above=0.0, up_to=0.5), default=0.01, metavar="RATE",
+        "--false_match_rate",
+        type=real_number(above=0.0, up_to=0.5),
+        default=0.01,
+        metavar="RATE",
         help="share of new individuals that may be taken for a known one (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--k", type=whole_number(1, 50), default=5, metavar="N",
+        "--k",
+        type=whole_number(1, 50),
+        default=5,
+        metavar="N",
         help="candidates for each question (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--trained", type=present_path, metavar="FILE",
+        "--trained",
+        type=present_path,
+        metavar="FILE",
         help="the network that the gallery has to be built with; another one is refused",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")
@@ -74,70 +112,60 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.gallery.enrolment import embed, open_gallery, validation_scores
-    from common.gallery.identification import Question, rank_animals
-    from common.gallery.scores import meaning_of
-    from common.gallery.verdicts import verdict_on
-    from common.models.storage import load_recogniser
-    from common.runs import start_run
-
-    import numpy as np
-
     run = start_run(__file__, args)
     if args.smoke and not args.gallery:
         args.gallery, turtles = few_turtles(run.folder, args.device)
         args.photos = args.photos or turtles
     args.gallery = args.gallery or Path("runs", "gallery")
 
-    # The gallery, and what its similarities mean at the stated rate.
+    # The gallery: photos whose animals are known, in the embedding of the network beside them.
     gallery = open_gallery(args.gallery, args.trained)
+    network, _ = load_recogniser(gallery.model)
+
+    # The queries: each photo asks by itself, or all photos of one encounter ask together.
     photos = photos_of(args.photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
+    queries = np.split(embed(network, photos, device=args.device), len(groups))
+    questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
+
+    # The threshold: from which similarity on an animal is known. Validation animals taught it, so
+    # that of new animals no more than the stated rate are taken for a known one.
     kind = "encounter" if len(groups[0]) > 1 else "photo"
     meaning = meaning_of(validation_scores(gallery), kind, args.false_match_rate)
 
-    # The photos in the gallery's own embedding; the animals ranked for each question.
-    network, _ = load_recogniser(gallery.model)
-    embeddings = np.split(embed(network, photos, device=args.device), len(groups))
-    questions = [Question(each, [args.side or ""] * len(each)) for each in embeddings]
-    answers = [verdict_on(each, meaning) for each in rank_animals(gallery, questions, args.k)]
+    # The answer: the animals whose most alike photos come first, and whether the first one is
+    # alike enough (similarity >= threshold: known) or nobody of the gallery (new individual).
+    rankings = rank_animals(gallery, questions, args.k)
+    verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
-    return report(args, run, gallery, meaning, groups, answers)
+    known = gallery.facts, names_of_pictures(gallery)
+    answered = [
+        shown(args.gallery, *known, number, *each)
+        for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
+    ]
+    return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)))
 
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
-    from common.data.catalogue import load_catalogue
-    from common.data.catalogue_checks import drop_rows
-    from common.gallery.enrolment import new_gallery, save_gallery
-    from common.splits.study import SMOKE_FOLDER
-    from common.turtles.dataset import TurtleParameters, ensure_turtles
-
     ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
     catalogue = load_catalogue(SMOKE_FOLDER)
     by_animal = dict(list(catalogue.table.groupby("identity")))
     several = [rows for rows in by_animal.values() if rows["encounter"].nunique() > 1]
-    known, new = (
-        [rows[rows["date"] == rows["date"].max()].index for rows in several[:2]],
-        several[2],
-    )
+    known = [rows[rows["date"] == rows["date"].max()].index for rows in several[:2]]
+    new = several[2]
     left_out = [*known[0], *known[1], *new.index]
-    gallery, _ = new_gallery(
-        drop_rows(catalogue, left_out), folder / "gallery", None,
-        model="small_cnn", weights="none", image_size=64, device=device,
-    )  # fmt: skip
-    save_gallery(gallery, folder / "gallery")
+    enrolled, folder = drop_rows(catalogue, left_out), folder / "gallery"
+    network = {"model": "small_cnn", "weights": "none", "image_size": 64, "device": device}
+    gallery, _ = new_gallery(enrolled, folder, None, **network)
+    save_gallery(gallery, folder)
     paths = catalogue.paths()
-    return folder / "gallery", [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
+    return folder, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
 def photos_of(given: list[Path]) -> list[Path]:
     """The photo files that are named, and those in the folders that are named; each once."""
-    from common.data.catalogue_folders import find_images
-
     photos = []
     for path in given:
         photos += [path / name for name in find_images(path)[0]] if path.is_dir() else [path]
@@ -146,125 +174,45 @@ def photos_of(given: list[Path]) -> list[Path]:
     return list(dict.fromkeys(path.absolute() for path in photos))
 
 
-def report(args, run, gallery, meaning, groups, answers) -> dict:
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    gallery: Gallery,
+    meaning: Meaning,
+    answered: list[tuple[list[Path], dict]],
+) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
-    from common.files import write_text
-    from common.gallery.enrolment import model_name, names_of_pictures
-    from common.visualization.matches import matches_panel
-    from common.visualization.sheet import render_sheet
-
-    import pandas as pd
-
-    known = gallery.facts, names_of_pictures(gallery)
-    answered = [
-        shown(args, *known, number, *each)
-        for number, each in enumerate(zip(groups, answers, strict=True), start=1)
-    ]
-    verdicts = pd.DataFrame(
-        {"photo": each["title"], "verdict": each["verdict"],
-         "similarity": each["similarities"][0] if each["similarities"] else None,
-         "threshold": meaning.threshold.value}
-        for each in answered
-    )  # fmt: skip
-    candidates = pd.DataFrame(
-        [(each["title"], rank, *columns) for each in answered for rank, columns in enumerate(
-            zip(each["identities"], each["similarities"], each["probabilities"], each["seen"],
-                strict=True), start=1)],
-        columns=["photo", "rank", "animal", "similarity", "probability", "most alike photo"],
-    )  # fmt: skip
     facts = [
         f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
         f"Model: {model_name(gallery.model)}.",
         meaning.text(),
     ]
-    if not args.side and {"left", "right"} <= set(gallery.facts["side"]):
+    if not args.side and set(SIDES) <= set(gallery.facts["side"]):
         facts.append("The gallery knows sides: --side left or right compares like with like.")
     sheet = render_sheet(
-        "Who is this?", [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
-        [on_sheet(run, args, *each) for each in zip(groups, answered, strict=True)],
+        "Who is this?",
+        [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
+        [on_sheet(run.started, args.side or "", *each) for each in answered],
         gallery.identities,
-    )  # fmt: skip
+    )
     path = write_text(run.folder / "sheet.html", sheet)
-    drawn = [drawing(*each) for each in zip(groups, answered, strict=True) if each[1]["seen"]]
+    drawn = [drawing(photos, answer) for photos, answer in answered if answer["seen"]][:N_DRAWN]
     figures = {}
     if drawn:
         figures["Each question beside the animals most alike"] = matches_panel(
-            drawn[:N_DRAWN], run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
+            drawn, run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
         )
+    answers = [answer for _, answer in answered]
+    learned = {"kind": meaning.kind, "asked_rate": meaning.asked_rate}
+    learned |= {"n_new_animals": meaning.n_new_animals, "highest_rate": meaning.highest_rate}
+    learned |= {"is_too_few": meaning.is_too_few, **meaning.threshold.to_dict()}
+    remarks = dict.fromkeys(remark for answer in answers for remark in answer["remarks"])
     return run.finish(
-        metrics={"answers": answered, "meaning": {
-            "kind": meaning.kind, "asked_rate": meaning.asked_rate, **meaning.threshold.to_dict(),
-            "n_new_animals": meaning.n_new_animals, "highest_rate": meaning.highest_rate,
-            "is_too_few": meaning.is_too_few}},
-        tables={"Verdicts": verdicts, "Candidates": candidates},
+        metrics={"answers": answers, "meaning": learned},
+        tables=answer_tables(answers, meaning.threshold.value),
         figures=figures,
-        notes=[*facts, *dict.fromkeys(remark for each in answered for remark in each["remarks"]),
-               f"To confirm or reject: {path}"],
-    )  # fmt: skip
-
-
-def shown(args, facts, enrolled_as, number, photos, answer) -> dict:
-    """One question's answer in plain values, as tables, figure and sheet show it."""
-    from common.gallery.pictures import photo_name, picture_path
-
-    rows = [each.row for each in answer.candidates]
-    pictures = [picture_path(args.gallery, facts["picture"][row]) for row in rows]
-    if missing := [picture for picture in pictures if not picture.exists()]:
-        raise InputError(
-            f"--gallery {args.gallery}: its small picture {missing[0].name} is missing; copy the "
-            "whole folder, or build the gallery anew with --replace"
-        )
-    captions = [[facts[name][row] for name in ("side", "date")] for row in rows]
-    names = [(photo.name, enrolled_as.get(photo_name(photo))) for photo in photos]
-    more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
-    return {
-        "title": f"{number}. {photos[0].name}{more}",
-        "photos": [str(photo) for photo in photos],
-        "verdict": answer.text,
-        "identities": [each.identity for each in answer.candidates],
-        "similarities": answer.similarities,
-        "probabilities": answer.probabilities,
-        "n_compared": [each.n_compared for each in answer.candidates],
-        "seen": [", ".join(word for word in words if word) or Path(facts["path"][row]).name
-                 for words, row in zip(captions, rows, strict=True)],
-        "pictures": pictures,
-        "remarks": [
-            *answer.remarks,
-            *(f"{file} itself is in the gallery, as {name}: its likeness proves nothing."
-              for file, name in names if name),
-        ],
-    }  # fmt: skip
-
-
-def drawing(photos, answered):
-    """One row of the figure."""
-    from common.visualization.matches import RankedMatches
-
-    return RankedMatches(
-        query=photos[0], query_caption=answered["title"], gallery=answered["pictures"],
-        gallery_captions=answered["identities"], similarities=answered["similarities"],
-        probabilities=answered["probabilities"], verdict=answered["verdict"],
-    )  # fmt: skip
-
-
-def on_sheet(run, args, photos, answered):
-    """One section of the sheet."""
-    from common.data.photo_files import open_photo
-    from common.gallery.pictures import small_picture
-    from common.visualization.sheet import SheetCandidate, SheetQuestion
-
-    columns = ("identities", "similarities", "probabilities", "pictures", "seen")
-    candidates = [
-        SheetCandidate(name, similarity, probability, open_photo(picture), caption)
-        for name, similarity, probability, picture, caption in zip(
-            *(answered[column] for column in columns), strict=True)
-    ]  # fmt: skip
-    return SheetQuestion(
-        title=answered["title"], photos=answered["photos"], side=args.side or "",
-        encounter=f"identified {run.started:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
-        pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
-        verdict=answered["verdict"], remarks=answered["remarks"], candidates=candidates,
-    )  # fmt: skip
+        notes=[*facts, *remarks, f"To confirm or reject: {path}"],
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class PhotoSet:
 
 
 @dataclass(frozen=True)
-class Task:
+class TransferTask:
     """The task that every set is cut to.
 
     Attributes:
@@ -111,7 +111,9 @@ def _read_archive(name: str, path: Path, side: int, seed: int) -> PhotoSet:
     return PhotoSet(name, np.stack(photos), np.array(class_names)[labels[rows]], rows.astype(str))
 
 
-def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) -> pd.DataFrame:
+def probe(
+    features: np.ndarray, photo_set: PhotoSet, task: TransferTask, seed: int = 0
+) -> pd.DataFrame:
     """Train a linear head on frozen features, several times, and test it.
 
     Args:
@@ -138,7 +140,7 @@ def probe(features: np.ndarray, photo_set: PhotoSet, task: Task, seed: int = 0) 
 
 
 def _draw_task(
-    photo_set: PhotoSet, task: Task, generator: np.random.Generator
+    photo_set: PhotoSet, task: TransferTask, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train and to test on; no group is in both."""
     train, test = [], []
@@ -158,7 +160,7 @@ def _draw_task(
 
 
 def _part_class(
-    rows: np.ndarray, groups: np.ndarray, task: Task, generator: np.random.Generator
+    rows: np.ndarray, groups: np.ndarray, task: TransferTask, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Whole groups to the test until it is full, the others train; None if too few photos."""
     order = generator.permutation(np.unique(groups))
@@ -174,7 +176,7 @@ def _part_class(
 def measure_transfer(
     sets: list[PhotoSet],
     backbones: dict[str, Backbone],
-    task: Task,
+    task: TransferTask,
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",

@@ -50,9 +50,7 @@ class Asked:
         rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
         for start in range(0, len(self.query), AT_ONCE):
             stop = min(start + AT_ONCE, len(self.query))
-            cosines = self.cosines(start, stop)
-            own = self.encounter[self.query[start:stop], None]
-            cosines[same_encounter(own, self.encounter[self.gallery])] = -np.inf
+            cosines = np.where(self._is_own(start, stop), -np.inf, self.cosines(start, stop))
             rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
         return rows
 
@@ -76,6 +74,11 @@ class Asked:
     def is_same(self) -> np.ndarray:
         """Whether a candidate shows the query's animal, bool, like `shortlist`."""
         return self.identity[self.gallery][self.shortlist] == self.identity[self.query][:, None]
+
+    def candidate_rows(self, i: int, n_candidates: int | None = None) -> np.ndarray:
+        """Rows of the catalogue on one query's shortlist, or on its first part."""
+        first = slice(n_candidates)
+        return self.gallery[self.shortlist[i, first][self.is_candidate[i, first]]]
 
     def of_candidates(self, values: np.ndarray) -> np.ndarray:
         """Values like the first columns of `shortlist`, flat, without what only fills a row."""
@@ -113,6 +116,20 @@ class Asked:
             return all_scores
 
         return reordered_block
+
+    def first_rows(self, block: ScoreBlock) -> np.ndarray:
+        """Row of the catalogue that these scores put first for each query, shape (n_query,)."""
+        rows = []
+        for start in range(0, len(self.query), AT_ONCE):
+            stop = min(start + AT_ONCE, len(self.query))
+            scores = np.where(self._is_own(start, stop), -np.inf, block(start, stop))
+            rows.append(self.gallery[scores.argmax(axis=1)])
+        return np.concatenate(rows)
+
+    def _is_own(self, start: int, stop: int) -> np.ndarray:
+        """Gallery photos that do not count for some queries, bool, (n_rows, n_gallery)."""
+        own = self.encounter[self.query[start:stop]]
+        return same_encounter(own[:, None], self.encounter[self.gallery])
 
     def evaluate(self, block: ScoreBlock) -> RetrievalReport:
         """Rank the gallery by these scores."""

@@ -1,13 +1,10 @@
 """Pairs of photos with lines between the details that are the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.matching.local_features import LocalFeatures, same_details, small_photo
-from common.matching.reordering import EMBEDDING, FUSED, SIFT
-from common.matching.shortlists import Asked, ScoreBlock
-from common.visualization.matches import spread
+from common.matching.local_features import small_photo
 from common.visualization.style import (
     PAPER,
     RIGHT,
@@ -26,7 +23,6 @@ from PIL import Image, ImageOps
 
 GAP = 0.06  # between the two photos, of their side
 MOST_LINES = 60  # of one pair; more would hide the photos
-N_HELPED, N_WRONG = 2, 1  # examples: queries that details put right, and not
 
 
 @dataclass(frozen=True)
@@ -101,55 +97,5 @@ def _draw_pair(axes: Axes, pair: DetailPair) -> None:
     )
     axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(
-        mark + shortened(pair.caption, 60), fontsize=8, color=colour, labelpad=3,
-        parse_math=False,
-    )  # fmt: skip
-
-
-def example_details(
-    asked: Asked,
-    ways: Mapping[str, ScoreBlock],
-    features: Mapping[int, LocalFeatures],
-    paths: Sequence[Path],
-    path: str | Path,
-    *,
-    title: str = "",
-) -> Path | None:
-    """Draw queries that the embedding gets wrong: put right by details, and still wrong.
-
-    Args:
-        asked: queries and their gallery.
-        ways: to order it, the embedding alone among them.
-        features: row of the catalogue to the photo's details.
-        paths: of the catalogue's photos.
-        path: PNG to write.
-        title: above the panel.
-
-    Returns:
-        The path; None where the embedding gets nothing wrong.
-    """
-    other, n_query = FUSED if FUSED in ways else SIFT, len(asked.query)
-    first = {way: np.array([asked.gallery[ways[way](i, i + 1)[0].argmax()] for i in range(n_query)])
-             for way in (EMBEDDING, other)}  # fmt: skip
-    is_right = {way: asked.identity[rows] == asked.identity[asked.query]
-                for way, rows in first.items()}  # fmt: skip
-    helped = np.flatnonzero(~is_right[EMBEDDING] & is_right[other])
-    wrong = np.flatnonzero(~is_right[EMBEDDING] & ~is_right[other])
-    chosen = [*spread(helped, N_HELPED), *spread(wrong, N_WRONG)]
-
-    def pair(i: int, way: str) -> DetailPair:
-        row, candidate = int(asked.query[i]), int(first[way][i])
-        points = same_details(features[row], features[candidate])
-        names = f"{asked.identity[row]}, {asked.identity[candidate]}"
-        return DetailPair(
-            paths[row], paths[candidate], points, f"{names}: {len(points[0])} details",
-            is_match=bool(is_right[way][i]),
-        )  # fmt: skip
-
-    if not chosen:
-        return None
-    return detail_panel(
-        [[pair(i, way) for way in first] for i in chosen], path,
-        column_names=[f"first by {way}" for way in first], title=title,
-    )  # fmt: skip
+    text = mark + shortened(pair.caption, 60)
+    axes.set_xlabel(text, fontsize=8, color=colour, labelpad=3, parse_math=False)

@@ -1,11 +1,12 @@
 """The look inside keeps what it promises."""
 
 import json
+from argparse import Namespace
 
 from common.errors import InputError
 
 import pytest
-from script_runs import load_main, modules_behind_help
+from script_runs import load_main, run_elsewhere
 
 SCRIPT = "week2/look_inside"
 
@@ -49,11 +50,29 @@ def test_ideal_images_are_made_with_and_without_the_variation_loss(looked):
     }  # fmt: skip
 
 
-def test_help_answers_without_loading_anything_heavy(tmp_path):
-    shown, modules = modules_behind_help(SCRIPT, tmp_path)
+def test_help_shows_the_flags(tmp_path):
+    assert "--target" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
 
-    assert "--target" in shown
-    assert not {"torch", "pandas", "matplotlib", "captum"} & modules
+
+def imagenet_network(weights, model="efficientnet_lite0"):
+    args = Namespace(
+        smoke=True, image_size=64, model=model, weights=str(weights), target=["tabby", "zebra"]
+    )
+    return load_main(SCRIPT).__globals__["imagenet_network"](args, "cpu")
+
+
+def test_without_imagenets_classes_they_are_skipped_and_the_reason_is_told():
+    network, [reason] = imagenet_network("none")
+
+    assert network is None
+    assert "names no ImageNet class" in reason
+
+
+def test_weights_that_are_damaged_are_not_taken_for_weights_out_of_reach(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"damaged")
+
+    with pytest.raises(InputError, match=r"weights\.pth: cannot be read"):
+        imagenet_network(tmp_path / "weights.pth")
 
 
 def test_an_unknown_target_is_one_line(turtles, tmp_path):

@@ -36,22 +36,23 @@ def push_photo(run, path, namers, targets) -> dict:
             said = [f"{names[int(each.argmax())]} {each.max():.2f}" for each in both]
             share = both[:, target.item()].tolist()
             pictures = (original, 0.5 + (changed - original) * scale, changed)
-            captions = [f"{said[0]}\n{wanted} {share[0]:.2f}",
-                        f"within ±{PICTURE_BUDGET}/255\nshown ×{scale:.0f}",
-                        f"{said[1]}\n{wanted} {share[1]:.2f}"]  # fmt: skip
+            captions = [
+                f"{said[0]}\n{wanted} {share[0]:.2f}",
+                f"within ±{PICTURE_BUDGET}/255\nshown ×{scale:.0f}",
+                f"{said[1]}\n{wanted} {share[1]:.2f}",
+            ]
             method = "FGSM, 1 step" if steps == 1 else f"PGD, {steps} steps"
             rows.append(
                 PictureRow(
                     f"{kind}\n{method}", [to_pictures(each)[0] for each in pictures], captions
                 )
             )
-            records.append({"names": kind, "method": method, "before": said[0], "after": said[1],
-                            "target": wanted, "target before": share[0],
-                            "target after": share[1]})  # fmt: skip
+            records.append((kind, method, *said, wanted, *share))
     titles = ["original", "difference around grey", "result"]
     figure = picture_grid(rows, run.figure_path("adversarial.png"), column_titles=titles)
-    return {"figures": {"One photo, pushed to another name": figure},
-            "tables": {"One photo, pushed to another name": pd.DataFrame(records)}}  # fmt: skip
+    title, ends = "One photo, pushed to another name", ("before", "after")
+    columns = ["names", "method", *ends, "target", *(f"target {end}" for end in ends)]
+    return {"figures": {title: figure}, "tables": {title: pd.DataFrame(records, columns=columns)}}
 
 
 def measure_attacks(
@@ -84,10 +85,13 @@ def measure_attacks(
         if not column.endswith(("_low", "_high"))
     }
     figure = rate_chart(
-        table, run.figure_path("adversarial_rates.png"), x="budget (1/255)", series=series,
+        table,
+        run.figure_path("adversarial_rates.png"),
+        x="budget (1/255)",
+        series=series,
         x_name="budget: farthest change of a pixel, in units of 1/255",
         y_name="share of photos renamed as their target",
-    )  # fmt: skip
+    )
     differences = {
         f"{budget:g}/255": paired_bootstrap_over_individuals(
             reached["classifier"]["pgd"][i], reached["embedding"]["pgd"][i], animals
@@ -98,21 +102,26 @@ def measure_attacks(
     return {
         "figures": {"Renamed photos, budget by budget": figure},
         "tables": {"Adversarial photos": table},
-        "metrics": {"adversarial": {
-            "n_photos": len(rows), "n_individuals": len(set(animals)), "steps": steps,
-            "accuracy_before": dict(zip(models, right, strict=True)),
-            "rates": table.to_dict("records"),
-            "classifier_minus_embedding": {k: v.to_dict() for k, v in differences.items()},
-        }},
+        "metrics": {
+            "adversarial": {
+                "n_photos": len(rows),
+                "n_individuals": len(set(animals)),
+                "steps": steps,
+                "accuracy_before": dict(zip(models, right, strict=True)),
+                "rates": table.to_dict("records"),
+                "classifier_minus_embedding": {k: v.to_dict() for k, v in differences.items()},
+            }
+        },
         "notes": [
             f"Adversarial photos: {len(rows)} test photos of {len(set(animals))} animals, each "
             f"pushed to an animal drawn by lot among those with {FEWEST_PHOTOS} training photos, "
             f"in {steps} steps. Before that the "
             f"classifier names {right[0]:.0%} of them right, the embedding {right[1]:.0%}.",
             "Classifier minus embedding, share renamed: "
-            + "; ".join(f"{k} {v.text()}" for k, v in differences.items()) + ".",
+            + "; ".join(f"{k} {v.text()}" for k, v in differences.items())
+            + ".",
         ],
-    }  # fmt: skip
+    }
 
 
 def outputs_of(model, photos, rows):

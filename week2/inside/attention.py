@@ -32,51 +32,62 @@ def measure_background(run, study, photos, splits, classifiers, seeds) -> dict:
         seed_masks = np.stack([masks[row] for row in seed_rows]) if masks else None
         for name, model in models.items():
             answers, heat = ask_about_background(model, pixels, study.labels[seed_rows], seed_masks)
-            tables.append(answers.assign(split=name, seed=seed, row=seed_rows,
-                                         identity=study.identity[seed_rows]))  # fmt: skip
+            who = study.identity[seed_rows]
+            tables.append(answers.assign(split=name, seed=seed, row=seed_rows, identity=who))
             maps.setdefault(name, heat)
     answers = pd.concat(tables, ignore_index=True)
 
     # By split, over animals; the difference on the same photos.
     summary = summarise_answers(answers)
-    records = [{"split": name} | {key: cell for measure, interval in of_split.items()
-                                  for key, cell in interval_columns(measure, interval).items()}
-               for name, of_split in summary.items()]  # fmt: skip
-    lines = [{"measure": MEASURES[measure], "split": name, **interval_columns("share", interval)}
-             for name, of_split in summary.items()
-             for measure, interval in of_split.items()]  # fmt: skip
+    records, lines = [], []
+    for name, of_split in summary.items():
+        records.append({"split": name})
+        for measure, interval in of_split.items():
+            records[-1] |= interval_columns(measure, interval)
+            line = {"measure": MEASURES[measure], "split": name}
+            lines.append(line | interval_columns("share", interval))
     differences = compare_answers(answers, "random", study.split.name) if len(summary) > 1 else {}
     figures = {
         "Where the classifiers look": draw_maps(run, study, photos, rows[0], maps, masks),
         "The background, counted": interval_chart(
-            pd.DataFrame(lines), run.figure_path("background.png"), value="share",
-            label="measure", group="split", limits=(0, 1.09),
+            pd.DataFrame(lines),
+            run.figure_path("background.png"),
+            value="share",
+            label="measure",
+            group="split",
+            limits=(0, 1.09),
             value_name="share of attention, of area, or of photos named right",
         ),
-    }  # fmt: skip
+    }
     cells = next(iter(maps.values())).shape[1]
     notes = [
         f"Where it looks: {len(answers) // len(summary)} answers per split about photos that are "
         f"test photos in both, of {answers['identity'].nunique()} animals, seeds "
         f"{', '.join(map(str, seeds))}. Attention is Grad-CAM's for the animal that was named, "
         f"{cells} × {cells} cells.",
-        *(f"Random minus {study.split.name}, {MEASURES[measure]}: {difference.text()}."
-          for measure, difference in differences.items()),
-    ]  # fmt: skip
+        *(
+            f"Random minus {study.split.name}, {MEASURES[measure]}: {difference.text()}."
+            for measure, difference in differences.items()
+        ),
+    ]
     if not masks:
         notes.append("The background is only known for generated turtles: not counted.")
     by_seed = answers.groupby(["split", "seed"])[list(MEASURES)].mean().reset_index()
     return {
         "figures": figures,
         "tables": {"Where it looks": pd.DataFrame(records)},
-        "metrics": {"where": {
-            "splits": {name: {measure: interval.to_dict() for measure, interval in each.items()}
-                       for name, each in summary.items()},
-            "random_minus_aware": {k: v.to_dict() for k, v in differences.items()},
-            "by_seed": by_seed.to_dict("records"),
-        }},
+        "metrics": {
+            "where": {
+                "splits": {
+                    name: {measure: interval.to_dict() for measure, interval in each.items()}
+                    for name, each in summary.items()
+                },
+                "random_minus_aware": {k: v.to_dict() for k, v in differences.items()},
+                "by_seed": by_seed.to_dict("records"),
+            }
+        },
         "notes": notes,
-    }  # fmt: skip
+    }
 
 
 def draw_maps(run, study, photos, rows, maps, masks):

@@ -72,11 +72,14 @@ def find_neighbours(run, study, backbone, photos, path, row) -> dict:
         names = study.identity[gallery[nearest]]
         rankings.append(
             RankedMatches(
-                query=path, query_caption=path.name if row is None else study.identity[row],
-                gallery=[paths[i] for i in gallery[nearest]], gallery_captions=list(names),
-                similarities=list(similarities), verdict=words,
+                query=path,
+                query_caption=path.name if row is None else study.identity[row],
+                gallery=[paths[i] for i in gallery[nearest]],
+                gallery_captions=list(names),
+                similarities=list(similarities),
+                verdict=words,
                 is_match=None if row is None else list(names == study.identity[row]),
             )
-        )  # fmt: skip
+        )
     figure = matches_panel(rankings, run.figure_path("neighbours.png"))
     return {"figures": {"Nearest photos in the frozen feature space": figure}}

@@ -7,6 +7,7 @@ from common.visualization.pictures import PictureRow, full_contrast, picture_gri
 import pandas as pd
 import torch
 
+MEASURED = ("probability", "variation", "variation_weight")
 VARIATION_WEIGHT = 2_500.0  # of the variation loss, against the logit of the class
 
 
@@ -27,22 +28,25 @@ def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
             pictures += list(to_pictures(images))
             for values in zip(targets[kind], probabilities, variations, weights, strict=True):
                 captions.append(f"probability {values[1]:.3f}\nvariation {values[2]:.1f} of 255")
-                records.append({"class": values[0], "variation_loss": bool(weight),
-                                "probability": values[1], "variation": values[2],
-                                "variation_weight": values[3]})  # fmt: skip
+                measured = dict(zip(("class", *MEASURED), values, strict=True))
+                records.append({**measured, "variation_loss": bool(weight)})
         rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
     stretched = [full_contrast(picture) for picture in rows[-1].pictures]
     rows.append(PictureRow("the same, full contrast", stretched, [""] * len(stretched)))
     figure = picture_grid(
-        rows, run.figure_path("ideal.png"), cell=2.4,
+        rows,
+        run.figure_path("ideal.png"),
+        cell=2.4,
         column_titles=[f"ideal {name}" for kind in namers for name in targets[kind]],
-    )  # fmt: skip
+    )
     by_class = {}
     for record in records:
         with_or_without = "with" if record["variation_loss"] else "without"
         row = by_class.setdefault(record["class"], {"class": record["class"]})
         row[f"probability {with_or_without}"] = record["probability"]
         row[f"variation {with_or_without} (1/255)"] = record["variation"]
-    return {"figures": {"Ideal animals, from noise": figure},
-            "tables": {"Ideal images": pd.DataFrame(by_class.values())},
-            "metrics": {"ideal_images": records}}  # fmt: skip
+    return {
+        "figures": {"Ideal animals, from noise": figure},
+        "tables": {"Ideal images": pd.DataFrame(by_class.values())},
+        "metrics": {"ideal_images": records},
+    }

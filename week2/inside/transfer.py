@@ -24,16 +24,24 @@ def try_other_pictures(run, study, backbone, photos, more_data, task, seed) -> d
     restart(floor, seed)
     known = backbone.weights if backbone.weights in ("imagenet", "none") else "given"
     table, reasons = measure_transfer(
-        sets, {f"{known} weights": backbone, "random start": floor}, task, seed=seed,
+        sets,
+        {f"{known} weights": backbone, "random start": floor},
+        task,
+        seed=seed,
         device=photos.device,
-    )  # fmt: skip
+    )
     if table.empty:
         return {"notes": reasons}
     figure = interval_chart(
-        table, run.figure_path("transfer.png"), value="accuracy", label="set", group="features",
-        chance=task.chance, limits=(0, 1.09),
+        table,
+        run.figure_path("transfer.png"),
+        value="accuracy",
+        label="set",
+        group="features",
+        chance=task.chance,
+        limits=(0, 1.09),
         value_name=f"accuracy among {task.n_classes} classes, {task.n_train} photos each to learn",
-    )  # fmt: skip
+    )
     return {
         "figures": {"How far frozen features carry": figure},
         "tables": {"Transfer": table},

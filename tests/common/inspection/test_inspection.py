@@ -1,5 +1,7 @@
 """Looking inside: what is climbed, pushed and mapped is what was meant."""
 
+import io
+
 from common.errors import InputError
 from common.inspection.adversarial import (
     UNIT,
@@ -21,13 +23,14 @@ from common.inspection.features import first_filters, nearest_photos, stage_maps
 from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
 from common.inspection.imagenet import class_names, require_class, top_classes
 from common.inspection.pixels import OnPixels, to_pixels
-from common.inspection.transfer import PhotoSet, TransferTask, probe
+from common.inspection.transfer import PhotoSet, TransferTask, probe, read_photo_set
 from common.models.backbones import load_backbone, load_imagenet_classifier
 from common.models.heads import Recogniser, linear_classifier
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 
@@ -317,3 +320,28 @@ def test_photos_of_one_encounter_are_not_parted_by_the_transfer_task():
 def test_a_set_with_too_few_photos_is_refused():
     with pytest.raises(InputError, match="has 0 classes with 40"):
         probe(np.zeros((36, 2)), photo_set(), TransferTask(n_classes=3, n_train=40))
+
+
+def test_a_file_of_jpeg_copies_is_read_as_a_set(tmp_path):
+    files = []
+    for grey in (0, 120, 240):
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), (grey, grey, grey)).save(file, "JPEG")
+        files.append(np.frombuffer(file.getvalue(), dtype=np.uint8))
+    parts = {"bytes": np.concatenate(files), "offsets": np.cumsum([0, *map(len, files)]),
+             "labels": np.array([1, 0, 1])}  # fmt: skip
+    arrays = {f"test_{name}": values for name, values in parts.items()}
+    np.savez(tmp_path / "copies.npz", class_names=np.array(["cat", "dog"]), **arrays)
+
+    read = read_photo_set("tiny", tmp_path / "copies.npz", side=48)
+
+    assert read.labels.tolist() == ["dog", "cat", "dog"]
+    assert read.photos.shape == (3, 48, 48, 3)
+    assert read.photos.mean(axis=(1, 2, 3)).round(-1).tolist() == [0, 120, 240]
+
+
+def test_a_file_without_jpeg_copies_is_one_line(tmp_path):
+    np.savez(tmp_path / "other.npz", values=np.zeros(3))
+
+    with pytest.raises(InputError, match="--more_data other=.*no file of JPEG copies"):
+        read_photo_set("other", tmp_path / "other.npz", side=48)

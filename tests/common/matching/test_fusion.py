@@ -107,6 +107,17 @@ def test_photos_of_the_querys_own_encounter_are_no_candidates_and_are_ignored():
     assert cases.evaluate(cases.cosines).first_rank.tolist() == [3, 2]
 
 
+def test_the_first_of_a_way_is_not_of_the_querys_own_encounter():
+    cases = asked()
+    shared = encounters()
+    shared[2] = shared[0]  # the most alike photo of the first query
+
+    cases = replace(cases, encounter=shared)
+
+    assert cases.first_rows(cases.cosines).tolist() == [3, 5]
+    assert cases.candidate_rows(0, 2).tolist() == [3, 4]
+
+
 def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     generator = np.random.default_rng(0)
     embeddings = generator.normal(size=(62, 8)).astype(np.float32)

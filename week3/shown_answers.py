@@ -1,0 +1,130 @@
+"""An answer as `identify.py` shows it: in tables, in a figure, and on the sheet for a person."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from common.data.photo_files import open_photo
+from common.errors import InputError
+from common.gallery.pictures import photo_name, picture_path, small_picture
+from common.gallery.verdicts import Verdict
+from common.visualization.matches import RankedMatches
+from common.visualization.sheet import SheetCandidate, SheetQuestion
+
+import numpy as np
+import pandas as pd
+
+N_SHOWN = 4  # photos of an encounter that the sheet shows
+SHEET_SIDE = 420  # pixels, of a query's longer side in the sheet
+
+
+def shown(
+    gallery: Path,
+    facts: Mapping[str, np.ndarray],
+    enrolled_as: Mapping[str, str],
+    number: int,
+    photos: Sequence[Path],
+    verdict: Verdict,
+) -> dict:
+    """One question's answer in plain values.
+
+    Args:
+        gallery: folder of the gallery, which has the small pictures.
+        facts: of the gallery's photos.
+        enrolled_as: name of a photo's picture to the animal that it is enrolled as.
+        number: of the question, from 1.
+        photos: of the question.
+        verdict: on it.
+
+    Raises:
+        InputError: a small picture is missing.
+    """
+    rows = [each.row for each in verdict.candidates]
+    pictures = [picture_path(gallery, facts["picture"][row]) for row in rows]
+    if missing := [picture for picture in pictures if not picture.exists()]:
+        raise InputError(
+            f"--gallery {gallery}: its small picture {missing[0].name} is missing; copy the whole "
+            "folder, or build the gallery anew with --replace"
+        )
+    captions = [", ".join(filter(None, (facts["side"][row], facts["date"][row]))) for row in rows]
+    names = [(photo.name, enrolled_as.get(photo_name(photo))) for photo in photos]
+    itself = [
+        f"{file} itself is in the gallery, as {name}: its likeness proves nothing."
+        for file, name in names
+        if name
+    ]
+    more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
+    return {
+        "title": f"{number}. {photos[0].name}{more}",
+        "photos": [str(photo) for photo in photos],
+        "verdict": verdict.text,
+        "identities": [each.identity for each in verdict.candidates],
+        "similarities": verdict.similarities,
+        "probabilities": verdict.probabilities,
+        "n_compared": [each.n_compared for each in verdict.candidates],
+        "seen": [
+            caption or Path(facts["path"][row]).name
+            for caption, row in zip(captions, rows, strict=True)
+        ],
+        "pictures": pictures,
+        "remarks": [*verdict.remarks, *itself],
+    }
+
+
+def answer_tables(answers: Sequence[dict], threshold: float) -> dict[str, pd.DataFrame]:
+    """The verdict on each question, and its candidates."""
+    verdicts, candidates = [], []
+    for each in answers:
+        best = each["similarities"][0] if each["similarities"] else None
+        verdicts.append((each["title"], each["verdict"], best, threshold))
+        columns = (each[name] for name in ("identities", "similarities", "probabilities", "seen"))
+        for rank, cells in enumerate(zip(*columns, strict=True), start=1):
+            candidates.append((each["title"], rank, *cells))
+    return {
+        "Verdicts": pd.DataFrame(verdicts, columns=["photo", "verdict", "similarity", "threshold"]),
+        "Candidates": pd.DataFrame(
+            candidates,
+            columns=["photo", "rank", "animal", "similarity", "probability", "most alike photo"],
+        ),
+    }
+
+
+def drawing(photos: Sequence[Path], answer: dict) -> RankedMatches:
+    """One row of the figure."""
+    return RankedMatches(
+        query=photos[0],
+        query_caption=answer["title"],
+        gallery=answer["pictures"],
+        gallery_captions=answer["identities"],
+        similarities=answer["similarities"],
+        probabilities=answer["probabilities"],
+        verdict=answer["verdict"],
+    )
+
+
+def on_sheet(asked: datetime, side: str, photos: Sequence[Path], answer: dict) -> SheetQuestion:
+    """One section of the sheet.
+
+    Args:
+        asked: when, which names the encounter.
+        side: of the animal, or "".
+        photos: of the question.
+        answer: of `shown`.
+    """
+    columns = ("identities", "similarities", "probabilities", "pictures", "seen")
+    candidates = [
+        SheetCandidate(name, similarity, probability, open_photo(picture), caption)
+        for name, similarity, probability, picture, caption in zip(
+            *(answer[column] for column in columns), strict=True
+        )
+    ]
+    return SheetQuestion(
+        title=answer["title"],
+        photos=answer["photos"],
+        side=side,
+        encounter=f"identified {asked:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
+        pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
+        verdict=answer["verdict"],
+        remarks=answer["remarks"],
+        candidates=candidates,
+    )
