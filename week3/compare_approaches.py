@@ -22,12 +22,61 @@ without training again. The notes at the end say which differences can be told f
 
 import argparse
 import math
-import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
-from common.data.training_classes import CLASSES
+from common.cli import CLASSES, list_of, make_parser, run_script, shared_flags, whole_number
+from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
+from common.experiments.approach import Approach
+from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.three_questions import (
+    embed,
+    name_photos,
+    try_classifier,
+    try_retrained,
+    try_search,
+)
+from common.experiments.trials import (
+    JOINED,
+    KNOWN,
+    Difference,
+    Trial,
+    chance_alone,
+    difference_table,
+    question_by_question,
+    summarise,
+    summarise_rankings,
+)
+from common.measures.intervals import NOT_DISTINGUISHABLE
+from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
+from common.runs import Run, describe_split, start_run
+from common.splits.questions import questions_of
+from common.splits.study import open_study
+from common.training.loop import TrainingSettings
+from common.training.losses import BatchHardTriplet
+from common.training.recipes import train_embedding
+from common.training.strategies import Step
+from common.visualization.bars import interval_chart
+from common.visualization.charts import reliability_chart, trend_chart
+from common.visualization.curves import training_curves
+from common.visualization.difference_map import difference_map
+from common.visualization.matches import example_matches
+from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
+from question_tables import (
+    GEOMETRIC_MEAN,
+    cluster_table,
+    compare_all,
+    joining_lines,
+    joining_table,
+    joining_trend,
+    known_table,
+    reliability_bins,
+    separation,
+    unknown_table,
+)
 
 import numpy as np
+import pandas as pd
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -42,42 +91,51 @@ ARCFACE, ARCFACE_MEANS = "ArcFace embedding", "ArcFace embedding, class means"
 TRIPLET = "triplet embedding"
 SCRATCH, FROZEN_HEAD, FROZEN = "small CNN from scratch", "frozen, linear head", "frozen, searched"
 
-
-def count_list(text: str) -> list[int]:
-    """Read `--n_enrolled`: rising whole numbers with commas between."""
-    counts = [whole_number(1, 1_000)(part) for part in text.split(",")]
-    if sorted(set(counts)) != counts:
-        raise argparse.ArgumentTypeError(f"found '{text}', expected rising numbers such as 1,2,5")
-    return counts
+# Part 5: who is compared with whom, by question; decided before any result was seen.
+BY_SCORE = [
+    ((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
+    ((ARCFACE, SIMILARITY), (CLASSIFIER, ENERGY)),
+    ((CLASSIFIER, ENERGY), (CLASSIFIER, PROBABILITY)),
+]
+PAIRS = {
+    KNOWN: [
+        (ARCFACE, CLASSIFIER),
+        (TRIPLET, CLASSIFIER),
+        (FEATURES, CLASSIFIER),
+        (ARCFACE, ARCFACE_MEANS),
+    ],
+    JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
+    GEOMETRIC_MEAN: BY_SCORE,
+    "AUROC": BY_SCORE,
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke", epochs=8,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    shared_flags(parser, "batch_size", "cached_views", "seeds", "device", "mixed_precision")
+    shared_flags(parser, "output_dir", "smoke", epochs=8, unfreeze=4)
     parser.add_argument(
-        "--unfreeze", type=whole_number(0, 100), default=4, metavar="N",
-        help="last stages of the backbone that train, in both approaches (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--n_enrolled", type=count_list, default=[1, 2, 5], metavar="N,...",
+        "--n_enrolled",
+        type=list_of(whole_number(1, 1_000), is_rising=True),
+        default=[1, 2, 5],
+        metavar="N,...",
         help="photos of a new animal that are enrolled, exactly, one number after the other "
         "(default: 1,2,5)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--classes", choices=CLASSES,
+        "--classes",
+        choices=CLASSES,
         help="what one class is in training, in all approaches: an animal, a side of it, or a "
         "side and also its mirror image, which doubles the minutes; auto: mirrored where the "
         "catalogue knows sides (default: side where it does, else identity)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--full", action="store_true",
+        "--full",
+        action="store_true",
         help="also train on fewer animals and fewer photos of each (part 4), and train the "
         "classifier again for each number of enrolled photos",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     args.crossover = SMOKE_CROSSOVER if args.smoke else CROSSOVER
     if args.smoke:
@@ -88,12 +146,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.runs import start_run
-    from common.splits.questions import questions_of
-    from common.splits.study import open_study
-
     run = start_run(__file__, args)
 
     # Photos, split, leak, and which photos ask which question.
@@ -102,240 +154,220 @@ def main(argv: list[str] | None = None) -> dict:
     print(*questions.reasons, sep="\n")
 
     # One backbone as it comes and with its last stages free; a small network as the floor.
-    bench = set_up(args, study, questions, run.folder)
-    print(f"Expected: about {expected_minutes(args, bench):.0f} minutes.")
+    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    experiment = catalogue_experiment(
+        study,
+        backbone.preprocessing.stored_size,
+        TrainingSettings.from_flags(args),
+        questions=questions,
+        classes=args.classes or ("side" if study.catalogue.has_sides else "identity"),
+        run=run,
+    )
+    print(experiment.classed.description)
+    approaches = approaches_on(backbone, args, experiment)
+    minutes = experiment.expected_minutes(planned(args, experiment, approaches))
+    print(f"Expected: about {minutes:.0f} minutes.")
 
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.
     trials = []
     for seed in args.seeds:
-        new_trials, embeddings = run_seed(args, bench, seed)
+        new_trials, embeddings = run_seed(args, experiment, approaches, seed)
         trials += new_trials
 
     # Part 4: both approaches on fewer animals and fewer photos.
     answers = []
     if args.full and len(questions.known):
-        answers = [answer for seed in args.seeds for answer in run_crossover(args, bench, seed)]
+        for seed in args.seeds:
+            answers += run_crossover(args, experiment, approaches, seed)
 
     # Part 5, tables, figures.
-    result = report(run, args, bench, trials, answers, embeddings)
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # whole: nothing to resume
-    return result
+    return report(run, args, experiment, trials, answers, embeddings)
 
 
-def set_up(args, study, questions, folder):
-    """Read the photos, and put each backbone's frozen stages in front of them."""
-    from common.data.images import read_photos
-    from common.data.training_classes import by_class
-    from common.machine.device import pick_device
-    from common.models.backbones import SCRATCH_CNN, load_backbone
-    from common.models.freezing import freeze_stages
-    from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings
-
-    from common.experiments.bench import Bench
-
-    backbones = {
-        "frozen": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
-        "tuned": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
-        "scratch": load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size)),
+def approaches_on(
+    backbone: Backbone, args: argparse.Namespace, experiment: Experiment
+) -> dict[str, Approach]:
+    """All that are trained, by name; those on the same stages differ in what the head learns."""
+    scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
+    views = args.cached_views
+    tuned = experiment.approach(
+        CLASSIFIER, backbone, [Step(args.unfreeze, args.epochs)], n_views=views
+    )
+    return {
+        SCRATCH: experiment.approach(
+            SCRATCH, scratch, [Step(None, args.epochs)], from_scratch=True, n_views=views
+        ),
+        FROZEN_HEAD: experiment.approach(
+            FROZEN_HEAD, backbone, [Step(0, args.epochs)], n_views=min(FROZEN_VIEWS, views)
+        ),
+        CLASSIFIER: tuned,
+        AGAIN: replace(tuned, name=AGAIN),
+        TRIPLET: replace(tuned, name=TRIPLET, recipe=train_embedding),
+        ARCFACE: replace(tuned, name=ARCFACE, recipe=train_embedding),
     }
-    freeze_stages(backbones["frozen"], 0)
-    freeze_stages(backbones["tuned"], args.unfreeze)
-    pixels = read_photos(study.catalogue.paths(), backbones["frozen"].preprocessing.stored_size)
-    classes = args.classes or ("side" if study.catalogue.has_sides else "identity")
-    classed = by_class(study.catalogue, pixels, questions.trainable, classes)
-    print(classed.description)
-    n_views = dict.fromkeys(backbones, args.cached_views)
-    n_views["frozen"] = min(FROZEN_VIEWS, args.cached_views)
-    photos = {
-        name: PhotosAtBoundary(
-            backbone, classed.pixels, classed.labels, classed.training_rows,
-            flip=not study.catalogue.has_sides, n_views=n_views[name],
-            device=pick_device(args.device),
-        )
-        for name, backbone in backbones.items()
-    }  # fmt: skip
-    settings = TrainingSettings(
-        epochs=args.epochs, batch_size=args.batch_size, device=args.device,
-        mixed_precision=args.mixed_precision,
-    )  # fmt: skip
-    return Bench(study, questions, classed, photos, settings, folder / "checkpoints")
 
 
-def expected_minutes(args, bench) -> float:
-    """Minutes of all trials on this machine, from trials of half a second."""
-    questions, photos = bench.questions, bench.photos
-    n_seeds, n_train = len(args.seeds), len(bench.training_rows(questions.train))
-    n_again = len(bench.training_rows(questions.trainable))
-    n_again *= len(args.n_enrolled) if args.full else min(1, len(questions.joined))
-    n_epochs, n_validation = n_seeds * args.epochs, len(questions.validation_known)
-    trained = n_epochs * (3 * n_train + n_again)
-    looked_at = n_epochs * (4 * n_validation + 2 * n_train)  # an embedding looks at its gallery
-    looked_at += 5 * n_seeds * bench.study.catalogue.n_images
-    if args.full:
-        cells = crossover_cells(args, bench, args.seeds[0])
-        sizes = [len(bench.training_rows(cell.train)) for cell in cells]
-        looked_at += n_seeds * sum(2 * len(cell.test) + len(cell.train) for cell in cells)
-        trained += 2 * n_seeds * sum(size * crossover_epochs(args, size) for size in sizes)
-    seconds = photos["frozen"].seconds_to_train(0)
-    seconds += photos["tuned"].seconds_to_train(trained, looked_at)
-    seconds += photos["scratch"].seconds_to_train(n_epochs * n_train, n_epochs * n_validation)
-    return seconds / 60 + 0.3
+def planned(
+    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach]
+) -> list[Planned]:
+    """All trainings that are to come."""
+    questions, n_seeds = experiment.questions, len(args.seeds)
+    n_again = len(args.n_enrolled) if args.full else min(1, len(questions.joined))
+    trainings = [
+        Planned(approach, n_seeds) for name, approach in approaches.items() if name != AGAIN
+    ]
+    n_trainable = len(experiment.training_rows(questions.trainable))
+    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_trainable))
+    for cell in crossover_cells(args, experiment, args.seeds[0]) if args.full else ():
+        n_photos = len(experiment.training_rows(cell.train))
+        epochs = crossover_epochs(args, n_photos)
+        trainings += [
+            Planned(approaches[name], n_seeds, n_photos, epochs, validate=False)
+            for name in (CLASSIFIER, ARCFACE)
+        ]
+    return trainings
 
 
-def run_seed(args, bench, seed: int) -> tuple[list, np.ndarray]:
+def run_seed(
+    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach], seed: int
+) -> tuple[list[Trial], np.ndarray]:
     """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
-    from common.models.backbones import restart
-    from common.training.recipes import train_classifier, train_embedding
-
-    questions, photos, trials = bench.questions, bench.photos, []
-    restart(photos["scratch"].tail, seed)
+    questions, trials = experiment.questions, []
 
     # Classifiers: from scratch, a head on frozen features, and fine-tuned.
-    for name, title in (("scratch", SCRATCH), ("frozen", FROZEN_HEAD), ("tuned", CLASSIFIER)):
-        if len(questions.known) or title == CLASSIFIER:  # its features are searched, anyhow
-            trained = bench.train(train_classifier, name, title, seed)
+    for name in (SCRATCH, FROZEN_HEAD, CLASSIFIER):
+        if len(questions.known) or name == CLASSIFIER:  # its features are searched, anyhow
+            classifier = experiment.train(approaches[name], seed)
         if len(questions.known):
-            trials.append(bench.ask_classifier(name, title, seed, trained))
+            trials.append(try_classifier(experiment, approaches[name], seed, classifier))
     if len(questions.joined):
         counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
-        trials.append(bench.retrain_classifier("tuned", AGAIN, seed, counts))
+        trials.append(try_retrained(experiment, approaches[AGAIN], seed, counts))
 
     # What searches: frozen features, those of the classifier, and two embeddings.
-    trials.append(bench.search(FROZEN, seed, *bench.embed("frozen", photos["frozen"].tail)))
-    found = bench.embed("tuned", trained.tail)
-    trials.append(bench.search(FEATURES, seed, *found, trained))
-    trials.append(bench.search(FEATURE_MEANS, seed, *found, trained, by_means=True))
-    if bench.can_form_triplets:
-        options = bench.triplets(seed)
-        triplet = bench.train(train_embedding, "tuned", TRIPLET, seed, **options)
-        found = bench.embed("tuned", triplet.model)
-        trials.append(bench.search(TRIPLET, seed, *found, triplet))
-    arcface = bench.train(train_embedding, "tuned", ARCFACE, seed)
-    found = bench.embed("tuned", arcface.model)
-    trials.append(bench.search(ARCFACE_MEANS, seed, *found, arcface, by_means=True))
-    trials.append(bench.search(ARCFACE, seed, *found, arcface))
+    frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
+    found = embed(experiment, frozen, frozen.behind.tail)
+    trials.append(try_search(experiment, FROZEN, seed, found))
+    found = embed(experiment, tuned, classifier.tail)
+    trials.append(try_search(experiment, FEATURES, seed, found, classifier))
+    trials.append(try_search(experiment, FEATURE_MEANS, seed, found, classifier, by_means=True))
+    if experiment.n_with_pairs() > 1:  # a triplet needs two animals
+        batches = experiment.batches_of_several(seed)  # without which its loss is blind
+        options = {"criterion": BatchHardTriplet(), "batch_sampler": batches}
+        triplet = experiment.train(approaches[TRIPLET], seed, **options)
+        found = embed(experiment, tuned, triplet.model)
+        trials.append(try_search(experiment, TRIPLET, seed, found, triplet))
+    arcface = experiment.train(approaches[ARCFACE], seed)
+    found = embed(experiment, tuned, arcface.model)
+    trials.append(try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True))
+    trials.append(try_search(experiment, ARCFACE, seed, found, arcface))
     return trials, found[0]
 
 
-def crossover_cells(args, bench, seed: int) -> list:
+def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
     """Part 4's subsets of the training photos."""
-    from common.experiments.crossover import cells_of
-
     return cells_of(
-        bench.questions.train, bench.questions.known, bench.study.identity,
-        n_animals=args.crossover["animals"], n_photos=args.crossover["photos"], seed=seed,
-    )  # fmt: skip
+        experiment.questions.train,
+        experiment.questions.known,
+        experiment.identity,
+        n_animals=args.crossover["animals"],
+        n_photos=args.crossover["photos"],
+        seed=seed,
+    )
 
 
-def crossover_epochs(args, n_train: int) -> int:
+def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
     """As many as everywhere, or more where photos are so few that steps would be."""
     n_batches = math.ceil(n_train / args.batch_size)
     return max(args.epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
 
 
-def run_crossover(args, bench, seed: int) -> list:
+def run_crossover(
+    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach], seed: int
+) -> list[CellAnswer]:
     """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
-    from common.training.recipes import train_classifier, train_embedding
-
-    from common.experiments.crossover import CellAnswer
-
-    identity, answers = bench.study.identity, []
-    approaches = ((CLASSIFIER, train_classifier, bench.name_by_classifier),
-                  (ARCFACE, train_embedding, bench.name_by_search))  # fmt: skip
-    for cell in crossover_cells(args, bench, seed):
+    identity, answers = experiment.identity, []
+    for cell in crossover_cells(args, experiment, seed):
         truth, n_trained = identity[cell.test], len(np.unique(identity[cell.train]))
-        for approach, recipe, name_photos in approaches:
-            title = f"{cell.words()}, {approach}"
-            trained = bench.train(
-                recipe, "tuned", title, seed, rows=cell.train, validate=False,
-                epochs=crossover_epochs(args, len(bench.training_rows(cell.train))),
-            )  # fmt: skip
-            (bench.folder / f"{title}_{seed}.pt").unlink(missing_ok=True)  # nothing to resume
-            named = name_photos("tuned", trained, cell.train, cell.test)
-            answers.append(CellAnswer(cell, approach, named == truth, truth, n_trained))
+        for name in (CLASSIFIER, ARCFACE):
+            trained = experiment.train(
+                approaches[name],
+                seed,
+                title=f"{cell.words()}, {name}, seed {seed}",
+                rows=cell.train,
+                epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
+                validate=False,
+            )
+            named = name_photos(experiment, approaches[name], trained, cell.train, cell.test)
+            answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
     return answers
 
 
-def pairs_to_compare() -> dict[str, list[tuple]]:
-    """Part 5: who is compared with whom, by question; decided before any result was seen."""
-    from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
-
-    from common.experiments.question_tables import GEOMETRIC_MEAN
-
-    by_score = [((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
-                ((ARCFACE, SIMILARITY), (CLASSIFIER, ENERGY)),
-                ((CLASSIFIER, ENERGY), (CLASSIFIER, PROBABILITY))]  # fmt: skip
-    return {
-        "known animals": [(ARCFACE, CLASSIFIER), (TRIPLET, CLASSIFIER), (FEATURES, CLASSIFIER),
-                          (ARCFACE, ARCFACE_MEANS)],
-        "joined later": [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
-        GEOMETRIC_MEAN: by_score,
-        "AUROC": by_score,
-    }  # fmt: skip
-
-
-def in_short(differences: list[tuple], joining: list[dict]) -> str:
+def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
     """The finding in one sentence: the embedding against the classifier, question by question.
 
     Args:
         differences: what `compare_all` gives.
-        joining: rows of part 2's table.
+        joining: part 2's table.
     """
-    costs = {row["approach"]: row["adding animals"] for row in joining}
+    costs = joining.set_index("approach")["adding animals"]
     parts = []
-    for question, first, second, gap, _ in differences:
-        outcome = "not distinguishable"
-        if gap.excludes_zero:
-            outcome = "the embedding is better" if gap.estimate > 0 else "the classifier is better"
-        if (question, first, second) == ("known animals", ARCFACE, CLASSIFIER):
-            parts.append(f"known animals, {outcome}")
-        elif (question, first, second) == ("joined later", ARCFACE, AGAIN):
+    for difference in differences:
+        question, first, second, gap = difference
+        outcome = gap.better_of("the embedding", "the classifier")
+        if outcome != NOT_DISTINGUISHABLE:
+            outcome += " is better"
+        if (question, first, second) == (KNOWN, ARCFACE, CLASSIFIER):
+            parts.append(f"{KNOWN}, {outcome}")
+        elif (question, first, second) == (JOINED, ARCFACE, AGAIN):
             parts.append(
                 f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
                 f"and {costs[AGAIN]} to train again, without which a classifier names none of them"
             )
-        elif question.startswith("√") and first.startswith(ARCFACE):
-            parts.append(f"unknown animals, by its {second.removeprefix(CLASSIFIER + ', ')}, "
-                         f"{outcome}")  # fmt: skip
+        elif question == GEOMETRIC_MEAN and first.startswith(ARCFACE):
+            score = second.removeprefix(f"{CLASSIFIER}, ")
+            parts.append(f"unknown animals, by its {score}, {outcome}")
     return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(parts) or 'not asked'}."
 
 
-def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray) -> dict:
+SUMMARY, JOINING = "Three questions, every approach", "2. Animals that joined, by photos enrolled"
+UNKNOWN, WINNERS = (
+    "3. Unknown animals: both kinds of error",
+    "4. Who wins at how many animals and photos",
+)
+
+
+def report(
+    run: Run,
+    args: argparse.Namespace,
+    experiment: Experiment,
+    trials: list[Trial],
+    answers: list[CellAnswer],
+    embeddings: np.ndarray,
+) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
-    from common.experiments import question_tables as parts
-    from common.runs import describe_split
-
-    from common.experiments.comparison import summarise, summarise_rankings
-    from common.experiments.crossover import crossover_table, judge_claim
-
-    study, questions, identity = bench.study, bench.questions, bench.study.identity
-    trend = parts.joining_trend(trials, questions, identity)
-    joining = parts.joining_table(trials, trend)
-    differences = parts.compare_all(trials, pairs_to_compare(), questions, identity)
+    study, questions, trend = experiment.study, experiment.questions, joining_trend(trials)
+    differences = compare_all(trials, PAIRS)
     tables = {
-        "Three questions, every approach": summarise(trials, questions, identity),
-        "1. Known animals, later days": parts.known_table(trials, questions, identity),
-        "2. Animals that joined, by photos enrolled": joining if len(trend) else trend,
-        "Animals never trained on, ranked": summarise_rankings(trials, questions, identity),
-        "3. Unknown animals: both kinds of error": parts.unknown_table(trials),
-        "3. All test photos grouped, number of animals not given": parts.cluster_table(
-            trials, identity[questions.test]
-        ),
-        "4. Who wins at how many animals and photos": crossover_table(answers, ARCFACE, CLASSIFIER),
-        "5. Paired differences, over animals": parts.difference_table(differences),
+        SUMMARY: summarise(trials),
+        "1. Known animals, later days": known_table(trials),
+        JOINING: joining_table(trials, trend),
+        "Animals never trained on, ranked": summarise_rankings(trials),
+        UNKNOWN: unknown_table(trials),
+        "3. All test photos grouped, number of animals not given": cluster_table(trials),
+        WINNERS: crossover_table(answers, ARCFACE, CLASSIFIER),
+        "5. Paired differences, over animals": difference_table(differences),
     }
-    tables = {title: table for title, table in tables.items() if len(table)}
     conclusion = [
-        *(sentence for *_, sentence in differences),
-        parts.chance_alone(differences),
+        *(difference.sentence() for difference in differences),
+        chance_alone(differences),
         *(judge_claim(answers, ARCFACE, CLASSIFIER) if answers else []),
-        in_short(differences, joining.to_dict("records")),
+        in_short(differences, tables[JOINING]),
     ]
     return run.finish(
         metrics={
-            "approaches": tables["Three questions, every approach"],
+            "approaches": tables[SUMMARY],
             "joined_after": trend,
             "conclusion": conclusion,
             "n_photos": questions.n_photos(),
@@ -343,73 +375,90 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
         },
         split=describe_split(study.split, study.leak),
         tables=tables,
-        figures=draw(run, bench, trials, tables, trend, embeddings),
+        figures=draw(run, experiment, trials, tables, trend, embeddings),
         notes=[
             f"Means over seeds {', '.join(map(str, args.seeds))}. Intervals: 95 %, over animals.",
             "The triplet loss has batches of several photos of each animal (P x K), which it "
             "needs; everything else is the same for all.",
-            bench.classed.description,
+            experiment.classed.description,
             *questions.reasons,
             *(() if answers else (NOT_ASKED,)),
             *conclusion,
         ],
-        device=str(bench.photos["tuned"].device),
+        device=str(experiment.device),
     )
 
 
-def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) -> dict:
+def draw(
+    run: Run,
+    experiment: Experiment,
+    trials: list[Trial],
+    tables: Mapping[str, pd.DataFrame],
+    trend: pd.DataFrame,
+    embeddings: np.ndarray,
+) -> dict:
     """A figure for each part, training, and photos of animals that joined with their matches."""
-    from common.visualization.bars import interval_chart
-    from common.visualization.charts import reliability_chart, trend_chart
-    from common.visualization.curves import training_curves
-    from common.visualization.difference_map import difference_map
-    from common.visualization.matches import example_matches
-
-    from common.experiments.comparison import question_by_question
-    from common.experiments.question_tables import joining_lines, reliability_bins, separation
-
+    questions, last = experiment.questions, trials[-1]
     figures = {
         "Right answers, with 95 % intervals over animals": interval_chart(
-            question_by_question(tables["Three questions, every approach"]),
-            run.figure_path("approaches.png"), value="accuracy", label="approach",
-            group="question", value_name="share of photos named right", limits=(0, 1),
+            question_by_question(tables[SUMMARY]),
+            run.figure_path("approaches.png"),
+            value="accuracy",
+            label="approach",
+            group="question",
+            value_name="share of photos named right",
+            limits=(0, 1),
         )
-    }  # fmt: skip
+    }
     if len(trend):
-        costs = tables["2. Animals that joined, by photos enrolled"].set_index("approach")
+        costs = tables[JOINING].set_index("approach")["adding animals"]
         words = {name: name for name in (ARCFACE, TRIPLET, FEATURES, FROZEN, CLASSIFIER)}
-        words[AGAIN] = f"{AGAIN} ({costs.loc[AGAIN, 'adding animals']})"
+        words[AGAIN] = f"{AGAIN} ({costs[AGAIN]})"
         figures["Animals that joined: right answers by photos enrolled"] = trend_chart(
-            joining_lines(trend, words), run.figure_path("joined.png"), quantity="photos",
-            value="accuracy", group="approach", quantity_name="photos enrolled of each animal",
+            joining_lines(trend, words),
+            run.figure_path("joined.png"),
+            quantity="photos",
+            value="accuracy",
+            group="approach",
+            quantity_name="photos enrolled of each animal",
             value_name="share of later photos named right",
-        )  # fmt: skip
-    if bench.questions.can_reject:
+        )
+    if questions.can_reject:
         figures["Unknown animals: told from known ones"] = interval_chart(
-            separation(tables["3. Unknown animals: both kinds of error"]),
-            run.figure_path("unknown.png"), value="value", label="approach", group="measure",
-            value_name="on test photos", limits=(0, 1),
-        )  # fmt: skip
+            separation(tables[UNKNOWN]),
+            run.figure_path("unknown.png"),
+            value="value",
+            label="approach",
+            group="measure",
+            value_name="on test photos",
+            limits=(0, 1),
+        )
+        bins = reliability_bins(trials, (CLASSIFIER, FEATURES, ARCFACE, TRIPLET))
         figures["Can the probabilities be believed?"] = reliability_chart(
-            reliability_bins(trials, (CLASSIFIER, FEATURES, ARCFACE, TRIPLET)),
-            run.figure_path("reliability.png"),
-        )  # fmt: skip
-    title = "4. Who wins at how many animals and photos"
-    if title in tables:
+            bins, run.figure_path("reliability.png")
+        )
+    if len(tables[WINNERS]):
         figures[f"{ARCFACE} minus {CLASSIFIER}, points of accuracy"] = difference_map(
-            tables[title], run.figure_path("crossover.png"), x="photos per animal", y="animals",
-            names=(ARCFACE, CLASSIFIER), x_name="training photos per animal (mean)",
+            tables[WINNERS],
+            run.figure_path("crossover.png"),
+            x="photos per animal",
+            y="animals",
+            names=(ARCFACE, CLASSIFIER),
+            x_name="training photos per animal (mean)",
             y_name="animals in training",
-        )  # fmt: skip
-    figures["Training the embedding"] = training_curves(
-        trials[-1].history, run.figure_path("curves.png"),
-        title=f"{trials[-1].approach}, seed {trials[-1].seed}",
-    )  # fmt: skip
-    if len(bench.questions.joined):
+        )
+    title = f"{last.approach}, seed {last.seed}"
+    curves = training_curves(last.history, run.figure_path("curves.png"), title=title)
+    figures["Training the embedding"] = curves
+    if len(questions.joined):
         figures["Animals that joined later: query, and the most alike photos"] = example_matches(
-            embeddings, bench.questions.joined, bench.questions.trainable, bench.study,
-            run.figure_path("matches.png"), title="Animals that joined after training",
-        )  # fmt: skip
+            embeddings,
+            questions.joined,
+            questions.trainable,
+            experiment.study,
+            run.figure_path("matches.png"),
+            title="Animals that joined after training",
+        )
     return figures
 
 

@@ -172,6 +172,13 @@ class Experiment:
         common["rates"] = step.rates or approach.rates
         return approach.recipe(behind, behind.n_features, settings=settings, **common)
 
+    def outputs(
+        self, approach: Approach, model: nn.Module, rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What a model behind the approach's boundary gives for photos; None: for all."""
+        rows = np.arange(len(self.identity)) if rows is None else rows
+        return approach.behind.outputs(model, rows)
+
     def ask(
         self, approach: Approach, seed: int, trained: Trained, rows: np.ndarray | None = None
     ) -> Trial:
@@ -248,6 +255,7 @@ def catalogue_experiment(
     settings: TrainingSettings,
     *,
     questions: Questions | None = None,
+    trained_rows: np.ndarray | None = None,
     classes: str = "identity",
     run: Run | None = None,
 ) -> Experiment:
@@ -258,6 +266,8 @@ def catalogue_experiment(
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
         settings: how to train.
         questions: None: known animals alone are asked about.
+        trained_rows: that any approach is trained on; None: the training photos, and those of
+            animals that joined, which may be enrolled.
         classes: what one class is in training, see `by_class`.
         run: keeps checkpoints.
     """
@@ -265,7 +275,8 @@ def catalogue_experiment(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
     pixels = read_photos(study.catalogue.paths(), stored_size)
-    classed = by_class(study.catalogue, pixels, questions.trainable, classes)
+    rows = questions.trainable if trained_rows is None else trained_rows
+    classed = by_class(study.catalogue, pixels, rows, classes)
     return Experiment(
         classed,
         class_names=np.unique(classed.names).tolist(),

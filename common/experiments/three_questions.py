@@ -28,14 +28,6 @@ import numpy as np
 from torch import nn
 
 
-def outputs_of(
-    experiment: Experiment, approach: Approach, model: nn.Module, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """What a model gives for photos of the catalogue, none of them mirrored; None: all."""
-    rows = np.arange(len(experiment.identity)) if rows is None else rows
-    return approach.behind.outputs(model, rows)
-
-
 def identity_of_class(experiment: Experiment) -> np.ndarray:
     """Label of the animal that each class names, shape (n_classes,); -1 for none."""
     return identity_of_classes(experiment.classed, experiment.study.labels)
@@ -47,7 +39,7 @@ def try_classifier(
     """Ask a classifier; its groups of photos are those with one verdict."""
     questions = experiment.questions
     answers = ask_classifier(
-        outputs_of(experiment, approach, trained.model),
+        experiment.outputs(approach, trained.model),
         questions,
         experiment.study.catalogue,
         identity_of_class=identity_of_class(experiment),
@@ -80,7 +72,7 @@ def try_retrained(
             rows=np.union1d(questions.train, questions.first_enrolled(n_photos)),
         )
         answers = ask_retrained(
-            outputs_of(experiment, approach, trained.model),
+            experiment.outputs(approach, trained.model),
             questions,
             experiment.study.catalogue,
             n_enrolled=n_photos,
@@ -100,7 +92,7 @@ def embed(experiment: Experiment, approach: Approach, model: nn.Module) -> tuple
         seconds: from the photo files of one animal that joined to a gallery that knows it;
             nan where nobody joined.
     """
-    embeddings = _unit_length(outputs_of(experiment, approach, model))
+    embeddings = _unit_length(experiment.outputs(approach, model))
     return embeddings, _seconds_to_enrol(experiment, approach, model)
 
 
@@ -154,14 +146,12 @@ def name_photos(
         train: these rows.
         asked: rows to name.
     """
-    outputs = outputs_of(experiment, approach, trained.model, asked)
+    outputs = experiment.outputs(approach, trained.model, asked)
     if approach.is_classifier:
         catalogue = experiment.study.catalogue
         return name_by_logits(outputs, train, catalogue, identity_of_class(experiment))
     gallery = Gallery(outputs.shape[1])
-    gallery.enrol(
-        outputs_of(experiment, approach, trained.model, train), experiment.identity[train]
-    )
+    gallery.enrol(experiment.outputs(approach, trained.model, train), experiment.identity[train])
     return gallery.identify(outputs)[0]
 
 

@@ -95,6 +95,20 @@ def test_sides_are_classes_of_every_approach_and_animals_are_the_answer(turtles,
     assert "2 photos" in result["tables"]["2. Animals that joined, by photos enrolled"][0]
 
 
+def test_a_split_without_new_animals_leaves_its_tables_and_figures_out(turtles, tmp_path):
+    result = run(turtles, tmp_path, "--split", "published_closed_set", "--seeds", "0")
+
+    assert [title.split(".")[0] for title in result["tables"] if title[0].isdigit()] == [
+        "1",
+        "3",
+        "5",
+    ]
+    assert result["metrics"]["joined_after"] == []
+    assert not {"joined.png", "matches.png", "unknown.png"} & set(result["figures"].values())
+    assert "known animals, " in result["metrics"]["conclusion"][-1]
+    assert "joined later" not in result["metrics"]["conclusion"][-1]
+
+
 @pytest.mark.parametrize("numbers", ["5,1", "1,1", "0,2", "few"])
 def test_numbers_of_enrolled_photos_rise(numbers, capsys):
     with pytest.raises(SystemExit):

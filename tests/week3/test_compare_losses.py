@@ -6,7 +6,7 @@ from common.cli import run_script
 from common.training.metric_losses import LOSSES
 
 import pytest
-from script_runs import load_main, modules_behind_help
+from script_runs import load_main
 
 SCRIPT = "week3/compare_losses"
 QUICK = ["--smoke", "--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]
@@ -69,13 +69,10 @@ def test_what_cannot_be_used_is_named_in_one_line(flags, words, capsys):
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_help_answers_without_loading_anything_heavy(tmp_path):
-    shown, modules = modules_behind_help(SCRIPT, tmp_path)
-
-    assert "--learning_rates" in shown
-    assert not {"torch", "pandas", "matplotlib"} & modules
-
-
 @pytest.mark.parametrize("script", ["week3/metric_learning", "week3/compare_losses"])
-def test_a_script_offers_every_loss_that_there_is(script):
-    assert load_main(script).__globals__["LOSS_NAMES"] == tuple(LOSSES)
+def test_a_script_offers_every_loss_that_there_is(script, capsys):
+    with pytest.raises(SystemExit):
+        load_main(script)(["--help"])
+
+    shown = "".join(capsys.readouterr().out.split())
+    assert ",".join(LOSSES) in shown

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from script_runs import load_main, modules_behind_help, run_elsewhere
+from script_runs import load_main, run_elsewhere
 
 CLASSIFIERS = ("small CNN from scratch", "frozen, linear head", "classifier")
 SEARCHED = (
@@ -88,10 +88,3 @@ def test_the_script_runs_from_any_folder(turtles, tmp_path):
     assert ending.returncode == 0, ending.stderr
     assert "Expected: about" in ending.stdout
     assert "Result:" in ending.stdout
-
-
-def test_help_answers_without_loading_anything_heavy(tmp_path):
-    shown, modules = modules_behind_help("week3/compare_approaches", tmp_path)
-
-    assert "--n_enrolled" in shown
-    assert not {"torch", "pandas", "matplotlib"} & modules

@@ -14,43 +14,53 @@ turtles stand in for the cats, with no --model a network that needs no download.
 author expects transfer to win while cats are few; the last lines say whether your photos can tell.
 """
 
-from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+import argparse
+from dataclasses import replace
 
+from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.data.sampling import ShuffledBatchSampler
+from common.experiments.approach import Approach
+from common.experiments.experiment import Experiment, catalogue_experiment
+from common.experiments.trials import closed_set_table, compare
+from common.measures.classification import class_table
+from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
+from common.models.heads import mlp_classifier
+from common.models.storage import save_recogniser
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training.loop import TrainingSettings
+from common.training.losses import Contrastive
+from common.training.optim import Rates
+from common.training.recipes import train_embedding
+from common.training.strategies import Step
+from common.visualization.bars import interval_chart
+from common.visualization.outcomes import classification_figures
+
+import numpy as np
+
+FIRST_HEAD_RATE = LATER_HEAD_RATE = 1e-3  # of the head, in the first stage and in the second
 LATER_RATE = 0.2  # of the third stage, in units of the second's
-SCRATCH_RATE = 1e-3
+PATIENCE = 5  # passes without a better validation before a stage ends
+SCRATCH_RATE = SIAMESE_RATE = 1e-3
+MARGIN = 1.0  # distance that the Siamese network wants between two cats, up to 2
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "device", "mixed_precision", "output_dir", "smoke",
-        epochs=20, learning_rate=5e-5, seeds=[0],
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    shared_flags(parser, "batch_size", "device", "output_dir", "smoke")
+    shared_flags(parser, epochs=20, learning_rate=5e-5, unfreeze=2, seeds=[0])
     for name, least, default, words in (
         ("head_epochs", 1, 10, "passes of the first stage; --epochs are the second's"),
         ("full_epochs", 0, 0, "passes of the third stage, everything; 0: none"),
-        ("unfreeze", 1, 2, "last stages of the backbone that the second stage trains"),
-        ("patience", 1, 5, "passes without a better validation before a stage ends"),
     ):
         parser.add_argument(
-            f"--{name}", type=whole_number(least, 10_000), metavar="N", default=default,
+            f"--{name}",
+            type=whole_number(least, 10_000),
+            metavar="N",
+            default=default,
             help=f"{words} (default: %(default)s)",
-        )  # fmt: skip
-    for name, default, words in (
-        ("head_learning_rate", 1e-3, "of the head in the first stage"),
-        ("siamese_learning_rate", 1e-3, "of the Siamese network"),
-        ("later_head_rate", 1e-3, "of the head in the second; --learning_rate is the backbone's"),
-        ("margin", 1.0, "distance that the Siamese network wants between two cats, up to 2"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=real_number(above=0.0, up_to=10.0), metavar="X", default=default,
-            help=f"{words} (default: %(default)s)",
-        )  # fmt: skip
-    parser.add_argument(
-        "--unweighted", action="store_true", help="draw every photo once, also of common cats"
-    )
+        )
     args = parser.parse_args(argv)
     if args.smoke:
         args.head_epochs = args.epochs = 1
@@ -58,49 +68,57 @@ def parse_args(argv: list[str] | None = None):
     return args
 
 
-def plan_of_stages(args) -> list:
+def plan_of_stages(args: argparse.Namespace) -> list[Step]:
     """The head alone, the last stages too, and, if asked for, everything."""
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-
-    backbone, head = args.learning_rate, args.later_head_rate
-    early = {"patience": args.patience}
+    later = Rates(head=LATER_HEAD_RATE, backbone=args.learning_rate)
+    early = {"patience": PATIENCE}
     plan = [
-        Step(0, args.head_epochs, Rates(head=args.head_learning_rate), early),
-        Step(args.unfreeze, args.epochs, Rates(head=head, backbone=backbone), early),
+        Step(0, args.head_epochs, Rates(head=FIRST_HEAD_RATE), early),
+        Step(args.unfreeze, args.epochs, later, early),
     ]
     if args.full_epochs:
-        slower = Rates(head=head * LATER_RATE, backbone=backbone * LATER_RATE)
+        slower = Rates(head=later.head * LATER_RATE, backbone=later.backbone * LATER_RATE)
         plan.append(Step(None, args.full_epochs, slower, early))
     return plan
 
 
+def approaches_of(
+    args: argparse.Namespace, backbone: Backbone, experiment: Experiment
+) -> list[Approach]:
+    """The recipe, and three others with as many epochs, which never stop early."""
+    plan = plan_of_stages(args)
+    epochs = sum(step.epochs for step in plan)
+    scratch = load_backbone(SCRATCH_CNN, image_size=args.image_size)
+    from_nothing = Step(None, epochs, Rates(head=SCRATCH_RATE, backbone=SCRATCH_RATE))
+    head = {"new_head": mlp_classifier}
+    fine_tuned = experiment.approach("fine-tuned in stages", backbone, plan, **head)
+    return [
+        fine_tuned,
+        experiment.approach("head alone", backbone, [Step(0, epochs, plan[0].rates)], **head),
+        experiment.approach("from scratch", scratch, [from_nothing], from_scratch=True, **head),
+        # The Siamese network starts from the same weights and frees the same stages.
+        replace(
+            fine_tuned,
+            name="Siamese network",
+            plan=[Step(args.unfreeze, epochs, Rates(head=SIAMESE_RATE, backbone=SIAMESE_RATE))],
+            photos=fine_tuned.photos[1:2],
+            recipe=train_embedding,
+        ),
+    ]
+
+
+def batches_of(experiment: Experiment, approach: Approach, seed: int) -> dict:
+    """Rare cats as often as common ones; for the Siamese network, several photos of each."""
+    if not approach.is_classifier:
+        batches = experiment.batches_of_several(seed)
+        return {"criterion": Contrastive(negative_margin=MARGIN), "batch_sampler": batches}
+    labels = experiment.classed.labels[experiment.questions.train]
+    weights, size = 1 / np.bincount(labels)[labels], experiment.settings.batch_size
+    return {"batch_sampler": ShuffledBatchSampler(len(labels), size, seed, weights)}
+
+
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.sampling import ShuffledBatchSampler
-    from common.models.backbones import SCRATCH_CNN, load_backbone
-    from common.models.heads import Recogniser, mlp_classifier
-    from common.models.storage import save_recogniser
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step, install
-    from common.visualization.bars import interval_chart
-    from common.visualization.outcomes import outcome_figures
-
-    import numpy as np
-    from common.experiments.closed_set import (
-        class_table,
-        difference,
-        summarise_outcomes,
-        task_of,
-        verdict,
-    )
-    from common.experiments.ways import Way, train_siamese
-
     if args.data_dir is None and args.dataset is None:
         print("No --data_dir: the embedded turtles stand in for the cats.")
     run = start_run(__file__, args)
@@ -108,72 +126,58 @@ def main(argv: list[str] | None = None) -> dict:
     # Data and split, and how much the split gives away.
     study = open_study(args)
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    scratch = load_backbone(SCRATCH_CNN, image_size=args.image_size)
-    task = task_of(study, backbone.preprocessing.stored_size, args.device)
+    stored_size = backbone.preprocessing.stored_size
+    settings = TrainingSettings.from_flags(args)
+    experiment = catalogue_experiment(study, stored_size, settings, run=run)
 
-    # The ways to train; the others get as many epochs as the stages together, and never stop early.
-    plan = plan_of_stages(args)
-    epochs = sum(step.epochs for step in plan)
-    from_nothing = Step(None, epochs, Rates(head=SCRATCH_RATE, backbone=SCRATCH_RATE))
-    fine_tuned = Way("fine-tuned in stages", backbone, plan, task)
-    ways = [
-        fine_tuned,
-        Way("head alone", backbone, [Step(0, epochs, plan[0].rates)], task),
-        Way("from scratch", scratch, [from_nothing], task, from_scratch=True),
-    ]
-
-    # Train each with every seed; validation chooses the epoch, the test is asked once.
-    counts = np.bincount(task.labels[task.train], minlength=len(task.names))
-    weights = None if args.unweighted else 1 / counts[task.labels[task.train]]
-    outcomes, first_model = [], None
+    # Train each approach with every seed; validation chooses the epoch, the test is asked once.
+    approaches = approaches_of(args, backbone, experiment)
+    if not experiment.n_with_pairs():
+        approaches.pop()  # no cat has two photos: the Siamese network has no pair to pull together
+    trials, models = [], []
     for seed in args.seeds:
-        settings = TrainingSettings(
-            epochs=epochs, batch_size=args.batch_size, seed=seed, device=args.device,
-            mixed_precision=args.mixed_precision,
-        )  # fmt: skip
-        sampler = ShuffledBatchSampler(len(task.train), args.batch_size, seed, weights)
-        for way in ways:
-            outcome, trained = way.train(
-                settings, new_head=mlp_classifier, batch_sampler=sampler,
-                title=f"seed {seed}, {way.name}",
-            )  # fmt: skip
-            outcomes.append(outcome)
-            first_model = first_model or trained
-        # The Siamese network starts from the same weights and frees the same stages.
-        rates = Rates(head=args.siamese_learning_rate, backbone=args.siamese_learning_rate)
-        compared = train_siamese(
-            fine_tuned.photos[1], task, settings, margin=args.margin, rates=rates,
-            name="Siamese network", title=f"seed {seed}, Siamese network",
-        )  # fmt: skip
-        if compared:
-            outcomes.append(compared[0])
+        for approach in approaches:
+            options = batches_of(experiment, approach, seed)
+            models.append(experiment.train(approach, seed, **options))
+            trials.append(experiment.ask(approach, seed, models[-1]))
+            del models[1:]  # the first one is stored
 
     # Tables and figures; those of one model show the first seed, fine-tuned.
-    install(first_model.tail, backbone)
-    save_recogniser(
-        Recogniser(backbone, first_model.head), run.folder / "model.safetensors", task.names
-    )
-    individuals = task.individuals[task.test]
-    table = summarise_outcomes(outcomes, individuals)
-    others = [name for name in table["name"] if name != fine_tuned.name]
-    gains = {name: difference(outcomes, fine_tuned.name, name, individuals) for name in others}
+    recogniser, names = approaches[0].recogniser(models[0]), experiment.class_names
+    save_recogniser(recogniser, run.folder / "model.safetensors", names)
+    table, best = closed_set_table(trials), trials[0]
+    gains = [compare(trials, best.approach, name) for name in table["name"][1:]]
+    paths, questions = study.catalogue.paths(), experiment.questions
     figures = {
         "Test accuracy": interval_chart(
-            table, run.figure_path("accuracy.png"), value="test", label="name",
+            table,
+            run.figure_path("accuracy.png"),
+            value="test",
+            label="name",
             value_name="share of test photos named",
         ),
-        **outcome_figures(outcomes[0], task, run, study.catalogue.paths()),
-    }  # fmt: skip
+        **classification_figures(
+            run,
+            best.answers.report,
+            best,
+            experiment.classed.labels[questions.train],
+            [paths[row] for row in questions.known],
+        ),
+    }
     return run.finish(
-        metrics={"outcomes": [outcome.to_dict() for outcome in outcomes],
-                 "gains": {name: gain.to_dict() for name, gain in gains.items()}},
+        metrics={
+            "trials": [trial.to_dict() for trial in trials],
+            "gains": {gain.second: gain.interval.to_dict() for gain in gains},
+        },
         split=describe_split(study.split, study.leak),
-        tables={f"Test photos of known animals, seeds {args.seeds}": table,
-                f"Each animal, {fine_tuned.name}": class_table(outcomes[0].report, "identity")},
+        tables={
+            f"Test photos of known animals, seeds {args.seeds}": table,
+            f"Each animal, {best.approach}": class_table(best.answers.report, "identity"),
+        },
         figures=figures,
-        notes=[verdict(fine_tuned.name, name, gain) for name, gain in gains.items()],
-        device=str(task.device),
-    )  # fmt: skip
+        notes=[gain.sentence() for gain in gains],
+        device=str(experiment.device),
+    )
 
 
 if __name__ == "__main__":

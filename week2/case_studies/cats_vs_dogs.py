@@ -12,7 +12,32 @@ label or the network is to blame. ImageNet holds over a hundred breeds of dogs a
 so that nothing here is new to it.
 """
 
+import argparse
+
 from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common.data.class_folders import (
+    ClassPhotos,
+    describe_parts,
+    draw_noise_photos,
+    read_class_folders,
+    split_given,
+)
+from common.data.images import read_photos
+from common.errors import InputError
+from common.experiments.experiment import classes_experiment
+from common.experiments.trials import Trial, closed_set_table
+from common.measures.classification import class_table
+from common.models.backbones import load_backbone
+from common.runs import Run, start_run
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.strategies import Step
+from common.visualization.confusion import confusion_figure
+from common.visualization.contact_sheet import contact_sheet
+from common.visualization.curves import training_curves
+
+import numpy as np
+from scipy.special import softmax
 
 MOST_MISTAKES = 6  # of each class in the figure
 MISSING = (
@@ -22,23 +47,27 @@ MISSING = (
 )
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--data_dir", type=present_path, metavar="PATH",
+        "--data_dir",
+        type=present_path,
+        metavar="PATH",
         help="folder with cat and dog, or with train and test above them",
-    )  # fmt: skip
-    shared_flags(
-        parser, "model", "weights", "image_size", "batch_size", "seed", "device",
-        "mixed_precision", "output_dir", "smoke", epochs=10, learning_rate=2e-3,
-    )  # fmt: skip
+    )
+    shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
+    shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
     parser.add_argument(
-        "--n_photos", type=whole_number(4, 1_000_000), metavar="N",
+        "--n_photos",
+        type=whole_number(4, 1_000_000),
+        metavar="N",
         help="use so many photos, drawn by chance (default: all)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 1, 64
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
     return args
 
 
@@ -55,36 +84,12 @@ def animal_of(path: str) -> str | None:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.class_folders import (
-        describe_parts,
-        draw_noise_photos,
-        read_class_folders,
-        split_given,
-    )
-    from common.errors import InputError
-    from common.models.backbones import load_backbone
-    from common.runs import start_run
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-    from common.visualization.confusion import confusion_figure
-    from common.visualization.contact_sheet import contact_sheet
-    from common.visualization.curves import training_curves
-
-    import numpy as np
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
-    from common.experiments.ways import Way
-    from scipy.special import softmax
-
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
-
     # Data: the source's own test photos where it has them.
     photos = read_class_folders(
-        args.data_dir or draw_noise_photos(["cat", "dog"]), class_of=animal_of,
+        args.data_dir or draw_noise_photos(["cat", "dog"]),
+        class_of=animal_of,
         expected="folders cat and dog with photos, or train and test above them",
-    )  # fmt: skip
+    )
     if args.n_photos:
         photos = photos.some(args.n_photos, args.seed)
     parts = split_given(photos, args.seed)
@@ -94,49 +99,65 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Train a head on frozen features; validation chooses the epoch, the test is asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    task = task_of_classes(photos, parts, backbone.preprocessing.stored_size, args.device)
-    way = Way(f"{args.model}, frozen", backbone, [Step(0, args.epochs)], task)
-    outcome, trained = way.train(
-        TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision,
-        ),
-        rates=Rates(head=args.learning_rate),
-    )  # fmt: skip
+    pixels = read_photos(photos.paths, backbone.preprocessing.stored_size)
+    settings = TrainingSettings.from_flags(args)
+    experiment = classes_experiment(pixels, photos, parts, settings, run)
+    plan, rates = [Step(0, args.epochs)], Rates(head=args.learning_rate)
+    frozen = experiment.approach(f"{args.model}, frozen", backbone, plan, rates=rates)
+    trial = experiment.ask(frozen, args.seed, experiment.train(frozen, args.seed))
 
-    # Tables and figures; the mistakes with the highest probability first.
-    report = outcome.report
-    confidence = softmax(outcome.scores, axis=1).max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    mistakes = [index for index in order if not report.is_correct[index]]
+    # Tables and figures.
+    report, questions = trial.answers.report, experiment.questions
+    path = run.figure_path("confusion.png")
     figures = {
         "Training": training_curves(
-            outcome.history, run.figure_path("curves.png"), chosen_epoch=trained.fit.best_epoch
+            trial.history, run.figure_path("curves.png"), chosen_epoch=trial.best_epoch
         ),
         "Who is taken for whom": confusion_figure(
-            report.confusion, task.names, run.figure_path("confusion.png"), kind="class"
+            report.confusion, photos.names, path, kind="class"
         ),
+        **mistakes_figure(run, trial, photos, questions.known),
     }
-    if mistakes:
-        figures["The most confident mistakes"] = contact_sheet(
-            [photos.paths[task.test[index]] for index in mistakes],
-            run.figure_path("mistakes.png"),
-            identities=[f"is a {task.names[report.labels[index]]}" for index in mistakes],
-            captions=[f"{task.names[report.predicted_labels[index]]}? {confidence[index]:.3f}"
-                      for index in mistakes],
-            n_columns=MOST_MISTAKES, title="The most confident mistakes, with their probability",
-        )  # fmt: skip
     return run.finish(
-        metrics={**outcome.to_dict(), "n_mistakes": len(mistakes)},
+        metrics={**trial.to_dict(), "n_mistakes": int(np.sum(~report.is_correct))},
         split=describe_parts(parts, "the folders' own test or stratified", args.seed),
         tables={
-            f"{len(task.test):,} test photos; interval over photos": summarise_outcomes(
-                [outcome], task.individuals[task.test]
-            ),
+            f"{report.n_images:,} test photos; interval over photos": closed_set_table([trial]),
             "Each class": class_table(report),
         },
-        figures=figures, notes=photos.notes, device=str(task.device),
-    )  # fmt: skip
+        figures=figures,
+        notes=photos.notes,
+        device=str(experiment.device),
+    )
+
+
+def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarray) -> dict:
+    """The mistakes that the network is surest of, with their probability; none without any.
+
+    Args:
+        run: whose folder gets the figure.
+        trial: that was asked.
+        photos: all photos.
+        asked: rows of the test photos.
+    """
+    report, names = trial.answers.report, photos.names
+    confidence = softmax(trial.answers.scores, axis=1).max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    mistakes = [index for index in order if not report.is_correct[index]]
+    if not mistakes:
+        return {}
+    figure = contact_sheet(
+        [photos.paths[asked[index]] for index in mistakes],
+        run.figure_path("mistakes.png"),
+        identities=[f"is a {names[report.labels[index]]}" for index in mistakes],
+        captions=[
+            f"{names[report.predicted_labels[index]]}? {confidence[index]:.3f}"
+            for index in mistakes
+        ],
+        n_columns=MOST_MISTAKES,
+        title="The most confident mistakes, with their probability",
+    )
+    return {"The most confident mistakes": figure}
 
 
 if __name__ == "__main__":

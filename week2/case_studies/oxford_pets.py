@@ -11,42 +11,83 @@ every breed; intervals resample photos. You should see that most wrong answers s
 ImageNet has classes for many of these breeds: the network has seen such animals before.
 """
 
-from common.cli import local_path, make_parser, real_number, run_script, shared_flags, whole_number
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.cli import local_path, make_parser, run_script, shared_flags
+from common.data.class_folders import (
+    describe_parts,
+    draw_noise_photos,
+    read_class_folders,
+    stratified_split,
+)
+from common.data.images import read_photos
+from common.errors import InputError
+from common.experiments.experiment import classes_experiment
+from common.experiments.trials import Difference, Trial, by_approach, mean_seconds
+from common.measures.classification import (
+    ClassificationReport,
+    class_table,
+    evaluate_classification,
+)
+from common.measures.intervals import (
+    bootstrap_over_individuals,
+    interval_columns,
+    paired_bootstrap_over_individuals,
+)
+from common.models.backbones import load_backbone
+from common.runs import start_run
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.strategies import Step
+from common.visualization.bars import interval_chart
+from common.visualization.confusion import confusion_figure
+from common.visualization.curves import training_curves
+
+import numpy as np
+import pandas as pd
+from torchvision.datasets import OxfordIIITPet
 
 CAT_BREEDS = {
-    "abyssinian", "bengal", "birman", "bombay", "british_shorthair", "egyptian_mau",
-    "maine_coon", "persian", "ragdoll", "russian_blue", "siamese", "sphynx",
-}  # fmt: skip
+    "abyssinian",
+    "bengal",
+    "birman",
+    "bombay",
+    "british_shorthair",
+    "egyptian_mau",
+    "maine_coon",
+    "persian",
+    "ragdoll",
+    "russian_blue",
+    "siamese",
+    "sphynx",
+}
 MISSING = (
     "--data_dir is missing: name a folder for Oxford-IIIT Pet and add --download (800 MB from "
     "https://www.robots.ox.ac.uk/~vgg/data/pets/), or a folder with one folder per breed"
 )
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--data_dir", type=local_path, metavar="PATH",
+        "--data_dir",
+        type=local_path,
+        metavar="PATH",
         help="folder of torchvision's OxfordIIITPet, or with one folder per breed",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--download", action="store_true", help="fetch the photos into --data_dir first, 800 MB"
     )
-    shared_flags(
-        parser, "model", "weights", "batch_size", "device", "mixed_precision", "output_dir",
-        "smoke", image_size=160, epochs=10, learning_rate=1e-4, seeds=[0],
-    )  # fmt: skip
-    parser.add_argument(
-        "--head_learning_rate", type=real_number(above=0.0, up_to=10.0), default=2e-3,
-        metavar="RATE", help="of the head; --learning_rate is the backbone's (default: 0.002)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--unfreeze", type=whole_number(1, 100), default=2, metavar="N",
-        help="last stages that the second way trains (default: %(default)s)",
-    )  # fmt: skip
+    shared_flags(parser, "model", "weights", "batch_size", "device", "output_dir", "smoke")
+    shared_flags(parser, "head_learning_rate", image_size=160, epochs=10, learning_rate=1e-4)
+    shared_flags(parser, unfreeze=2, seeds=[0])
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
     return args
 
 
@@ -70,40 +111,9 @@ def breed_of(path: str) -> str | None:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.class_folders import (
-        describe_parts,
-        draw_noise_photos,
-        read_class_folders,
-        stratified_split,
-    )
-    from common.errors import InputError
-    from common.measures.classification import evaluate_classification
-    from common.measures.intervals import (
-        bootstrap_over_individuals,
-        interval_columns,
-        paired_bootstrap_over_individuals,
-    )
-    from common.models.backbones import load_backbone
-    from common.runs import start_run
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-    from common.visualization.bars import interval_chart
-    from common.visualization.confusion import confusion_figure
-    from common.visualization.curves import training_curves
-
-    import numpy as np
-    import pandas as pd
-    from common.experiments.closed_set import class_table, task_of_classes, verdict
-    from common.experiments.ways import Way
-
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
+    # Data, and which breeds are cats.
     if args.data_dir and args.download:
         fetch(args.data_dir)
-
-    # Data, and which breeds are cats.
     folder = args.data_dir or draw_noise_photos(["Abyssinian", "Maine Coon", "beagle", "pug"])
     photos = read_class_folders(folder, class_of=breed_of, expected="one folder per breed")
     is_cat = np.array([name in CAT_BREEDS for name in photos.names])
@@ -117,87 +127,108 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Train both ways with each seed, on a split of its own; the test photos are asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    pixels = read_photos(photos.paths, backbone.preprocessing.stored_size)
+    settings = TrainingSettings.from_flags(args)
     rates = Rates(head=args.head_learning_rate, backbone=args.learning_rate)
-    plans = {
-        "head on frozen features": [Step(0, args.epochs)],
-        f"last {args.unfreeze} stages too": [  # once the head knows its way
-            Step(0, max(1, args.epochs // 3)),
-            Step(args.unfreeze, args.epochs),
-        ],
-    }
-    outcomes, asked, pixels = {name: [] for name in plans}, [], None
+    trials, asked = [], []
     for seed in args.seeds:
         parts = stratified_split(photos.labels, seed)
-        task = task_of_classes(
-            photos, parts, backbone.preprocessing.stored_size, args.device, pixels=pixels
-        )
-        pixels = task.pixels
-        asked.append(task.test)
-        for name, plan in plans.items():
-            outcome, _ = Way(name, backbone, plan, task).train(
-                TrainingSettings(
-                    epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
-                    mixed_precision=args.mixed_precision,
-                ),
-                rates=rates, title=f"seed {seed}, {name}",
-            )  # fmt: skip
-            outcomes[name].append(outcome)
+        experiment = classes_experiment(pixels, photos, parts, settings, run)
+        asked.append(parts["test"])
+        for name, plan in plans_of(args).items():
+            approach = experiment.approach(name, backbone, plan, rates=rates)
+            trials.append(experiment.ask(approach, seed, experiment.train(approach, seed)))
 
     # All seeds together; a photo in the test of two seeds is resampled as one.
     asked = np.concatenate(asked)
-    labels, rows, reports = photos.labels[asked], [], {}
-    for name, own in outcomes.items():
-        report = evaluate_classification(
-            scores=np.concatenate([outcome.scores for outcome in own]), labels=labels,
-            identities=photos.names,
-        )  # fmt: skip
-        right = {
-            "breed": report.is_correct,
-            "top 5": report.rank <= 5,
-            "family": is_cat[report.predicted_labels] == is_cat[labels],
-        }
-        rows.append({"way": name})
-        for measure, is_right in right.items():
-            rows[-1] |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
-        rows[-1]["training, s"] = float(np.mean([outcome.seconds for outcome in own]))
-        reports[name] = report
-    table = pd.DataFrame(rows)
+    reports = reports_of(trials, photos.labels[asked], photos.names)
+    table = family_table(trials, reports, asked, is_cat)
     first, second = reports
-    gain = paired_bootstrap_over_individuals(
-        reports[second].is_correct, reports[first].is_correct, asked
-    )
+    both = (reports[second].is_correct, reports[first].is_correct)
+    gain = Difference("breeds", second, first, paired_bootstrap_over_individuals(*both, asked))
 
     # Tables and figures.
-    best = reports[second]
+    accuracy, confusion, curves = (
+        run.figure_path(f"{name}.png") for name in ("accuracy", "confusion", "curves")
+    )
+    best, words = reports[second], "share of test photos whose breed is named"
     figures = {
         "Breed accuracy": interval_chart(
-            table, run.figure_path("accuracy.png"), value="breed", label="way",
-            value_name="share of test photos whose breed is named",
+            table, accuracy, value="breed", label="way", value_name=words
         ),
         f"Which breed is taken for which, {second}": confusion_figure(
-            best.confusion, photos.names, run.figure_path("confusion.png"), kind="breed"
+            best.confusion, photos.names, confusion, kind="breed"
         ),
-        f"Training, {second}": training_curves(
-            outcomes[second][0].history, run.figure_path("curves.png")
-        ),
-    }  # fmt: skip
+        f"Training, {second}": training_curves(by_approach(trials)[second][0].history, curves),
+    }
     return run.finish(
-        metrics={"outcomes": [outcome.to_dict() for own in outcomes.values() for outcome in own],
-                 "gain": gain.to_dict()},
+        metrics={
+            "trials": [trial.to_dict() for own in by_approach(trials).values() for trial in own],
+            "gain": gain.interval.to_dict(),
+        },
         split=describe_parts(parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]),
-        tables={f"Test photos of seeds {args.seeds}; intervals over photos": table,
-                f"Each breed, {second}": class_table(best, "breed")},
-        figures=figures, notes=[verdict(second, first, gain), *photos.notes],
-        device=str(task.device),
-    )  # fmt: skip
+        tables={
+            f"Test photos of seeds {args.seeds}; intervals over photos": table,
+            f"Each breed, {second}": class_table(best, "breed"),
+        },
+        figures=figures,
+        notes=[gain.sentence(), *photos.notes],
+        device=str(experiment.device),
+    )
 
 
-def fetch(folder) -> None:
+def plans_of(args: argparse.Namespace) -> dict[str, list[Step]]:
+    """The two ways: a head, and the last stages once the head knows its way."""
+    warm_up = Step(0, max(1, args.epochs // 3))
+    return {
+        "head on frozen features": [Step(0, args.epochs)],
+        f"last {args.unfreeze} stages too": [warm_up, Step(args.unfreeze, args.epochs)],
+    }
+
+
+def reports_of(
+    trials: Sequence[Trial], labels: np.ndarray, names: Sequence[str]
+) -> dict[str, ClassificationReport]:
+    """Each way's answers, all seeds one after the other."""
+    return {
+        name: evaluate_classification(
+            scores=np.concatenate([trial.answers.scores for trial in own]),
+            labels=labels,
+            identities=names,
+        )
+        for name, own in by_approach(trials).items()
+    }
+
+
+def family_table(
+    trials: Sequence[Trial],
+    reports: Mapping[str, ClassificationReport],
+    asked: np.ndarray,
+    is_cat: np.ndarray,
+) -> pd.DataFrame:
+    """One row per way: the breed, the breed among five, and the family that it belongs to.
+
+    Args:
+        trials: both ways with all seeds.
+        reports: what `reports_of` gives.
+        asked: the photo behind each answer.
+        is_cat: bool, of each breed.
+    """
+    rows = []
+    for name, own in by_approach(trials).items():
+        report, row = reports[name], {"way": name}
+        for measure, is_right in (
+            ("breed", report.is_correct),
+            ("top 5", report.rank <= 5),
+            ("family", is_cat[report.predicted_labels] == is_cat[report.labels]),
+        ):
+            row |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
+        rows.append(row | {"training, s": mean_seconds(own)})
+    return pd.DataFrame(rows)
+
+
+def fetch(folder: Path) -> None:
     """Download the published photos with torchvision, which checks their sums."""
-    from common.errors import InputError
-
-    from torchvision.datasets import OxfordIIITPet
-
     try:
         OxfordIIITPet(folder, download=True)
     except (OSError, RuntimeError) as error:

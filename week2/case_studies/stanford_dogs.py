@@ -14,7 +14,11 @@ in transfer: all photos of Stanford Dogs come from ImageNet, whose labels those 
 The official folders hold three kinds of poodle; `--breeds` says which names to look for.
 """
 
+import argparse
+from collections.abc import Callable
+
 from common.cli import (
+    list_of,
     make_parser,
     plain_word,
     present_path,
@@ -23,6 +27,28 @@ from common.cli import (
     shared_flags,
     whole_number,
 )
+from common.data.class_folders import (
+    describe_parts,
+    draw_noise_photos,
+    read_class_folders,
+    stratified_split,
+)
+from common.data.images import read_photos, training_transform
+from common.errors import InputError, WeightsNotInReach
+from common.experiments.experiment import Experiment, classes_experiment
+from common.experiments.trials import Trial, closed_set_table
+from common.measures.classification import class_table
+from common.models.backbones import Backbone, load_backbone
+from common.runs import Run, start_run
+from common.training.loop import TrainingSettings
+from common.training.losses import cross_entropy
+from common.training.optim import Rates
+from common.training.strategies import Step
+from common.visualization.bars import interval_chart
+from common.visualization.confusion import confusion_figure
+from common.visualization.curves import training_curves
+
+import pandas as pd
 
 BREEDS = ["beagle", "boxer", "german_shepherd", "golden_retriever", "poodle"]
 CAVEAT = (
@@ -36,50 +62,62 @@ MISSING = (
 )
 
 
-def words(text: str) -> list[str]:
-    """Read names with commas between."""
-    return [plain_word(part) for part in text.split(",")]
+# Strategy -> epochs and rate.
+RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--data_dir", type=present_path, metavar="PATH",
+        "--data_dir",
+        type=present_path,
+        metavar="PATH",
         help="any folder in which folders of photos are named after breeds",
-    )  # fmt: skip
+    )
+    for name, default, words in (
+        ("breeds", BREEDS, "parts of the folders' names"),
+        ("models", ["efficientnet_lite0"], "backbones"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=list_of(plain_word),
+            default=default,
+            metavar="NAME,...",
+            help=f"{words} (default: {','.join(default)})",
+        )
+    shared_flags(parser, "weights", "batch_size", "seed", "device", "output_dir", "smoke")
+    shared_flags(parser, image_size=224)
     parser.add_argument(
-        "--breeds", type=words, default=BREEDS, metavar="NAME,...",
-        help=f"parts of the folders' names (default: {','.join(BREEDS)})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--models", type=words, default=["efficientnet_lite0"], metavar="NAME,...",
-        help="backbones (default: efficientnet_lite0, which needs no download)",
-    )  # fmt: skip
-    shared_flags(
-        parser, "weights", "batch_size", "seed", "device", "mixed_precision", "output_dir", "smoke",
-        image_size=224,
-    )  # fmt: skip
-    parser.add_argument(
-        "--unfreeze", type=whole_number(1, 100), metavar="N",
+        "--unfreeze",
+        type=whole_number(1, 100),
+        metavar="N",
         help="last blocks that partial trains (default: 2 of a ResNet, 1 of any other)",
-    )  # fmt: skip
-    for strategy, epochs, rate in (("freeze", 15, 1e-3), ("partial", 15, 1e-4), ("full", 20, 1e-5)):
+    )
+    for strategy, (epochs, rate) in RECIPE.items():
         parser.add_argument(
-            f"--{strategy}_epochs", type=whole_number(1, 10_000), default=epochs, metavar="N",
+            f"--{strategy}_epochs",
+            type=whole_number(1, 10_000),
+            default=epochs,
+            metavar="N",
             help=f"passes of {strategy} (default: %(default)s)",
-        )  # fmt: skip
+        )
         parser.add_argument(
-            f"--{strategy}_rate", type=real_number(above=0.0, up_to=10.0), default=rate,
-            metavar="RATE", help=f"learning rate of {strategy} (default: %(default)s)",
-        )  # fmt: skip
+            f"--{strategy}_rate",
+            type=real_number(above=0.0, up_to=10.0),
+            default=rate,
+            metavar="RATE",
+            help=f"learning rate of {strategy} (default: %(default)s)",
+        )
     args = parser.parse_args(argv)
     if args.smoke:
         args.freeze_epochs = args.partial_epochs = args.full_epochs = 1
         args.image_size = 64
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
     return args
 
 
-def breed_finder(breeds: list[str]):
+def breed_finder(breeds: list[str]) -> Callable[[str], str | None]:
     """A function from a photo's path to the breed that a folder above it is named after."""
 
     def breed_of(path: str) -> str | None:
@@ -93,11 +131,8 @@ def breed_finder(breeds: list[str]):
     return breed_of
 
 
-def plans_of(args, model: str) -> dict:
+def plans_of(args: argparse.Namespace, model: str) -> dict[str, list[Step]]:
     """The three strategies, each a plan of one step with its own rate."""
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-
     last = args.unfreeze or (2 if "resnet" in model else 1)
     return {
         strategy: [Step(n, epochs, Rates(head=rate, backbone=rate, weight_decay=0.0))]
@@ -112,104 +147,105 @@ def plans_of(args, model: str) -> dict:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.class_folders import (
-        describe_parts,
-        draw_noise_photos,
-        read_class_folders,
-        stratified_split,
-    )
-    from common.data.images import training_transform
-    from common.errors import InputError
-    from common.models.backbones import load_backbone
-    from common.runs import start_run
-    from common.training.loop import TrainingSettings
-    from common.training.losses import cross_entropy
-    from common.visualization.bars import interval_chart
-    from common.visualization.confusion import confusion_figure
-    from common.visualization.curves import training_curves
-
-    import pandas as pd
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
-    from common.experiments.ways import Way
-
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
-
     # Data: 70, 15 and 15 hundredths of each breed.
     photos = read_class_folders(
-        args.data_dir or draw_noise_photos(BREEDS), class_of=breed_finder(args.breeds),
+        args.data_dir or draw_noise_photos(BREEDS),
+        class_of=breed_finder(args.breeds),
         expected=f"folders named after {', '.join(args.breeds)}",
-    )  # fmt: skip
+    )
     parts = stratified_split(photos.labels, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
     print(f"{len(photos.paths)} photos of {', '.join(photos.names)}: {counts}")
 
-    # Train: every model under every strategy; validation chooses the epoch, the test is asked once.
-    outcomes, facts, skipped, pixels = [], [], {}, None
-    for model in args.models:
-        try:  # weights that are not in reach stop a comparison of one, not of several
-            backbone = load_backbone(model, weights=args.weights, image_size=args.image_size)
-        except InputError as error:
-            if len(args.models) == 1:
-                raise
-            skipped[model] = str(error)
-            continue
-        preprocessing = backbone.preprocessing
-        task = task_of_classes(photos, parts, preprocessing.stored_size, args.device, pixels=pixels)
-        pixels = task.pixels
+    # Backbones whose weights are in reach; a comparison of several goes on without the others.
+    backbones, skipped = load_backbones(args)
+    settings = TrainingSettings.from_flags(
+        args, epochs=0, optimizer="adam", schedule="plateau", warmup_epochs=0, clip_norm=None
+    )
+    sizes = {each.preprocessing.stored_size for each in backbones.values()}
+    pixels = {size: read_photos(photos.paths, size) for size in sizes}
+
+    # Train each under every strategy; validation chooses the epoch, the test is asked once.
+    trials, facts = [], []
+    for model, backbone in backbones.items():
+        own_pixels = pixels[backbone.preprocessing.stored_size]
+        experiment = classes_experiment(own_pixels, photos, parts, settings, run)
         for strategy, plan in plans_of(args, model).items():
-            # No crop and no hidden patch: flips, rotations, colours.
-            views = training_transform(preprocessing, flip=True, smallest_crop=1.0, erasing=0.0)
-            way = Way(f"{model}, {strategy}", backbone, plan, task, augment=views)
-            outcome, _ = way.train(
-                TrainingSettings(
-                    epochs=plan[0].epochs, batch_size=args.batch_size, optimizer="adam",
-                    schedule="plateau", warmup_epochs=0, clip_norm=None, seed=args.seed,
-                    device=args.device, mixed_precision=args.mixed_precision,
-                ),
-                criterion=cross_entropy(0.0), title=way.name,
-            )  # fmt: skip
-            outcomes.append(outcome)
-            facts.append({"model": model, "strategy": strategy, "epochs": str(plan[0].epochs),
-                          "rate": f"{plan[0].rates.head:.0e}"})  # fmt: skip
-    if not outcomes:
-        raise InputError("; ".join(skipped.values()))
+            trials.append(train_and_ask(experiment, f"{model}, {strategy}", backbone, plan, args))
+            row = {"model": model, "strategy": strategy, "epochs": str(plan[0].epochs)}
+            facts.append(row | {"rate": f"{plan[0].rates.head:.0e}"})
 
     # Tables and figures.
-    summary = summarise_outcomes(outcomes, task.individuals[task.test])
-    columns = {"validation": "best validation", "training, s": "seconds"}
-    shown = [*columns, "test", "test_low", "test_high"]
+    summary, columns = closed_set_table(trials), {"validation": "best validation"}
+    columns |= {"training, s": "seconds", "test": "test"}
+    columns |= {"test_low": "test_low", "test_high": "test_high"}
     facts += [{"model": model, "strategy": "skipped: see the notes"} for model in skipped]
-    table = pd.concat([pd.DataFrame(facts), summary[shown].rename(columns=columns)], axis=1)
-    per_breed = pd.concat(
-        {outcome.name: class_table(outcome.report, "breed") for outcome in outcomes}, names=["way"]
-    )
-    figures = {
-        "Test accuracy": interval_chart(
-            summary, run.figure_path("accuracy.png"), value="test", label="name",
-            value_name="test accuracy",
-        )
-    }  # fmt: skip
-    for outcome in outcomes:
-        stem = outcome.name.replace(", ", "_").replace("/", "_")
-        figures[f"Training, {outcome.name}"] = training_curves(
-            outcome.history, run.figure_path(f"curves_{stem}.png")
-        )
-        figures[f"Which breed is taken for which, {outcome.name}"] = confusion_figure(
-            outcome.report.confusion, task.names, run.figure_path(f"confusion_{stem}.png"),
-            kind="breed",
-        )  # fmt: skip
-    notes = [CAVEAT, *photos.notes, *[f"{model} skipped: {why}" for model, why in skipped.items()]]
+    measured = summary[list(columns)].rename(columns=columns)
+    per_breed = {trial.approach: class_table(trial.answers.report, "breed") for trial in trials}
     return run.finish(
-        metrics={"outcomes": [outcome.to_dict() for outcome in outcomes], "skipped": skipped,
-                 "caveat": CAVEAT},
+        metrics={
+            "trials": [trial.to_dict() for trial in trials],
+            "skipped": skipped,
+            "caveat": CAVEAT,
+        },
         split=describe_parts(parts, "stratified by breed", args.seed),
-        tables={f"{len(task.test)} test photos; intervals over photos": table,
-                "Each breed": per_breed},
-        figures=figures, notes=notes, device=str(task.device),
-    )  # fmt: skip
+        tables={
+            f"{len(parts['test'])} test photos; intervals over photos": pd.concat(
+                [pd.DataFrame(facts), measured], axis=1
+            ),
+            "Each breed": pd.concat(per_breed, names=["way"]),
+        },
+        figures=draw(run, summary, trials),
+        notes=[CAVEAT, *photos.notes, *(f"{name} skipped: {why}" for name, why in skipped.items())],
+        device=str(experiment.device),
+    )
+
+
+def load_backbones(args: argparse.Namespace) -> tuple[dict[str, Backbone], dict[str, str]]:
+    """Backbones by name, and why those are left out whose weights are not in reach.
+
+    Raises:
+        WeightsNotInReach: none is.
+    """
+    backbones, skipped = {}, {}
+    for name in args.models:
+        try:
+            backbones[name] = load_backbone(name, weights=args.weights, image_size=args.image_size)
+        except WeightsNotInReach as error:
+            skipped[name] = str(error)
+    if not backbones:
+        raise WeightsNotInReach("; ".join(skipped.values()))
+    return backbones, skipped
+
+
+def train_and_ask(
+    experiment: Experiment, name: str, backbone: Backbone, plan: list[Step], args
+) -> Trial:
+    """One model under one strategy, on flips, rotations and colours: no crop, no hidden patch."""
+    views = training_transform(backbone.preprocessing, flip=True, smallest_crop=1.0, erasing=0.0)
+    approach = experiment.approach(name, backbone, plan, augment=views)
+    trained = experiment.train(approach, args.seed, criterion=cross_entropy(0.0))
+    return experiment.ask(approach, args.seed, trained)
+
+
+def draw(run: Run, summary: pd.DataFrame, trials: list[Trial]) -> dict:
+    """Accuracy of all; training, and which breed is taken for which, of each."""
+    path = run.figure_path("accuracy.png")
+    chart = interval_chart(summary, path, value="test", label="name", value_name="test accuracy")
+    figures = {"Test accuracy": chart}
+    for trial in trials:
+        report, stem = trial.answers.report, trial.approach.replace(", ", "_").replace("/", "_")
+        figures[f"Training, {trial.approach}"] = training_curves(
+            trial.history, run.figure_path(f"curves_{stem}.png")
+        )
+        figures[f"Which breed is taken for which, {trial.approach}"] = confusion_figure(
+            report.confusion,
+            report.identities,
+            run.figure_path(f"confusion_{stem}.png"),
+            kind="breed",
+        )
+    return figures
 
 
 if __name__ == "__main__":
