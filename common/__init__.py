@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that broke
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 RENAMED = {  # import names that are not the name there

@@ -44,9 +44,9 @@ def train(loss, checkpoint=None, validate=None, norm=None, **changes):
     model = nn.Sequential(nn.Linear(6, 16), between, nn.Linear(16, 5))
     criterion = {
         "cross-entropy": losses.cross_entropy,
-        "ArcFace": functools.partial(losses.ArcFace, 5, 5),
-        "triplets": losses.BatchHardTriplet,
-        "pairs": losses.Contrastive,
+        "ArcFace": functools.partial(losses.arcface, 5, 5),
+        "triplets": losses.triplet,
+        "pairs": losses.contrastive,
     }[loss]()
     dataset, sampler = clouds(), None
     if loss in ("triplets", "pairs"):

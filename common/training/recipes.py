@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.models.heads import EmbeddingHead, linear_classifier
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
-from common.training.losses import ArcFace, cross_entropy
+from common.training.losses import arcface, cross_entropy
 from common.training.optim import Rates, backbone_groups, parameter_group
 
 import numpy as np
@@ -126,7 +126,7 @@ def train_embedding(
     """
     torch.manual_seed(settings.seed)  # of the new weights
     head = EmbeddingHead(n_features, embedding_dim)
-    criterion = criterion or ArcFace(n_identities, head.embedding_dim)
+    criterion = criterion or arcface(n_identities, head.embedding_dim)
 
     if validation_rows is None:
         validation_rows = np.empty(0, dtype=np.intp)

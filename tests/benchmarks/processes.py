@@ -36,7 +36,7 @@ from common.runs import start_run
 from common.splits.study import open_study
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
-from common.training.losses import ArcFace, Contrastive
+from common.training.losses import arcface, contrastive
 from common.training.optim import Rates
 from common.training.recipes import train_classifier, train_embedding
 
@@ -154,10 +154,10 @@ def compute(folder: Path, is_smoke: bool) -> dict:
     losses = {
         "cross-entropy": losses_of(train_classifier, frozen),
         "ArcFace": losses_of(
-            train_classifier, frozen, head=projection(), criterion=ArcFace(n_identities, 64)
+            train_classifier, frozen, head=projection(), criterion=arcface(n_identities, 64)
         ),
         "all pairs, P x K": losses_of(
-            train_classifier, frozen, head=projection(), criterion=Contrastive(),
+            train_classifier, frozen, head=projection(), criterion=contrastive(),
             batch_sampler=pairs,
         ),
         "ArcFace behind a batch norm that trains": losses_of(train_embedding, frozen),

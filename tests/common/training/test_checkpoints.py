@@ -9,7 +9,7 @@ from common.data.sampling import IdentityBatchSampler, ShuffledBatchSampler
 from common.training import checkpoints
 from common.training.checkpoints import key_of
 from common.training.loop import TrainingSettings, fit
-from common.training.losses import ArcFace, Contrastive, cross_entropy
+from common.training.losses import arcface, contrastive, cross_entropy
 from common.training.optim import parameter_group
 
 import numpy as np
@@ -100,8 +100,8 @@ def one_pixel():
     return pixels
 
 
-LOSS = {"criterion": lambda: ArcFace(3, 3, margin=0.3)}
-BY_IDENTITY = {"criterion": Contrastive}
+LOSS = {"criterion": lambda: arcface(3, 3, margin=0.3)}
+BY_IDENTITY = {"criterion": contrastive}
 CHANGES = {
     "rate": ({}, {"rate": 0.011}),
     "weight decay": ({}, {"decay": 0.2}),
@@ -113,7 +113,7 @@ CHANGES = {
     "one label": ({}, {"labels": np.roll(LABELS, 1)}),
     "seed of the views": ({}, {"view_seed": 1}),
     "start weights": ({}, {"start": 1}),
-    "margin": (LOSS, {"criterion": lambda: ArcFace(3, 3, margin=0.31)}),
+    "margin": (LOSS, {"criterion": lambda: arcface(3, 3, margin=0.31)}),
     "smoothing of labels": ({}, {"criterion": lambda: cross_entropy(0.2)}),
     "K of the batches": (
         BY_IDENTITY | {"batch_sampler": sampler_of(2)}, {"batch_sampler": sampler_of(3)},
@@ -178,8 +178,8 @@ def test_unchanged_goes_on_to_the_same_result(base, interrupted, capsys):
 
 def test_a_finished_training_is_taken_up_without_training_again(tmp_path):
     path = tmp_path / "last.pt"
-    whole = train(path, criterion=lambda: ArcFace(3, 3))
-    again = train(path, criterion=lambda: ArcFace(3, 3), validate=Validation(killed_after=0))
+    whole = train(path, criterion=lambda: arcface(3, 3))
+    again = train(path, criterion=lambda: arcface(3, 3), validate=Validation(killed_after=0))
 
     assert is_same(whole, again)
     state = torch.load(path, weights_only=True)
