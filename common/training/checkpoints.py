@@ -8,6 +8,7 @@ training starts anew. A checkpoint is only an aid: nothing about it ends a run.
 import functools
 import hashlib
 import importlib.metadata
+import os
 import time
 import types
 import weakref
@@ -66,7 +67,7 @@ class Checkpoint:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             key = state["key"]
         except Exception as error:  # whatever a damaged file brings, or one that holds code
-            what = "a folder" if self.path.is_dir() else f"{type(error).__name__} in reading it"
+            what = "a folder" if os.path.isdir(self.path) else type(error).__name__
             print(
                 f"{self.path} is no checkpoint of this course ({what}): it stays as it is, and "
                 "training starts anew, without checkpoints; to have them, move it away"
@@ -187,14 +188,13 @@ def _description(value: object) -> object:
     if isinstance(value, (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type)):
         held = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         return [value.__module__, value.__qualname__, getattr(value, "__self__", None), held]
-    if not hasattr(value, "__dict__"):  # a path, a device, a range, a random generator
+    if not hasattr(value, "__dict__"):  # a path, a device, a range
         return repr(value)
-    own = {
-        name: part
-        for name, part in vars(value).items()
-        if not name.startswith("_") and name not in ("epoch", "training")
-        and not isinstance(getattr(type(value), name, None), functools.cached_property)
-    }  # fmt: skip
+    own = {}
+    for name, part in vars(value).items():
+        is_derived = isinstance(getattr(type(value), name, None), functools.cached_property)
+        if not (name.startswith("_") or name in ("epoch", "training") or is_derived):
+            own[name] = part
     if isinstance(value, nn.Module):
         is_trained = [parameter.requires_grad for parameter in value.parameters(recurse=False)]
         own["parts"] = dict(value.named_children())
