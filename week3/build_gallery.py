@@ -39,13 +39,14 @@ from common.gallery.enrolment import (
     is_throwaway,
     model_name,
     new_gallery,
-    open_gallery,
+    open_to_change,
     save_gallery,
     validation_scores,
 )
 from common.gallery.gallery import Gallery
 from common.gallery.index import INDEXES
 from common.models.storage import load_recogniser
+from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 
@@ -123,8 +124,8 @@ def main(argv: list[str] | None = None) -> dict:
     only_index = bool(args.index) and not (names_photos or args.model or args.replace)
     if is_change or (only_index and has_gallery(args.output_dir)):
         refuse_other_model(args)
-        gallery = open_gallery(args.output_dir, args.trained)
-        run = start_run(__file__, args)
+        gallery = open_to_change(args.output_dir, args.trained)
+        run = start_run(__file__, args, may_hold_others=True)
         tables, notes = change(args, gallery, run.folder)
     else:
         refuse_to_replace(args)
@@ -233,7 +234,7 @@ def one_row(enrolled: Enrolled) -> pd.DataFrame:
 
 def holdings(gallery: Gallery, run: Run) -> dict:
     """What the gallery holds now, and what it takes."""
-    n_bytes = sum(each.stat().st_size for each in run.folder.rglob("*"))
+    n_bytes = sum(each.stat().st_size for each in listed_files(run.folder))
     held = {"animals": len(gallery.identities), "photos": len(gallery)}
     held |= {"index": gallery.report.kind, "recall@1": gallery.report.recall_at_1}
     return held | {"MB": n_bytes / MEGABYTE, "seconds": run.seconds}

@@ -34,6 +34,8 @@ from common.errors import InputError
 from common.files import write_text
 from common.gallery.enrolment import (
     embed,
+    has_gallery,
+    is_throwaway,
     model_name,
     names_of_pictures,
     new_gallery,
@@ -46,6 +48,7 @@ from common.gallery.identification import SIDES, Question, rank_animals
 from common.gallery.scores import Meaning, meaning_of
 from common.gallery.verdicts import verdict_on
 from common.models.storage import load_recogniser
+from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
@@ -149,6 +152,13 @@ def main(argv: list[str] | None = None) -> dict:
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
+    place = folder / "gallery_to_try"
+    refuse_foreign(place)
+    if has_gallery(place) and not is_throwaway(place):
+        raise InputError(
+            f"{place} is a gallery of real animals, in whose place --smoke would put its own; "
+            "choose another folder with --output_dir"
+        )
     ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
     catalogue = load_catalogue(SMOKE_FOLDER)
     by_animal = dict(list(catalogue.table.groupby("identity")))
@@ -156,12 +166,13 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     known = [rows[rows["date"] == rows["date"].max()].index for rows in several[:2]]
     new = several[2]
     left_out = [*known[0], *known[1], *new.index]
-    enrolled, folder = drop_rows(catalogue, left_out), folder / "gallery"
+    enrolled = drop_rows(catalogue, left_out)
     network = {"model": "small_cnn", "weights": "none", "image_size": 64, "device": device}
-    gallery, _ = new_gallery(enrolled, folder, None, **network)
-    save_gallery(gallery, folder)
+    gallery, _ = new_gallery(enrolled, place, None, **network)
+    gallery.about["is_smoke"] = True
+    save_gallery(gallery, place)
     paths = catalogue.paths()
-    return folder, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
+    return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
 def photos_of(given: list[Path]) -> list[Path]:

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.errors import InputError
 from common.files import replacing
 
 import numpy as np
@@ -91,8 +92,10 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as unfinished:
                 torch.save({"key": self.key, **state}, unfinished)
-        except (OSError, RuntimeError) as error:  # RuntimeError: torch could not write all of it
-            reason = getattr(error, "strerror", None) or "is the disk full?"
+        except (OSError, RuntimeError, InputError) as error:
+            reason = getattr(error, "strerror", None) or "is the disk full?"  # torch does not say
+            if isinstance(error, InputError):
+                reason = "a file is there that no run of the course wrote"
             tqdm.write(f"{self.path}: no checkpoint can be written ({reason}); training goes on")
             self.path = None
 

@@ -2,6 +2,9 @@
 
 import json
 
+from common.files import write_text
+from common.own_files import begin_list
+
 import numpy as np
 import pytest
 from gallery_measures import ask_gallery, build_gallery
@@ -30,8 +33,8 @@ def folder(tmp_path, population):
 
 def test_it_runs_and_goes_on_from_what_is_finished(tmp_path):
     kept = tmp_path / "gallery_of_3000"
-    kept.mkdir()
-    (kept / "hnsw.json").write_text(json.dumps(dict.fromkeys(MEASURES, 0.5)))
+    begin_list(kept)
+    write_text(kept / "hnsw.json", json.dumps(dict.fromkeys(MEASURES, 0.5)))
 
     result = load_main("tests/benchmarks/million_gallery")(
         ["--smoke", "--output_dir", str(tmp_path)]

@@ -142,7 +142,7 @@ def test_weights_may_come_from_a_file(turtles, tmp_path):
     from safetensors.torch import save_file
 
     save_file(timm.create_model("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
-    result = smoke("week2/compare_architectures", turtles, tmp_path, "--models", "resnet18",
+    result = smoke("week2/compare_architectures", turtles, tmp_path / "run", "--models", "resnet18",
                    "--weights", f"resnet18={tmp_path / 'resnet18.safetensors'}")  # fmt: skip
 
     assert [row["mode"] for row in result["tables"]["Architectures"]] == ["frozen", "fine-tuned"]
