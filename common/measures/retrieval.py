@@ -156,9 +156,17 @@ def evaluate_retrieval(
         return np.matmul(query[start:stop], gallery.T, out=out)
 
     return _evaluate(
-        product, query_identities, gallery_identities, query_encounters, gallery_encounters,
-        (len(query), len(gallery)), query_names, ranks, block_size, same_encounter_rule,
-    )  # fmt: skip
+        product,
+        query_identities,
+        gallery_identities,
+        query_encounters,
+        gallery_encounters,
+        (len(query), len(gallery)),
+        query_names,
+        ranks,
+        block_size,
+        same_encounter_rule,
+    )
 
 
 def evaluate_scores(
@@ -201,9 +209,17 @@ def evaluate_scores(
         return out
 
     return _evaluate(
-        scores, query_identities, gallery_identities, query_encounters, gallery_encounters,
-        lengths, query_names, ranks, block_size, same_encounter_rule,
-    )  # fmt: skip
+        scores,
+        query_identities,
+        gallery_identities,
+        query_encounters,
+        gallery_encounters,
+        lengths,
+        query_names,
+        ranks,
+        block_size,
+        same_encounter_rule,
+    )
 
 
 def _evaluate(
