@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from common.errors import InputError, StoppedError
@@ -93,6 +93,38 @@ def seed_list(text: str) -> list[int]:
             f"found '{text}', expected different seeds: a repeated one adds no evidence"
         )
     return seeds
+
+
+def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
+    """Reader of a flag's list: different values with commas between, such as 1,2,5.
+
+    Args:
+        read: reader of one value.
+        is_rising: each value has to be larger than the one before it.
+    """
+
+    def read_all(text: str) -> list:
+        values = [read(part.strip()) for part in text.split(",")]
+        if is_rising and sorted(set(values)) != values:
+            raise argparse.ArgumentTypeError(f"found '{text}', expected rising values: 1,2,5")
+        if len(set(values)) < len(values):
+            raise argparse.ArgumentTypeError(f"found '{text}', expected different values")
+        return values
+
+    return read_all
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """Reader of one of some names, for `list_of`; a flag of one name has argparse's choices."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(
+                f"found '{text}', expected some of: {', '.join(names)}"
+            )
+        return text
+
+    return read
 
 
 def device_name(text: str) -> str:

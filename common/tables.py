@@ -6,10 +6,31 @@ and interval: "0.561 [0.503, 0.617]". The result file keeps the three numbers.
 
 import math
 import numbers
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 MISSING = "–"
+
+
+def table_of(rows: Sequence[Mapping], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table; without any, the columns alone, so that a script may still ask for one.
+
+    Args:
+        rows: column to cell.
+        columns: those of an empty table; "accuracy±" is three, with its interval.
+
+    >>> list(table_of([], ["name", "test±"]))
+    ['name', 'test', 'test_low', 'test_high']
+    """
+    if rows:
+        return pd.DataFrame(rows)
+    names = [
+        f"{name.removesuffix('±')}{end}"
+        for name in columns
+        for end in (("", "_low", "_high") if name.endswith("±") else ("",))
+    ]
+    return pd.DataFrame(columns=names)
 
 
 def table_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:

@@ -13,130 +13,213 @@ Exercises 1.3 and 1.4 of week1/README.md start here.
 """
 
 import argparse
+import copy
+import math
 
 from common.cli import make_parser, run_script, shared_flags
+from common.data.images import (
+    PhotoDataset,
+    Preprocessing,
+    evaluation_transform,
+    read_photos,
+    training_transform,
+)
+from common.errors import InputError
+from common.machine.device import pick_device
+from common.measures.classification import ClassificationReport, evaluate_classification
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.models.extraction import extract
+from common.runs import Run, describe_split, start_run
+from common.splits.study import Study, open_study
+from common.visualization.confusion import confusion_figure, recall_bars
+from common.visualization.curves import training_curves
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 IMAGE_SIZE = 64  # pixels: scutes can just be seen, and two cores are enough
+HALF_RANGE = (0.5, 0.5, 0.5)  # mean and spread of a pixel: 0 to 1 becomes -1 to 1
+
+
+def block(n_in: int, n_out: int) -> nn.Sequential:
+    """Look for n_out small patterns, bring them to one scale, halve height and width."""
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    )
+
+
+def small_cnn(n_identities: int) -> nn.Sequential:
+    """The whole network: (n_images, 3, 64, 64) to one score per animal."""
+    return nn.Sequential(
+        block(3, 32),  # 32 maps of 32 x 32
+        block(32, 64),  # 64 maps of 16 x 16
+        block(64, 128),  # 128 maps of 8 x 8
+        block(128, 256),  # 256 maps of 4 x 4
+        nn.AdaptiveAvgPool2d(1),  # where a pattern was does not matter, only how strong
+        nn.Flatten(),  # 256 features
+        nn.Linear(256, n_identities),
+    )
+
+
+def train(
+    model: nn.Module, photos: PhotoDataset, validation: PhotoDataset, args: argparse.Namespace
+) -> list[dict]:
+    """Show the network all training photos again and again; keep the best validated weights.
+
+    Args:
+        model: photos to scores; changed in place.
+        photos: to learn from, another random view of each in every epoch.
+        validation: photos of the same animals that choose the epoch.
+        args: the script's flags.
+
+    Returns:
+        One row per epoch: epoch (from 1), train_loss, train_accuracy, validation_accuracy.
+    """
+    device = pick_device(args.device)
+    batches = DataLoader(photos, args.batch_size, shuffle=True)
+    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
+    history, best = [], -math.inf
+    for epoch in tqdm(range(args.epochs), "training the small CNN", unit="epoch"):
+        photos.set_epoch(epoch)
+        model.train()
+        loss_sum, n_right = 0.0, 0
+        for images, labels in batches:
+            images, labels = images.to(device), labels.to(device)
+            scores = model(images)  # forward: (n_images, n_identities)
+            loss = criterion(scores, labels)  # how wrong, as one number
+            optimizer.zero_grad()  # forget the gradients of the batch before
+            loss.backward()  # how the loss would change with each weight
+            optimizer.step()  # a small step that makes it smaller
+            loss_sum += loss.item() * len(images)
+            n_right += int((scores.argmax(dim=1) == labels).sum())
+        schedule.step()  # smaller steps towards the end
+        if not math.isfinite(loss_sum):
+            raise InputError(
+                f"the loss is no number after epoch {epoch + 1}; lower --learning_rate"
+            )
+        row = {"epoch": epoch + 1, "train_loss": loss_sum / len(photos)}
+        row |= {"train_accuracy": n_right / len(photos)}
+        if len(validation):
+            row["validation_accuracy"] = share_right(model, validation, device)
+        history.append(row)
+        if row.get("validation_accuracy", epoch) > best:  # without validation: the last epoch
+            best = row.get("validation_accuracy", epoch)
+            best_weights = copy.deepcopy(model.state_dict())
+    model.load_state_dict(best_weights)
+    return history
+
+
+def share_right(model: nn.Module, photos: PhotoDataset, device: torch.device) -> float:
+    """Accuracy in [0, 1]; nothing is learned, nothing is random."""
+    scores = extract(model, photos, device=device, progress=False)
+    return float(np.mean(scores.argmax(axis=1) == photos.labels))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
+    plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
     shared_flags(
-        parser, "data_dir", "split", "split_column", "batch_size", "seed", "device",
-        "mixed_precision", "compile", "workers", "output_dir", "smoke",
-        epochs=30, learning_rate=2e-3, image_size=IMAGE_SIZE,
-    )  # fmt: skip
-    return parser.parse_args(argv)
+        parser, *plumbing, "batch_size", epochs=30, learning_rate=2e-3, image_size=IMAGE_SIZE
+    )
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.epochs = 1
+    return args
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.images import read_photos
-    from common.machine.device import pick_device
-    from common.measures.classification import evaluate_classification
-    from common.measures.intervals import bootstrap_over_individuals, interval_columns
-    from common.models.backbones import SCRATCH_CNN, load_backbone, restart
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings
-    from common.training.recipes import Rates, train_classifier
-    from common.visualization.confusion import confusion_figure, recall_bars
-    from common.visualization.curves import training_curves
-
-    import numpy as np
-    import pandas as pd
-
     run = start_run(__file__, args)
-    if args.smoke:
-        args.epochs, args.image_size = 1, 64
-    device = pick_device(args.device)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    identities, labels = study.catalogue.identities, study.labels
-    parts = {part: study.rows_known(part) for part in ("train", "validation", "test")}
+    rows = {part: study.rows_known(part) for part in ("train", "validation", "test")}
+    preprocessing = Preprocessing(args.image_size, mean=HALF_RANGE, std=HALF_RANGE)
+    pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
+    plain = evaluation_transform(preprocessing)
+    parts = {
+        part: PhotoDataset(pixels[own], study.labels[own], plain) for part, own in rows.items()
+    }
 
-    # Model: four blocks of convolution, then one output per animal of the catalogue.
-    backbone = load_backbone(SCRATCH_CNN, weights="none", image_size=args.image_size)
-    restart(backbone, args.seed)
-    photos = PhotosAtBoundary(
-        backbone, read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),
-        labels, parts["train"], device=device,
+    # Model and training: random views of training photos, validation photos as they are.
+    torch.manual_seed(args.seed)  # of the first weights and of the order of photos
+    model = small_cnn(len(study.catalogue.identities)).to(pick_device(args.device))
+    views = training_transform(
+        preprocessing,
         flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
-    )  # fmt: skip
-
-    # Train; validation photos choose the epoch.
-    trained = train_classifier(
-        photos, backbone.n_features, n_identities=len(identities),
-        train_rows=parts["train"], validation_rows=parts["validation"],
-        settings=TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision, compile=args.compile, workers=args.workers,
-        ),
-        rates=Rates(head=args.learning_rate, backbone=args.learning_rate),
-        checkpoint=run.folder / "last.pt",
-        title="training the small CNN",
-    )  # fmt: skip
+    )
+    training_photos = PhotoDataset(parts["train"].photos, parts["train"].labels, views, args.seed)
+    history = train(model, training_photos, parts["validation"], args)
 
     # Evaluate: the test photos are looked at here and nowhere before.
-    reports, rows = {}, []
-    for part, photo_rows in parts.items():
-        if not len(photo_rows):
-            continue
-        report = evaluate_classification(
-            scores=photos.outputs(trained.model, photo_rows), labels=labels[photo_rows],
-            identities=identities,
-        )  # fmt: skip
-        accuracy = bootstrap_over_individuals(report.is_correct, labels[photo_rows])
-        reports[part] = report
-        rows.append(
-            {"photos of": part, "photos": report.n_images, "animals": report.n_identities_present,
-             **interval_columns("accuracy", accuracy),
-             "balanced accuracy": report.balanced_accuracy, "top 5": report.top_k[5]}
-        )  # fmt: skip
-    commonest = np.bincount(labels[parts["train"]]).argmax()
-    guessing = float(np.mean(labels[parts["test"]] == commonest))
+    reports = {
+        part: evaluate_classification(
+            scores=extract(model, photos, device=pick_device(args.device), progress=False),
+            labels=photos.labels,
+            identities=study.catalogue.identities,
+        )
+        for part, photos in parts.items()
+        if len(photos)
+    }
+    commonest = np.bincount(parts["train"].labels).argmax()
+    guessing = float(np.mean(parts["test"].labels == commonest))
 
-    # Table and figures.
-    test = reports["test"]
-    per_animal = test.per_identity
-    recalls, counts = ([facts[key] for facts in per_animal.values()] for key in ("recall", "n"))
-    figures = {
+    # Table, figures, result.
+    validated = [row.get("validation_accuracy", row["epoch"]) for row in history]
+    best_epoch = int(np.argmax(validated)) + 1
+    return run.finish(
+        metrics={part: report.to_dict() for part, report in reports.items()}
+        | {"guessing_accuracy": guessing, "best_epoch": best_epoch, "history": history},
+        split=describe_split(study.split, study.leak),
+        tables={"Animals with training photos; interval: 95 %, over animals": table_of(reports)},
+        figures=draw(run, history, best_epoch, reports["test"], study),
+        notes=[f"Always naming the animal with most training photos gives {guessing:.3f} on test."],
+        device=str(pick_device(args.device)),
+    )
+
+
+def table_of(reports: dict[str, ClassificationReport]) -> pd.DataFrame:
+    """One row per part of the split."""
+    rows = []
+    for part, report in reports.items():
+        accuracy = bootstrap_over_individuals(report.is_correct, report.labels)
+        row = {"photos of": part, "photos": report.n_images, "animals": report.n_identities_present}
+        row |= interval_columns("accuracy", accuracy)
+        row |= {"balanced accuracy": report.balanced_accuracy, "top 5": report.top_k[5]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw(
+    run: Run, history: list[dict], best_epoch: int, test: ClassificationReport, study: Study
+) -> dict:
+    """Curves, who is taken for whom, and how many photos of each animal are found."""
+    named = np.unique(study.labels[study.split.rows("train")])
+    recalls, counts = (
+        np.array([facts[key] for facts in test.per_identity.values()]) for key in ("recall", "n")
+    )
+    return {
         "Loss and accuracy, epoch by epoch": training_curves(
-            trained.fit.history, run.figure_path("curves.png"), chosen_epoch=trained.fit.best_epoch
+            history, run.figure_path("curves.png"), chosen_epoch=best_epoch
         ),
         "Test photos: which animal is taken for which": confusion_figure(
-            test.confusion[np.ix_(*[np.unique(labels[parts["train"]])] * 2)],
-            [identities[label] for label in np.unique(labels[parts["train"]])],
+            test.confusion[np.ix_(named, named)],
+            [study.catalogue.identities[label] for label in named],
             run.figure_path("confusion.png"),
         ),
         "Test photos: recall of each animal": recall_bars(
-            np.array(recalls), np.array(counts), list(per_animal), run.figure_path("recall.png")
+            recalls, counts, list(test.per_identity), run.figure_path("recall.png")
         ),
     }
-
-    # Result.
-    result = run.finish(
-        metrics={
-            **{part: report.to_dict() for part, report in reports.items()},
-            "guessing_accuracy": guessing,
-            "best_epoch": trained.fit.best_epoch,
-            "history": trained.fit.history,
-            "training_seconds": trained.fit.seconds,
-        },
-        split=describe_split(study.split, study.leak),
-        tables={"Animals with training photos; interval: 95 %, over animals": pd.DataFrame(rows)},
-        figures=figures,
-        notes=[
-            f"Always naming the animal with most training photos gives {guessing:.3f} on test.",
-        ],
-        device=str(device),
-    )
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
-    return result
 
 
 if __name__ == "__main__":

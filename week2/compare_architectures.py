@@ -15,25 +15,35 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 """
 
 import argparse
+from collections.abc import Callable
 
-from common.cli import local_path, make_parser, plain_word, run_script, shared_flags, whole_number
+from common.cli import list_of, local_path, make_parser, plain_word, run_script, shared_flags
+from common.errors import InputError, WeightsNotInReach
+from common.experiments.approach import Approach
+from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.trials import VALIDATION, Trial, closed_set_table, compare
+from common.machine.memory import PeakMemory
+from common.machine.timing import rates_in_turns
+from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
+from common.models.costs import cost_of
+from common.models.freezing import stages_of
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.strategies import Step
+from common.visualization.charts import cost_scatter
 
-MODELS = (
-    "small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
-    "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3",
-)  # fmt: skip
+import pandas as pd
+import torch
+
+BUNDLED = ["small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+MODELS = [*BUNDLED, "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3"]
+SKIPPED = "skipped: weights not in reach; run with network, or --weights"
 BATCH = 32  # photos, when speed is measured
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
-
-
-def name_list(text: str) -> list[str]:
-    """Read `--models`: different names with commas between."""
-    names = [plain_word(part) for part in text.split(",")]
-    if len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"found '{text}', expected different models")
-    return names
 
 
 def weight_files(text: str) -> dict[str, str]:
@@ -44,25 +54,25 @@ def weight_files(text: str) -> dict[str, str]:
     return {plain_word(name): str(local_path(file)) for name, file in pairs}
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "split", "split_column", "image_size", "batch_size", "cached_views", "seeds",
-        "device", "mixed_precision", "output_dir", "smoke", epochs=8, learning_rate=1e-3,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "split", "split_column", "image_size", "batch_size")
+    shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
+    shared_flags(parser, epochs=8, learning_rate=1e-3)
     parser.add_argument(
-        "--models", type=name_list, default=list(MODELS), metavar="NAME,...",
+        "--models",
+        type=list_of(plain_word),
+        default=MODELS,
+        metavar="NAME,...",
         help=f"backbones to compare (default: {','.join(MODELS)})",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--weights", type=weight_files, default={}, metavar="NAME=FILE,...",
+        "--weights",
+        type=weight_files,
+        default={},
+        metavar="NAME=FILE,...",
         help="weights of some of the models from files (default: installed or from the hub)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--unfreeze", type=whole_number(1, 100), default=3, metavar="N",
-        help="last stages that fine-tuning trains (default: %(default)s)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
@@ -72,157 +82,133 @@ def parse_args(argv: list[str] | None = None):
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.errors import InputError
-    from common.experiments.closed_set import task_of
-    from common.models.backbones import SCRATCH_CNN, load_backbone
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.visualization.charts import cost_scatter
-
     run = start_run(__file__, args)
 
     # Backbones whose weights are in reach; the others become rows that say why not.
-    backbones, skipped = {}, {}
-    for name in args.models:
-        is_scratch = name == SCRATCH_CNN
-        side = min(SCRATCH_SIDE, args.image_size) if is_scratch else args.image_size
-        backbones[name] = load_or_skip(
-            load_backbone, name, skipped, image_size=side,
-            weights="none" if is_scratch else args.weights.get(name, "imagenet"),
-        )  # fmt: skip
-
-    if len(skipped) == len(backbones):
-        raise InputError(
-            f"--models {','.join(args.models)}: no model's weights are in reach; run with network, "
-            "name files with --weights NAME=FILE,..., or take efficientnet_lite0"
-        )
+    backbones, skipped = load_backbones(args)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    sides = [backbone.preprocessing.stored_size for backbone in backbones.values() if backbone]
-    task = task_of(study, max(sides), args.device)
+    stored_size = max(backbone.preprocessing.stored_size for backbone in backbones.values())
+    settings = TrainingSettings.from_flags(args)
+    experiment = catalogue_experiment(study, stored_size, settings, run=run)
 
-    # Each backbone in each mode, with every seed; validation chooses, test is asked once.
-    ways = [way for name, backbone in backbones.items() if backbone
-            for way in ways_of(name, backbone, args, task)]  # fmt: skip
-    seconds = sum(way.expected_seconds(len(args.seeds)) for way in ways)
-    print(f"Expected: about {seconds / 60 + 0.5:.0f} minutes.")
-    outcomes, costs = [], {}
-    for way in ways:
-        outcomes_of_way, costs[way.name] = measure(way, args, run.folder)
-        outcomes += outcomes_of_way
-    in_reach = {name: backbone for name, backbone in backbones.items() if backbone}
-    speeds = photos_per_second(in_reach, task.device)
+    # Train each backbone in each mode with every seed; validation chooses, the test is asked once.
+    approaches = [
+        approach
+        for name, backbone in backbones.items()
+        for approach in approaches_with(name, backbone, args, experiment)
+    ]
+    planned = [Planned(approach, len(args.seeds)) for approach in approaches]
+    print(f"Expected: about {experiment.expected_minutes(planned):.0f} minutes.")
+    trials, costs = [], {}
+    for approach in approaches:
+        own, costs[approach.name] = measure(experiment, approach, args.seeds)
+        trials += own
+    speeds = photos_per_second(backbones, experiment.device)
 
     # Table, figure, recommendation.
-    table = table_of(outcomes, costs, speeds, skipped, task)
-    recommendation = recommend(outcomes, costs, task)
+    table = architecture_table(trials, costs, speeds, skipped)
+    recommendation = recommend(trials, costs)
+    figure = cost_scatter(
+        table,
+        run.figure_path("scatter.png"),
+        cost="GFLOPs",
+        value="test",
+        label="model",
+        group="mode",
+        cost_name="billions of operations per photo, forward",
+        value_name="accuracy on test photos (95 % interval over animals)",
+    )
+    notes = [
+        f"Means over seeds {', '.join(map(str, args.seeds))}. Training: seconds behind the frozen "
+        "stages, whose outputs are computed once before. Photos per second: the whole network "
+        "forward, batches of 32. Memory: the highest while training, above what the process held "
+        "before.",
+    ]
     return run.finish(
         metrics={
             "models": table,
             "recommendation": recommendation,
-            "outcomes": [outcome.to_dict() for outcome in outcomes],
+            "trials": [trial.to_dict() for trial in trials],
         },
         split=describe_split(study.split, study.leak),
         tables={"Architectures": table},
-        figures={
-            "Accuracy against arithmetic": cost_scatter(
-                table, run.figure_path("scatter.png"), cost="GFLOPs", value="test", label="model",
-                group="mode", cost_name="billions of operations per photo, forward",
-                value_name="accuracy on test photos (95 % interval over animals)",
-            )
-        },
-        notes=[
-            *recommendation,
-            f"Means over seeds {', '.join(map(str, args.seeds))}. Training: seconds behind the "
-            "frozen stages, whose outputs are computed once before. Photos per second: the whole "
-            "network forward, batches of 32. Memory: the highest while training, above what the "
-            "process held before.",
-        ],
-        device=str(task.device),
-    )  # fmt: skip
+        figures={"Accuracy against arithmetic": figure},
+        notes=[*recommendation, *notes],
+        device=str(experiment.device),
+    )
 
 
-def load_or_skip(load_backbone, name: str, skipped: dict, **options):
-    """The backbone, or None with the reason noted."""
-    from common.errors import InputError
+def load_backbones(args: argparse.Namespace) -> tuple[dict[str, Backbone], list[str]]:
+    """The backbones whose weights are in reach by name, and the names of the others."""
+    backbones, skipped = {}, []
+    for name in args.models:
+        weights, side = args.weights.get(name, "imagenet"), args.image_size
+        if name == SCRATCH_CNN:
+            weights, side = "none", min(SCRATCH_SIDE, side)
+        try:
+            backbones[name] = load_backbone(name, weights=weights, image_size=side)
+        except WeightsNotInReach:
+            print(f"{name}: {SKIPPED}")
+            skipped.append(name)
+    if not backbones:
+        raise InputError(
+            f"--models {','.join(args.models)}: no model's weights are in reach; run with network, "
+            "name files with --weights NAME=FILE,..., or take efficientnet_lite0"
+        )
+    return backbones, skipped
 
-    try:
-        return load_backbone(name, **options)
-    except InputError as error:
-        if "not in reach" not in str(error):
-            raise
-        skipped[name] = "skipped: weights not in reach; run with network, or --weights"
-        print(f"{name}: {skipped[name]}")
-        return None
 
-
-def ways_of(name: str, backbone, args, task) -> list:
+def approaches_with(
+    name: str, backbone: Backbone, args: argparse.Namespace, experiment: Experiment
+) -> list[Approach]:
     """A pre-trained backbone frozen and fine-tuned; the small network from scratch."""
-    from common.experiments.ways import Way
-    from common.models.backbones import SCRATCH_CNN
-    from common.models.freezing import stages_of
-    from common.training.strategies import Step
-
+    rates = Rates(head=2 * args.learning_rate, backbone=args.learning_rate)
     if name == SCRATCH_CNN:
         plan = [Step(None, args.epochs * 2)]  # it learns slower, and an epoch costs little
-        return [Way(f"{name}, from scratch", backbone, plan, task, from_scratch=True)]
+        title = f"{name}, from scratch"
+        return [experiment.approach(title, backbone, plan, rates=rates, from_scratch=True)]
     n_trainable = min(args.unfreeze, len(stages_of(backbone)))
-    plans = {"frozen": [Step(0, min(FROZEN_EPOCHS, args.epochs * 3))],
-             "fine-tuned": [Step(n_trainable, args.epochs)]}  # fmt: skip
-    n_views = {"frozen": min(FROZEN_VIEWS, args.cached_views), "fine-tuned": args.cached_views}
-    return [Way(f"{name}, {mode}", backbone, plan, task, n_views=n_views[mode])
-            for mode, plan in plans.items()]  # fmt: skip
+    n_epochs, n_views = min(FROZEN_EPOCHS, args.epochs * 3), min(FROZEN_VIEWS, args.cached_views)
+    return [
+        experiment.approach(f"{name}, {mode}", backbone, [step], rates=rates, n_views=views)
+        for mode, step, views in (
+            ("frozen", Step(0, n_epochs), n_views),
+            ("fine-tuned", Step(n_trainable, args.epochs), args.cached_views),
+        )
+    ]
 
 
-def measure(way, args, folder) -> tuple[list, dict]:
-    """Train one way with every seed; also what it costs."""
-    from common.machine.memory import PeakMemory
-    from common.models.costs import cost_of
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-
-    photos = way.photos[-1]
-    photos.training_dataset(way.task.train[:1])  # frozen stages first: they are no training
-    photos.plain_dataset(way.task.train[:1])
-    outcomes = []
-    with PeakMemory(way.task.device) as memory:
-        for seed in args.seeds:
-            settings = TrainingSettings(
-                epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
-                mixed_precision=args.mixed_precision,
-            )  # fmt: skip
-            outcome, _ = way.train(
-                settings, rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
-                title=f"{way.name}, seed {seed}",
-                checkpoint=folder / f"{way.name.replace(', ', '_')}_{seed}.pt",
-            )  # fmt: skip
-            outcomes.append(outcome)
-    for checkpoint in folder.glob("*.pt"):  # the way is whole: nothing to resume
-        checkpoint.unlink()
-    cost = cost_of(way.backbone)
-    return outcomes, {
+def measure(
+    experiment: Experiment, approach: Approach, seeds: list[int]
+) -> tuple[list[Trial], dict[str, float]]:
+    """Train one approach with every seed; also what it costs."""
+    photos, one = approach.behind, experiment.questions.train[:1]
+    photos.training_dataset(one)  # frozen stages first: they are no training
+    photos.plain_dataset(one)
+    with PeakMemory(experiment.device) as memory:
+        trials = [
+            experiment.ask(approach, seed, experiment.train(approach, seed)) for seed in seeds
+        ]
+    cost = cost_of(approach.backbone)
+    return trials, {
         "parameters, M": cost.n_parameters / 1e6,
         "GFLOPs": cost.gflops,
         "memory, MB": memory.megabytes,
     }
 
 
-def photos_per_second(backbones: dict, device) -> dict[str, float]:
+def photos_per_second(backbones: dict[str, Backbone], device: torch.device) -> dict[str, float]:
     """Photos a second through each backbone, forward, in turns: a busy moment hits all alike."""
-    from common.machine.timing import rates_in_turns
 
-    import torch
-
-    def forward(backbone):
+    def forward(backbone: Backbone) -> Callable[[int], float]:
         side = backbone.preprocessing.image_size
         images = torch.zeros(BATCH, 3, side, side, device=device)
         network = backbone.eval().to(device, memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
 
-        def run(_):
+        def run(_: int) -> float:
             with torch.no_grad():  # and bring a number back, so that a GPU has really finished
                 return network(images)[0, 0].item()
 
@@ -231,55 +217,41 @@ def photos_per_second(backbones: dict, device) -> dict[str, float]:
     return rates_in_turns({name: forward(each) for name, each in backbones.items()}, range(BATCH))
 
 
-def table_of(outcomes, costs: dict, speeds: dict, skipped: dict, task):
+def architecture_table(
+    trials: list[Trial], costs: dict, speeds: dict[str, float], skipped: list[str]
+) -> pd.DataFrame:
     """One row per backbone and mode; what was skipped at the end."""
-    from common.experiments.closed_set import summarise_outcomes
-
-    import pandas as pd
-
-    measured = summarise_outcomes(outcomes, task.individuals[task.test])
     rows = []
-    for row in measured.to_dict("records"):
+    for row in closed_set_table(trials).to_dict("records"):
         model, mode = row["name"].split(", ")
-        own = costs[row["name"]]
-        rows.append({"model": model, "mode": mode, "parameters, M": own["parameters, M"],
-                     "GFLOPs": own["GFLOPs"],
-                     **{key: row[key] for key in ("validation", "test", "test_low", "test_high",
-                                                  "training, s")},
-                     "photos/s": speeds[model], "memory, MB": own["memory, MB"]})  # fmt: skip
-    rows += [{"model": name, "mode": reason} for name, reason in skipped.items()]
-    return pd.DataFrame(rows)
+        cost = costs[row["name"]]
+        first = {"model": model, "mode": mode}
+        first |= {name: cost[name] for name in ("parameters, M", "GFLOPs")}
+        for name in ("validation", "test", "test_low", "test_high", "training, s"):
+            first[name] = row[name]
+        rows.append(first | {"photos/s": speeds[model], "memory, MB": cost["memory, MB"]})
+    return pd.DataFrame(rows + [{"model": name, "mode": SKIPPED} for name in skipped])
 
 
-def recommend(outcomes, costs: dict, task) -> list[str]:
-    """The cheapest way that validation cannot tell from the best one, and why."""
-    from common.experiments.closed_set import difference, verdict
-
-    import numpy as np
-
-    names = list(dict.fromkeys(outcome.name for outcome in outcomes))
-    accuracy = {
-        name: np.mean([o.validation_accuracy for o in outcomes if o.name == name]) for name in names
-    }
-    best = max(accuracy, key=accuracy.get)
-    individuals = task.individuals[task.validation]
-    gaps = {name: difference(outcomes, name, best, individuals, part="validation")
-            for name in names if name != best}  # fmt: skip
-    rivals = [name for name, gap in gaps.items() if not gap.excludes_zero]
+def recommend(trials: list[Trial], costs: dict) -> list[str]:
+    """The cheapest approach that validation cannot tell from the best one, and why."""
+    accuracy = closed_set_table(trials).set_index("name")["validation"]
+    if accuracy.isna().all():
+        return ["No validation photo can be asked: nothing is recommended."]
+    best = accuracy.idxmax()
+    gaps = [compare(trials, name, best, VALIDATION) for name in accuracy.index if name != best]
+    rivals = [gap.first for gap in gaps if not gap.interval.excludes_zero]
     chosen = min([best, *rivals], key=lambda name: costs[name]["GFLOPs"])
     sentences = [f"Best on validation photos: {best}."]
     if rivals:
         sentences.append(f"Not distinguishable from it there: {'; '.join(rivals)}.")
     reason = "the cheapest of these" if rivals else "all others are worse there"
     sentences.append(f"Recommended: {chosen}, {reason}.")
-    others = [name for name in (best, *rivals) if name != chosen]
-    test_individuals = task.individuals[task.test]
-    sentences += [
-        "On test photos: "
-        + verdict(chosen, name, difference(outcomes, chosen, name, test_individuals))
-        for name in others
+    return sentences + [
+        f"On test photos: {compare(trials, chosen, name).sentence()}"
+        for name in (best, *rivals)
+        if name != chosen
     ]
-    return sentences
 
 
 if __name__ == "__main__":

@@ -18,21 +18,71 @@ photos are few. The notes at the end say which lead changes hands, and where.
 import argparse
 import itertools
 from dataclasses import replace
+from typing import NamedTuple
 
-from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.cli import (
+    list_of,
+    make_parser,
+    plain_word,
+    real_number,
+    run_script,
+    shared_flags,
+    whole_number,
+)
+from common.experiments.approach import Approach
+from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.trials import (
+    Trial,
+    by_approach,
+    closed_set_table,
+    compare,
+    mean_right,
+)
+from common.measures.classification import class_table
+from common.measures.intervals import (
+    NOT_DISTINGUISHABLE,
+    Interval,
+    bootstrap_over_individuals,
+    interval_columns,
+)
+from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
+from common.models.freezing import stages_of
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.tables import table_of
+from common.training.loop import TrainingSettings
+from common.training.losses import Contrastive
+from common.training.optim import Rates
+from common.training.recipes import train_embedding
+from common.training.strategies import STRATEGIES, Step, plan_of, read_plan
+from common.visualization.bars import interval_chart
+from common.visualization.charts import trend_chart
+from common.visualization.outcomes import classification_figures
 
 import numpy as np
+import pandas as pd
 
-STRATEGIES = ("freeze", "partial", "full", "progressive")
 RATED = STRATEGIES[:3]  # progressive ends with all stages free, and has the rate of full
-APPROACHES = ("from scratch", "transfer, frozen", "transfer, fine-tuned", "Siamese")
+SCRATCH, FROZEN, TUNED, SIAMESE = APPROACHES = (
+    "from scratch",
+    "transfer, frozen",
+    "transfer, fine-tuned",
+    "Siamese",
+)
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
+
+
+class Size(NamedTuple):
+    """Question 2 at one number of photos per animal: what it is in words, and what came out."""
+
+    words: str
+    photos_per_animal: list[float]  # the mean, seed by seed
+    trials: list[Trial]
 
 
 def rate_list(text: str) -> dict[str, float]:
     """Read `--learning_rates`: one for each strategy."""
-    read = real_number(above=0.0, up_to=10.0)
-    rates = [read(part) for part in text.split(",")]
+    rates = [real_number(above=0.0, up_to=10.0)(part) for part in text.split(",")]
     if len(rates) != len(RATED):
         raise argparse.ArgumentTypeError(
             f"found '{text}', expected {len(RATED)} rates: {', '.join(RATED)}"
@@ -40,53 +90,47 @@ def rate_list(text: str) -> dict[str, float]:
     return dict(zip(STRATEGIES, [*rates, rates[-1]], strict=True))
 
 
-def count_list(text: str) -> list[int]:
+def counts_or_none(text: str) -> list[int]:
     """Read `--photos_per_identity`: rising whole numbers with commas between, or none at all."""
-    if text == "none":
-        return []
-    counts = [whole_number(1, 1_000)(part) for part in text.split(",")]
-    if sorted(set(counts)) != counts:
-        raise argparse.ArgumentTypeError(f"found '{text}', expected rising numbers such as 2,4,8")
-    return counts
+    return [] if text == "none" else list_of(whole_number(1, 1_000), is_rising=True)(text)
 
 
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seeds", "device", "mixed_precision", "output_dir", "smoke",
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "weights", "split", "split_column", "image_size", "batch_size")
+    shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
+    shared_flags(parser, epochs=8)
     parser.add_argument(
-        "--epochs", type=whole_number(3, 10_000), default=8, metavar="N",
-        help="passes over the training photos, in as many steps as a strategy has "
-        "(default: %(default)s)",
-    )  # fmt: skip
+        "--models",
+        type=list_of(plain_word),
+        default=["efficientnet_lite0"],
+        metavar="NAME,...",
+        help="backbones of the table; the first one answers the second question "
+        "(default: efficientnet_lite0)",
+    )
     parser.add_argument(
-        "--models", type=lambda text: text.split(","), default=["efficientnet_lite0"],
-        metavar="NAME,...", help="backbones of the table; the first one answers the second "
-        "question (default: efficientnet_lite0)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--learning_rates", type=rate_list, metavar="RATE,RATE,RATE",
+        "--learning_rates",
+        type=rate_list,
+        metavar="RATE,RATE,RATE",
         default=rate_list("2e-3,1e-3,1e-3"),
-        help="of freeze (the head's), partial, full and progressive (the backbone's; the head's is "
-        "twice it) "
-        "(default: 2e-3,1e-3,1e-3)",
-    )  # fmt: skip
+        help="of freeze (the head's), partial, full and progressive (the backbone's; the head's "
+        "is twice it) (default: 2e-3,1e-3,1e-3)",
+    )
     parser.add_argument(
-        "--unfreeze", type=whole_number(1, 100), default=3, metavar="N",
-        help="last stages that partial trains (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--plans", nargs="+", default=[], metavar="PLAN",
+        "--plans",
+        nargs="+",
+        default=[],
+        metavar="PLAN",
         help="more rows of the table: plans as fine_tuning.py reads them, such as 0:1,3:1,all:8",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--photos_per_identity", type=count_list, default=[2, 4, 8], metavar="N,...",
-        help="training photos per animal in the second question; all of them come too; "
-        "none: leave that question out (default: 2,4,8)",
-    )  # fmt: skip
+        "--photos_per_identity",
+        type=counts_or_none,
+        default=[2, 4, 8],
+        metavar="N,...",
+        help="training photos per animal in the second question; all of them come too; none: "
+        "leave that question out (default: 2,4,8)",
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 3, 32, args.seeds[:1]
@@ -96,261 +140,246 @@ def parse_args(argv: list[str] | None = None):
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import class_table, task_of
-    from common.experiments.ways import Way
-    from common.models.backbones import SCRATCH_CNN, load_backbone
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.strategies import Step
-    from common.visualization.bars import interval_chart
-    from common.visualization.charts import trend_chart
-    from common.visualization.outcomes import outcome_figures
-
     run = start_run(__file__, args)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    backbones = {
+    models = {
         name: load_backbone(name, weights=args.weights, image_size=args.image_size)
         for name in args.models
     }
-    backbone = backbones[args.models[0]]
-    scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
-    task = task_of(study, backbone.preprocessing.stored_size, args.device)
-    individuals = task.individuals[task.test]
-    ways = {
-        (name, strategy): way_of(name, strategy, each, args, task)
-        for name, each in backbones.items()
+    stored_size = models[args.models[0]].preprocessing.stored_size
+    settings = TrainingSettings.from_flags(args)
+    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+
+    # The strategies and plans of question 1, and the approaches of question 2.
+    strategies = {
+        (name, strategy): approach_by(strategy, name, backbone, args, experiment)
+        for name, backbone in models.items()
         for strategy in (*STRATEGIES, *args.plans)
     }
-    from_scratch = Way(APPROACHES[0], scratch, [Step(None, args.epochs)], task, from_scratch=True)
-    print(f"Expected: about {expected_minutes(args, ways, from_scratch):.0f} minutes.")
+    rivals = rivals_of(strategies, args, experiment)
+    minutes = experiment.expected_minutes(planned(strategies, rivals, args))
+    print(f"Expected: about {minutes:.0f} minutes.")
 
-    # Question 1: how much of the backbone learns.
-    outcomes = [train(way, strategy, args, seed, run.folder)
-                for (_, strategy), way in ways.items() for seed in args.seeds]  # fmt: skip
-    table = strategy_table(outcomes, ways, args, individuals)
-
-    # Question 2: which approach, at how many photos per animal.
-    answers = photos_per_identity_study(ways, from_scratch, args, task, run.folder)
-    trend = trend_table(answers, individuals)
+    # Train with every seed; validation chooses the epoch, the test photos are asked once.
+    trials = [
+        experiment.ask(approach, seed, experiment.train(approach, seed))
+        for approach in strategies.values()
+        for seed in args.seeds
+    ]
+    sizes = [
+        try_size(n_photos, rivals, args, experiment)
+        for n_photos in ([*args.photos_per_identity, None] if args.photos_per_identity else ())
+    ]
 
     # Tables, figures, sentences that the numbers allow.
+    table, trend = strategy_table(trials, strategies, args), trend_table(sizes)
     best_name = table.loc[table["validation"].idxmax(), "name"]
-    best = next(outcome for outcome in outcomes if outcome.name == best_name)
-    figures = {
-        "How much of the backbone learns": interval_chart(
-            table, run.figure_path("strategies.png"), value="test", label="name",
-            limits=(0, 1.09), value_name="accuracy on test photos (95 % interval over animals)",
-        ),
-        **outcome_figures(best, task, run, study.catalogue.paths()),
-    }  # fmt: skip
-    tables = {
-        "Strategies": table,
-        f"Each animal: {best.name}, seed {best.seed}": class_table(best.report, "identity"),
-    }
-    if answers:
-        tables["Approaches by photos per animal"] = trend
-        figures["Photos per animal"] = trend_chart(
-            trend, run.figure_path("photos_per_animal.png"), quantity="photos per animal",
-            value="accuracy", group="approach", quantity_name="training photos per animal (mean)",
-            value_name="accuracy on test photos",
-        )  # fmt: skip
+    best = next(trial for trial in trials if trial.approach == best_name)
+    seeds = ", ".join(map(str, args.seeds))
     return run.finish(
         metrics={
             "strategies": table,
             "photos_per_identity": trend,
-            "outcomes": [outcome.to_dict() for outcome in outcomes],
+            "trials": [trial.to_dict() for trial in trials],
         },
         split=describe_split(study.split, study.leak),
-        tables=tables,
-        figures=figures,
+        tables={
+            "Strategies": table,
+            f"Each animal: {best.approach}, seed {best.seed}": class_table(
+                best.answers.report, "identity"
+            ),
+            "Approaches by photos per animal": trend,
+        },
+        figures=draw(run, table, trend, best, experiment),
         notes=[
-            *conclude_strategies(outcomes, args, individuals),
-            *conclude_crossover(answers, individuals),
-            f"Means over seeds {', '.join(map(str, args.seeds))}. Question 2 takes the same number "
-            "of training steps at every number of photos.",
+            *conclude_strategies(trials, args),
+            *conclude_crossover(sizes),
+            f"Means over seeds {seeds}. Question 2 takes the same number of training steps at "
+            "every number of photos.",
         ],
-        device=str(task.device),
-    )  # fmt: skip
+        device=str(experiment.device),
+    )
 
 
-def way_of(name: str, strategy: str, backbone, args, task):
-    """A strategy, or a plan that is spelled out, on a backbone, ready to be trained."""
-    from common.experiments.ways import Way
-    from common.models.freezing import stages_of
-    from common.training.strategies import plan_of, read_plan
-
+def approach_by(
+    strategy: str, name: str, backbone: Backbone, args: argparse.Namespace, experiment: Experiment
+) -> Approach:
+    """A strategy, or a plan that is spelled out, on a backbone."""
     if strategy in STRATEGIES:
         plan = plan_of(strategy, args.epochs, min(args.unfreeze, len(stages_of(backbone))))
     else:
         plan = read_plan(strategy)
-    return Way(f"{name}, {strategy}", backbone, plan, task, n_views=args.cached_views)
+    rates, title = rates_of(strategy, args), f"{name}, {strategy}"
+    return experiment.approach(title, backbone, plan, rates=rates, n_views=args.cached_views)
 
 
-def train(way, strategy: str, args, seed: int, folder, *, epochs=None, train_rows=None):
-    """One way with one seed; its checkpoint lives until it is trained."""
-    if epochs:
-        way.plan = [replace(step, epochs=epochs) for step in way.plan]
-    outcome, _ = way.train(
-        settings_of(args, seed), rates=rates_of(args, strategy), checkpoint=folder / "last.pt",
-        title=f"{way.name}, seed {seed}", train_rows=train_rows,
-    )  # fmt: skip
-    for file in folder.glob("last*.pt"):  # what is trained need not be resumed
-        file.unlink()
-    return outcome
-
-
-def settings_of(args, seed: int):
-    """How every model of this script is trained."""
-    from common.training.loop import TrainingSettings
-
-    return TrainingSettings(
-        epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device,
-        mixed_precision=args.mixed_precision,
-    )  # fmt: skip
-
-
-def rates_of(args, strategy: str):
+def rates_of(strategy: str, args: argparse.Namespace) -> Rates:
     """Learning rates of a strategy; a plan that is spelled out has those of full."""
-    from common.training.optim import Rates
-
     rate = args.learning_rates.get(strategy, args.learning_rates["full"])
     return Rates(head=rate if strategy == "freeze" else 2 * rate, backbone=rate)
 
 
-def first_photos(task, n_photos: int | None, seed: int) -> np.ndarray:
+def rivals_of(
+    strategies: dict[tuple[str, str], Approach], args: argparse.Namespace, experiment: Experiment
+) -> list[Approach]:
+    """The approaches of question 2; the Siamese network frees the stages that partial frees."""
+    frozen, tuned = (strategies[args.models[0], strategy] for strategy in ("freeze", "partial"))
+    scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
+    plan, rates = [Step(None, args.epochs)], rates_of("partial", args)
+    return [
+        experiment.approach(SCRATCH, scratch, plan, rates=rates, from_scratch=True),
+        replace(frozen, name=FROZEN),
+        replace(tuned, name=TUNED),
+        replace(tuned, name=SIAMESE, recipe=train_embedding),
+    ]
+
+
+def planned(
+    strategies: dict[tuple[str, str], Approach], rivals: list[Approach], args: argparse.Namespace
+) -> list[Planned]:
+    """All trainings; in question 2 as many steps with few photos as with all of them."""
+    n_seeds, n_sizes = len(args.seeds), len(args.photos_per_identity) + 1
+    first = [Planned(approach, n_seeds) for approach in strategies.values()]
+    if not args.photos_per_identity:
+        return first
+    return first + [Planned(approach, n_seeds * n_sizes) for approach in rivals]
+
+
+def try_size(
+    n_photos: int | None, rivals: list[Approach], args: argparse.Namespace, experiment: Experiment
+) -> Size:
+    """Question 2 at one number of photos of each animal, None being all, with every seed."""
+    words = f"{n_photos} photos" if n_photos else "all photos"
+    size, train = Size(words, [], []), experiment.questions.train
+    for seed in args.seeds:
+        rows = first_photos(experiment, n_photos, seed)
+        size.photos_per_animal.append(len(rows) / len(np.unique(experiment.classed.labels[rows])))
+        epochs = max(1, round(args.epochs * len(train) / len(rows)))  # as many steps
+        for approach in rivals:
+            options = {}
+            if not approach.is_classifier:
+                if not experiment.n_with_pairs(rows):
+                    continue  # no animal has two photos: there is no pair to pull together
+                batches = experiment.batches_of_several(seed, rows)
+                options = {"criterion": Contrastive(), "batch_sampler": batches}
+            title = f"{approach.name}, {words}, seed {seed}"
+            trained = experiment.train(
+                approach, seed, title=title, rows=rows, epochs=epochs, **options
+            )
+            size.trials.append(experiment.ask(approach, seed, trained, rows))
+    return size
+
+
+def first_photos(experiment: Experiment, n_photos: int | None, seed: int) -> np.ndarray:
     """Training rows with at most so many photos of each animal; more contain fewer."""
-    order = np.random.default_rng(seed).permutation(task.train)
+    train, labels = experiment.questions.train, experiment.classed.labels
     if n_photos is None:
-        return task.train
-    kept = [order[task.labels[order] == label][:n_photos] for label in np.unique(task.labels)]
+        return train
+    order = np.random.default_rng(seed).permutation(train)
+    kept = [order[labels[order] == label][:n_photos] for label in np.unique(labels)]
     return np.sort(np.concatenate(kept))
 
 
-def photos_per_identity_study(ways: dict, from_scratch, args, task, folder) -> list[tuple]:
-    """Every approach at every number of photos: (approach, number, mean number, outcome)."""
-    from common.experiments.ways import train_siamese
-
-    model = args.models[0]
-    classifiers = dict(zip(
-        APPROACHES,
-        [(from_scratch, "partial"), (ways[model, "freeze"], "freeze"),
-         (ways[model, "partial"], "partial")], strict=False,
-    ))  # fmt: skip
-    answers = []
-    for n_photos in [*args.photos_per_identity, None] if args.photos_per_identity else ():
-        for seed in args.seeds:
-            rows = first_photos(task, n_photos, seed)
-            mean = len(rows) / len(np.unique(task.labels[rows]))
-            epochs = max(1, round(args.epochs * len(task.train) / len(rows)))  # as many steps
-            for approach, (way, strategy) in classifiers.items():
-                outcome = train(way, strategy, args, seed, folder, epochs=epochs, train_rows=rows)
-                answers.append((approach, n_photos, mean, replace(outcome, name=approach)))
-            compared = train_siamese(
-                ways[model, "partial"].photos[-1], task,
-                replace(settings_of(args, seed), epochs=epochs), train_rows=rows,
-                rates=rates_of(args, "partial"), title=f"Siamese, seed {seed}",
-            )  # fmt: skip
-            if compared:
-                answers.append(("Siamese", n_photos, mean, compared[0]))
-    return answers
-
-
-def expected_minutes(args, ways: dict, from_scratch) -> float:
-    """Minutes of everything on this machine, from trials of half a second."""
-    n_seeds, n_sizes = len(args.seeds), len(args.photos_per_identity) + 1
-    seconds = sum(way.expected_seconds(n_seeds) for way in ways.values())
-    if not args.photos_per_identity:
-        return seconds / 60 + 0.5
-    classifier = ways[args.models[0], "partial"]
-    seconds += 2 * classifier.expected_seconds(n_seeds * n_sizes)  # and the Siamese network
-    return (seconds + from_scratch.expected_seconds(n_seeds * n_sizes)) / 60 + 0.5
-
-
-def strategy_table(outcomes, ways: dict, args, individuals: np.ndarray):
+def strategy_table(
+    trials: list[Trial], strategies: dict[tuple[str, str], Approach], args: argparse.Namespace
+) -> pd.DataFrame:
     """The table of question 1, with epochs and rates."""
-    from common.experiments.closed_set import summarise_outcomes
-
-    table = summarise_outcomes(outcomes, individuals)
-    rates = [rates_of(args, strategy).backbone for _, strategy in ways]
-    table.insert(1, "epochs", [sum(step.epochs for step in way.plan) for way in ways.values()])
-    table.insert(2, "learning rate", [f"{rate:.0e}" for rate in rates])
+    table, approaches = closed_set_table(trials), strategies.values()
+    epochs = [sum(step.epochs for step in approach.plan) for approach in approaches]
+    table.insert(1, "epochs", epochs)
+    rates = [f"{approach.rates.backbone:.0e}" for approach in approaches]
+    table.insert(2, "learning rate", rates)
     return table
 
 
-def trend_table(answers, individuals: np.ndarray):
+def trend_table(sizes: list[Size]) -> pd.DataFrame:
     """The table of question 2: one row per approach and number of photos."""
-    from common.experiments.closed_set import mean_correct
-    from common.measures.intervals import bootstrap_over_individuals, interval_columns
-
-    import pandas as pd
-
     rows = []
     for approach in APPROACHES:
-        for n_photos in dict.fromkeys(n for _, n, _, _ in answers):
-            own = [(mean, outcome) for name, n, mean, outcome in answers
-                   if (name, n) == (approach, n_photos)]  # fmt: skip
-            if own:
-                interval = bootstrap_over_individuals(mean_correct([o for _, o in own]),
-                                                      individuals)  # fmt: skip
-                rows.append({"approach": approach,
-                             "photos per animal": float(np.mean([mean for mean, _ in own])),
-                             **interval_columns("accuracy", interval)})  # fmt: skip
-    return pd.DataFrame(rows)
+        for size in sizes:
+            if own := by_approach(size.trials).get(approach):
+                interval = bootstrap_over_individuals(*mean_right(own))
+                row = {
+                    "approach": approach,
+                    "photos per animal": float(np.mean(size.photos_per_animal)),
+                }
+                rows.append(row | interval_columns("accuracy", interval))
+    return table_of(rows, ("approach", "photos per animal", "accuracy±"))
 
 
-def conclude_strategies(outcomes, args, individuals: np.ndarray) -> list[str]:
+def draw(run, table: pd.DataFrame, trend: pd.DataFrame, best: Trial, experiment) -> dict:
+    """Both questions, and what the best model of question 1 does."""
+    questions, paths = experiment.questions, experiment.study.catalogue.paths()
+    figures = {
+        "How much of the backbone learns": interval_chart(
+            table,
+            run.figure_path("strategies.png"),
+            value="test",
+            label="name",
+            limits=(0, 1.09),
+            value_name="accuracy on test photos (95 % interval over animals)",
+        ),
+        **classification_figures(
+            run,
+            best.answers.report,
+            best,
+            experiment.classed.labels[questions.train],
+            [paths[row] for row in questions.known],
+        ),
+    }
+    if len(trend):
+        figures["Photos per animal"] = trend_chart(
+            trend,
+            run.figure_path("photos_per_animal.png"),
+            quantity="photos per animal",
+            value="accuracy",
+            group="approach",
+            quantity_name="training photos per animal (mean)",
+            value_name="accuracy on test photos",
+        )
+    return figures
+
+
+def conclude_strategies(trials: list[Trial], args: argparse.Namespace) -> list[str]:
     """What can be told about the strategies and further plans, backbone by backbone."""
-    from common.experiments.closed_set import difference, verdict
-
     further = itertools.product(args.plans, ("full", "progressive"))
-    compared = [*itertools.pairwise(STRATEGIES[::-1]), *further]
-    pairs = [(f"{name}, {a}", f"{name}, {b}") for name in args.models for a, b in compared]
-    return [verdict(*pair, difference(outcomes, *pair, individuals)) for pair in pairs]
+    pairs = [*itertools.pairwise(STRATEGIES[::-1]), *further]
+    return [
+        compare(trials, f"{name}, {first}", f"{name}, {second}").sentence()
+        for name in args.models
+        for first, second in pairs
+    ]
 
 
-def conclude_crossover(answers, individuals: np.ndarray) -> list[str]:
+def conclude_crossover(sizes: list[Size]) -> list[str]:
     """Who leads at each number of photos, pair by pair, and whether the lead changes hands."""
-    from common.experiments.closed_set import difference
-
-    counts = list(dict.fromkeys(n for _, n, _, _ in answers))
     sentences = []
-    if not answers:
-        return sentences
-    for first, second in itertools.combinations(APPROACHES[::-1], 2):
-        leaders = {}
-        for n_photos in counts:
-            own = [outcome for _, n, _, outcome in answers if n == n_photos]
-            if {first, second} <= {outcome.name for outcome in own}:
-                gap = difference(own, first, second, individuals)
-                words = f"{n_photos} photos" if n_photos else "all photos"
-                leader = first if gap.estimate > 0 else second
-                leaders[words] = (leader if gap.excludes_zero else "nobody", gap)
-        sentences.append(lead_of(first, second, leaders))
+    for pair in itertools.combinations(APPROACHES[::-1], 2) if sizes else ():
+        found = {size.words: compare(size.trials, *pair) for size in sizes}
+        gaps = {words: difference.interval for words, difference in found.items() if difference}
+        sentences.append(lead_of(*pair, gaps))
     return sentences
 
 
-def lead_of(first: str, second: str, leaders: dict) -> str:
+def lead_of(first: str, second: str, gaps: dict[str, Interval]) -> str:
     """One sentence on a pair: a crossover is a lead that changes hands, beyond both intervals.
 
     Args:
         first: an approach.
         second: another.
-        leaders: words for a number of photos, to who leads there beyond the interval ("nobody"
-            where that cannot be told) and the difference, first minus second.
+        gaps: words for a number of photos, to the difference there, first minus second.
     """
-    names = [leader for leader, _ in leaders.values() if leader != "nobody"]
-    if len(set(names)) == 2:
+    leaders = {gap.better_of(first, second) for gap in gaps.values()} - {NOT_DISTINGUISHABLE}
+    if len(leaders) == 2:
         words = "a crossover"
-    elif names:
-        words = f"no crossover, {names[0]} leads wherever the two can be told apart"
+    elif leaders:
+        words = f"no crossover, {leaders.pop()} leads wherever the two can be told apart"
     else:
         words = "not distinguishable at any number"
-    gaps = "; ".join(f"{n_photos} {gap.text()}" for n_photos, (_, gap) in leaders.items())
-    return f"{first} minus {second}, per animal: {gaps}: {words}."
+    numbers = "; ".join(f"{n_photos} {gap.text()}" for n_photos, gap in gaps.items())
+    return f"{first} minus {second}, per animal: {numbers}: {words}."
 
 
 if __name__ == "__main__":

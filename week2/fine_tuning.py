@@ -13,119 +13,235 @@ accuracy jump each time that more stages are freed, far above a frozen backbone.
 `compare_strategies.py` tells how sure that is.
 """
 
+import argparse
+import math
+
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.data.images import read_photos
+from common.machine.device import pick_device
+from common.measures.classification import class_table, evaluate_classification
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.models.backbones import Backbone, load_backbone
+from common.models.freezing import stages_of
+from common.models.heads import HEADS, Recogniser
+from common.models.storage import save_recogniser
+from common.runs import Run, describe_split, start_run
+from common.splits.study import Study, open_study
+from common.tables import format_table
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import FitResult, TrainingSettings
+from common.training.optim import parameter_group
+from common.training.recipes import Trained, train_classifier
+from common.training.strategies import (
+    STRATEGIES,
+    Step,
+    joined,
+    plan_of,
+    read_plan,
+    stage_table,
+    words_of,
+)
+from common.visualization.curves import rate_curves
+from common.visualization.outcomes import classification_figures
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+WARMUP_EPOCHS = 1  # in which rates rise from 0; half of a step that has one epoch
+WEIGHT_DECAY = 1e-2  # share of a weight, times its rate, that every step takes away
 
 
-def parse_args(argv: list[str] | None = None):
+def free_last_stages(backbone: Backbone, n_stages: int | None) -> None:
+    """Let the last n stages learn and the earlier ones rest; None frees all of them."""
+    stages = stages_of(backbone)
+    first = 0 if n_stages is None else len(stages) - n_stages
+    for stage in stages:
+        for name in stage.parameter_names:
+            backbone.network.get_parameter(name).requires_grad = stage.index >= first
+
+
+def rate_groups(backbone: Backbone, head: nn.Module, args: argparse.Namespace) -> list[dict]:
+    """Who learns how fast: large steps for the new head, small ones for what is known already.
+
+    Early stages hold edges and colours, which suit any photo: with --layer_decay below 1, each
+    stage moves slower than the one behind it. Frozen parameters are in no group, and weight decay
+    spares norms and biases (`parameter_group`).
+    """
+    stages, groups = stages_of(backbone), []
+    for stage in stages:
+        n_behind = len(stages) - 1 - stage.index
+        rate = args.learning_rate * args.layer_decay**n_behind
+        own = [backbone.network.get_parameter(name) for name in stage.parameter_names]
+        groups += parameter_group(own, rate, WEIGHT_DECAY)
+    return groups + parameter_group(head, args.head_learning_rate, WEIGHT_DECAY)
+
+
+def rate_at(step: int, n_steps: int, n_warmup: int) -> float:
+    """Share of its peak that each rate has at one step, from 1 to n_steps: warm-up, then cosine.
+
+    At first the optimiser knows nothing of the gradients' size, so that steps begin small and grow
+    in a straight line. Then half a cosine lets them shrink, slowly, fast, slowly, to 0.
+    """
+    if step < n_warmup:
+        return step / n_warmup
+    progress = (step - n_warmup) / max(2, n_steps - n_warmup)
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seed", "device", "mixed_precision", "compile", "workers", "output_dir",
-        "smoke", epochs=12, learning_rate=1e-3,
-    )  # fmt: skip
+    plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
+    machine = ("mixed_precision", "compile", "workers")
+    model = ("model", "weights", "image_size", "batch_size", "cached_views", "unfreeze")
+    rates = {"learning_rate": 1e-3, "head_learning_rate": 2e-3}
+    shared_flags(parser, *plumbing, *machine, *model, epochs=12, **rates)
     parser.add_argument(
-        "--strategy", choices=["freeze", "partial", "full", "progressive"], default="progressive",
+        "--strategy",
+        choices=STRATEGIES,
+        default="progressive",
         help="which stages train: none, the last --unfreeze, all, or ever more "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--unfreeze", type=whole_number(1, 100), default=3, metavar="N",
-        help="last stages of the backbone that partial trains (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--plan", metavar="N:EPOCHS,...",
+        "--plan",
+        metavar="N:EPOCHS,...",
         help="a plan of your own instead of --strategy and --epochs, such as 0:2,2:2,all:8",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--head_learning_rate", type=real_number(above=0.0, up_to=10.0), default=2e-3,
-        metavar="RATE", help="of the new layers; --learning_rate is the backbone's "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--layer_decay", type=real_number(above=0.0, up_to=1.0), default=1.0, metavar="FACTOR",
+        "--layer_decay",
+        type=real_number(above=0.0, up_to=1.0),
+        default=1.0,
+        metavar="FACTOR",
         help="learning rate of a stage over that of the stage behind it (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--head", choices=["linear", "mlp"], default="linear",
+        "--head",
+        choices=HEADS,
+        default="linear",
         help="one layer, or linear, ReLU, dropout, linear (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--patience", type=whole_number(1, 10_000), metavar="N",
+        "--patience",
+        type=whole_number(1, 10_000),
+        metavar="N",
         help="stop a step after N epochs without a better validation (default: never)",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 3, 64
     return args
 
 
+def fine_tune(
+    plan: list[Step],
+    backbone: Backbone,
+    head: nn.Module,
+    study: Study,
+    run: Run,
+    args: argparse.Namespace,
+) -> tuple[Trained, PhotosAtBoundary, FitResult, dict, list]:
+    """Free stages, give each its rate, train; the next step goes on with what was learned.
+
+    Returns:
+        The model after the last step, the photos that it reads, how all steps went, a table of
+        stages for each step, and the rates at each step of the optimiser.
+    """
+    train, validation = study.split.rows("train"), study.rows_known("validation")
+    pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
+    fits, tables, rates = [], {}, []
+    for number, step in enumerate(plan, start=1):
+        title = f"Step {number}, {words_of(step)}: {step.epochs} epochs"
+        free_last_stages(backbone, step.n_trainable)
+        groups = rate_groups(backbone, head, args)
+        tables[title] = stage_table(backbone, head, groups)
+        print(f"\n{title}\n\n{format_table(tables[title])}\n")
+        photos = PhotosAtBoundary(
+            backbone,
+            pixels,
+            study.labels,
+            train,
+            asked_rows=np.union1d(validation, study.rows_known("test")),
+            flip=not study.catalogue.has_sides,
+            n_views=args.cached_views,
+            device=pick_device(args.device),
+        )
+        trained = train_classifier(
+            photos,
+            backbone.n_features,
+            tail=photos.tail,  # the end of the backbone that trains
+            head=head,
+            groups=groups,
+            train_rows=train,
+            validation_rows=validation,  # choose the epoch
+            n_identities=len(study.catalogue.identities),
+            settings=TrainingSettings.from_flags(args, epochs=step.epochs),
+            checkpoint=run.checkpoint(title),
+            title=words_of(step),
+        )
+        fits.append(trained.fit)
+        peaks = {"head": args.head_learning_rate}
+        if step.n_trainable != 0:
+            peaks["last stage"] = args.learning_rate
+        n_steps = math.ceil(len(train) / args.batch_size)  # of an epoch
+        n_warmup = round(n_steps * min(WARMUP_EPOCHS, step.epochs / 2))
+        shares = [
+            rate_at(i + 1, n_steps * step.epochs, n_warmup) for i in range(n_steps * step.epochs)
+        ]
+        rates += [{name: peak * share for name, peak in peaks.items()} for share in shares]
+    return trained, photos, joined(fits), tables, rates
+
+
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of
-    from common.experiments.ways import Way
-    from common.models.backbones import load_backbone
-    from common.models.heads import Recogniser, linear_classifier, mlp_classifier
-    from common.models.storage import save_recogniser
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.tables import format_table
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import install, plan_of, read_plan, stage_table, words_of
-    from common.visualization.outcomes import outcome_figures
-
     run = start_run(__file__, args)
     plan = read_plan(args.plan) if args.plan else plan_of(args.strategy, args.epochs, args.unfreeze)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
+    identities, test = study.catalogue.identities, study.rows_known("test")
 
-    # Model: who trains in which step, at which rate.
+    # Model: a backbone, and a new head.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    new_head = {"linear": linear_classifier, "mlp": mlp_classifier}[args.head]
-    rates = Rates(
-        head=args.head_learning_rate, backbone=args.learning_rate, layer_decay=args.layer_decay
-    )
-    stages = {}
-    for number, step in enumerate(plan, start=1):
-        head = new_head(backbone.n_features, len(study.catalogue.identities))
-        title = f"Step {number}, {words_of(step)}: {step.epochs} epochs"
-        stages[title] = stage_table(backbone, head, step.n_trainable, rates)
-        print(f"\n{title}\n\n{format_table(stages[title])}\n")
+    torch.manual_seed(args.seed)
+    head = HEADS[args.head](backbone.n_features, len(identities))
 
-    # Train; validation chooses the epoch of each step, and the test photos are asked once.
-    task = task_of(study, backbone.preprocessing.stored_size, args.device)
-    way = Way(args.plan or args.strategy, backbone, plan, task, n_views=args.cached_views)
-    outcome, trained = way.train(
-        TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision, compile=args.compile, workers=args.workers,
-            patience=args.patience,
-        ),
-        new_head=new_head, rates=rates, checkpoint=run.folder / "last.pt", title=way.name,
-    )  # fmt: skip
+    # Train, step by step; then test, once.
+    trained, photos, fit, stage_tables, rates = fine_tune(plan, backbone, head, study, run, args)
+    report = evaluate_classification(
+        scores=photos.outputs(trained.model, test),
+        labels=study.labels[test],
+        identities=identities,
+    )
+    accuracy = bootstrap_over_individuals(report.is_correct, study.identity[test])
 
     # Tables, figures, the model itself.
-    install(trained.tail, backbone)
-    save_recogniser(
-        Recogniser(backbone, trained.head), run.folder / "model.safetensors", task.names
-    )
-    table = summarise_outcomes([outcome], task.individuals[task.test])
-    result = run.finish(
-        metrics={**outcome.to_dict(), "stages": stages},
+    row = {"name": args.plan or args.strategy, "validation": fit.best_value}
+    row |= interval_columns("test", accuracy)
+    row |= {"balanced": report.balanced_accuracy, "macro F1": report.macro_f1}
+    row |= {"training, s": fit.seconds}
+    save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
+    figures = {"Learning rates, step by step": rate_curves(rates, run.figure_path("rates.png"))}
+    return run.finish(
+        metrics={"name": row["name"], "seed": args.seed, "validation_accuracy": fit.best_value}
+        | {"seconds": fit.seconds, "best_epoch": fit.best_epoch, "test": report.to_dict()}
+        | {"history": fit.history, "stages": stage_tables},
         split=describe_split(study.split, study.leak),
-        tables={"Test photos of known animals": table,
-                "Each animal": class_table(outcome.report, "identity")},
-        figures=outcome_figures(outcome, task, run, study.catalogue.paths()),
-        device=str(task.device),
-    )  # fmt: skip
-    for checkpoint in run.folder.glob("last_*.pt"):  # the run is whole: nothing to resume
-        checkpoint.unlink()
-    return result
+        tables={
+            "Test photos of known animals": pd.DataFrame([row]),
+            "Each animal": class_table(report, "identity"),
+        },
+        figures=figures
+        | classification_figures(
+            run,
+            report,
+            fit,
+            study.labels[study.split.rows("train")],
+            [study.catalogue.paths()[index] for index in test],
+        ),
+        device=str(photos.device),
+    )
 
 
 if __name__ == "__main__":

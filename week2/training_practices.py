@@ -15,11 +15,30 @@ the finding. The base with other seeds is a row too; it shows what "no differenc
 """
 
 import argparse
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.cli import list_of, make_parser, one_of, run_script, shared_flags
+from common.data.images import training_transform
+from common.data.sampling import ShuffledBatchSampler
+from common.experiments.approach import Approach
+from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.trials import Trial, closed_set_table, compare
+from common.measures.intervals import interval_columns
+from common.models.backbones import Backbone, load_backbone
+from common.models.heads import linear_classifier
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training.loop import TrainingSettings
+from common.training.losses import cross_entropy
+from common.training.optim import Rates
+from common.training.strategies import Step
+from common.visualization.bars import interval_chart
 
 import numpy as np
+import pandas as pd
+from torch import nn
+from torchvision.transforms import v2
 
 BASE, CONTROL = "base", "base, other seeds"
 
@@ -39,10 +58,10 @@ class Switch:
     """
 
     name: str
-    change: str
-    settings: dict = field(default_factory=dict)
-    rates: dict = field(default_factory=dict)
-    photos: dict = field(default_factory=dict)
+    change: str = ""
+    settings: Mapping = field(default_factory=dict)
+    rates: Mapping = field(default_factory=dict)
+    photos: Mapping = field(default_factory=dict)
     special: str = ""
 
 
@@ -70,32 +89,19 @@ SWITCHES = (
 )
 
 
-def switch_list(text: str) -> list[str]:
-    """Read `--switches`: names with commas between."""
-    known = [switch.name for switch in SWITCHES]
-    names = [part.strip() for part in text.split(",")]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"found '{unknown[0]}', expected some of {known}")
-    return names
-
-
-def parse_args(argv: list[str] | None = None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "cached_views", "seeds", "device", "output_dir", "smoke",
-        epochs=8, learning_rate=1e-3,
-    )  # fmt: skip
+    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    shared_flags(parser, "batch_size", "unfreeze", "cached_views", "seeds", "device", "output_dir")
+    shared_flags(parser, "smoke", epochs=8, learning_rate=1e-3)
+    names = [switch.name for switch in SWITCHES]
     parser.add_argument(
-        "--switches", type=switch_list, metavar="NAME,...",
-        default=[switch.name for switch in SWITCHES], help="what to try (default: everything)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--unfreeze", type=whole_number(0, 100), default=3, metavar="N",
-        help="last stages of the backbone that train (default: %(default)s)",
-    )  # fmt: skip
+        "--switches",
+        type=list_of(one_of(names)),
+        default=names,
+        metavar="NAME,...",
+        help="what to try (default: everything)",
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
@@ -104,152 +110,115 @@ def parse_args(argv: list[str] | None = None):
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import task_of
-    from common.models.backbones import load_backbone
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.visualization.bars import interval_chart
-
     run = start_run(__file__, args)
 
-    # Data and split, model, the base recipe and every change to it.
+    # Data and split, and how much the split gives away.
     study = open_study(args)
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    task = task_of(study, backbone.preprocessing.stored_size, args.device)
-    switches = [switch for switch in SWITCHES if switch.name in args.switches]
-    ways = {switch.name: way_of(switch, backbone, task, args) for switch in switches}
-    base = way_of(Switch(BASE, ""), backbone, task, args)
-    n_ways = 2 + len(ways)
-    minutes = base.expected_seconds(len(args.seeds) * n_ways) / 60 + 0.5
-    print(f"Expected: about {minutes:.0f} minutes.")
+    stored_size = backbone.preprocessing.stored_size
+    settings = TrainingSettings.from_flags(args)
+    experiment = catalogue_experiment(study, stored_size, settings, run=run)
 
-    # Train the base, the base with other seeds, and every change; test once each.
-    outcomes = train(Switch(BASE, ""), base, args, args.seeds, run.folder)
-    others = [max(args.seeds) + 1 + index for index in range(len(args.seeds))]
-    outcomes += train(Switch(CONTROL, ""), base, args, others, run.folder)
-    for switch in switches:
-        outcomes += train(switch, ways[switch.name], args, args.seeds, run.folder)
+    # The base recipe, the same with other seeds as a control, and every change to it.
+    changes = [switch for switch in SWITCHES if switch.name in args.switches]
+    switches = [Switch(BASE), Switch(CONTROL), *changes]
+    approaches = [approach_with(switch, backbone, args, experiment) for switch in switches]
+    planned = [Planned(approach, len(args.seeds)) for approach in approaches]
+    print(f"Expected: about {experiment.expected_minutes(planned):.0f} minutes.")
+
+    # Train each with every seed; validation chooses the epoch, the test is asked once.
+    other_seeds = [max(args.seeds) + 1 + index for index in range(len(args.seeds))]
+    trials = []
+    for switch, approach in zip(switches, approaches, strict=True):
+        for seed in other_seeds if switch.name == CONTROL else args.seeds:
+            options = special_options(switch.special, experiment, seed)
+            trained = experiment.train(approach, seed, **options)
+            trials.append(experiment.ask(approach, seed, trained))
 
     # What each bought.
-    table = table_of(outcomes, switches, task)
+    table = practice_table(trials, changes)
     bought = table[table["practice"] != BASE]
+    figure = interval_chart(
+        bought,
+        run.figure_path("practices.png"),
+        value="bought",
+        label="practice",
+        value_name="accuracy on test photos minus the base's (95 % interval over animals)",
+        chance=0.0,
+        chance_name="no difference",
+        limits=(bought["bought_low"].min() - 0.02, bought["bought_high"].max() + 0.04),
+    )
+    seeds, others = (", ".join(map(str, own)) for own in (args.seeds, other_seeds))
     return run.finish(
-        metrics={"practices": table, "outcomes": [outcome.to_dict() for outcome in outcomes]},
+        metrics={"practices": table, "trials": [trial.to_dict() for trial in trials]},
         split=describe_split(study.split, study.leak),
         tables={"One change at a time": table},
-        figures={
-            "What each change bought": interval_chart(
-                bought, run.figure_path("practices.png"), value="bought", label="practice",
-                value_name="accuracy on test photos minus the base's (95 % interval over animals)",
-                chance=0.0, chance_name="no difference",
-                limits=(bought["bought_low"].min() - 0.02, bought["bought_high"].max() + 0.04),
-            )
-        },
+        figures={"What each change bought": figure},
         notes=[
             *conclude(table),
-            f"Means over seeds {', '.join(map(str, args.seeds))}; control: seeds "
-            f"{', '.join(map(str, others))}. MixUp and CutMix mix photos before the frozen stages, "
-            "which therefore run in every epoch and take longer.",
+            f"Means over seeds {seeds}; control: seeds {others}. MixUp and CutMix mix photos "
+            "before the frozen stages, which therefore run in every epoch and take longer.",
         ],
-        device=str(task.device),
-    )  # fmt: skip
+        device=str(experiment.device),
+    )
 
 
-def way_of(switch: Switch, backbone, task, args):
-    """The base's plan, behind the photos that a change asks for."""
-    from common.data.images import training_transform
-    from common.experiments.ways import Way
-    from common.training.strategies import Step
-
-    from torch import nn
-
+def approach_with(
+    switch: Switch, backbone: Backbone, args: argparse.Namespace, experiment: Experiment
+) -> Approach:
+    """The base's plan with one change, behind the photos that the change asks for."""
+    rates = Rates(head=2 * args.learning_rate, backbone=args.learning_rate)
+    step = Step(args.unfreeze, args.epochs, replace(rates, **switch.rates), switch.settings)
     options = {"n_views": args.cached_views} | switch.photos
     if "erasing" in options:
         options["augment"] = training_transform(
-            backbone.preprocessing, flip=task.flip, erasing=options.pop("erasing")
+            backbone.preprocessing, flip=experiment.flip, erasing=options.pop("erasing")
         )
-    way = Way(switch.name, backbone, [Step(args.unfreeze, args.epochs)], task, **options)
+    if switch.special == "dropout":
+        options["new_head"] = lambda n, k: linear_classifier(n, k, dropout=0.3)
+    if switch.special == "plain head":
+        options["new_head"] = nn.Linear
+    approach = experiment.approach(switch.name, backbone, [step], **options)
     if switch.special == "resting norms":
-        for module in way.photos[-1].tail.modules():
+        for module in approach.behind.tail.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)  # and so in evaluation mode while others train
-    return way
+    return approach
 
 
-def train(switch: Switch, way, args, seeds: list[int], folder) -> list:
-    """The base recipe with one change, with every seed."""
-    from dataclasses import replace
-
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-
-    rates = Rates(head=2 * args.learning_rate, backbone=args.learning_rate)
-    outcomes = []
-    for seed in seeds:
-        settings = TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=seed, device=args.device
-        )
-        outcome, _ = way.train(
-            replace(settings, **switch.settings), rates=replace(rates, **switch.rates),
-            title=f"{switch.name}, seed {seed}", checkpoint=folder / "last.pt",
-            **special_options(switch.special, way.task, seed, args.batch_size),
-        )  # fmt: skip
-        outcomes.append(replace(outcome, name=switch.name))
-        for file in folder.glob("last*.pt"):  # what is trained need not be resumed
-            file.unlink()
-    return outcomes
-
-
-def special_options(special: str, task, seed: int, batch_size: int) -> dict:
+def special_options(special: str, experiment: Experiment, seed: int) -> dict:
     """What a change passes to training that is no number."""
-    from common.data.sampling import ShuffledBatchSampler
-    from common.models.heads import linear_classifier
-    from common.training.losses import cross_entropy
-
-    from torch import nn
-    from torchvision.transforms import v2
-
-    n_classes = len(task.names)
-    labels = task.labels[task.train]
-    rarity = 1 / np.bincount(labels, minlength=n_classes).clip(1)[labels]
-    return {
-        "": {},
-        "resting norms": {},
-        "dropout": {"new_head": lambda n, k: linear_classifier(n, k, dropout=0.3)},
-        "plain head": {"new_head": nn.Linear},
-        "sharp labels": {"criterion": cross_entropy(label_smoothing=0.0)},
-        "balanced": {
-            "batch_sampler": ShuffledBatchSampler(len(labels), batch_size, seed, weights=rarity)
-        },
-        "mixup": {"mix": v2.MixUp(alpha=0.2, num_classes=n_classes)},
-        "cutmix": {"mix": v2.CutMix(alpha=1.0, num_classes=n_classes)},
-    }[special]
+    n_classes = len(experiment.class_names)
+    if special == "sharp labels":
+        return {"criterion": cross_entropy(label_smoothing=0.0)}
+    if special == "balanced":
+        labels = experiment.classed.labels[experiment.questions.train]
+        rarity = 1 / np.bincount(labels, minlength=n_classes).clip(1)[labels]
+        batch_size = experiment.settings.batch_size
+        sampler = ShuffledBatchSampler(len(labels), batch_size, seed, weights=rarity)
+        return {"batch_sampler": sampler}
+    if special == "mixup":
+        return {"mix": v2.MixUp(alpha=0.2, num_classes=n_classes)}
+    if special == "cutmix":
+        return {"mix": v2.CutMix(alpha=1.0, num_classes=n_classes)}
+    return {}
 
 
-def table_of(outcomes: list, switches: list[Switch], task):
+def practice_table(trials: list[Trial], changes: list[Switch]) -> pd.DataFrame:
     """One row per change: accuracy, and what it bought against the base."""
-    from common.experiments.closed_set import difference, summarise_outcomes
-    from common.measures.intervals import interval_columns
-
-    table = summarise_outcomes(outcomes, task.individuals[task.test]).rename(
-        columns={"name": "practice"}
-    )
-    changes = {switch.name: switch.change for switch in switches}
-    table.insert(1, "change", [changes.get(name) for name in table["practice"]])
+    table = closed_set_table(trials).rename(columns={"name": "practice"}).drop(columns="macro F1")
+    words = {switch.name: switch.change for switch in changes}
+    table.insert(1, "change", [words.get(name) for name in table["practice"]])
     gaps = [
-        interval_columns(
-            "bought", difference(outcomes, name, BASE, task.individuals[task.test])
-        ) if name != BASE else {}
+        interval_columns("bought", compare(trials, name, BASE, same_seeds=name != CONTROL).interval)
+        if name != BASE
+        else dict.fromkeys(("bought", "bought_low", "bought_high"), np.nan)
         for name in table["practice"]
-    ]  # fmt: skip
-    for column in ("bought", "bought_low", "bought_high"):
-        table[column] = [gap.get(column, np.nan) for gap in gaps]
-    return table.drop(columns="macro F1")
+    ]
+    return table.join(pd.DataFrame(gaps))
 
 
-def conclude(table) -> list[str]:
+def conclude(table: pd.DataFrame) -> list[str]:
     """Which changes can be told from nothing."""
     changed = table[~table["practice"].isin([BASE, CONTROL])]
     better = changed[changed["bought_low"] > 0]["practice"]

@@ -2,6 +2,7 @@
 
 Question: how far do features learned on ImageNet carry, when no photo of a turtle was among them?
 
+    python week2/transfer_learning.py
     python week2/transfer_learning.py --data_dir path/to/dataset --model efficientnet_lite0 \
         --freeze_backbone --output_dir runs/transfer_learning
 
@@ -11,115 +12,128 @@ times as long. You should see a frozen backbone learn a head in a second once it
 computed, and score above week 1's network from scratch; how sure that is, the intervals say.
 """
 
+import argparse
+
 from common.cli import make_parser, run_script, shared_flags
+from common.data.images import read_photos
+from common.machine.device import pick_device
+from common.measures.classification import evaluate_classification
+from common.measures.intervals import bootstrap_over_individuals
+from common.models.backbones import Backbone, load_backbone
+from common.models.heads import Recogniser
+from common.models.storage import save_recogniser
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.recipes import train_classifier
+from common.visualization.outcomes import classification_figures
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
 
 
-def parse_args(argv: list[str] | None = None):
+def freeze(backbone: Backbone) -> None:
+    """Let nothing that the backbone knows move.
+
+    Without a gradient the weights stand still. Batch norms have running means besides, which
+    follow every batch in training mode: a backbone of this course keeps what is frozen in
+    evaluation mode, whoever calls train().
+    """
+    for parameter in backbone.parameters():
+        parameter.requires_grad = False
+    backbone.eval()
+
+
+def new_head(n_features: int, n_identities: int) -> nn.Linear:
+    """One score per animal, all even at first, so that the first loss is ln(n_identities).
+
+    Larger random weights would begin with confident errors, and their gradients would damage what
+    a backbone that trains along knows.
+    """
+    head = nn.Linear(n_features, n_identities)
+    nn.init.trunc_normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "image_size", "batch_size",
-        "seed", "device", "mixed_precision", "output_dir", "smoke",
-        freeze_backbone=True, cached_views=3, epochs=20, learning_rate=2e-3,
-    )  # fmt: skip
-    return parser.parse_args(argv)
+    plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
+    model = {"freeze_backbone": True, "cached_views": 3, "epochs": 20, "learning_rate": 2e-3}
+    shared_flags(parser, *plumbing, "model", "weights", "image_size", "batch_size", **model)
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.epochs, args.image_size = 2, 64
+    return args
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.images import read_photos
-    from common.machine.device import pick_device
-    from common.measures.classification import evaluate_classification
-    from common.measures.intervals import bootstrap_over_individuals
-    from common.models.backbones import load_backbone
-    from common.models.freezing import freeze_stages
-    from common.models.heads import Recogniser
-    from common.models.storage import save_recogniser
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings
-    from common.training.recipes import Rates, train_classifier
-    from common.visualization.confusion import confusion_figure
-    from common.visualization.curves import training_curves
-
-    import numpy as np
-    import pandas as pd
-
     run = start_run(__file__, args)
-    if args.smoke:
-        args.epochs, args.image_size = 2, 64
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    catalogue, labels = study.catalogue, study.labels
+    identities, labels = study.catalogue.identities, study.labels
     train, validation = study.split.rows("train"), study.rows_known("validation")
     test = study.rows_known("test")
 
-    # Model: a backbone with or without frozen stages, and a new head.
+    # Model: take a backbone, freeze it, put a new head on it.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    freeze_stages(backbone, 0 if args.freeze_backbone else None)
-    pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
-    photos = PhotosAtBoundary(
-        backbone, pixels, labels, train, asked_rows=np.concatenate([validation, test]),
-        flip=not catalogue.has_sides, n_views=args.cached_views, plain_first=True,
-        device=pick_device(args.device),
-    )  # fmt: skip
+    if args.freeze_backbone:
+        freeze(backbone)
+    torch.manual_seed(args.seed)
+    head = new_head(backbone.n_features, len(identities))
 
-    # Train; validation chooses the epoch.
+    # Train; what is frozen gives the same for a photo in every epoch, so it is computed once.
+    photos = PhotosAtBoundary(
+        backbone,
+        read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),
+        labels,
+        train,
+        asked_rows=np.concatenate([validation, test]),
+        flip=not study.catalogue.has_sides,
+        n_views=args.cached_views,
+        plain_first=True,
+        device=pick_device(args.device),
+    )
     trained = train_classifier(
-        photos, backbone.n_features,
-        train_rows=train, validation_rows=validation, n_identities=len(catalogue.identities),
-        settings=TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision,
-        ),
+        photos,
+        backbone.n_features,
+        tail=photos.tail,  # the end of the backbone that trains; empty where all is frozen
+        head=head,
+        train_rows=train,
+        validation_rows=validation,  # choose the epoch
+        n_identities=len(identities),
+        settings=TrainingSettings.from_flags(args),
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
-        checkpoint=run.folder / "last.pt",
+        checkpoint=run.checkpoint("training"),
         title="training the head" if args.freeze_backbone else "training the network",
-    )  # fmt: skip
+    )
 
     # Test, once.
-    evaluation = evaluate_classification(
-        scores=photos.outputs(trained.model, test), labels=labels[test],
-        identities=catalogue.identities,
-    )  # fmt: skip
-    accuracy = bootstrap_over_individuals(evaluation.is_correct, labels[test])
-
-    # Tables, figures, the model itself.
-    photos.tail.load_state_dict(trained.tail.state_dict())  # the backbone's own last stages
-    save_recogniser(
-        Recogniser(backbone, trained.head), run.folder / "model.safetensors", catalogue.identities
+    report = evaluate_classification(
+        scores=photos.outputs(trained.model, test), labels=labels[test], identities=identities
     )
-    table = pd.DataFrame(
-        [{"model": args.model, "trained": "head" if args.freeze_backbone else "all",
-          "accuracy": accuracy.text(), "balanced accuracy": evaluation.balanced_accuracy,
-          "top 5": evaluation.top_k[5], "macro F1": evaluation.macro_f1,
-          "seconds of training": trained.fit.seconds}]
-    )  # fmt: skip
-    named = np.unique(labels[train])  # animals that joined later have an output, but no photo
-    figures = {
-        "Training": training_curves(
-            trained.fit.history, run.figure_path("curves.png"), chosen_epoch=trained.fit.best_epoch
-        ),
-        "Who is taken for whom": confusion_figure(
-            evaluation.confusion[np.ix_(named, named)],
-            [catalogue.identities[label] for label in named],
-            run.figure_path("confusion.png"),
-        ),
-    }
-    result = run.finish(
-        metrics={"accuracy": accuracy.to_dict(), "test": evaluation.to_dict(),
-                 "history": trained.fit.history, "best_epoch": trained.fit.best_epoch},
+    accuracy = bootstrap_over_individuals(report.is_correct, labels[test])
+
+    # Table, figures, the model itself.
+    row = {"model": args.model, "trained": "head" if args.freeze_backbone else "all"}
+    row |= {"accuracy": accuracy.text(), "balanced accuracy": report.balanced_accuracy}
+    row |= {"top 5": report.top_k[5], "macro F1": report.macro_f1}
+    row |= {"seconds of training": trained.fit.seconds}
+    save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
+    return run.finish(
+        metrics={"accuracy": accuracy.to_dict(), "test": report.to_dict()}
+        | {"history": trained.fit.history, "best_epoch": trained.fit.best_epoch},
         split=describe_split(study.split, study.leak),
-        tables={"Test photos of known animals": table},
-        figures=figures,
+        tables={"Test photos of known animals": pd.DataFrame([row])},
+        figures=classification_figures(run, report, trained.fit, labels[train]),
         device=str(photos.device),
-    )  # fmt: skip
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
-    return result
+    )
 
 
 if __name__ == "__main__":

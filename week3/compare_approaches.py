@@ -126,12 +126,13 @@ def set_up(args, study, questions, folder):
     """Read the photos, and put each backbone's frozen stages in front of them."""
     from common.data.images import read_photos
     from common.data.training_classes import by_class
-    from common.experiments.bench import Bench
     from common.machine.device import pick_device
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.freezing import freeze_stages
     from common.training.boundary import PhotosAtBoundary
     from common.training.loop import TrainingSettings
+
+    from common.experiments.bench import Bench
 
     backbones = {
         "frozen": load_backbone(args.model, weights=args.weights, image_size=args.image_size),
@@ -235,8 +236,9 @@ def crossover_epochs(args, n_train: int) -> int:
 
 def run_crossover(args, bench, seed: int) -> list:
     """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
-    from common.experiments.crossover import CellAnswer
     from common.training.recipes import train_classifier, train_embedding
+
+    from common.experiments.crossover import CellAnswer
 
     identity, answers = bench.study.identity, []
     approaches = ((CLASSIFIER, train_classifier, bench.name_by_classifier),
@@ -258,6 +260,7 @@ def run_crossover(args, bench, seed: int) -> list:
 def pairs_to_compare() -> dict[str, list[tuple]]:
     """Part 5: who is compared with whom, by question; decided before any result was seen."""
     from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
+
     from common.experiments.question_tables import GEOMETRIC_MEAN
 
     by_score = [((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
@@ -301,9 +304,10 @@ def in_short(differences: list[tuple], joining: list[dict]) -> str:
 def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
     from common.experiments import question_tables as parts
+    from common.runs import describe_split
+
     from common.experiments.comparison import summarise, summarise_rankings
     from common.experiments.crossover import crossover_table, judge_claim
-    from common.runs import describe_split
 
     study, questions, identity = bench.study, bench.questions, bench.study.identity
     trend = parts.joining_trend(trials, questions, identity)
@@ -354,13 +358,14 @@ def report(run, args, bench, trials: list, answers: list, embeddings: np.ndarray
 
 def draw(run, bench, trials: list, tables: dict, trend, embeddings: np.ndarray) -> dict:
     """A figure for each part, training, and photos of animals that joined with their matches."""
-    from common.experiments.comparison import question_by_question
-    from common.experiments.question_tables import joining_lines, reliability_bins, separation
     from common.visualization.bars import interval_chart
     from common.visualization.charts import reliability_chart, trend_chart
     from common.visualization.curves import training_curves
     from common.visualization.difference_map import difference_map
     from common.visualization.matches import example_matches
+
+    from common.experiments.comparison import question_by_question
+    from common.experiments.question_tables import joining_lines, reliability_bins, separation
 
     figures = {
         "Right answers, with 95 % intervals over animals": interval_chart(

@@ -94,7 +94,6 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.images import read_photos
     from common.data.training_classes import by_class
     from common.experiments.answers import ask_embedding
-    from common.experiments.comparison import Trial
     from common.experiments.embedding_check import EmbeddingCheck
     from common.machine.device import pick_device
     from common.models.backbones import load_backbone
@@ -107,6 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.boundary import PhotosAtBoundary
 
     import torch
+    from common.experiments.comparison import Trial
     from torch import nn
 
     run = start_run(__file__, args)
@@ -197,7 +197,6 @@ def train(name, rate, seed, args, classed, photos, check, folder):
 
 def report(run, args, study, questions, photos, check, trials, tuning, classed, preferred) -> dict:
     """Tables, figures, and what the numbers allow to say."""
-    from common.experiments.comparison import question_by_question, summarise, summarise_rankings
     from common.runs import describe_split
     from common.training.metric_losses import loss_table, options_of
     from common.visualization.bars import interval_chart
@@ -205,6 +204,7 @@ def report(run, args, study, questions, photos, check, trials, tuning, classed, 
     from common.visualization.matches import example_matches
 
     import pandas as pd
+    from common.experiments.comparison import question_by_question, summarise, summarise_rankings
 
     table = summarise(trials, questions, study.identity)
     rankings = summarise_rankings(trials, questions, study.identity)

@@ -17,11 +17,90 @@ reads it with --trained.
 import argparse
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.data.images import read_photos
+from common.data.sampling import identity_batches
+from common.data.training_classes import ClassedPhotos, by_class
+from common.experiments.answers import ask_embedding
+from common.experiments.embedding_check import EmbeddingCheck
+from common.experiments.trials import JOINED, KNOWN, Trial, compare, summarise, summarise_rankings
+from common.gallery.scores import validation_scores_of
+from common.machine.device import pick_device
+from common.models.backbones import load_backbone
+from common.models.freezing import freeze_stages
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.pooling import pool_by_generalised_mean
+from common.models.storage import save_recogniser
+from common.runs import Run, describe_split, start_run
+from common.splits.questions import Questions, questions_of
+from common.splits.study import Study, open_study
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import FitResult, TrainingSettings
+from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
+from common.training.optim import Rates
+from common.training.recipes import train_embedding
+from common.visualization.curves import training_curves
+from common.visualization.matches import example_matches
+from protocols import PROTOCOL_NOTE, known_by_protocol
 
-LOSS_NAMES = (
-    "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
-    "subcenter_arcface",
-)  # fmt: skip
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+BEFORE = "before training"
+
+
+def arcface_logits(
+    embeddings: torch.Tensor,
+    centres: torch.Tensor,
+    labels: torch.Tensor,
+    margin: float = 0.3,
+    scale: float = 24.0,
+) -> torch.Tensor:
+    """ArcFace: a classifier on the sphere, made harder for the photo's own animal.
+
+    Each animal has a centre, and what counts is the angle between a photo and a centre. The angle
+    to the own centre is made larger by the margin before scores are compared: to be named right
+    even so, a photo has to come nearer to its own centre than to all others by that much. Softmax
+    and cross-entropy of these logits are the loss; pytorch-metric-learning's, which
+    `build_loss("arcface")` hands to the training, is the same in value and gradient up to angles
+    of pi minus the margin (beyond, a cosine would rise again, and the library goes on downwards).
+
+    Args:
+        embeddings: shape (n_images, embedding_dim).
+        centres: one per class, shape (n_classes, embedding_dim), learned.
+        labels: whose photos they are, shape (n_images,).
+        margin: radians.
+        scale: how sharply the softmax tells cosines apart, which differ by 2 at most.
+
+    Returns:
+        Shape (n_images, n_classes).
+
+    Source: Deng et al. 2019, "ArcFace", equation 3.
+    """
+    cosine = functional.normalize(embeddings) @ functional.normalize(centres).T
+    angle = cosine.clamp(-1, 1).acos()  # radians, 0 to pi: (n_images, n_classes)
+    is_own = functional.one_hot(labels, len(centres)).bool()
+    return scale * torch.where(is_own, (angle + margin).cos(), cosine)
+
+
+def nearest_photos(
+    embeddings: np.ndarray, query: np.ndarray, gallery: np.ndarray, encounter: np.ndarray
+) -> np.ndarray:
+    """For each query the row of the most alike gallery photo of another encounter.
+
+    Photos of one encounter share light, water and pose: to find one of them proves nothing.
+
+    Args:
+        embeddings: of all photos, shape (n_images, embedding_dim), unit length.
+        query: rows that are asked about.
+        gallery: rows that are searched.
+        encounter: of all photos, shape (n_images,).
+    """
+    similarity = embeddings[query] @ embeddings[gallery].T  # cosines, (n_query, n_gallery)
+    is_same_encounter = encounter[query][:, None] == encounter[gallery]
+    similarity[is_same_encounter] = -np.inf  # the query itself is among them
+    return gallery[similarity.argmax(axis=1)]
 
 
 def margin_of(text: str) -> float:
@@ -31,50 +110,51 @@ def margin_of(text: str) -> float:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(
-        parser,
-        "data_dir", "model", "weights", "split", "split_column", "batch_size", "cached_views",
-        "classes", "pooling", "seed", "device", "mixed_precision", "output_dir", "smoke",
-        epochs=12, image_size=192, learning_rate=1e-3,
-    )  # fmt: skip
-    parser.add_argument("--loss", choices=LOSS_NAMES, default="arcface",
-                        help="what pulls and pushes (default: %(default)s)")  # fmt: skip
+    plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
+    model = ("model", "weights", "pooling", "batch_size", "cached_views", "mixed_precision")
+    defaults = {"epochs": 12, "image_size": 192, "learning_rate": 1e-3, "unfreeze": 4}
+    shared_flags(parser, *plumbing, *model, "classes", "photos_per_identity", **defaults)
     parser.add_argument(
-        "--margin", type=margin_of, metavar="X",
+        "--loss",
+        choices=LOSSES,
+        default="arcface",
+        help="what pulls and pushes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=margin_of,
+        metavar="X",
         help="in radians for arcface and subcenter_arcface (library: degrees), in distance of unit "
         "vectors, 0 to 2, for contrastive and triplet, in cosine similarity for multi_similarity, "
         "circle and proxy_anchor (default: the loss's own)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--scale", type=real_number(above=0.0, up_to=1_000.0), metavar="X",
+        "--scale",
+        type=real_number(above=0.0, up_to=1_000.0),
+        metavar="X",
         help="what cosines are multiplied with before an exponential; 1 / temperature of supcon "
         "(default: the loss's own)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--embedding_size", type=whole_number(2, 8_192), metavar="N",
+        "--embedding_size",
+        type=whole_number(2, 8_192),
+        metavar="N",
         help="length after a projection (default: none, the length of the backbone's features: "
         "where photos are few a new projection loses more than it learns)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--unfreeze", type=whole_number(0, 100), default=4, metavar="N",
-        help="last stages of the backbone that train; --learning_rate is theirs, the head's is "
-        "twice it (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--photos_per_identity", type=whole_number(2, 100), default=4, metavar="N",
-        help="photos of an animal in a batch, for losses that compare photos "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--choose_by", choices=["new", "known"], default="new",
+        "--choose_by",
+        choices=["new", "known"],
+        default="new",
         help="animals whose mAP on validation photos chooses the epoch: held out, or trained on "
         "(default: %(default)s, where the split holds any out)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--train_on_all", action="store_true",
+        "--train_on_all",
+        action="store_true",
         help="train on validation photos too, and take the last epoch: for a published split, "
         "whose training part has no validation, once everything is chosen",
-    )  # fmt: skip
+    )
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 2, 64
@@ -83,31 +163,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-
-    # After the flags are read, so that --help need not wait for torch.
-    from common.data.images import read_photos
-    from common.data.sampling import identity_batches
-    from common.data.training_classes import by_class
-    from common.experiments.embedding_check import EmbeddingCheck
-    from common.gallery.scores import validation_scores_of
-    from common.machine.device import pick_device
-    from common.models.backbones import load_backbone
-    from common.models.freezing import freeze_stages
-    from common.models.heads import Recogniser
-    from common.models.pooling import pool_by_generalised_mean
-    from common.models.storage import save_recogniser
-    from common.runs import start_run
-    from common.splits.questions import questions_of
-    from common.splits.study import open_study
-    from common.training.boundary import PhotosAtBoundary
-    from common.training.loop import TrainingSettings
-    from common.training.metric_losses import LOSSES, build_loss, options_of
-    from common.training.optim import Rates
-    from common.training.recipes import train_embedding
-    from common.training.strategies import install
-
-    import torch
-
     options = options_of(args.loss, margin=args.margin, scale=args.scale)
     run = start_run(__file__, args)
 
@@ -126,128 +181,167 @@ def main(argv: list[str] | None = None) -> dict:
     pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
     classed = by_class(catalogue, pixels, questions.train, args.classes)
     print(classed.description)
-    train = classed.training_rows
     photos = PhotosAtBoundary(
-        backbone, classed.pixels, classed.labels, train, flip=not catalogue.has_sides,
-        n_views=args.cached_views, device=pick_device(args.device),
-    )  # fmt: skip
-
-    # Loss: one that compares photos needs several of an animal in each batch.
-    embedding_dim = args.embedding_size or backbone.n_features
-    criterion = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
-    batches = None
-    if LOSSES[args.loss].compares == "photos":
-        batches = identity_batches(
-            classed.labels[train], classed.encounters[train],
-            batch_size=args.batch_size, n_images=args.photos_per_identity, seed=args.seed,
-        )  # fmt: skip
+        backbone,
+        classed.pixels,
+        classed.labels,
+        classed.training_rows,
+        flip=not catalogue.has_sides,
+        n_views=args.cached_views,
+        device=pick_device(args.device),
+    )
+    everything = np.arange(catalogue.n_images)
+    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
+    embeddings = {BEFORE: photos.outputs(untrained, everything)}
 
     # Train; validation photos, of animals held out where there are any, choose the epoch.
     check = EmbeddingCheck(photos, questions, catalogue, classed.names)
-    choose_by = check.chooser(args.choose_by)
-    seconds = photos.seconds_to_train(
-        n_trained=args.epochs * len(train), n_looked_at=args.epochs * len(check.rows)
-    )
-    print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
-    trained = train_embedding(
-        photos, backbone.n_features, embedding_dim=args.embedding_size, criterion=criterion,
-        train_rows=train, n_identities=classed.n_classes, batch_sampler=batches,
-        validate=check if choose_by else None, choose_by=choose_by,
-        settings=TrainingSettings(
-            epochs=args.epochs, batch_size=args.batch_size, seed=args.seed, device=args.device,
-            mixed_precision=args.mixed_precision,
-        ),
-        rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
-        title=args.loss, checkpoint=run.folder / "last.pt",
-    )  # fmt: skip
+    fit, model = train(args, options, photos, classed, check, run)
 
     # What a similarity means is learned before any test photo is looked at.
-    scores = validation_scores_of(
-        lambda rows: photos.outputs(trained.model, rows), questions, catalogue
-    )
+    scores = validation_scores_of(lambda rows: photos.outputs(model, rows), questions, catalogue)
 
     # Ask the test photos once; tables, figures, the model itself.
-    result = report(run, args, options, study, questions, photos, trained, choose_by, classed)
-    install(trained.tail, backbone)
+    embeddings[args.loss] = photos.outputs(model, everything)
     save_recogniser(
-        Recogniser(backbone, trained.head), run.folder / "model.safetensors",
-        catalogue.identities, scores.to_dict() if scores else None,
-    )  # fmt: skip
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
-    return result
+        Recogniser(backbone, model[-1]),
+        run.folder / "model.safetensors",
+        catalogue.identities,
+        scores.to_dict() if scores else None,
+    )
+    choose_by = check.chooser(args.choose_by)
+    chosen = "the last: no validation photo can be asked"
+    if choose_by:
+        chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
+    notes = [f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.", classed.description]
+    return report(run, args, options, study, questions, embeddings, fit, notes)
 
 
-def report(run, args, options, study, questions, photos, trained, choose_by, classed) -> dict:
+def train(
+    args: argparse.Namespace,
+    options: dict,
+    photos: PhotosAtBoundary,
+    classed: ClassedPhotos,
+    check: EmbeddingCheck,
+    run: Run,
+) -> tuple[FitResult, nn.Sequential]:
+    """Train with the loss that was asked for, in batches that suit it."""
+    rows, choose_by = classed.training_rows, check.chooser(args.choose_by)
+    batches = None
+    if LOSSES[args.loss].compares == "photos":  # then each batch needs several of an animal
+        batches = identity_batches(
+            classed.labels[rows],
+            classed.encounters[rows],
+            batch_size=args.batch_size,
+            n_images=args.photos_per_identity,
+            seed=args.seed,
+        )
+    seconds = photos.seconds_to_train(
+        n_trained=args.epochs * len(rows), n_looked_at=args.epochs * len(check.rows)
+    )
+    print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
+    embedding_dim = args.embedding_size or photos.n_features
+    loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
+    trained = train_embedding(
+        photos,
+        photos.n_features,
+        tail=photos.tail,  # the end of the backbone that trains
+        embedding_dim=args.embedding_size,
+        criterion=loss,
+        train_rows=rows,
+        n_identities=classed.n_classes,
+        batch_sampler=batches,
+        validate=check if choose_by else None,
+        choose_by=choose_by,
+        settings=TrainingSettings.from_flags(args),
+        rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
+        checkpoint=run.checkpoint(args.loss),
+        title=args.loss,
+    )
+    return trained.fit, trained.model
+
+
+def report(
+    run: Run,
+    args: argparse.Namespace,
+    options: dict,
+    study: Study,
+    questions: Questions,
+    embeddings: dict[str, np.ndarray],
+    fit: FitResult,
+    notes: list[str],
+) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
-    from common.experiments.answers import ask_embedding
-    from common.experiments.comparison import Trial, compare, summarise, summarise_rankings
-    from common.experiments.protocols import PROTOCOL_NOTE, known_by_protocol
-    from common.models.heads import EmbeddingHead
-    from common.runs import describe_split
-    from common.training.metric_losses import loss_table
-    from common.visualization.curves import training_curves
-    from common.visualization.matches import example_matches
-
-    import numpy as np
-    from torch import nn
-
-    fit, before = trained.fit, "before training"
-    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    rows = np.arange(study.catalogue.n_images)
-    models = {before: untrained, args.loss: trained.model}
-    embeddings = {name: photos.outputs(model, rows) for name, model in models.items()}
-    answers = {name: ask_embedding(each, questions, study.catalogue)
-               for name, each in embeddings.items()}  # fmt: skip
+    catalogue = study.catalogue
+    answers = {name: ask_embedding(each, questions, catalogue) for name, each in embeddings.items()}
     trials = [
-        Trial(before, args.seed, answers[before]),
+        Trial(BEFORE, args.seed, answers[BEFORE]),
         Trial(args.loss, args.seed, answers[args.loss], fit.seconds, history=fit.history),
     ]
-    verdicts = [compare(trials, args.loss, before, column, questions, study.identity)
-                for column in ("known animals", "joined later")]  # fmt: skip
-    figures = {
-        "Training": training_curves(
-            fit.history, run.figure_path("curves.png"), chosen_epoch=fit.best_epoch
-        )
+    differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
+    by_protocol = known_by_protocol(
+        {name: [each] for name, each in embeddings.items()}, catalogue, study.split
+    )
+    tables = {
+        "The loss": loss_table({args.loss: options}),
+        "Known animals, by protocol": by_protocol,
+        "Photos named right": summarise(trials),
+        "Animals never trained on, ranked": summarise_rankings(trials),
     }
+    return run.finish(
+        metrics={"loss": {"name": args.loss, **options}, "best_epoch": fit.best_epoch}
+        | {"trials": [trial.to_dict() for trial in trials]},
+        split=describe_split(study.split, study.leak),
+        tables={title: table for title, table in tables.items() if len(table)},
+        figures=draw(run, questions, study, embeddings[args.loss], fit),
+        notes=[
+            *(difference.sentence() for difference in differences if difference),
+            *found_again(embeddings[args.loss], questions, study),
+            *notes,
+            *([PROTOCOL_NOTE] if len(by_protocol) else []),
+            *questions.reasons,
+        ],
+        device=str(pick_device(args.device)),
+    )
+
+
+def found_again(embeddings: np.ndarray, questions: Questions, study: Study) -> list[str]:
+    """In one sentence, how often a photo of a new animal is most like another one of it."""
+    query = questions.unknown
+    if not len(query):
+        return []
+    gallery = np.union1d(query, questions.train)
+    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
+    found = nearest_photos(embeddings, query, gallery, encounter)
+    n_right = int(np.count_nonzero(study.identity[found] == study.identity[query]))
+    return [
+        f"Of {len(query)} photos of animals never trained on, {n_right} are most like a photo of "
+        f"the same animal from another encounter, among {len(gallery)} photos."
+    ]
+
+
+def draw(
+    run: Run, questions: Questions, study: Study, embeddings: np.ndarray, fit: FitResult
+) -> dict:
+    """Curves, and queries of known and of new animals with the photos most like them."""
+    curves = training_curves(
+        fit.history, run.figure_path("curves.png"), chosen_epoch=fit.best_epoch
+    )
+    figures = {"Training": curves}
     for title, file_name, query in (
         ("Known animals", "matches_known.png", questions.known),
         ("Animals that joined after training", "matches_new.png", questions.joined),
     ):
         if len(query):
             figures[f"{title}: query, and the most alike photos"] = example_matches(
-                embeddings[args.loss], query, questions.trainable, study,
-                run.figure_path(file_name), title=title,
-            )  # fmt: skip
-    by_protocol = known_by_protocol(
-        {name: [each] for name, each in embeddings.items()}, study.catalogue, study.split
-    )
-    tables = {
-        "The loss": loss_table({args.loss: options}),
-        "Known animals, by protocol": by_protocol,
-        "Photos named right": summarise(trials, questions, study.identity),
-        "Animals never trained on, ranked": summarise_rankings(trials, questions, study.identity),
-    }
-    chosen = "the last: no validation photo can be asked"
-    if choose_by:
-        chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
-    return run.finish(
-        metrics={
-            "loss": {"name": args.loss, **options},
-            "best_epoch": fit.best_epoch, "chosen_by": choose_by,
-            "trials": [trial.to_dict() for trial in trials],
-        },
-        split=describe_split(study.split, study.leak),
-        tables={title: table for title, table in tables.items() if len(table)},
-        figures=figures,
-        notes=[
-            *(verdict[1] for verdict in verdicts if verdict),
-            f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.",
-            classed.description,
-            *([PROTOCOL_NOTE] if len(by_protocol) else []),
-            *questions.reasons,
-        ],
-        device=str(photos.device),
-    )  # fmt: skip
+                embeddings,
+                query,
+                questions.trainable,
+                study,
+                run.figure_path(file_name),
+                title=title,
+            )
+    return figures
 
 
 if __name__ == "__main__":

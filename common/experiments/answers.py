@@ -5,15 +5,18 @@
 3. Unknown animals: is the answer "new individual" when it should be?
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.data.catalogue import Catalogue
 from common.gallery.gallery import Gallery
+from common.measures.classification import ClassificationReport, evaluate_classification
 from common.measures.classifier_scores import (
     energy_score,
     highest_probability,
     identity_logits,
 )
+from common.measures.clustering import Clusters
 from common.measures.open_set import OpenSetReport
 from common.measures.prototypes import class_means
 from common.measures.rejection import Queries, Rejection, judge
@@ -27,31 +30,92 @@ PROBABILITY, ENERGY, SIMILARITY = "highest probability", "energy", "similarity"
 
 @dataclass(frozen=True)
 class Answers:
-    """How one trained model answers.
+    """How one trained model answered; what was not asked is empty, or None.
 
     Attributes:
         known: question 1, bool per row of `Questions.known`: right or wrong.
         joined_after: question 2, number of enrolled photos to bool per row of
             `Questions.joined`; all wrong for a classifier.
+        animals: whom the photos of "known", "joined", "unknown" and "validation" show.
         rejections: question 3, by the name of the score; empty if it cannot be asked.
         ranking: every test photo of a new animal as query, among all their photos and the
             training photos, without those of its own encounter; None for a classifier.
+        clusters: the test photos in groups, by an approach that can.
+        validation: question 1 of the validation photos that chose the epoch.
+        report: question 1 as a classification: confusion, recall of each class.
+        scores: behind it, shape (n_known, n_classes).
     """
 
     known: np.ndarray
-    joined_after: dict[int, np.ndarray]
-    rejections: dict[str, Rejection] = field(default_factory=dict)
+    joined_after: Mapping[int, np.ndarray] = field(default_factory=dict)
+    animals: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    rejections: Mapping[str, Rejection] = field(default_factory=dict)
     ranking: RetrievalReport | None = None
+    clusters: Clusters | None = None
+    validation: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    report: ClassificationReport | None = None
+    scores: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def joined(self) -> np.ndarray:
         """Question 2 with as many photos enrolled as were asked for at most."""
-        return self.joined_after[max(self.joined_after)]
+        return self.joined_after[max(self.joined_after)] if self.joined_after else np.zeros(0, bool)
 
     @property
     def rejection(self) -> OpenSetReport | None:
         """Question 3 by the first score; None if it cannot be asked."""
         return next((each.report for each in self.rejections.values()), None)
+
+    def to_dict(self) -> dict:
+        """Plain values for a result file."""
+        if self.report:
+            test = self.report.to_dict()
+            del test["per_identity"]  # in a table of its own
+            return {"validation_accuracy": _share(self.validation), "test": test}
+        return {
+            "known": _share(self.known),
+            "joined": _share(self.joined),
+            "joined_after": {n: _share(each) for n, each in self.joined_after.items()},
+            "rejection": {score: each.to_dict() for score, each in self.rejections.items()},
+            "clusters": self.clusters.to_dict() if self.clusters else None,
+            "ranking": self.ranking.to_dict() if self.ranking else None,
+        }
+
+
+def _share(is_right: np.ndarray) -> float:
+    return float(np.mean(is_right)) if len(is_right) else float("nan")
+
+
+def ask_closed_set(
+    scores: Callable[[np.ndarray], np.ndarray],
+    questions: Questions,
+    labels: np.ndarray,
+    *,
+    names: Sequence[str],
+    identity: np.ndarray,
+) -> Answers:
+    """Ask question 1 alone, of every class that has an output: the highest score is the answer.
+
+    Args:
+        scores: rows to their scores, shape (n_rows, n_classes).
+        questions: whose known photos are asked.
+        labels: of all photos, shape (n_images,) or longer.
+        names: of the classes, label 0 first.
+        identity: whom each photo shows, shape (n_images,).
+    """
+    test, validation = questions.known, questions.validation_known
+    given = scores(test)
+    report = evaluate_classification(scores=given, labels=labels[test], identities=names)
+    named_right = np.zeros(0, dtype=bool)
+    if len(validation):
+        named_right = scores(validation).argmax(axis=1) == labels[validation]
+    return Answers(
+        known=report.is_correct,
+        animals={"known": identity[test], "validation": identity[validation]},
+        validation=named_right,
+        report=report,
+        scores=given,
+    )
 
 
 def ask_classifier(
@@ -78,11 +142,9 @@ def ask_classifier(
     return Answers(
         known=is_right[questions.known],
         joined_after=dict.fromkeys(questions.n_enrolled, is_right[questions.joined]),
-        rejections={
-            name: rejection for name, each in scores.items()
-            if (rejection := _judge(each, predicted, questions, catalogue))
-        },
-    )  # fmt: skip
+        animals=_animals(questions, catalogue),
+        rejections=_judged(scores, predicted, questions, catalogue),
+    )
 
 
 def ask_retrained(
@@ -104,7 +166,11 @@ def ask_retrained(
     trained = np.union1d(questions.train, questions.first_enrolled(n_enrolled))
     named = name_by_logits(logits, trained, catalogue, identity_of_class)
     is_right = named == _identities(catalogue)
-    return Answers(is_right[questions.known], {n_enrolled: is_right[questions.joined]})
+    return Answers(
+        known=is_right[questions.known],
+        joined_after={n_enrolled: is_right[questions.joined]},
+        animals=_animals(questions, catalogue),
+    )
 
 
 def name_by_logits(
@@ -161,11 +227,11 @@ def ask_embedding(
             joined_after[n_photos] = named == identity[questions.joined]
         else:
             joined_after[n_photos] = np.zeros(0, dtype=bool)
-    rejection = _judge(similarity, predicted, questions, catalogue)
     return Answers(
         known=(predicted == identity)[questions.known],
         joined_after=joined_after,
-        rejections={SIMILARITY: rejection} if rejection else {},
+        animals=_animals(questions, catalogue),
+        rejections=_judged({SIMILARITY: similarity}, predicted, questions, catalogue),
         ranking=None if by_means else _ranking(embeddings, questions, catalogue),
     )
 
@@ -193,15 +259,27 @@ def _identities(catalogue: Catalogue, rows: np.ndarray | slice = slice(None)) ->
     return catalogue.table["identity"].to_numpy(dtype=str)[rows]
 
 
-def _judge(
-    scores: np.ndarray, predicted: np.ndarray, questions: Questions, catalogue: Catalogue
-) -> Rejection | None:
+def _animals(questions: Questions, catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """Whom the photos of each question show."""
+    return {
+        name: _identities(catalogue, getattr(questions, name))
+        for name in ("known", "joined", "unknown")
+    }
+
+
+def _judged(
+    scores: Mapping[str, np.ndarray],
+    predicted: np.ndarray,
+    questions: Questions,
+    catalogue: Catalogue,
+) -> dict[str, Rejection]:
     """Choose threshold and probabilities on validation photos, then judge test photos, once."""
     if not questions.can_reject:
-        return None
+        return {}
     truth = _identities(catalogue)
     known = frozenset(truth[questions.train])
-    return judge(*(
-        Queries(scores[rows], predicted[rows], truth[rows], known)
-        for rows in (questions.validation, questions.test)
-    ))  # fmt: skip
+    parts = (questions.validation, questions.test)
+    return {
+        name: judge(*(Queries(each[rows], predicted[rows], truth[rows], known) for rows in parts))
+        for name, each in scores.items()
+    }

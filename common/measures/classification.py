@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from common.errors import InputError
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,18 @@ def evaluate_classification(
         predicted_labels=predicted,
         rank=rank,
     )
+
+
+def class_table(report: ClassificationReport, kind: str = "class") -> pd.DataFrame:
+    """Precision, recall, F1 and number of test photos of each class.
+
+    Args:
+        report: on the test photos.
+        kind: header of the first column.
+    """
+    table = pd.DataFrame(report.per_identity).T.rename_axis(kind)
+    table = table.rename(columns={"f1": "F1", "n": "support"}).astype({"support": int})
+    return table[["precision", "recall", "F1", "support"]]
 
 
 def _checked(

@@ -61,6 +61,9 @@ def mlp_classifier(
     )
 
 
+HEADS = {"linear": linear_classifier, "mlp": mlp_classifier}
+
+
 class Recogniser(nn.Module):
     """A backbone with a head: photos in, scores or embeddings out.
 

@@ -46,6 +46,24 @@ class Questions:
     n_enrolled: tuple[int, ...]
     reasons: list[str] = field(default_factory=list)
 
+    @classmethod
+    def of_closed_set(
+        cls, train: np.ndarray, validation: np.ndarray, test: np.ndarray
+    ) -> "Questions":
+        """Question 1 alone: every photo that is asked about shows somebody of the training."""
+        none = np.empty(0, dtype=np.intp)
+        return cls(
+            train=train,
+            validation_known=validation,
+            validation_new=none,
+            known=test,
+            enrolled=none,
+            joined=none,
+            unknown=none,
+            enrolled_place=none,
+            n_enrolled=(),
+        )
+
     @property
     def trainable(self) -> np.ndarray:
         """Photos that a classifier is trained on once the animals that joined are enrolled."""

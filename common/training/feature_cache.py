@@ -135,9 +135,7 @@ def activation_key(trunk: nn.Module, dataset: PhotoDataset, n_views: int) -> str
     digest.update(repr(trunk).encode())
     for name, tensor in trunk.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(np.ascontiguousarray(dataset.photos).data)
-    recipe = [dataset.transform.to_dict(), dataset.seed, n_views]
-    recipe += [dataset.photos.shape, STORED_DTYPE.str]
+    recipe = [dataset.fingerprint(), n_views, STORED_DTYPE.str]
     recipe += [(library, importlib.metadata.version(library)) for library in LIBRARIES]
     digest.update(repr(recipe).encode())
     return digest.hexdigest()

@@ -50,6 +50,7 @@ def train_classifier(
     tail: nn.Module | None = None,
     head: nn.Module | None = None,
     criterion: nn.Module | None = None,
+    groups: list[dict] | None = None,
     **fit_options: object,
 ) -> Trained:
     """Train one score per identity with softmax cross-entropy.
@@ -63,10 +64,11 @@ def train_classifier(
         n_identities: of the whole catalogue, its label map.
         settings: how to train.
         rates: learning rates; None for the defaults.
-        tail: trained in place, to go on with; None: a copy of the pre-trained tail of `photos`,
-            which stays as it is.
+        tail: trained in place, such as `photos.tail`, the end of the backbone itself; None: a
+            copy of that, so that another training starts from the same weights.
         head: trained in place; None: a new linear one.
         criterion: (scores, labels) to a mean loss; None: cross-entropy, labels smoothed by 0.1.
+        groups: of the optimiser, in place of those that `rates` make.
         fit_options: checkpoint, title, progress, mix and others of `common.training.loop.fit`.
     """
     torch.manual_seed(settings.seed)  # of the new weights
@@ -82,10 +84,18 @@ def train_classifier(
         }
 
     return _train(
-        photos, tail, head, criterion, train_rows,
+        photos,
+        tail,
+        head,
+        criterion,
+        train_rows,
+        groups=groups,
         validate=validate if len(validation_rows) else None,
-        settings=settings, rates=rates or Rates(), **fit_options,
-    )  # fmt: skip
+        settings=settings,
+        rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
+        **fit_options,
+    )
 
 
 def train_embedding(
@@ -97,6 +107,7 @@ def train_embedding(
     n_identities: int,
     settings: TrainingSettings,
     rates: Rates | None = None,
+    tail: nn.Module | None = None,
     embedding_dim: int | None = None,
     criterion: nn.Module | None = None,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
@@ -127,10 +138,17 @@ def train_embedding(
         return {"validation_accuracy": float(np.mean(is_match))}
 
     return _train(
-        photos, None, head, criterion, train_rows,
+        photos,
+        tail,
+        head,
+        criterion,
+        train_rows,
         validate=validate or (rank_1 if len(validation_rows) else None),
-        settings=settings, rates=rates or Rates(), **fit_options,
-    )  # fmt: skip
+        settings=settings,
+        rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
+        **fit_options,
+    )
 
 
 def _train(
@@ -143,17 +161,17 @@ def _train(
     validate: Callable[[nn.Module], dict[str, float]] | None,
     settings: TrainingSettings,
     rates: Rates,
+    groups: list[dict] | None = None,
     **fit_options: object,
 ) -> Trained:
     tail = copy.deepcopy(photos.tail) if tail is None else tail
     decay = {"weight_decay": rates.weight_decay, "decay_norms": rates.decay_norms}
-    groups = [
+    groups = groups or [
         *backbone_groups(tail, photos.tail_stages, photos.n_stages, rates),
         *parameter_group(head, rates.head, **decay),
         *parameter_group(criterion, rates.centres),
     ]
-    result = fit(
-        nn.Sequential(tail, head), criterion, photos.training_dataset(train_rows, settings.seed),
-        groups, settings, validate=validate, **fit_options,
-    )  # fmt: skip
+    views = photos.training_dataset(train_rows, settings.seed)
+    model = nn.Sequential(tail, head)
+    result = fit(model, criterion, views, groups, settings, validate=validate, **fit_options)
     return Trained(tail, head, result)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.models.backbones import Backbone
-from common.models.freezing import freeze_stages, split_at_boundary, stages_of
+from common.models.freezing import freeze_stages, stages_of
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import Rates
@@ -151,7 +151,7 @@ def fine_tune(
             **options | ({"rates": step.rates} if step.rates else {}),
         )  # fmt: skip
         fits.append(trained.fit)
-    return Trained(tail, head, _joined(fits))
+    return Trained(tail, head, joined(fits))
 
 
 def words_of(step: Step) -> str:
@@ -170,22 +170,12 @@ def _grown(pristine: nn.Sequential, trained: nn.Sequential | None) -> nn.Sequent
     """A longer tail whose end has been trained already."""
     tail = copy.deepcopy(pristine)
     if trained is not None:
-        _load_end(list(tail), trained)
+        end = nn.Sequential(*list(tail)[len(tail) - len(trained) :])
+        end.load_state_dict(nn.Sequential(*trained).state_dict())
     return tail
 
 
-def install(trained: nn.Sequential, backbone: Backbone) -> None:
-    """Put a trained tail into the backbone that it is the end of, in place."""
-    trunk, tail = split_at_boundary(backbone)
-    _load_end([*trunk, *tail], trained)
-
-
-def _load_end(chain: list[nn.Module], trained: nn.Sequential) -> None:
-    end = nn.Sequential(*chain[len(chain) - len(trained) :])
-    end.load_state_dict(nn.Sequential(*trained).state_dict())
-
-
-def _joined(fits: Sequence[FitResult]) -> FitResult:
+def joined(fits: Sequence[FitResult]) -> FitResult:
     """One history of all steps; what was chosen is the last step's."""
     history = []
     for index, part in enumerate(fits):
@@ -202,32 +192,34 @@ def _joined(fits: Sequence[FitResult]) -> FitResult:
     )
 
 
-def stage_table(
-    backbone: Backbone, head: nn.Module, n_trainable: int | None, rates: Rates
-) -> pd.DataFrame:
+def stage_table(backbone: Backbone, head: nn.Module, groups: Sequence[dict]) -> pd.DataFrame:
     """What is frozen, how many parameters train, and at which rate, stage by stage.
+
+    Args:
+        backbone: photos to features.
+        head: features to scores, all new.
+        groups: of the optimiser; what is in none of them rests.
 
     Returns:
         Columns stage, first and last layer, parameters, trained, learning rate; the head last.
     """
-    stages = stages_of(backbone)
-    first = len(stages) - (len(stages) if n_trainable is None else n_trainable)
+    rate_of = {id(each): group["lr"] for group in groups for each in group["params"]}
     rows = []
-    for stage in stages:
-        names = stage.parameter_names
-        n_parameters = sum(backbone.network.get_parameter(name).numel() for name in names)
-        is_free = stage.index >= first
-        rows.append({
-            "stage": "stem" if stage.index == 0 else str(stage.index),
-            "layers": _span(names),
-            "parameters": n_parameters,
-            "trained": n_parameters if is_free else 0,
-            "learning rate": f"{rates.of_stage(stage.index, len(stages)):.1e}" if is_free else None,
-        })  # fmt: skip
-    n_head = sum(parameter.numel() for parameter in head.parameters())
-    rows.append({"stage": "head", "layers": "new", "parameters": n_head, "trained": n_head,
-                 "learning rate": f"{rates.head:.1e}"})  # fmt: skip
+    for stage in stages_of(backbone):
+        own = [backbone.network.get_parameter(name) for name in stage.parameter_names]
+        name = "stem" if stage.index == 0 else str(stage.index)
+        rows.append({"stage": name, "layers": _span(stage.parameter_names)} | _count(own, rate_of))
+    rows.append({"stage": "head", "layers": "new"} | _count(list(head.parameters()), rate_of))
     return pd.DataFrame(rows)
+
+
+def _count(parameters: Sequence[nn.Parameter], rate_of: Mapping[int, float]) -> dict:
+    rates = [rate_of[id(each)] for each in parameters if id(each) in rate_of]
+    return {
+        "parameters": sum(each.numel() for each in parameters),
+        "trained": sum(each.numel() for each in parameters if id(each) in rate_of),
+        "learning rate": f"{max(rates):.1e}" if rates else None,
+    }
 
 
 def _span(parameter_names: Sequence[str]) -> str:

@@ -67,6 +67,24 @@ def training_curves(
     return save_figure(figure, path)
 
 
+def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
+    """Draw learning rates over the steps of the optimiser.
+
+    Args:
+        rates: one entry per step: what trains, to its learning rate.
+        path: PNG to write.
+    """
+    figure = new_figure(7.2, 3.0)
+    axes = tidy(figure.add_subplot(), title="learning rate", grid="y")
+    for name in dict.fromkeys(name for entry in rates for name in entry):
+        axes.plot([_number(entry.get(name)) for entry in rates], linewidth=1.8, label=name)
+    axes.set_xlabel("step of the optimiser")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.01)
+    axes.legend(fontsize=8, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
+    return save_figure(figure, path)
+
+
 def _measures(history: Sequence[Mapping[str, float]], words: tuple[str, ...]) -> list[str]:
     """Keys of the history that hold one of the words, in their first order."""
     keys = dict.fromkeys(key for entry in history for key in entry)

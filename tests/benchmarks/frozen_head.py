@@ -42,7 +42,6 @@ def main(argv: list[str] | None = None) -> dict:
         size, epochs, pool, args.draws = 32, 2, 8, 2
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
@@ -50,6 +49,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.optim import Rates
     from common.training.strategies import Step
 
+    from common.experiments.closed_set import task_of
     from loops import Recipe
 
     run = start_run(__file__, args)
@@ -82,10 +82,10 @@ def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
     """Accuracy of a head by the views that it learns from."""
     from dataclasses import replace
 
-    from common.experiments.ways import Way
     from common.training import feature_cache
     from common.training.boundary import ActivationDataset
 
+    from common.experiments.ways import Way
     from loops import accuracy_columns
 
     feature_cache.CACHE_FOLDER, task = recipe.cache, recipe.task

@@ -18,8 +18,6 @@ from pathlib import Path
 from common.data.images import Transform, evaluation_transform, read_photos, training_transform
 from common.data.photo_files import squashed_photo
 from common.data.sampling import ShuffledBatchSampler
-from common.experiments.closed_set import Outcome, Task, difference, mean_correct
-from common.experiments.ways import Way
 from common.measures.classification import evaluate_classification
 from common.measures.intervals import interval_columns
 from common.models.backbones import Backbone, load_backbone
@@ -34,6 +32,8 @@ from common.training.strategies import Step
 import numpy as np
 import pandas as pd
 import torch
+from common.experiments.closed_set import Outcome, Task, difference, mean_correct
+from common.experiments.ways import Way
 from side_by_side import in_fresh_process
 from torch import nn
 from torch.utils.data import DataLoader, Dataset

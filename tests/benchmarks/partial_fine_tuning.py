@@ -25,7 +25,6 @@ def main(argv: list[str] | None = None) -> dict:
     size, epochs = (64, 2) if args.smoke else (128, 8)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.experiments.closed_set import task_of
     from common.models.backbones import load_backbone
     from common.runs import describe_split, start_run
     from common.splits.study import open_study
@@ -33,6 +32,7 @@ def main(argv: list[str] | None = None) -> dict:
     from common.training.optim import Rates
     from common.training.strategies import Step
 
+    from common.experiments.closed_set import task_of
     from loops import Recipe, accuracy_columns, train_in_turns
 
     run = start_run(__file__, args)

@@ -80,14 +80,6 @@ def main(argv: list[str] | None = None) -> dict:
 
     # After the flags are read, so that --help need not wait for torch.
     from common.data.sampling import ShuffledBatchSampler
-    from common.experiments.closed_set import (
-        class_table,
-        difference,
-        summarise_outcomes,
-        task_of,
-        verdict,
-    )
-    from common.experiments.ways import Way, train_siamese
     from common.models.backbones import SCRATCH_CNN, load_backbone
     from common.models.heads import Recogniser, mlp_classifier
     from common.models.storage import save_recogniser
@@ -100,6 +92,14 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.outcomes import outcome_figures
 
     import numpy as np
+    from common.experiments.closed_set import (
+        class_table,
+        difference,
+        summarise_outcomes,
+        task_of,
+        verdict,
+    )
+    from common.experiments.ways import Way, train_siamese
 
     if args.data_dir is None and args.dataset is None:
         print("No --data_dir: the embedded turtles stand in for the cats.")

@@ -63,8 +63,6 @@ def main(argv: list[str] | None = None) -> dict:
         split_given,
     )
     from common.errors import InputError
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
-    from common.experiments.ways import Way
     from common.models.backbones import load_backbone
     from common.runs import start_run
     from common.training.loop import TrainingSettings
@@ -75,6 +73,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.curves import training_curves
 
     import numpy as np
+    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
+    from common.experiments.ways import Way
     from scipy.special import softmax
 
     if args.data_dir is None and not args.smoke:

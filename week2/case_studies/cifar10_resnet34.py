@@ -108,8 +108,6 @@ def main(argv: list[str] | None = None) -> dict:
     from common.data.class_folders import describe_parts, stratified_split
     from common.data.images import small_picture_transform
     from common.errors import InputError
-    from common.experiments.closed_set import Task, class_table, summarise_outcomes
-    from common.experiments.ways import Way
     from common.machine.device import pick_device
     from common.models.backbones import load_backbone
     from common.models.heads import linear_classifier
@@ -121,6 +119,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     import numpy as np
     import torch
+    from common.experiments.closed_set import Task, class_table, summarise_outcomes
+    from common.experiments.ways import Way
     from torch.nn import functional
 
     if args.data_dir is None and not args.smoke:

@@ -78,8 +78,6 @@ def main(argv: list[str] | None = None) -> dict:
         stratified_split,
     )
     from common.errors import InputError
-    from common.experiments.closed_set import class_table, task_of_classes, verdict
-    from common.experiments.ways import Way
     from common.measures.classification import evaluate_classification
     from common.measures.intervals import (
         bootstrap_over_individuals,
@@ -97,6 +95,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     import numpy as np
     import pandas as pd
+    from common.experiments.closed_set import class_table, task_of_classes, verdict
+    from common.experiments.ways import Way
 
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)

@@ -121,8 +121,6 @@ def main(argv: list[str] | None = None) -> dict:
     )
     from common.data.images import training_transform
     from common.errors import InputError
-    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
-    from common.experiments.ways import Way
     from common.models.backbones import load_backbone
     from common.runs import start_run
     from common.training.loop import TrainingSettings
@@ -132,6 +130,8 @@ def main(argv: list[str] | None = None) -> dict:
     from common.visualization.curves import training_curves
 
     import pandas as pd
+    from common.experiments.closed_set import class_table, summarise_outcomes, task_of_classes
+    from common.experiments.ways import Way
 
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)

@@ -1,8 +1,10 @@
 """One table per question: what is counted, and what may be compared."""
 
-from common.experiments import question_tables as tables
+from dataclasses import replace
+
+import question_tables as tables
 from common.experiments.answers import ask_classifier, ask_embedding
-from common.experiments.comparison import Trial
+from common.experiments.trials import Trial, chance_alone, difference_table
 from common.measures.clustering import clusters_of
 from common.splits.questions import questions_of
 from common.splits.splits import make_split
@@ -38,8 +40,9 @@ def trials(asked, truth):
     for seed in (0, 1):
         own = vectors(catalogue, seed)
         clusters = clusters_of(own[questions.test].argmax(axis=1), truth[questions.test])
+        searched = ask_embedding(own, questions, catalogue)
         found += [
-            Trial(SEARCH, seed, ask_embedding(own, questions, catalogue), clusters=clusters),
+            Trial(SEARCH, seed, replace(searched, clusters=clusters)),
             Trial(CLASSIFIER, seed, ask_classifier(6 * own, questions, catalogue)),
         ]
     return found
@@ -68,8 +71,8 @@ def test_measures_and_their_intervals_agree_with_the_reports(trials):
         assert table.loc["energy", f"{name}_low"] <= expected <= table.loc["energy", f"{name}_high"]
 
 
-def test_joining_has_a_column_for_each_number_of_photos(trials, asked, truth):
-    trend = tables.joining_trend(trials, asked[1], truth)
+def test_joining_has_a_column_for_each_number_of_photos(trials):
+    trend = tables.joining_trend(trials)
     table = tables.joining_table(trials, trend).set_index("approach")
 
     for n_photos, name in ((1, "1 photo"), (2, "2 photos")):
@@ -81,7 +84,7 @@ def test_joining_has_a_column_for_each_number_of_photos(trials, asked, truth):
 
 def test_balanced_accuracy_weighs_each_animal_alike(trials, asked, truth):
     questions = asked[1]
-    table = tables.known_table(trials, questions, truth).set_index("approach")
+    table = tables.known_table(trials).set_index("approach")
 
     own = np.mean([t.answers.known for t in trials if t.approach == SEARCH], axis=0)
     animals = truth[questions.known]
@@ -90,28 +93,28 @@ def test_balanced_accuracy_weighs_each_animal_alike(trials, asked, truth):
 
 
 def test_only_what_groups_photos_is_in_the_table_of_groups(trials, asked, truth):
-    (row,) = tables.cluster_table(trials, truth[asked[1].test]).to_dict("records")
+    (row,) = tables.cluster_table(trials).to_dict("records")
 
-    own = [trial.clusters.adjusted_rand_index for trial in trials if trial.clusters]
+    own = [t.answers.clusters.adjusted_rand_index for t in trials if t.answers.clusters]
     assert row["approach"] == SEARCH
     assert row["adjusted Rand index"] == pytest.approx(np.mean(own))
     assert row["animals"] == len(np.unique(truth[asked[1].test]))
 
 
-def test_differences_are_listed_with_their_verdict(trials, asked, truth):
+def test_differences_are_listed_with_their_verdict(trials):
     pairs = {
         "known animals": [(SEARCH, CLASSIFIER), (SEARCH, "nobody")],
         "AUROC": [((SEARCH, "similarity"), (CLASSIFIER, "energy"))],
     }
 
-    found = tables.compare_all(trials, pairs, asked[1], truth)
-    table = tables.difference_table(found)
+    found = tables.compare_all(trials, pairs)
+    table = difference_table(found)
 
     assert list(table["question"]) == ["known animals", "AUROC"]
     for row in table.to_dict("records"):
         is_apart = row["difference_low"] > 0 or row["difference_high"] < 0
         assert (row["better"] == "not distinguishable") != is_apart
-    assert f"of {len(found)} differences" in tables.chance_alone(found)
+    assert f"of {len(found)} differences" in chance_alone(found)
 
 
 def test_scores_with_other_seeds_are_not_compared(trials):
@@ -128,3 +131,37 @@ def test_reliability_pools_all_seeds(trials, asked):
         "embedding, similarity", "classifier, highest probability", "classifier, energy",
     ]  # fmt: skip
     assert all(table["photos"].sum() == 2 * len(asked[1].test) for table in bins.values())
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        tables.known_table,
+        tables.joining_trend,
+        tables.unknown_table,
+        tables.cluster_table,
+        lambda trials: tables.joining_table(trials, tables.joining_trend(trials)),
+        lambda trials: tables.joining_lines(tables.joining_trend(trials), {SEARCH: SEARCH}),
+        lambda trials: tables.separation(tables.unknown_table(trials)),
+        lambda trials: difference_table(tables.compare_all(trials, {"AUROC": []})),
+    ],
+)
+def test_without_a_trial_a_table_has_its_columns_all_the_same(table):
+    empty = table([])
+
+    assert len(empty) == 0
+    assert {"approach", "first"} & set(empty.columns)
+
+
+def test_where_nobody_joined_or_is_unknown_tables_are_empty(trials):
+    closed = [
+        replace(trial, answers=replace(trial.answers, joined_after={1: np.zeros(0, bool)},
+                                       rejections={}, clusters=None))
+        for trial in trials
+    ]  # fmt: skip
+
+    trend = tables.joining_trend(closed)
+    for table in (trend, tables.joining_table(closed, trend), tables.unknown_table(closed),
+                  tables.cluster_table(closed)):  # fmt: skip
+        assert len(table) == 0
+        assert "approach" in table

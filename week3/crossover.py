@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.measures.intervals import (
+    NOT_DISTINGUISHABLE,
     Interval,
     bootstrap_of_statistic,
     bootstrap_over_individuals,
     interval_columns,
     paired_bootstrap_over_individuals,
 )
+from common.tables import table_of
 
 import numpy as np
 import pandas as pd
@@ -129,41 +131,31 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
     """
     rows = []
     for place in dict.fromkeys(answer.cell.place for answer in answers):
-        pair = _pair(answers, place, first, second)
+        pair, animal = _pair(answers, place, first, second)
         own = [answer for answer in answers if answer.cell.place == place]
-        animal = np.concatenate([answer.animal for answer in own if answer.approach == first])
         gap = paired_bootstrap_over_individuals(*pair, animal)
-        rows.append({
-            "animals": own[0].n_trained,
-            "photos per animal": float(
-                np.mean([len(answer.cell.train) / answer.n_trained for answer in own])
-            ),
-            **{f"{name}{end}": value for name, values in zip((first, second), pair, strict=True)
-               for end, value in _ends(bootstrap_over_individuals(values, animal)).items()},
-            **interval_columns("difference", gap),
-            "test photos": len(animal),
-            "better": _better(gap, first, second),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+        n_photos = [len(answer.cell.train) / answer.n_trained for answer in own]
+        row = {"animals": own[0].n_trained, "photos per animal": float(np.mean(n_photos))}
+        for name, values in zip((first, second), pair, strict=True):
+            row |= interval_columns(name, bootstrap_over_individuals(values, animal))
+        row |= interval_columns("difference", gap)
+        rows.append(row | {"test photos": len(animal), "better": gap.better_of(first, second)})
+    columns = ("animals", "photos per animal", f"{first}±", f"{second}±", "difference±")
+    return table_of(rows, (*columns, "test photos", "better"))
 
 
-def _ends(interval: Interval) -> dict[str, float]:
-    return {"": interval.estimate, "_low": interval.low, "_high": interval.high}
-
-
-def _better(gap: Interval, first: str, second: str) -> str:
-    if not gap.excludes_zero:
-        return "not distinguishable"
-    return first if gap.estimate > 0 else second
-
-
-def _pair(answers: Sequence[CellAnswer], place: tuple, first: str, second: str) -> list[np.ndarray]:
-    """Right or wrong of both approaches on the same photos, all seeds one after the other."""
-    return [
-        np.concatenate([answer.is_right for answer in answers
-                        if answer.cell.place == place and answer.approach == name]).astype(float)
+def _pair(
+    answers: Sequence[CellAnswer], place: tuple, first: str, second: str
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Right or wrong of both approaches on the same photos, all seeds together; and the animals."""
+    own = {
+        name: [each for each in answers if (each.cell.place, each.approach) == (place, name)]
         for name in (first, second)
-    ]  # fmt: skip
+    }
+    is_right = [
+        np.concatenate([each.is_right for each in group]).astype(float) for group in own.values()
+    ]
+    return is_right, np.concatenate([each.animal for each in own[first]])
 
 
 def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[str]:
@@ -186,16 +178,15 @@ def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[
     sentences = [
         f"Of {len(table)} cells of animals and photos per animal, {first} is better in "
         f"{won.get(first, 0)}, {second} in {won.get(second, 0)}, and "
-        f"{won.get('not distinguishable', 0)} are not distinguishable."
+        f"{won.get(NOT_DISTINGUISHABLE, 0)} are {NOT_DISTINGUISHABLE}."
     ]
     if claimed == across:
         return sentences
     lead, other_lead, change = _leads(answers, claimed, across, first, second)
-    if lead.excludes_zero and lead.estimate > 0 and change.excludes_zero and change.estimate > 0:
+    signs = {each.better_of("more", "less") for each in (lead, change)}
+    if signs == {"more"}:
         outcome = "holds here"
-    elif (lead.excludes_zero and lead.estimate < 0) or (
-        change.excludes_zero and change.estimate < 0
-    ):
+    elif "less" in signs:
         outcome = "is contradicted here"
     else:
         outcome = "is neither confirmed nor contradicted here"
@@ -215,15 +206,8 @@ def _leads(
     everyone = np.unique(np.concatenate([answer.animal for answer in answers]))
     sums, n_photos, counts = [], [], []
     for place in (claimed, across):
-        values = np.subtract(*_pair(answers, place, first, second))
-        animal = np.concatenate(
-            [
-                answer.animal
-                for answer in answers
-                if answer.cell.place == place and answer.approach == first
-            ]
-        )
-        index = np.searchsorted(everyone, animal)
+        pair, animal = _pair(answers, place, first, second)
+        values, index = np.subtract(*pair), np.searchsorted(everyone, animal)
         sums.append(np.bincount(index, weights=values, minlength=len(everyone)))
         counts.append(np.bincount(index, minlength=len(everyone)))
         n_photos.append(len(values))
@@ -237,6 +221,7 @@ def _leads(
         )
 
     return (
-        interval(lead(0), n_photos[0]), interval(lead(1), n_photos[1]),
+        interval(lead(0), n_photos[0]),
+        interval(lead(1), n_photos[1]),
         interval(lambda weights: lead(0)(weights) - lead(1)(weights), sum(n_photos)),
-    )  # fmt: skip
+    )

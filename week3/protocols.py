@@ -13,10 +13,20 @@ from common.measures.intervals import bootstrap_over_individuals, interval_colum
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.encounters import has_match, is_met
 from common.splits.splits import Split
+from common.tables import table_of
 
 import numpy as np
 import pandas as pd
 
+BY_PROTOCOL = (
+    "approach",
+    "protocol",
+    "queries",
+    "without a match",
+    "rank-1±",
+    "mAP±",
+    "rank-1 with a match",
+)
 OTHER_SIDE = {"left": "right", "right": "left"}
 PROTOCOL_NOTE = (
     "By protocol: every test photo of an animal that has others is a query; the gallery is the "
@@ -78,7 +88,7 @@ def known_by_protocol(
     Returns:
         One row per approach and protocol: queries, those without a match, rank-1 and mAP over
         all queries with intervals over animals, and rank-1 over queries with a match. Means over
-        seeds. Empty where no query has a photo of its own encounter in the gallery.
+        seeds. No row where no query has a photo of its own encounter in the gallery.
     """
     table = catalogue.table
     gallery = np.union1d(split.rows("train"), split.rows("validation"))
@@ -87,7 +97,7 @@ def known_by_protocol(
                           table["identity"].to_numpy(str)[gallery])]  # fmt: skip
     encounter = table["encounter"].to_numpy(str)
     if not is_met(encounter[query], encounter[gallery]).any():
-        return pd.DataFrame()
+        return table_of([], BY_PROTOCOL)
     protocols = [AS_PUBLISHED, NO_ENCOUNTER, *(ONE_SIDE if catalogue.has_sides else ())]
     rows = [
         {"approach": approach, "protocol": protocol.name}
@@ -95,7 +105,7 @@ def known_by_protocol(
         for approach, each in embeddings.items()
         for protocol in protocols
     ]
-    return pd.DataFrame([row for row in rows if row.get("queries")])
+    return table_of([row for row in rows if row.get("queries")], BY_PROTOCOL)
 
 
 def _row(

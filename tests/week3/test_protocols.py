@@ -1,8 +1,8 @@
 """Known animals by protocol: hand-worked rankings, and a loop in words as oracle."""
 
 from common.data.catalogue import catalogue_from_table
-from common.experiments.protocols import known_by_protocol
 from common.splits.splits import Split
+from protocols import known_by_protocol
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,11 @@ def test_a_split_that_keeps_encounters_together_has_no_such_table():
     apart = [photo for photo in ANNA_ASKED if photo[1] != "dive 1" or photo[3] == "test"]
     catalogue, split, embeddings = study_of(apart)
 
-    assert known_by_protocol({"made": [embeddings]}, catalogue, split).empty
+    empty = known_by_protocol({"made": [embeddings]}, catalogue, split)
+
+    assert len(empty) == 0
+    assert list(empty) == list(known_by_protocol({"made": [study_of(ANNA_ASKED)[2]]},
+                                                 *study_of(ANNA_ASKED)[:2]))  # fmt: skip
 
 
 def test_seeds_are_averaged():

@@ -1,6 +1,6 @@
 """Subsets of animals and photos, and what a claim about them deserves to hear."""
 
-from common.experiments.crossover import CellAnswer, cells_of, crossover_table, judge_claim
+from crossover import CellAnswer, cells_of, crossover_table, judge_claim
 
 import numpy as np
 import pytest
@@ -107,5 +107,8 @@ def test_the_table_holds_both_approaches_and_their_difference_cell_by_cell():
     assert table["test photos"][0] == sum(len(a.animal) for a in first)
 
 
-def test_without_an_answer_there_is_no_table():
-    assert len(crossover_table([], "embedding", "classifier")) == 0
+def test_without_an_answer_there_is_no_row_but_every_column():
+    empty = crossover_table([], "embedding", "classifier")
+
+    assert len(empty) == 0
+    assert list(empty) == list(crossover_table(answers(equal), "embedding", "classifier"))

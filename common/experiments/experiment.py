@@ -1,0 +1,311 @@
+"""An experiment trains approaches, each with several seeds, and asks them the same questions.
+
+All get the same photos, classes and settings, are chosen on the same validation photos, and are
+asked about the same test photos once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+from common.data.class_folders import ClassPhotos
+from common.data.images import read_photos
+from common.data.sampling import IdentityBatchSampler, identity_batches
+from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
+from common.experiments.answers import ask_closed_set
+from common.experiments.approach import Approach
+from common.experiments.trials import Trial
+from common.gallery.gallery import identity_scores
+from common.machine.device import pick_device
+from common.models.backbones import Backbone, restart
+from common.models.heads import linear_classifier
+from common.runs import Run
+from common.splits.questions import Questions
+from common.splits.study import Study
+from common.training.boundary import PhotosAtBoundary
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.recipes import Trained, train_classifier
+from common.training.strategies import Step, fine_tune, photos_for_plan
+
+import numpy as np
+import torch
+from torch import nn
+
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+class Planned(NamedTuple):
+    """Trainings that are to come, for `Experiment.expected_minutes`.
+
+    Attributes:
+        approach: that is trained.
+        n_trainings: how often.
+        n_photos: to train on, each time; None: all training photos.
+        epochs: None: the plan's.
+        validate: whether validation photos are looked at after each epoch.
+    """
+
+    approach: Approach
+    n_trainings: int = 1
+    n_photos: int | None = None
+    epochs: int | None = None
+    validate: bool = True
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all approaches share.
+
+    Attributes:
+        classed: the photos by the classes of training.
+        class_names: of these, label 0 first; identities, breeds or others.
+        identity: whom each photo shows, shape (n_images,): what intervals resample.
+        questions: which photos train, and which ask what.
+        settings: how to train; the seed is that of each training.
+        flip: whether a mirrored photo still shows the same class.
+        run: keeps checkpoints; None: nothing is kept.
+        study: catalogue and split; None where photos come from no catalogue.
+    """
+
+    classed: ClassedPhotos
+    class_names: Sequence[str]
+    identity: np.ndarray
+    questions: Questions
+    settings: TrainingSettings
+    flip: bool
+    run: Run | None = None
+    study: Study | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        return pick_device(self.settings.device)
+
+    def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Rows to train on, with their mirror images where these are classes; None: all."""
+        rows = self.questions.train if rows is None else rows
+        return with_mirrors(self.classed, rows, len(self.identity))
+
+    def approach(
+        self,
+        name: str,
+        backbone: Backbone,
+        plan: Sequence[Step],
+        *,
+        recipe: Callable[..., Trained] = train_classifier,
+        rates: Rates | None = None,
+        new_head: Callable[[int, int], nn.Module] = linear_classifier,
+        from_scratch: bool = False,
+        **photo_options: object,
+    ) -> Approach:
+        """An approach behind its frozen stages, ready to be trained; arguments as in `Approach`.
+
+        Args:
+            photo_options: n_views, plain_first, augment and others of `PhotosAtBoundary`.
+        """
+        asked = None  # everything, where embeddings are searched
+        if not self.questions.n_enrolled:
+            asked = np.concatenate([self.questions.validation, self.questions.test])
+        photos = photos_for_plan(
+            backbone,
+            plan,
+            self.classed.pixels,
+            self.classed.labels,
+            self.classed.training_rows,
+            asked_rows=asked,
+            flip=self.flip,
+            device=self.device,
+            **photo_options,
+        )
+        return Approach(name, backbone, plan, photos, recipe, rates, new_head, from_scratch)
+
+    def train(
+        self,
+        approach: Approach,
+        seed: int,
+        *,
+        title: str | None = None,
+        rows: np.ndarray | None = None,
+        epochs: int | None = None,
+        validate: bool | Validate = True,
+        **options: object,
+    ) -> Trained:
+        """Train an approach with one seed.
+
+        Args:
+            approach: to train.
+            seed: of head, batches and views, and from scratch of the backbone.
+            title: beside the progress bar and of the checkpoint; None: approach and seed.
+            rows: photos to train on; None: all training photos.
+            epochs: of each step; None: the plan's.
+            validate: validation photos choose the epoch; False: the last one is taken; a function:
+                it is asked in their place, of an embedding.
+            options: of the recipe and of `common.training.loop.fit`, such as criterion.
+
+        Returns:
+            The model behind `approach.behind`.
+        """
+        title = title or f"{approach.name}, seed {seed}"
+        plan = [replace(step, epochs=epochs or step.epochs) for step in approach.plan]
+        if approach.from_scratch:
+            for photos in approach.photos:
+                restart(photos.tail, seed)
+        if callable(validate):
+            options["validate"] = validate
+        common = {
+            "train_rows": self.training_rows(rows),
+            "validation_rows": self.questions.validation_known[: None if validate else 0],
+            "n_identities": self.classed.n_classes,
+            "rates": approach.rates,
+            "title": title,
+            "checkpoint": self.run.checkpoint(title) if self.run else None,
+        } | options
+        settings, behind = replace(self.settings, seed=seed), approach.behind
+        if approach.is_classifier:
+            torch.manual_seed(seed)
+            head = approach.new_head(behind.n_features, self.classed.n_classes)
+            return fine_tune(plan, approach.photos, head=head, settings=settings, **common)
+        (step,) = plan
+        settings = replace(settings, epochs=step.epochs, **step.settings)
+        common["rates"] = step.rates or approach.rates
+        return approach.recipe(behind, behind.n_features, settings=settings, **common)
+
+    def ask(
+        self, approach: Approach, seed: int, trained: Trained, rows: np.ndarray | None = None
+    ) -> Trial:
+        """Ask who each known photo shows: of the classes, nobody else.
+
+        A classifier names the class with the highest score, an embedding that of the most similar
+        training photo.
+
+        Args:
+            approach: that was trained.
+            seed: of training.
+            trained: what `train` gave.
+            rows: that it was trained on; None: all training photos.
+        """
+        labels = self.classed.labels
+        outputs = scores = partial(approach.behind.outputs, trained.model)
+        if not approach.is_classifier:
+            own = self.training_rows(rows)
+            gallery = outputs(own)
+
+            def scores(asked: np.ndarray) -> np.ndarray:
+                return identity_scores(
+                    outputs(asked),
+                    gallery,
+                    gallery_labels=labels[own],
+                    n_identities=self.classed.n_classes,
+                )
+
+        answers = ask_closed_set(
+            scores, self.questions, labels, names=self.class_names, identity=self.identity
+        )
+        return Trial.of(approach.name, seed, answers, trained)
+
+    def n_with_pairs(self, rows: np.ndarray | None = None) -> int:
+        """Classes with at least two photos to train on: without any, no loss compares photos."""
+        counts = np.bincount(self.classed.labels[self.training_rows(rows)])
+        return int(np.count_nonzero(counts > 1))
+
+    def batches_of_several(
+        self, seed: int, rows: np.ndarray | None = None, n_images: int = 4
+    ) -> IdentityBatchSampler:
+        """Batches with several photos of a class, for losses that compare photos."""
+        rows = self.training_rows(rows)
+        return identity_batches(
+            self.classed.labels[rows],
+            self.classed.encounters[rows],
+            batch_size=self.settings.batch_size,
+            n_images=n_images,
+            seed=seed,
+        )
+
+    def expected_minutes(self, planned: Iterable[Planned]) -> float:
+        """Minutes of all that is planned on this machine, from half a second's trials.
+
+        Frozen stages that are in the cache already take less.
+        """
+        n_all, n_validation = len(self.training_rows()), len(self.questions.validation_known)
+        seen: dict[PhotosAtBoundary, np.ndarray] = {}
+        for approach, n_trainings, n_photos, epochs, validate in planned:
+            n_photos = n_all if n_photos is None else n_photos
+            checked = n_validation + (0 if approach.is_classifier else n_photos)
+            for step, photos in zip(approach.plan, approach.photos, strict=True):
+                n_epochs = n_trainings * (epochs or step.epochs)
+                looks = checked * n_epochs * validate
+                seen[photos] = seen.get(photos, 0) + np.array([n_photos * n_epochs, looks])
+            seen[approach.behind] += np.array([0, n_trainings * len(self.identity)])
+        seconds = sum(photos.seconds_to_train(*counts) for photos, counts in seen.items())
+        return seconds / 60 + 0.3
+
+
+def catalogue_experiment(
+    study: Study,
+    stored_size: int,
+    settings: TrainingSettings,
+    *,
+    questions: Questions | None = None,
+    classes: str = "identity",
+    run: Run | None = None,
+) -> Experiment:
+    """An experiment on a catalogue's photos.
+
+    Args:
+        study: with its split.
+        stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
+        settings: how to train.
+        questions: None: known animals alone are asked about.
+        classes: what one class is in training, see `by_class`.
+        run: keeps checkpoints.
+    """
+    questions = questions or Questions.of_closed_set(
+        study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
+    )
+    pixels = read_photos(study.catalogue.paths(), stored_size)
+    classed = by_class(study.catalogue, pixels, questions.trainable, classes)
+    return Experiment(
+        classed,
+        class_names=np.unique(classed.names).tolist(),
+        identity=study.identity,
+        questions=questions,
+        settings=settings,
+        flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
+        run=run,
+        study=study,
+    )
+
+
+def classes_experiment(
+    pixels: np.ndarray,
+    photos: ClassPhotos,
+    parts: Mapping[str, np.ndarray],
+    settings: TrainingSettings,
+    run: Run | None = None,
+) -> Experiment:
+    """An experiment on photos of classes, such as breeds, that have nothing to do with each other.
+
+    Each photo counts as an individual of its own, so that intervals resample photos; a mirrored
+    photo shows the same class.
+
+    Args:
+        pixels: uint8, shape (n_images, side, side, 3).
+        photos: their labels, and the names of the classes.
+        parts: "train", "validation" and "test" to their rows.
+        settings: how to train.
+        run: keeps checkpoints.
+    """
+    each = np.arange(len(photos.labels))
+    questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])
+    classed = ClassedPhotos(
+        pixels,
+        photos.labels,
+        names=np.array(photos.names)[photos.labels],
+        encounters=each.astype(str),
+        training_rows=questions.train,
+        n_classes=len(photos.names),
+        description="",
+    )
+    return Experiment(classed, photos.names, each, questions, settings, flip=True, run=run)

@@ -1,0 +1,328 @@
+"""Trials of several approaches with several seeds: one table with intervals, and who is better.
+
+Seeds are averaged photo by photo; individuals are resampled, not photos.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from common.experiments.answers import Answers
+from common.measures.intervals import (
+    NOT_DISTINGUISHABLE,
+    Interval,
+    bootstrap_over_individuals,
+    interval_columns,
+    paired_bootstrap_over_individuals,
+)
+from common.tables import table_of
+from common.training.recipes import Trained
+
+import numpy as np
+import pandas as pd
+
+KNOWN, JOINED, VALIDATION = "known animals", "joined later", "validation photos"
+QUESTIONS = {KNOWN: "known", JOINED: "joined", VALIDATION: "validation"}  # attributes of `Answers`
+CLOSED_SET = ("name", "validation", "test±", "balanced", "macro F1", "training, s")
+RANKED = ("approach", "rank-1±", "mAP±", "rank-5", "mINP", "queries", "without a match")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One approach with one seed.
+
+    Attributes:
+        approach: its name.
+        seed: of training.
+        answers: to the questions.
+        training_seconds: 0 where nothing is trained; what frozen stages give is computed before.
+        adding_seconds: to make it know animals that joined; nan where it cannot.
+        history: of training, one row per epoch.
+        best_epoch: whose weights validation chose.
+    """
+
+    approach: str
+    seed: int
+    answers: Answers
+    training_seconds: float = 0.0
+    adding_seconds: float = float("nan")
+    history: Sequence[Mapping] = ()
+    best_epoch: int = 0
+
+    @classmethod
+    def of(
+        cls, approach: str, seed: int, answers: Answers, trained: Trained, **facts: float
+    ) -> "Trial":
+        """The trial of what was trained; facts are other attributes."""
+        fit = trained.fit
+        return cls(
+            approach,
+            seed,
+            answers,
+            training_seconds=fit.seconds,
+            history=fit.history,
+            best_epoch=fit.best_epoch,
+            **facts,
+        )
+
+    def to_dict(self) -> dict:
+        """Plain values for a result file."""
+        return {
+            "approach": self.approach,
+            "seed": self.seed,
+            **self.answers.to_dict(),
+            "training_seconds": self.training_seconds,
+            "adding_seconds": self.adding_seconds,
+            "best_epoch": self.best_epoch,
+            "history": list(self.history),
+        }
+
+
+class Difference(NamedTuple):
+    """Two approaches on the same photos.
+
+    Attributes:
+        question: what both were asked.
+        first: an approach.
+        second: another.
+        interval: of the first minus the second.
+    """
+
+    question: str
+    first: str
+    second: str
+    interval: Interval
+
+    @property
+    def better(self) -> str:
+        """The better of the two, or "not distinguishable"."""
+        return self.interval.better_of(self.first, self.second)
+
+    def sentence(self) -> str:
+        """What the interval allows to say."""
+        words, interval = self.better, self.interval
+        if words != NOT_DISTINGUISHABLE:
+            words += " is better"
+        counts = f"{interval.n_observations} photos"
+        if interval.n_individuals < interval.n_observations:
+            counts = f"{interval.n_individuals} animals, {counts}"
+        return (
+            f"{self.first} against {self.second}: {words} "
+            f"({self.question}: {interval.text()}, {counts})."
+        )
+
+
+def by_approach(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """The trials of each approach, in the order in which approaches came first."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.approach, []).append(trial)
+    return groups
+
+
+def mean_right(trials: Sequence[Trial], question: str = KNOWN) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the seeds that answered each photo right, and whom the photo shows.
+
+    Args:
+        trials: of one approach.
+        question: of `QUESTIONS`.
+
+    Returns:
+        Both of shape (n_photos,); empty where it was not asked.
+    """
+    name = QUESTIONS[question]
+    values = np.mean([getattr(trial.answers, name) for trial in trials], axis=0)
+    return values, trials[0].answers.animals.get(name, np.empty(0))
+
+
+def compare(
+    trials: Iterable[Trial],
+    first: str,
+    second: str,
+    question: str = KNOWN,
+    *,
+    same_seeds: bool = True,
+) -> Difference | None:
+    """Paired difference of two approaches on one question.
+
+    Args:
+        trials: of both.
+        first: an approach.
+        second: another; the difference is first minus second.
+        question: of `QUESTIONS`.
+        same_seeds: False: also of approaches that were trained with other seeds.
+
+    Returns:
+        None where the question was not asked of both.
+
+    Raises:
+        ValueError: the two were not trained with the same seeds.
+    """
+    groups = by_approach(trials)
+    pair = [groups.get(name, []) for name in (first, second)]
+    if not all(pair) or not all(len(mean_right(own, question)[0]) for own in pair):
+        return None
+    if same_seeds:
+        require_same_seeds(*pair)
+    values, animals = zip(*(mean_right(own, question) for own in pair), strict=True)
+    return Difference(
+        question, first, second, paired_bootstrap_over_individuals(*values, animals[0])
+    )
+
+
+def require_same_seeds(first: Sequence[Trial], second: Sequence[Trial]) -> None:
+    """Raise ValueError unless both have the same seeds: only then is a difference paired."""
+    seeds = [sorted(trial.seed for trial in own) for own in (first, second)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(
+            f"{first[0].approach} has seeds {seeds[0]}, {second[0].approach} {seeds[1]}; "
+            "expected the same"
+        )
+
+
+def chance_alone(differences: Sequence[Difference]) -> str:
+    """How many of many differences would look like one by chance."""
+    n_apart = sum(each.interval.excludes_zero for each in differences)
+    return (
+        f"{n_apart} of {len(differences)} differences can be told from chance at 95 %; of so many, "
+        f"{0.05 * len(differences):.1f} would seem so by chance alone."
+    )
+
+
+def closed_set_table(trials: Iterable[Trial]) -> pd.DataFrame:
+    """One row per approach that named known photos.
+
+    Returns:
+        Columns name, validation accuracy, test accuracy with its interval, balanced accuracy,
+        macro F1, seconds of training; means over seeds.
+    """
+    rows = []
+    for name, own in by_approach(trials).items():
+        reports = [trial.answers.report for trial in own]
+        validation = mean_right(own, VALIDATION)[0]
+        rows.append(
+            {
+                "name": name,
+                "validation": float(np.mean(validation)) if len(validation) else float("nan"),
+                **interval_columns("test", bootstrap_over_individuals(*mean_right(own))),
+                "balanced": float(np.mean([report.balanced_accuracy for report in reports])),
+                "macro F1": float(np.mean([report.macro_f1 for report in reports])),
+                "training, s": mean_seconds(own),
+            }
+        )
+    return table_of(rows, CLOSED_SET)
+
+
+def summarise(trials: Iterable[Trial]) -> pd.DataFrame:
+    """One row per approach that was asked the course's three questions.
+
+    Returns:
+        Columns approach; a share with its interval for each question that was asked; AUROC, BAKS,
+        BAUS, and the geometric mean of the last two (means over seeds); seconds of training; what
+        it takes until the approach knows animals that joined, as text.
+    """
+    rows = []
+    for approach, own in by_approach(trials).items():
+        row = {"approach": approach}
+        for question in (KNOWN, JOINED):
+            values, animals = mean_right(own, question)
+            if len(values):
+                row |= interval_columns(question, bootstrap_over_individuals(values, animals))
+        reports = [trial.answers.rejection for trial in own if trial.answers.rejection]
+        for name, attribute in (
+            ("AUROC", "auroc"),
+            ("BAKS", "baks"),
+            ("BAUS", "baus"),
+            ("√(BAKS·BAUS)", "geometric_mean"),
+        ):
+            if reports:
+                row[name] = float(np.mean([getattr(report, attribute) for report in reports]))
+        row["training, s"] = mean_seconds(own)
+        row["adding animals"] = adding_cost(own)
+        rows.append(row)
+    return table_of(rows, ("approach", "training, s", "adding animals"))
+
+
+def question_by_question(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per approach and question, for a chart.
+
+    Args:
+        table: what `summarise` gives.
+
+    Returns:
+        Columns approach, question, accuracy with its `_low` and `_high`.
+    """
+    rows = [
+        {
+            "approach": row["approach"],
+            "question": question,
+            **{f"accuracy{end}": row[f"{question}{end}"] for end in ("", "_low", "_high")},
+        }
+        for question in (KNOWN, JOINED)
+        if question in table
+        for row in table.to_dict("records")
+    ]
+    return table_of(rows, ("approach", "question", "accuracy±"))
+
+
+def summarise_rankings(trials: Iterable[Trial]) -> pd.DataFrame:
+    """One row per approach that searches: how well photos of new animals find each other.
+
+    Queries whose animal has no photo of another encounter count as misses, and are counted.
+
+    Returns:
+        Columns approach, rank-1 and mAP with their intervals, rank-5, mINP, queries, and
+        queries without a match; means over seeds.
+    """
+    rows = []
+    for approach, own in by_approach(t for t in trials if t.answers.ranking).items():
+        reports, animals = [t.answers.ranking for t in own], own[0].answers.animals["unknown"]
+        row = {"approach": approach}
+        for name, values in (
+            ("rank-1", np.mean([report.is_correct_at_1 for report in reports], axis=0)),
+            ("mAP", np.mean([report.average_precision for report in reports], axis=0)),
+        ):
+            row |= interval_columns(name, bootstrap_over_individuals(values, animals))
+        row["rank-5"] = float(np.mean([report.rank_k[5] for report in reports]))
+        row["mINP"] = float(np.mean([report.mINP for report in reports]))
+        row["queries"], row["without a match"] = reports[0].n_queries, reports[0].n_without_match
+        rows.append(row)
+    return table_of(rows, RANKED)
+
+
+def difference_table(differences: Iterable[Difference]) -> pd.DataFrame:
+    """Paired differences: one row each.
+
+    Returns:
+        Columns question, first, second, difference (first minus second) with its interval,
+        animals, photos, and who is better, or "not distinguishable".
+    """
+    rows = [
+        {
+            "question": each.question,
+            "first": each.first,
+            "second": each.second,
+            **interval_columns("difference", each.interval),
+            "animals": each.interval.n_individuals,
+            "photos": each.interval.n_observations,
+            "better": each.better,
+        }
+        for each in differences
+    ]
+    return table_of(
+        rows, ("question", "first", "second", "difference±", "animals", "photos", "better")
+    )
+
+
+def mean_seconds(trials: Sequence[Trial]) -> float:
+    """Of training, mean over seeds."""
+    return float(np.mean([trial.training_seconds for trial in trials]))
+
+
+def adding_cost(trials: Sequence[Trial]) -> str | None:
+    """What it takes one approach to know animals that joined, mean over seeds, as text.
+
+    Two digits, or whole seconds; None for what cannot be had.
+    """
+    seconds = float(np.mean([trial.adding_seconds for trial in trials]))
+    return f"{seconds:{'.0f' if seconds >= 10 else '.2g'}} s" if np.isfinite(seconds) else None

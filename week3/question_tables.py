@@ -1,0 +1,282 @@
+"""One table for each of the course's questions, and who answers it better than whom."""
+
+from collections.abc import Mapping, Sequence
+
+from common.experiments.trials import (
+    KNOWN,
+    Difference,
+    Trial,
+    adding_cost,
+    by_approach,
+    compare,
+    mean_right,
+    mean_seconds,
+    require_same_seeds,
+)
+from common.measures.calibration import reliability
+from common.measures.clustering import rand_index_statistic
+from common.measures.intervals import (
+    bootstrap_of_statistic,
+    bootstrap_over_individuals,
+    interval_columns,
+)
+from common.measures.rejection import Rejection, WeightedMeasures
+from common.tables import table_of
+
+import numpy as np
+import pandas as pd
+
+GEOMETRIC_MEAN = "√(BAKS·BAUS)"
+MEASURES = {GEOMETRIC_MEAN: "geometric_mean", "AUROC": "auroc"}  # to `WeightedMeasures`
+UNKNOWN = (
+    "approach",
+    "score",
+    "AUROC±",
+    "BAKS",
+    "BAUS",
+    f"{GEOMETRIC_MEAN}±",
+    "accepted at 1 % false",
+    "known rejected",
+    "unknown accepted",
+    "calibration error",
+)
+GROUPED = ("approach", "adjusted Rand index±", "groups", "animals", "distance")
+
+
+def known_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Question 1: one row per approach, seeds averaged photo by photo, animals resampled.
+
+    Returns:
+        Columns approach, accuracy and balanced accuracy with their intervals, seconds of training.
+        No row where no test photo shows an animal in training.
+    """
+    rows = []
+    for approach, own in by_approach(trials).items():
+        values, animals = mean_right(own, KNOWN)
+        if not len(values):
+            continue
+        row = {"approach": approach}
+        for name, statistic in (
+            ("accuracy", "mean_over_observations"),
+            ("balanced accuracy", "mean_over_individuals"),
+        ):
+            interval = bootstrap_over_individuals(values, animals, statistic=statistic)
+            row |= interval_columns(name, interval)
+        row["training, s"] = mean_seconds(own)
+        rows.append(row)
+    return table_of(rows, ("approach", "accuracy±", "balanced accuracy±", "training, s"))
+
+
+def joining_trend(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Question 2: one row per approach and number of enrolled photos.
+
+    Returns:
+        Columns approach, photos, accuracy with its interval. No row where nobody joined.
+    """
+    rows = []
+    for approach, own in by_approach(trials).items():
+        answers = own[0].answers
+        for n_photos in answers.joined_after if len(answers.joined) else ():
+            values = np.mean([trial.answers.joined_after[n_photos] for trial in own], axis=0)
+            interval = bootstrap_over_individuals(values, answers.animals["joined"])
+            row = {"approach": approach, "photos": n_photos}
+            rows.append(row | interval_columns("accuracy", interval))
+    return table_of(rows, ("approach", "photos", "accuracy±"))
+
+
+def joining_lines(trend: pd.DataFrame, approaches: Mapping[str, str]) -> pd.DataFrame:
+    """Some approaches of `joining_trend`, for a chart.
+
+    Args:
+        trend: what `joining_trend` gives.
+        approaches: name to the words of the legend.
+    """
+    own = trend[trend["approach"].isin(approaches)]
+    order = own["approach"].map(list(approaches).index).sort_values(kind="stable").index
+    return own.assign(approach=own["approach"].map(approaches)).loc[order]
+
+
+def joining_table(trials: Sequence[Trial], trend: pd.DataFrame) -> pd.DataFrame:
+    """Question 2 for people: one row per approach, one column per number of enrolled photos.
+
+    Args:
+        trials: of all approaches.
+        trend: what `joining_trend` gives.
+
+    Returns:
+        Columns approach; "1 photo", … with their intervals; what it costs until the animals are
+        known, as text. No row where nobody joined.
+    """
+    rows, names = [], []
+    for n_photos in sorted(trend["photos"].unique()):
+        name = f"{n_photos} photo" + ("s" if n_photos > 1 else "")
+        names += [name, f"{name}_low", f"{name}_high"]
+    for approach, own in by_approach(trials).items():
+        row = {"approach": approach}
+        for cell in trend[trend["approach"] == approach].to_dict("records"):
+            name = f"{cell['photos']} photo" + ("s" if cell["photos"] > 1 else "")
+            row |= {f"{name}{end}": cell[f"accuracy{end}"] for end in ("", "_low", "_high")}
+        rows.append(row | {"adding animals": adding_cost(own)})
+    return pd.DataFrame(rows if names else [], columns=["approach", *names, "adding animals"])
+
+
+def rejections_of(own: Sequence[Trial]) -> dict[str, list[Rejection]]:
+    """The rejections of one approach, score by score, one per seed."""
+    return {
+        score: [trial.answers.rejections[score] for trial in own]
+        for score in own[0].answers.rejections
+    }
+
+
+def unknown_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Question 3: one row per approach and score, means over seeds, animals resampled.
+
+    Both kinds of error are counted: photos of known animals that are rejected, and photos of
+    unknown animals that are accepted, at the threshold that validation chose.
+
+    Returns:
+        Columns approach, score, AUROC with its interval, BAKS, BAUS, their geometric mean with
+        its interval, true accept rate at 1 % false accepts, both counts, calibration error.
+        No row where the question cannot be asked.
+    """
+    rows = []
+    for approach, own in by_approach(trials).items():
+        for score, rejections in rejections_of(own).items():
+            measures = WeightedMeasures(rejections)
+            reports = [each.report for each in rejections]
+
+            def mean(name: str, reports: list = reports) -> float:
+                return float(np.mean([getattr(report, name) for report in reports]))
+
+            rows.append(
+                {
+                    "approach": approach,
+                    "score": score,
+                    **interval_columns("AUROC", measures.interval("auroc")),
+                    "BAKS": mean("baks"),
+                    "BAUS": mean("baus"),
+                    **interval_columns(GEOMETRIC_MEAN, measures.interval("geometric_mean")),
+                    "accepted at 1 % false": mean("true_accept_rate_at_false_accept_rate"),
+                    f"known rejected, of {reports[0].n_known}": mean("n_known_rejected"),
+                    f"unknown accepted, of {reports[0].n_unknown}": mean("n_unknown_accepted"),
+                    "calibration error": float(np.mean([r.calibration_error for r in rejections])),
+                }
+            )
+    return table_of(rows, UNKNOWN)
+
+
+def separation(table: pd.DataFrame) -> pd.DataFrame:
+    """The two measures of `unknown_table` that have intervals, one row each, for a chart.
+
+    Returns:
+        Columns approach (with its score, unless that is its first), measure, value and its
+        interval.
+    """
+    is_first = ~table["approach"].duplicated()
+    names = table["approach"].where(is_first, table["approach"] + ", " + table["score"])
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "approach": names,
+                "measure": measure,
+                **{f"value{end}": table[f"{measure}{end}"] for end in ("", "_low", "_high")},
+            }
+        )
+        for measure in ("AUROC", GEOMETRIC_MEAN)
+    )
+
+
+def reliability_bins(trials: Sequence[Trial], approaches: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """What probabilities said beside what came true, all seeds together.
+
+    Args:
+        trials: of all approaches.
+        approaches: some of these; those that reject nothing are left out.
+
+    Returns:
+        Approach and score to what `common.measures.calibration.reliability` gives.
+    """
+    groups = by_approach(trials)
+    return {
+        f"{approach}, {score}": reliability(
+            np.concatenate([each.probability for each in rejections]),
+            np.concatenate([each.is_named_right for each in rejections]),
+        )
+        for approach in approaches
+        if approach in groups
+        for score, rejections in rejections_of(groups[approach]).items()
+    }
+
+
+def cluster_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """All test photos grouped without names: one row per approach that can.
+
+    Returns:
+        Columns approach, adjusted Rand index with its interval, groups found (mean over seeds),
+        animals there are, mean cosine distance at which groups stay apart.
+    """
+    rows = []
+    for approach, own in by_approach(trials).items():
+        clusters = [trial.answers.clusters for trial in own]
+        if not all(clusters):
+            continue
+        animals = own[0].answers.animals
+        identity = np.concatenate([animals["known"], animals["unknown"]])
+        index, n_animals = rand_index_statistic([each.labels for each in clusters], identity)
+        interval = bootstrap_of_statistic(index, [n_animals], n_observations=len(identity))
+        rows.append(
+            {
+                "approach": approach,
+                **interval_columns("adjusted Rand index", interval),
+                "groups": float(np.mean([each.n_clusters for each in clusters])),
+                "animals": n_animals,
+                "distance": float(np.mean([each.distance for each in clusters])),
+            }
+        )
+    return table_of(rows, GROUPED)
+
+
+def compare_rejection(
+    trials: Sequence[Trial], first: tuple[str, str], second: tuple[str, str], measure: str
+) -> Difference | None:
+    """Paired difference of two scores on question 3.
+
+    Args:
+        trials: of all approaches.
+        first: approach and score.
+        second: approach and score; the difference is first minus second.
+        measure: of `MEASURES`.
+
+    Returns:
+        None where the question was not asked of both.
+
+    Raises:
+        ValueError: the two were not trained with the same seeds.
+    """
+    groups = by_approach(trials)
+    both = [groups.get(approach, []) for approach, _ in (first, second)]
+    if not all(own and own[0].answers.rejections for own in both):
+        return None
+    require_same_seeds(*both)
+    own, other = (
+        WeightedMeasures(rejections_of(group)[score])
+        for group, (_, score) in zip(both, (first, second), strict=True)
+    )
+    interval = own.difference(other, MEASURES[measure])
+    return Difference(measure, ", ".join(first), ", ".join(second), interval)
+
+
+def compare_all(trials: Sequence[Trial], pairs: Mapping[str, Sequence[tuple]]) -> list[Difference]:
+    """All paired differences that were asked of both sides.
+
+    Args:
+        trials: of all approaches.
+        pairs: question ("known animals", "joined later", or one of `MEASURES`) to pairs of
+            approaches; with their scores, see `compare_rejection`, in the case of a measure.
+    """
+    found = [
+        (compare_rejection if question in MEASURES else compare)(trials, *pair, question)
+        for question, those in pairs.items()
+        for pair in those
+    ]
+    return [difference for difference in found if difference]
