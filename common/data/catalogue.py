@@ -82,9 +82,7 @@ class Catalogue:
 def load_catalogue(
     data_dir: str | Path | None = None,
     *,
-    columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
-    photo_dir: str | Path | None = None,
     fewest_identities: int = 2,
     progress: bool = True,
 ) -> Catalogue:
@@ -94,9 +92,7 @@ def load_catalogue(
         data_dir: folder with a metadata.csv, a CSV file, or a folder of identity folders with or
             without train, validation and test above; None for the embedded turtles, which are
             drawn at the first call.
-        columns: our column name to the source's, where data/README.md's aliases do not do.
         split_column: the source's column that holds the given split, instead of "split".
-        photo_dir: folder that a table's paths start from, where it is not the table's own.
         fewest_identities: animals that there have to be; 1 where photos join others.
         progress: show a bar while the turtles are drawn.
 
@@ -106,20 +102,16 @@ def load_catalogue(
     """
     source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
-    table_file = _table_file(source)
+    table_file, options = _table_file(source), {"split_column": split_column}
+    options["fewest_identities"] = fewest_identities
     if table_file is not None:
-        root = Path(photo_dir).expanduser().absolute() if photo_dir else table_file.parent
-        name = table_file.parent.name if table_file.name == TABLE_FILE else table_file.stem
+        root = table_file.parent
+        name = root.name if table_file.name == TABLE_FILE else table_file.stem
         rows = read_csv(table_file)
-        catalogue = _from_source(
-            rows, root, name, str(table_file), columns, split_column, fewest_identities
-        )
-        return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file, columns))
+        catalogue = _from_source(rows, root, name, str(table_file), **options)
+        return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file))
     rows, remarks = read_folders(source)
-    catalogue = _from_source(
-        rows, source, source.name, f"--data_dir {source}", columns, split_column,
-        fewest_identities,
-    )  # fmt: skip
+    catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **options)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
 
 
@@ -144,7 +136,8 @@ def catalogue_from_table(
         InputError: as `load_catalogue`.
     """
     root = Path(root).expanduser().absolute()
-    return _from_source(table, root, name, f"the table of {name}", columns, split_column)
+    where = f"the table of {name}"
+    return _from_source(table, root, name, where, columns=columns, split_column=split_column)
 
 
 def _table_file(source: Path) -> Path | None:
@@ -164,8 +157,9 @@ def _from_source(
     root: Path,
     name: str,
     where: str,
-    columns: Mapping[str, str] | None,
-    split_column: str | None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split_column: str | None = None,
     fewest_identities: int = 2,
 ) -> Catalogue:
     table, problems = standardise_table(
@@ -182,8 +176,6 @@ def _from_source(
     return Catalogue(name, root, table, tuple(problems))
 
 
-def _listed_paths(
-    rows: pd.DataFrame, root: Path, table_file: Path, columns: Mapping[str, str] | None
-) -> frozenset[str]:
-    column = match_columns(list(rows.columns), str(table_file), columns)["path"]
+def _listed_paths(rows: pd.DataFrame, root: Path, table_file: Path) -> frozenset[str]:
+    column = match_columns(list(rows.columns), str(table_file))["path"]
     return frozenset(normalise_paths(as_text(rows[column]), root))

@@ -9,7 +9,7 @@ offers, which is enough to notice a truncated one.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,30 +61,25 @@ class CatalogueReport:
     def to_dict(self) -> dict:
         """Return plain values for a result file; names are cut after ten."""
         problems = [
-            {"kind": p.kind, "summary": p.summary, "n": len(p.names), "action": p.action,
-             "names": list(p.names[:10])}
-            for p in self.problems
-        ]  # fmt: skip
+            {"kind": each.kind, "summary": each.summary, "action": each.action}
+            | {"n": len(each.names), "names": list(each.names[:10])}
+            for each in self.problems
+        ]
         return {"name": self.name, **self.counts, "problems": problems}
 
 
 def load_checked_catalogue(
     data_dir: str | Path | None = None,
     *,
-    columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
-    photo_dir: str | Path | None = None,
     fewest_identities: int = 2,
-    read_pixels: bool = True,
     drop_copies: bool = True,
-    progress: bool = True,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, columns, split_column, photo_dir, fewest_identities: as in `load_catalogue`.
-        read_pixels, drop_copies: as in `leave_out_unusable`.
-        progress: show bars for what takes long.
+        data_dir, split_column, fewest_identities: as in `load_catalogue`.
+        drop_copies: as in `leave_out_unusable`.
 
     Returns:
         As `leave_out_unusable`.
@@ -93,22 +88,15 @@ def load_checked_catalogue(
         InputError: as `load_catalogue` and `leave_out_unusable`.
     """
     catalogue = load_catalogue(
-        data_dir, columns=columns, split_column=split_column, photo_dir=photo_dir,
-        fewest_identities=fewest_identities, progress=progress,
-    )  # fmt: skip
+        data_dir, split_column=split_column, fewest_identities=fewest_identities
+    )
     return leave_out_unusable(
-        catalogue, fewest_identities=fewest_identities, read_pixels=read_pixels,
-        drop_copies=drop_copies, progress=progress,
-    )  # fmt: skip
+        catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
+    )
 
 
 def leave_out_unusable(
-    catalogue: Catalogue,
-    *,
-    fewest_identities: int = 2,
-    read_pixels: bool = True,
-    drop_copies: bool = True,
-    progress: bool = True,
+    catalogue: Catalogue, *, fewest_identities: int = 2, drop_copies: bool = True
 ) -> tuple[Catalogue, CatalogueReport]:
     """Open every photo of a catalogue, and leave out what cannot be used.
 
@@ -118,9 +106,7 @@ def leave_out_unusable(
     Args:
         catalogue: as read; it is not changed.
         fewest_identities: animals that there have to be; 1 where photos join others.
-        read_pixels: open the photos; without, only their presence is checked.
         drop_copies: leave out further copies too; a published split counts on them.
-        progress: show a bar for what takes long.
 
     Returns:
         The usable catalogue, and the report on it: counts are of the usable photos, and problems
@@ -129,7 +115,7 @@ def leave_out_unusable(
     Raises:
         InputError: photos of too few animals can be used.
     """
-    report = check_catalogue(catalogue, read_pixels=read_pixels, progress=progress)
+    report = check_catalogue(catalogue)
     dropped_kinds = (*DROPPED_KINDS, "copy") if drop_copies else DROPPED_KINDS
     actions = {"copy": "kept, as a published split counts them"}
     actions |= dict.fromkeys(dropped_kinds, "left out")
@@ -147,22 +133,19 @@ def leave_out_unusable(
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
 
 
-def check_catalogue(
-    catalogue: Catalogue, *, read_pixels: bool = True, progress: bool = True
-) -> CatalogueReport:
+def check_catalogue(catalogue: Catalogue) -> CatalogueReport:
     """Check that every photo is there, opens, and shows one animal only.
 
     Args:
         catalogue: what to check; it is not changed.
-        read_pixels: read and decode each file; without, only its presence is checked.
-        progress: show a bar where there are more than 500 photos.
 
     Returns:
         The report. Nothing is left out yet: `drop_rows` and `load_checked_catalogue` do that.
     """
-    problems = _file_problems(catalogue, read_pixels, progress)
-    unusable = {row for problem in problems if problem.kind in DROPPED_KINDS
-                for row in problem.rows}  # fmt: skip
+    problems = _file_problems(catalogue)
+    unusable = {
+        row for problem in problems if problem.kind in DROPPED_KINDS for row in problem.rows
+    }
     usable = catalogue.table.drop(index=list(unusable))
     problems += [*catalogue.remarks, *_table_problems(usable), *_unlisted_files(catalogue)]
     return CatalogueReport(
@@ -190,16 +173,14 @@ def count_rows(table: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _file_problems(catalogue: Catalogue, read_pixels: bool, progress: bool) -> list[Problem]:
+def _file_problems(catalogue: Catalogue) -> list[Problem]:
     table = catalogue.table
     paths = [str(path) for path in catalogue.paths()]
     is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
     problems = [_photo_problem("missing_file", "photos that cannot be found", table, is_missing)]
-    if not read_pixels:
-        return problems
     there = [path for path, missing in zip(paths, is_missing, strict=True) if not missing]
     digests = np.full(len(paths), "missing", dtype=object)
-    digests[~is_missing] = _inspect_all(there, progress)
+    digests[~is_missing] = _inspect_all(there)
     problems.append(
         _photo_problem("unreadable_file", "photos that cannot be opened", table, digests == "")
     )
@@ -216,8 +197,8 @@ def _photo_problem(
     return Problem(kind, summary, names, rows, action)
 
 
-def _inspect_all(paths: list[str], progress: bool) -> list[str]:
-    has_bar = progress and len(paths) > N_PHOTOS_WITH_BAR
+def _inspect_all(paths: list[str]) -> list[str]:
+    has_bar = len(paths) > N_PHOTOS_WITH_BAR
     checked = each_photo(inspect_photo, paths, "checking photos", smallest_side=1, progress=has_bar)
     return list(checked)
 
@@ -235,18 +216,14 @@ def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
     groups = table.groupby(digests[table.index])
     is_contradictory = groups["identity"].transform("nunique") > 1
     is_later_copy = ~is_contradictory & (groups.cumcount() > 0)
-    contradictory = table[is_contradictory]
-    copies = table[is_later_copy]
+    kinds = {
+        "contradictory_copy": ("identical photos under different identities", is_contradictory),
+        "copy": ("further copies of a photo of the same animal", is_later_copy),
+    }
     return [
-        Problem(
-            "contradictory_copy", "identical photos under different identities",
-            tuple(contradictory["path"]), tuple(int(row) for row in contradictory.index),
-        ),
-        Problem(
-            "copy", "further copies of a photo of the same animal",
-            tuple(copies["path"]), tuple(int(row) for row in copies.index),
-        ),
-    ]  # fmt: skip
+        Problem(kind, summary, tuple(table["path"][is_it]), tuple(map(int, table.index[is_it])))
+        for kind, (summary, is_it) in kinds.items()
+    ]
 
 
 def _table_problems(table: pd.DataFrame) -> list[Problem]:
@@ -257,14 +234,25 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
     has_encounters = bool(table["encounter_known"].any())
     one_encounter = n_encounters[(n_encounters == 1) & (n_images > 1)]
     return [
-        Problem("one_photo", "animals with one photo", tuple(n_images[n_images == 1].index),
-                action="they can never be tested as known animals"),
-        Problem("one_encounter", "animals with several photos of one encounter",
-                tuple(one_encounter.index) if has_encounters else (),
-                action="they can be tested only as new animals"),
-        Problem("long_encounter", "encounters of more than one day",
-                tuple(n_days[n_days > 1].index), action="kept on one side of a split"),
-    ]  # fmt: skip
+        Problem(
+            "one_photo",
+            "animals with one photo",
+            tuple(n_images[n_images == 1].index),
+            action="they can never be tested as known animals",
+        ),
+        Problem(
+            "one_encounter",
+            "animals with several photos of one encounter",
+            tuple(one_encounter.index) if has_encounters else (),
+            action="they can be tested only as new animals",
+        ),
+        Problem(
+            "long_encounter",
+            "encounters of more than one day",
+            tuple(n_days[n_days > 1].index),
+            action="kept on one side of a split",
+        ),
+    ]
 
 
 def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
@@ -272,5 +260,11 @@ def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
         return []
     images, _ = find_images(catalogue.root)
     unlisted = tuple(image for image in images if image not in catalogue.listed_paths)
-    return [Problem("unlisted_photo", "photos in the folder that the table does not list",
-                    unlisted, action="not used")]  # fmt: skip
+    return [
+        Problem(
+            "unlisted_photo",
+            "photos in the folder that the table does not list",
+            unlisted,
+            action="not used",
+        )
+    ]

@@ -16,20 +16,20 @@ import pandas as pd
 
 # Our column, then the names it is found under. Our own name wins over all others.
 COLUMN_NAMES = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image",
-             "image_path", "photo"),
-    "identity": ("identity", "individual", "individual_id", "animal", "animal_id", "name", "id",
-                 "class", "label"),
-    "date": ("date", "timestamp", "datetime", "date_taken"),
-    "orientation": ("orientation", "side", "viewpoint", "view", "position"),
-    "encounter": ("encounter", "encounter_id", "sighting", "sighting_id", "occurrence",
-                  "occurrence_id", "clip", "sequence", "sequence_id"),
-    "image_id": ("image_id",),
-    "split": ("split",),
-}  # fmt: skip
+    name: aliases.split()
+    for name, aliases in {
+        "path": "path file filename file_name filepath file_path image image_path photo",
+        "identity": "identity individual individual_id animal animal_id name id class label",
+        "date": "date timestamp datetime date_taken",
+        "orientation": "orientation side viewpoint view position",
+        "encounter": "encounter encounter_id sighting sighting_id occurrence occurrence_id clip "
+        "sequence sequence_id",
+        "image_id": "image_id",
+        "split": "split",
+    }.items()
+}
 REQUIRED_COLUMNS = ("path", "identity")
-CATALOGUE_COLUMNS = ("image_id", "identity", "path", "date", "orientation", "encounter",
-                     "encounter_known", "split")  # fmt: skip
+CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
 NOT_TEXT = ("date", "encounter_known")
 
 SIDE_LETTERS = {"l": "left", "r": "right"}
@@ -273,14 +273,7 @@ def standardise_table(
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
     dates, is_unreadable, is_year = _dates_of(text.get("date"), source.index)
     is_known = ~text["identity"].str.lower().isin(UNKNOWN_WORDS)
-    problems = [
-        _row_problem("unknown_identity", "rows without a known identity", ~is_known,
-                     text["path"], "left out"),
-        _row_problem("unreadable_date", "dates that cannot be read", is_unreadable & is_known,
-                     text.get("date"), "taken as unknown; write them as 2020-05-31"),
-        _row_problem("year_only_date", "dates that give the year only", is_year & is_known,
-                     text.get("date"), "taken as 1 January"),
-    ]  # fmt: skip
+    problems = _problems_of_rows(text, is_known, is_unreadable, is_year)
     table = pd.DataFrame({"identity": text["identity"]})
     table["path"] = normalise_paths(text["path"], root)
     table["date"] = dates
@@ -298,6 +291,22 @@ def standardise_table(
     texts = [name for name in CATALOGUE_COLUMNS if name in table and name not in NOT_TEXT]
     table = table[is_known].reset_index(drop=True).astype(dict.fromkeys(texts, "str"))
     return table, [problem for problem in problems if problem.names]
+
+
+def _problems_of_rows(
+    text: Mapping[str, pd.Series], is_known: pd.Series, is_unreadable: pd.Series, is_year: pd.Series
+) -> list[Problem]:
+    """What is wrong with single rows; dates count only where the animal is known."""
+    dates = text.get("date")
+    unreadable = "dates that cannot be read", is_unreadable & is_known, dates
+    years = "dates that give the year only", is_year & is_known, dates
+    return [
+        _row_problem(
+            "unknown_identity", "rows without a known identity", ~is_known, text["path"], "left out"
+        ),
+        _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
+        _row_problem("year_only_date", *years, "taken as 1 January"),
+    ]
 
 
 def _blank(index: pd.Index) -> pd.Series:

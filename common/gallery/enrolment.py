@@ -252,9 +252,11 @@ def enrol_catalogue(
         embeddings = embed(network, [paths[i] for i in rows], device=device)
         gallery.enrol(embeddings, joining["identity"].tolist(), facts)
     return Enrolled(
-        len(rows), table["identity"].iloc[rows].nunique(), len(paths) - len(rows),
+        len(rows),
+        table["identity"].iloc[rows].nunique(),
+        len(paths) - len(rows),
         time.perf_counter() - started,
-    )  # fmt: skip
+    )
 
 
 def names_of_pictures(gallery: Gallery) -> dict[str, str]:
@@ -310,7 +312,10 @@ def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
         asked += encounters[index]
     n_animals = len(set(facts["identity"]))
     return ask_validation(
-        gallery.embeddings_at(rows), facts,
-        gallery=np.arange(len(rows)), known=np.sort(asked), new=np.sort(asked),
+        gallery.embeddings_at(rows),
+        facts,
+        gallery=np.arange(len(rows)),
+        known=np.sort(asked),
+        new=np.sort(asked),
         source=f"photos of the gallery's own {n_animals} animals, which the network never learned",
-    )  # fmt: skip
+    )

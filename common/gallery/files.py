@@ -22,9 +22,13 @@ import numpy as np
 DESCRIPTION = "gallery.json"
 FORMAT = 2
 ENDINGS = {
-    "indexed": ".npy", "recent": ".npy", "kept": ".npy", "facts": ".json", "index": ".faiss",
+    "indexed": ".npy",
+    "recent": ".npy",
+    "kept": ".npy",
+    "facts": ".json",
+    "index": ".faiss",
     "model": ".safetensors",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

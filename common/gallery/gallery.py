@@ -187,8 +187,10 @@ class Gallery:
         queries = np.ascontiguousarray(query_embeddings, dtype=np.float32)
         parts, n_indexed = self._parts, len(self._parts.indexed)
         may_be_found = self.can_be_found() if where is None else self.can_be_found() & where
-        sides = ((parts.index, parts.indexed, may_be_found[:n_indexed], 0),
-                 (None, parts.recent, may_be_found[n_indexed:], n_indexed))  # fmt: skip
+        sides = (
+            (parts.index, parts.indexed, may_be_found[:n_indexed], 0),
+            (None, parts.recent, may_be_found[n_indexed:], n_indexed),
+        )
         found = []
         for index, embeddings, allowed, first_row in sides:
             if n_allowed := int(allowed.sum()):

@@ -163,10 +163,12 @@ def _rank(known: _Known, question: Question, k: int) -> Ranking:
         best = np.where(allowed[:, own], similarity[:, own], -np.inf).max(axis=0).argmax()
         candidates.append(
             Candidate(
-                str(known.names[label]), float(fused[label]), int(rows[own[best]]),
+                str(known.names[label]),
+                float(fused[label]),
+                int(rows[own[best]]),
                 int(np.isfinite(scores[:, label]).sum()),
             )
-        )  # fmt: skip
+        )
     return Ranking(candidates, [str(name) for name in known.names[not_judged]])
 
 

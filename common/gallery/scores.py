@@ -144,11 +144,13 @@ def validation_scores_of(
     gallery, asked = (train, known) if len(known) else (np.union1d(train, new), new)
     names = {"identity": "identity", "encounter": "encounter", "side": "orientation"}
     return ask_validation(
-        embed(rows), {fact: table[name].to_numpy(dtype=str) for fact, name in names.items()},
-        gallery=np.searchsorted(rows, gallery), known=np.searchsorted(rows, asked),
+        embed(rows),
+        {fact: table[name].to_numpy(dtype=str) for fact, name in names.items()},
+        gallery=np.searchsorted(rows, gallery),
+        known=np.searchsorted(rows, asked),
         new=np.searchsorted(rows, new),
         source=f"{len(known) + len(new)} validation photos of {catalogue.name}",
-    )  # fmt: skip
+    )
 
 
 def _asked(scores: np.ndarray, labels: np.ndarray, is_new: np.ndarray) -> AskedScores:

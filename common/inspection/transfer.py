@@ -198,9 +198,10 @@ def measure_transfer(
     for photo_set in sets:
         for words, backbone in backbones.items():
             dataset = PhotoDataset(
-                photo_set.photos, np.zeros(len(photo_set.photos)),
+                photo_set.photos,
+                np.zeros(len(photo_set.photos)),
                 evaluation_transform(backbone.preprocessing),
-            )  # fmt: skip
+            )
             features = extract(backbone, dataset, device=device, title=photo_set.name)
             try:
                 answers = probe(features, photo_set, task, seed)
@@ -208,7 +209,12 @@ def measure_transfer(
                 reasons.append(f"skipped: {error}")
                 break
             interval = bootstrap_over_individuals(answers["is_correct"], answers["label"])
-            records.append({"set": photo_set.name, "features": words,
-                            **interval_columns("accuracy", interval),
-                            "chance": task.chance})  # fmt: skip
+            records.append(
+                {
+                    "set": photo_set.name,
+                    "features": words,
+                    **interval_columns("accuracy", interval),
+                    "chance": task.chance,
+                }
+            )
     return pd.DataFrame(records), reasons

@@ -82,9 +82,13 @@ def find_details(grey: np.ndarray) -> LocalFeatures:
         grey: uint8, shape (height, width).
     """
     sift = cv2.SIFT_create(  # the values that Lowe gives; descriptors of one byte a number
-        nfeatures=MOST_DETAILS, nOctaveLayers=3, contrastThreshold=0.04, edgeThreshold=10,
-        sigma=1.6, descriptorType=cv2.CV_8U,
-    )  # fmt: skip
+        nfeatures=MOST_DETAILS,
+        nOctaveLayers=3,
+        contrastThreshold=0.04,
+        edgeThreshold=10,
+        sigma=1.6,
+        descriptorType=cv2.CV_8U,
+    )
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None:  # a photo without any contrast
         descriptors = np.empty((0, 128), dtype=np.uint8)

@@ -141,9 +141,13 @@ class ReciprocalGallery:
             others = _mean_of(nearest.rows[:, : n_averaged - 1], self._codes)
             codes = (codes + (n_averaged - 1) * others) / np.float32(n_averaged)
         return Reranked(
-            query, self.embeddings, nearest.furthest, csr_array(codes), self._codes_by_column,
+            query,
+            self.embeddings,
+            nearest.furthest,
+            csr_array(codes),
+            self._codes_by_column,
             original_share,
-        )  # fmt: skip
+        )
 
 
 def rerank_together(
@@ -167,9 +171,13 @@ def rerank_together(
     gallery, n_query = checked_embeddings(gallery_embeddings, "gallery"), len(query)
     everything = ReciprocalGallery(np.concatenate([query, gallery]), k1=k1, k2=k2)
     return Reranked(
-        query, gallery, everything.furthest[:n_query], everything.codes[:n_query],
-        everything.codes[n_query:].tocsc(), original_share,
-    )  # fmt: skip
+        query,
+        gallery,
+        everything.furthest[:n_query],
+        everything.codes[:n_query],
+        everything.codes[n_query:].tocsc(),
+        original_share,
+    )
 
 
 @dataclass(frozen=True)

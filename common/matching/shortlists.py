@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from common.measures.retrieval import RetrievalReport, evaluate_scores
+from common.measures.retrieval import BLOCK_SIZE, RetrievalReport, evaluate_scores
 from common.splits.encounters import same_encounter
 
 import numpy as np
@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 
 # First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
 ScoreBlock = Callable[[int, int], np.ndarray]
-AT_ONCE = 384  # queries whose scores to the whole gallery are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +47,8 @@ class Asked:
         Where a query has fewer candidates, photos of its own encounter fill its row's end.
         """
         rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
-        for start in range(0, len(self.query), AT_ONCE):
-            stop = min(start + AT_ONCE, len(self.query))
+        for start in range(0, len(self.query), BLOCK_SIZE):
+            stop = min(start + BLOCK_SIZE, len(self.query))
             cosines = np.where(self._is_own(start, stop), -np.inf, self.cosines(start, stop))
             rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
         return rows
@@ -91,8 +90,8 @@ class Asked:
     def at_shortlist(self, block: ScoreBlock) -> np.ndarray:
         """The candidates' scores, like `shortlist`."""
         parts = []
-        for start in range(0, len(self.query), AT_ONCE):
-            candidates = self.shortlist[start : start + AT_ONCE]
+        for start in range(0, len(self.query), BLOCK_SIZE):
+            candidates = self.shortlist[start : start + BLOCK_SIZE]
             scores = block(start, start + len(candidates))
             parts.append(np.take_along_axis(scores, candidates, axis=1))
         return np.concatenate(parts)
@@ -120,8 +119,8 @@ class Asked:
     def first_rows(self, block: ScoreBlock) -> np.ndarray:
         """Row of the catalogue that these scores put first for each query, shape (n_query,)."""
         rows = []
-        for start in range(0, len(self.query), AT_ONCE):
-            stop = min(start + AT_ONCE, len(self.query))
+        for start in range(0, len(self.query), BLOCK_SIZE):
+            stop = min(start + BLOCK_SIZE, len(self.query))
             scores = np.where(self._is_own(start, stop), -np.inf, block(start, stop))
             rows.append(self.gallery[scores.argmax(axis=1)])
         return np.concatenate(rows)

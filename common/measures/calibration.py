@@ -75,9 +75,11 @@ def calibrate(scores: np.ndarray, is_right: np.ndarray) -> Calibration:
     knots = np.bincount(block, weights=n_photos * values) / n_in_block
     rates = np.maximum.accumulate((n_right + 1) / (n_in_block + 2))
     return Calibration(
-        scores=knots.tolist(), rates=rates.tolist(),
-        centre=float(scores.mean()), spread=float(scores.std()) or 1.0,
-    )  # fmt: skip
+        scores=knots.tolist(),
+        rates=rates.tolist(),
+        centre=float(scores.mean()),
+        spread=float(scores.std()) or 1.0,
+    )
 
 
 def reliability(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> pd.DataFrame:

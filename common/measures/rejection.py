@@ -113,9 +113,12 @@ class WeightedMeasures:
         self._baks = _shares(right[:, is_known], known)
         self._baus = _shares(right[:, ~is_known], unknown)
         self._wins = np.mean(
-            [_wins(each.scores[is_known], each.scores[~is_known], known, unknown)
-             for each in rejections], axis=0,
-        )  # fmt: skip
+            [
+                _wins(each.scores[is_known], each.scores[~is_known], known, unknown)
+                for each in rejections
+            ],
+            axis=0,
+        )
 
     def auroc(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
         """Chance that a photo of a known animal scores above one of an unknown one."""
@@ -147,9 +150,11 @@ class WeightedMeasures:
 
     def _resampled(self, statistic: Callable, *, is_difference: bool = False) -> Interval:
         return bootstrap_of_statistic(
-            statistic, [len(counts) for counts in self.n_per_animal],
-            n_observations=self.n_photos, is_difference=is_difference,
-        )  # fmt: skip
+            statistic,
+            [len(counts) for counts in self.n_per_animal],
+            n_observations=self.n_photos,
+            is_difference=is_difference,
+        )
 
     @staticmethod
     def _means(shares: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from common.measures.ranking import FillBlock, RankedQueries, SameIdentityPairs,
 
 import numpy as np
 
+RANKS = (1, 5, 10)  # each k for which rank-k is reported, unless others are asked for
+BLOCK_SIZE = 384  # queries ranked at a time
 UNIT_LENGTH_TOLERANCE = 1e-3  # largest |length - 1| that still counts as unit length
 
 
@@ -112,8 +114,8 @@ def evaluate_retrieval(
     query_encounters: Sequence[Hashable] | None = None,
     gallery_encounters: Sequence[Hashable] | None = None,
     query_names: Sequence[str] | None = None,
-    ranks: Sequence[int] = (1, 5, 10),
-    block_size: int = 384,
+    ranks: Sequence[int] = RANKS,
+    block_size: int = BLOCK_SIZE,
     same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """Rank the gallery for every query and summarise where the right photos stand.
@@ -155,10 +157,10 @@ def evaluate_retrieval(
     def product(start: int, stop: int, out: np.ndarray) -> np.ndarray:
         return np.matmul(query[start:stop], gallery.T, out=out)
 
-    return _evaluate(
-        product, query_identities, gallery_identities, query_encounters, gallery_encounters,
-        (len(query), len(gallery)), query_names, ranks, block_size, same_encounter_rule,
-    )  # fmt: skip
+    sides = query_identities, gallery_identities, query_encounters, gallery_encounters
+    options = {"ranks": ranks, "block_size": block_size, "query_names": query_names}
+    lengths = len(query), len(gallery)
+    return _evaluate(product, lengths, *sides, same_encounter_rule=same_encounter_rule, **options)
 
 
 def evaluate_scores(
@@ -168,10 +170,6 @@ def evaluate_scores(
     gallery_identities: Sequence[Hashable],
     query_encounters: Sequence[Hashable] | None = None,
     gallery_encounters: Sequence[Hashable] | None = None,
-    query_names: Sequence[str] | None = None,
-    ranks: Sequence[int] = (1, 5, 10),
-    block_size: int = 384,
-    same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """Rank the gallery by scores of any origin, such as a re-ranking, and summarise likewise.
 
@@ -180,7 +178,6 @@ def evaluate_scores(
             (n_rows, n_gallery); several threads call it at the same time. Scores within 1e-6 are
             tied.
         query_identities: length n_query; this and the others as in `evaluate_retrieval`.
-        gallery_identities: length n_gallery.
 
     Returns:
         As `evaluate_retrieval`, with scores in place of cosines.
@@ -200,23 +197,22 @@ def evaluate_scores(
         out[:] = score_block(start, stop)
         return out
 
-    return _evaluate(
-        scores, query_identities, gallery_identities, query_encounters, gallery_encounters,
-        lengths, query_names, ranks, block_size, same_encounter_rule,
-    )  # fmt: skip
+    sides = query_identities, gallery_identities, query_encounters, gallery_encounters
+    return _evaluate(scores, lengths, *sides)
 
 
 def _evaluate(
     fill: FillBlock,
+    lengths: tuple[int, int],
     query_identities: Sequence[Hashable],
     gallery_identities: Sequence[Hashable],
     query_encounters: Sequence[Hashable] | None,
     gallery_encounters: Sequence[Hashable] | None,
-    lengths: tuple[int, int],
-    query_names: Sequence[str] | None,
-    ranks: Sequence[int],
-    block_size: int,
-    same_encounter_rule: bool,
+    *,
+    query_names: Sequence[str] | None = None,
+    ranks: Sequence[int] = RANKS,
+    block_size: int = BLOCK_SIZE,
+    same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """What is common to both evaluations; lengths are n_query and n_gallery."""
     if min(ranks, default=0) < 1 or block_size < 1:

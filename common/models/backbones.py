@@ -34,7 +34,6 @@ TIMM_NAMES = {
 }
 # Real ImageNet weights that come from the package index, so that nothing is downloaded later.
 BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-DEFAULT_BACKBONE = BUNDLED[0]
 SCRATCH_CNN = "small_cnn"
 HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")

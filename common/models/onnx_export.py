@@ -142,10 +142,16 @@ def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.Mode
     nodes = onnx.load(path).graph.node
     norms = [node.name for node in nodes if node.op_type.endswith("Normalization")]
     quantize_static(
-        path, target, CalibrationPhotos(photos),
-        quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=weight_bits == 7,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=norms,
-    )  # fmt: skip
+        path,
+        target,
+        CalibrationPhotos(photos),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=weight_bits == 7,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=norms,
+    )
     return onnx.load(target)
 
 

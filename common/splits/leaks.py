@@ -70,11 +70,14 @@ class LeakReport:
 
     def text(self) -> str:
         """Return the report for people, four lines at most."""
-        counts = [f"train {self.n_images['train']:,} photos of {self.n_identities['train']:,}"
-                  " animals"]  # fmt: skip
+        counts = [
+            f"train {self.n_images['train']:,} photos of {self.n_identities['train']:,} animals"
+        ]
         for name, part in (("validation", self.validation), ("test", self.test)):
-            counts.append(f"{name} {part.n_images:,} of {part.n_identities:,} "
-                          f"({part.n_new_identities:,} of them new)")  # fmt: skip
+            counts.append(
+                f"{name} {part.n_images:,} of {part.n_identities:,} "
+                f"({part.n_new_identities:,} of them new)"
+            )
         if self.n_images["unused"]:
             counts.append(f"unused {self.n_images['unused']:,}")
         lines = [f"Split {self.split_name}: {', '.join(counts)}."]

@@ -91,10 +91,8 @@ class Questions:
         Nothing can be chosen then, and no threshold learned.
         """
         none = np.empty(0, dtype=np.intp)
-        return replace(
-            self, train=np.union1d(self.train, self.validation), validation_known=none,
-            validation_new=none,
-        )  # fmt: skip
+        train = np.union1d(self.train, self.validation)
+        return replace(self, train=train, validation_known=none, validation_new=none)
 
     def first_enrolled(self, n_photos: int) -> np.ndarray:
         """The first so many enrolled photos of each animal that joined; all it has, if fewer."""
@@ -102,9 +100,9 @@ class Questions:
 
     def n_photos(self) -> dict[str, int]:
         """How many photos ask each question, and train."""
-        names = ("train", "validation_known", "validation_new", "known", "enrolled", "joined",
-                 "unknown")  # fmt: skip
-        return {name: len(getattr(self, name)) for name in names}
+        rows = {name: rows for name, rows in vars(self).items() if isinstance(rows, np.ndarray)}
+        del rows["enrolled_place"]  # no photos of its own
+        return {name: len(each) for name, each in rows.items()}
 
 
 def questions_of(
@@ -139,26 +137,34 @@ def questions_of(
         train=split.rows("train"),
         validation_known=split.rows_known("validation", catalogue),
         validation_new=split.rows_new("validation", catalogue),
-        known=known, enrolled=unknown[is_enrolled], joined=joining.query, unknown=unknown,
-        enrolled_place=place[is_enrolled], n_enrolled=tuple(n_enrolled),
+        known=known,
+        enrolled=unknown[is_enrolled],
+        joined=joining.query,
+        unknown=unknown,
+        enrolled_place=place[is_enrolled],
+        n_enrolled=tuple(n_enrolled),
         reasons=[
             *joining.notes,
             *name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
         ],
-    )  # fmt: skip
+    )
     if not len(questions.train) or not (len(known) or len(questions.joined)):
         raise InputError(
             f"--split {split.name}: {len(questions.train)} training photos, {len(known)} test "
             f"photos of known and {len(questions.joined)} of new animals; expected some to train "
             "on and some to ask about: choose another --split"
         )
-    if not len(known):
-        questions.reasons.append(
+    questions.reasons.extend(_not_asked(questions))
+    return questions
+
+
+def _not_asked(questions: Questions) -> list[str]:
+    """Why a question cannot be asked of these photos."""
+    if not len(questions.known):
+        return [
             "Retrieval only: no animal of the test photos has a training photo, so that no "
             "classifier has an output for it; only an embedding can be asked."
-        )
-    elif not questions.can_reject:
-        questions.reasons.append(
-            "Rejection is not measured: validation or test lacks known or unknown animals."
-        )
-    return questions
+        ]
+    if not questions.can_reject:
+        return ["Rejection is not measured: validation or test lacks known or unknown animals."]
+    return []

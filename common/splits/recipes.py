@@ -255,8 +255,9 @@ def _check_and_describe(table: pd.DataFrame, part: np.ndarray, name: str, unit: 
             "share, or add photos"
         )
     notes = name_animals(HELD_OUT, sorted(validation - train))
-    return notes + name_animals(f"With one {unit} only, so trained on and not tested",
-                                sorted(train - test))  # fmt: skip
+    return notes + name_animals(
+        f"With one {unit} only, so trained on and not tested", sorted(train - test)
+    )
 
 
 def _identities_of(table: pd.DataFrame, part: np.ndarray, *names: str) -> list[set[str]]:

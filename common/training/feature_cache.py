@@ -18,7 +18,7 @@ from common.errors import InputError
 from common.files import read_array, write_array
 from common.machine import processes
 from common.machine.memory import hand_back_freed_memory
-from common.models.extraction import extract
+from common.models.extraction import extract, outputs_of
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from torch import nn
 from torch.utils.data import Subset
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
-BATCH_SIZE = 32  # photos: what the first stages make of one is the largest of all
-PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos
+# Photos at a time: what the first stages make of one is the largest of all, and memory where the
+# CPU computes is for photos too.
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 16, 64
 # Half the disk of float32. Of the two 16-bit types this one keeps 11 significant bits, finer than
 # training's noise, where bfloat16 keeps 8; activations do not need bfloat16's wider range, and
 # one that did would be an error, not a wrong number.
@@ -69,39 +70,32 @@ def cached_activations(
     file = folder / f"{activation_key(trunk, dataset, n_views)}.npy"
     stored = read_array(file)
     if not all(processes.everyones(stored is not None)):
+        hand_back_freed_memory()  # training and this need other sizes, which would add up
         one = extract(trunk, Subset(dataset, [0]), device=device, progress=False)
         shape = (n_views, len(dataset), *one.shape[1:])
-        pieces = _pieces(trunk, dataset, shape, device=device, title=title, progress=progress)
+        pieces = _pieces(trunk, dataset, n_views, device=device, title=title, progress=progress)
         if processes.is_first_here():
             _store(file, pieces, shape, progress=progress)
         else:  # computes its share of each piece, and leaves writing to the first
             deque(pieces, maxlen=0)
         processes.everyones(None)
-        hand_back_freed_memory()  # training needs other sizes, which would come on top
+        hand_back_freed_memory()
         stored = read_array(file)
     return stored
 
 
 def _pieces(
-    trunk: nn.Module,
-    dataset: PhotoDataset,
-    shape: tuple[int, ...],
-    *,
-    title: str,
-    **options: object,
+    trunk: nn.Module, dataset: PhotoDataset, n_views: int, *, title: str, **options: object
 ) -> Iterator[np.ndarray]:
-    """The activations in the order of the file, as many at a time as memory should hold."""
-    n_views, n_images = shape[:2]
-    n_together = max(1, PIECE // (4 * int(np.prod(shape[2:]))))
+    """The activations in the order of the file, a batch at a time."""
+    on_cpu = torch.device(options["device"]).type == "cpu"
     for view in range(n_views):
         dataset.set_epoch(view)
         label = f"{title}, view {view + 1} of {n_views}" if n_views > 1 else title
-        for start in range(0, n_images, n_together):
-            rows = range(start, min(start + n_together, n_images))
-            part = dataset if len(rows) == n_images else Subset(dataset, rows)
+        batch_size = CPU_BATCH_SIZE if on_cpu else GPU_BATCH_SIZE
+        for part in outputs_of(trunk, dataset, batch_size=batch_size, title=label, **options):
             with np.errstate(over="ignore"):
-                piece = extract(trunk, part, batch_size=BATCH_SIZE, title=label, **options)
-                piece = piece.astype(STORED_DTYPE)
+                piece = part.astype(STORED_DTYPE)
             if not np.isfinite(piece).all():
                 raise InputError(
                     "the frozen stages give numbers that 16 bits cannot hold; take another "

@@ -17,6 +17,7 @@ from common.visualization.style import (
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # told apart without colour
@@ -62,12 +63,7 @@ def cost_scatter(
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         axes.vlines(own[cost], own[f"{value}_low"], own[f"{value}_high"], color=colour, alpha=0.5)
         axes.scatter(own[cost], own[value], color=colour, marker=marker, s=40, zorder=3, label=name)
-    for name, own in rows.groupby(label, sort=False):  # above the highest of a model's intervals
-        top = own.loc[own[f"{value}_high"].idxmax()]
-        axes.annotate(
-            name, (top[cost], top[f"{value}_high"]), xytext=(0, 4), textcoords="offset points",
-            fontsize=8, color=INK, rotation=60, parse_math=False,
-        )  # fmt: skip
+    _name_points(axes, rows, cost, f"{value}_high", label)
     axes.set_xscale("log")
     axes.set_xlim(rows[cost].min() / 1.5, rows[cost].max() * 2)  # room for the last name
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -78,6 +74,22 @@ def cost_scatter(
     axes.set(xlabel=cost_name, ylabel=value_name)
     legend_below(axes, 4)
     return save_figure(figure, path)
+
+
+def _name_points(axes: Axes, rows: pd.DataFrame, x: str, y: str, label: str) -> None:
+    """The label of each model once, above the highest of its intervals."""
+    for name, own in rows.groupby(label, sort=False):
+        top = own.loc[own[y].idxmax()]
+        axes.annotate(
+            name,
+            (top[x], top[y]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            rotation=60,
+            parse_math=False,
+        )
 
 
 def trend_chart(

@@ -124,9 +124,14 @@ def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
     identity = segments.index.get_level_values("identity")
     left = segments.groupby(identity).cumsum() - segments
     axes.barh(
-        identity.map(rows), segments, left=left, height=0.78, color=COLOURS[0],
-        edgecolor="white", linewidth=0.6 if len(rows) <= MOST_NAMED else 0,
-    )  # fmt: skip
+        identity.map(rows),
+        segments,
+        left=left,
+        height=0.78,
+        color=COLOURS[0],
+        edgecolor="white",
+        linewidth=0.6 if len(rows) <= MOST_NAMED else 0,
+    )
     positions, names = legible_ticks(list(rows), most=MOST_NAMED if len(rows) <= MOST_NAMED else 60)
     axes.set_yticks(positions, names, fontsize=6.5 if len(rows) > 24 else 8, parse_math=False)
     axes.set_ylim(-0.8, len(rows) - 0.2)
@@ -147,15 +152,26 @@ def _draw_calendar(
         dots = days[days["part"] == name]
         if len(dots):
             axes.scatter(
-                dots["date"].to_numpy(), dots["identity"].map(rows), s=5 + 4 * dots["n_photos"],
-                color=colour, edgecolor="white", linewidth=0.4, label=name, zorder=3,
-            )  # fmt: skip
+                dots["date"].to_numpy(),
+                dots["identity"].map(rows),
+                s=5 + 4 * dots["n_photos"],
+                color=colour,
+                edgecolor="white",
+                linewidth=0.4,
+                label=name,
+                zorder=3,
+            )
     locator = AutoDateLocator(minticks=4, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_xlabel("date (larger dots: more photos)")
     if part is not None:
         axes.figure.legend(
-            *axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8,
-            frameon=False, labelcolor=SOFT, edgecolor=LINE,
-        )  # fmt: skip
+            *axes.get_legend_handles_labels(),
+            loc="outside upper right",
+            ncols=4,
+            fontsize=8,
+            frameon=False,
+            labelcolor=SOFT,
+            edgecolor=LINE,
+        )

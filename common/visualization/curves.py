@@ -105,9 +105,14 @@ def _draw_panel(
         colour = PART_COLOURS.get(part, COLOURS[i % len(COLOURS)])
         marker = "o" if len(epochs) <= 12 else None
         axes.plot(
-            epochs, values, color=colour, marker=marker, markersize=4, linewidth=1.8,
+            epochs,
+            values,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1.8,
             label=name.replace("_", " ").removesuffix(" similarity"),  # the panel's title
-        )  # fmt: skip
+        )
     if chosen_epoch is not None:
         axes.axvline(chosen_epoch, color=SOFT, linewidth=1, linestyle=":", label="chosen epoch")
     axes.set_xlabel("epoch")

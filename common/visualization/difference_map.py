@@ -6,6 +6,7 @@ from common.visualization.style import INK, SOFT, new_figure, save_figure, tidy
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 STRONG = 0.3  # difference that has the full colour
 
@@ -46,14 +47,7 @@ def difference_map(
     figure = new_figure(1.6 + 1.35 * n_columns, 1.6 + 0.72 * n_rows)
     axes = tidy(figure.add_subplot())
     picture = axes.imshow(values, cmap="PuOr", vmin=-STRONG, vmax=STRONG, aspect="auto")
-    for index, row in enumerate(table.to_dict("records")):
-        place = index % n_columns, index // n_columns
-        low, high = row["difference_low"], row["difference_high"]
-        is_clear = low > 0 or high < 0
-        on_dark = abs(row["difference"]) > 0.75 * STRONG
-        axes.text(*place, f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]",
-                  ha="center", va="center", fontsize=8.5, weight="bold" if is_clear else "normal",
-                  color="white" if on_dark else INK if is_clear else SOFT)  # fmt: skip
+    _write_cells(axes, table, n_columns)
     x_ticks = table[x].to_numpy().reshape(n_rows, n_columns).mean(axis=0)
     y_ticks = table[y].to_numpy().reshape(n_rows, n_columns).mean(axis=1)
     axes.set_xticks(np.arange(n_columns), [f"{tick:.3g}" for tick in x_ticks])
@@ -65,3 +59,21 @@ def difference_map(
     bar.ax.tick_params(labelsize=8, colors=SOFT, length=0)
     bar.outline.set_visible(False)
     return save_figure(figure, path)
+
+
+def _write_cells(axes: Axes, table: pd.DataFrame, n_columns: int) -> None:
+    """Each difference with its interval; bold where it excludes zero."""
+    for index, row in enumerate(table.to_dict("records")):
+        low, high = row["difference_low"], row["difference_high"]
+        is_clear = low > 0 or high < 0
+        on_dark = abs(row["difference"]) > 0.75 * STRONG
+        axes.text(
+            index % n_columns,
+            index // n_columns,
+            f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            weight="bold" if is_clear else "normal",
+            color="white" if on_dark else INK if is_clear else SOFT,
+        )

@@ -77,9 +77,12 @@ def picture_grid(
                 continue
             small = picture.shape[0] < 40  # pixels
             axes.imshow(
-                picture, cmap="gray", vmin=0, vmax=1 if picture.dtype.kind == "f" else 255,
+                picture,
+                cmap="gray",
+                vmin=0,
+                vmax=1 if picture.dtype.kind == "f" else 255,
                 interpolation="nearest" if small else "antialiased",
-            )  # fmt: skip
+            )
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set_xlabel(caption, fontsize=7.5, color=INK, labelpad=3, parse_math=False)
@@ -158,10 +161,13 @@ def features_figure(
     """
     height, width = filters.shape[1:3]
     sheets = [
-        (f"first filters ({len(filters)})", f"{height} × {width} pixels of 3 colours",
-         tiled(filters, math.ceil(math.sqrt(len(filters))), gap=4, side=FILTER_SIDE)),
+        (
+            f"first filters ({len(filters)})",
+            f"{height} × {width} pixels of 3 colours",
+            tiled(filters, math.ceil(math.sqrt(len(filters))), gap=4, side=FILTER_SIDE),
+        ),
         ("photo", f"{photo.shape[0]} × {photo.shape[1]} pixels", photo),
-    ]  # fmt: skip
+    ]
     for words, channels in maps.items():
         columns = math.ceil(math.sqrt(len(channels)))
         caption = f"{channels.shape[1]} × {channels.shape[2]} cells a channel"

@@ -74,12 +74,18 @@ def render_sheet(
         identities: all animals of the gallery, offered where it is none of the candidates.
     """
     about = [
-        {"photos": list(each.photos), "side": each.side, "encounter": each.encounter,
-         "verdict": each.verdict,
-         "candidates": [[c.identity, round(c.similarity, 4), round(c.probability, 4)]
-                        for c in each.candidates]}
+        {
+            "photos": list(each.photos),
+            "side": each.side,
+            "encounter": each.encounter,
+            "verdict": each.verdict,
+            "candidates": [
+                [c.identity, round(c.similarity, 4), round(c.probability, 4)]
+                for c in each.candidates
+            ],
+        }
         for each in questions
-    ]  # fmt: skip
+    ]
     # Inside a script element only "<" could end it.
     data = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
     names = "".join(f'<option value="{escape(name)}">' for name in identities)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from common.cli import run_script
-from common.models.backbones import load_backbone
+from common.data.images import STORED_RATIO
 from common.runs import start_run
 from common.training import feature_cache
 
@@ -25,7 +25,7 @@ from side_by_side import in_fresh_process, read_flags, store
 
 SCRIPT = Path(__file__).resolve().parents[2] / "week3" / "metric_learning.py"
 IMAGE_SIZE = 160  # pixels
-FLAGS = ("--classes=mirrored", "--epochs=1", "--cached_views=1", "--device=cpu", "--image_size=160")
+FLAGS = ("--device=cpu", "--classes=mirrored", "--epochs=1", "--cached_views=1")
 SHARE, BESIDE = 1.5, 1.5  # of the pixels, and GB beside them, that the process may hold
 PHOTOS_OF_ONE = 20  # in five encounters of four
 
@@ -46,13 +46,17 @@ def main(argv: list[str] | None = None) -> dict:
 
 def memory_of(n_photos: int) -> dict:
     """Train once on so many photos, and tell what this process has held at most."""
-    side = load_backbone("efficientnet_lite0", image_size=IMAGE_SIZE).preprocessing.stored_size
+    side = round(IMAGE_SIZE * STORED_RATIO)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_noise(folder / "photos", n_photos, side)
         feature_cache.CACHE_FOLDER = folder / "cache"
-        folders = [f"--data_dir={folder / 'photos'}", f"--output_dir={folder / 'run'}"]
-        result = runpy.run_path(str(SCRIPT))["main"]([*FLAGS, *folders])
+        options = [
+            f"--image_size={IMAGE_SIZE}",
+            f"--data_dir={folder / 'photos'}",
+            f"--output_dir={folder / 'run'}",
+        ]
+        result = runpy.run_path(str(SCRIPT))["main"]([*FLAGS, *options])
         n_cached = sum(file.stat().st_size for file in feature_cache.CACHE_FOLDER.glob("*.npy"))
     pixels = n_photos * side * side * 3
     return {

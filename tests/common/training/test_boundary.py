@@ -101,7 +101,7 @@ def test_the_first_view_may_be_the_photo_as_it_is():
 
 def test_one_plain_view_costs_no_look_beside_those_that_are_asked(monkeypatch):
     looks = []
-    monkeypatch.setattr(feature_cache, "extract", _counting(feature_cache.extract, looks))
+    monkeypatch.setattr(feature_cache, "outputs_of", _counting(feature_cache.outputs_of, looks))
     photos = photos_of(small_backbone(), n_views=1, plain_first=True, asked_rows=np.array([5]))
 
     photos.training_dataset(np.array([0, 3]))[0]
@@ -110,10 +110,10 @@ def test_one_plain_view_costs_no_look_beside_those_that_are_asked(monkeypatch):
     assert max(looks) == photos.n_looks == 5  # four training photos and the one asked about
 
 
-def _counting(extract, looks):
+def _counting(outputs_of, looks):
     def counted(network, dataset, **options):
         looks.append(len(dataset))
-        return extract(network, dataset, **options)
+        return outputs_of(network, dataset, **options)
 
     return counted
 

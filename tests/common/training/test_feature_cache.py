@@ -75,13 +75,12 @@ def test_stored_views_are_what_the_trunk_gives(cache):
         assert stored[view] == pytest.approx(now, abs=5e-3)
 
 
-def test_pieces_of_any_size_are_stored_alike(cache, tmp_path, monkeypatch):
+def test_batches_of_any_size_are_stored_alike(cache, tmp_path, monkeypatch):
     dataset = dataset_of(transform=random_views())
     whole = activations(cache, dataset, n_views=2)
-    one = whole[0, 0].size * 4  # bytes of a photo's activations in float32
 
     for n_together in (1, 4):
-        monkeypatch.setattr(feature_cache, "PIECE", n_together * one)
+        monkeypatch.setattr(feature_cache, "CPU_BATCH_SIZE", n_together)
         pieces = activations(tmp_path / str(n_together), dataset, n_views=2)
         assert pieces == pytest.approx(whole, abs=5e-3)  # batches of other sizes round otherwise
 
@@ -238,14 +237,14 @@ def test_what_was_stored_is_said_once_with_its_place(cache, capsys):
 
 
 def test_an_interrupted_computation_leaves_no_entry(cache, monkeypatch):
-    def interrupted(*_, **__):
-        calls.append(1)
-        if len(calls) > 2:  # the first asks for a shape, the second is view 1
+    def interrupted(*arguments, **options):
+        views.append(1)
+        if len(views) > 1:
             raise KeyboardInterrupt
-        return computed(*_, **__)
+        return computed(*arguments, **options)
 
-    calls, computed = [], feature_cache.extract
-    monkeypatch.setattr(feature_cache, "extract", interrupted)
+    views, computed = [], feature_cache.outputs_of
+    monkeypatch.setattr(feature_cache, "outputs_of", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
         activations(cache, n_views=2)
