@@ -16,8 +16,9 @@ from script_runs import ROOT, load_main, refusal_of
 
 SCRIPTS = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix()
-    for week in ("week1", "week2", "week2/case_studies", "week3")
-    for path in (ROOT / week).glob("*.py")
+    for week in ("week1", "week2", "week3")
+    for path in (ROOT / week).rglob("*.py")
+    if "run_script(main)" in path.read_text(encoding="utf-8")
 )
 BUILD, IDENTIFY = "week3/build_gallery", "week3/identify"
 NAMES = [
@@ -68,7 +69,7 @@ def test_every_script_refuses_a_folder_of_a_persons_files(script, tmp_path, caps
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["mine.pt", "written.jsonl", "checkpoints/x", "link", "broken"])
+@pytest.mark.parametrize("name", ["mine.pt", "written.jsonl", "notes/x", "link", "broken"])
 def test_one_foreign_file_or_link_is_enough(name, tmp_path):
     (tmp_path / "out").mkdir()
     if name in ("link", "broken"):
@@ -79,6 +80,16 @@ def test_one_foreign_file_or_link_is_enough(name, tmp_path):
 
     with pytest.raises(InputError, match=name):
         start(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["last.pt", "checkpoints/x.pt"])
+def test_a_persons_checkpoint_stays_and_the_run_begins(name, tmp_path, capsys):
+    own = write(tmp_path / "out" / name)
+
+    start(tmp_path / "out").finish(metrics={})
+
+    assert f"{own} is no checkpoint of a run here: it stays" in capsys.readouterr().out
+    assert own.exists()
 
 
 def start(folder, **flags):
