@@ -18,15 +18,8 @@ from common.tables import table_of
 import numpy as np
 import pandas as pd
 
-BY_PROTOCOL = (
-    "approach",
-    "protocol",
-    "queries",
-    "without a match",
-    "rank-1±",
-    "mAP±",
-    "rank-1 with a match",
-)
+COUNTS, RANKS = ("queries", "without a match"), ("rank-1±", "mAP±", "rank-1 with a match")
+BY_PROTOCOL = ("approach", "protocol", *COUNTS, *RANKS)
 OTHER_SIDE = {"left": "right", "right": "left"}
 PROTOCOL_NOTE = (
     "By protocol: every test photo of an animal that has others is a query; the gallery is the "
