@@ -307,23 +307,23 @@ def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
         joining: part 2's table.
     """
     costs = joining.set_index("approach")["adding animals"]
-    parts = []
+    found = []
     for difference in differences:
         question, first, second, gap = difference
         outcome = gap.better_of("the embedding", "the classifier")
         if outcome != NOT_DISTINGUISHABLE:
             outcome += " is better"
         if (question, first, second) == (KNOWN, ARCFACE, CLASSIFIER):
-            parts.append(f"{KNOWN}, {outcome}")
+            found.append(f"{KNOWN}, {outcome}")
         elif (question, first, second) == (JOINED, ARCFACE, AGAIN):
-            parts.append(
+            found.append(
                 f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
                 f"and {costs[AGAIN]} to train again, without which a classifier names none of them"
             )
         elif question == parts.GEOMETRIC_MEAN and first.startswith(ARCFACE):
             score = second.removeprefix(f"{CLASSIFIER}, ")
-            parts.append(f"unknown animals, by its {score}, {outcome}")
-    return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(parts) or 'not asked'}."
+            found.append(f"unknown animals, by its {score}, {outcome}")
+    return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(found) or 'not asked'}."
 
 
 def report(
