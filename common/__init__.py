@@ -1,11 +1,45 @@
-"""What every week needs.
+"""What every week needs; every script imports it before any other package.
 
 Threads of PyTorch's OpenMP spin while they wait for each other. Beside another busy program each
 spins away the time that the other one needs, and training falls to an eighth of its speed; waiting
 quietly costs little where nothing else runs (tests/benchmarks/busy_machine.py). OpenMP reads this
-when torch is loaded, so that every script imports `common` first; what a person has set stays.
+when torch is loaded; what a person has set stays.
 """
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that broke
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+RENAMED = {  # import names that are not the name there
+    "cv2": "opencv-python-headless",
+    "faiss": "faiss-cpu",
+    "onnx_ir": "onnxscript",
+    "PIL": "pillow",
+    "pytorch_metric_learning": "pytorch-metric-learning",
+    "sklearn": "scikit-learn",
+}
+
+
+def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> None:
+    """Python's last word: one line, where a script's imports lack a package of the course's."""
+    name = (getattr(error, "name", None) or "").split(".")[0]
+    package = RENAMED.get(name, name)
+    is_missing = issubclass(kind, ModuleNotFoundError) and REQUIREMENTS.is_file()
+    if not is_missing or f"\n{package}==" not in REQUIREMENTS.read_text(encoding="utf-8"):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(
+        f"error: the package {package} is not installed; run `pip install -r requirements.txt` in "
+        "the course's folder",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(2)  # Python itself would end with 1
+
+
+sys.excepthook = _say_what_is_missing

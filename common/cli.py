@@ -8,11 +8,13 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
 from common.machine import processes
+from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
 
@@ -20,35 +22,6 @@ WHAT_STAYS = (
     "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
     "run the same command again to continue from there"
 )
-
-CLASSES = ("auto", "identity", "side", "mirrored")  # what one class is in training
-
-# Import name -> name in requirements.txt, for the message about a missing package.
-REQUIRED_PACKAGES = {
-    "accelerate": "accelerate",
-    "albumentations": "albumentations",
-    "captum": "captum",
-    "common": "-e .",
-    "cv2": "opencv-python-headless",
-    "faiss": "faiss-cpu",
-    "matplotlib": "matplotlib",
-    "numpy": "numpy",
-    "onnx": "onnx",
-    "onnx_ir": "onnxscript",  # comes with it
-    "onnxruntime": "onnxruntime",
-    "onnxscript": "onnxscript",
-    "pandas": "pandas",
-    "PIL": "pillow",
-    "psutil": "psutil",
-    "pytorch_metric_learning": "pytorch-metric-learning",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "threadpoolctl": "threadpoolctl",
-    "timm": "timm",
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "tqdm": "tqdm",
-}
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -167,154 +140,113 @@ def weights_source(text: str) -> str:
     return text if text in ("imagenet", "none") else str(local_path(text))
 
 
-# Name -> what argparse needs. A default of None is spelled out in the help text.
+def _flag(read: Callable | None, metavar: str, text: str, default: object = None) -> dict:
+    """What argparse needs for a flag with a value; a default is added to its help."""
+    is_plain = default is not None and "(default" not in text
+    return {
+        "type": read,
+        "metavar": metavar,
+        "default": default,
+        "help": text + (" (default: %(default)s)" if is_plain else ""),
+    }
+
+
+def _choice(choices: Sequence[str], text: str) -> dict:
+    """The same for one of some words, the first of which is the default."""
+    default = f"{text} (default: %(default)s)"
+    return {"choices": choices, "default": choices[0], "help": default}
+
+
+def _switch(text: str) -> dict:
+    """The same for a flag without a value."""
+    return {"action": "store_true", "help": text}
+
+
+_RATE = real_number(above=0.0, up_to=10.0)
 _FLAGS: dict[str, dict] = {
-    "data_dir": {
-        "type": present_path,
-        "metavar": "PATH",
-        "help": "your animals: a folder of identity folders, a folder with metadata.csv, or a "
-        "CSV file (default: the embedded turtles)",
-    },
-    "dataset": {
-        "type": plain_word,
-        "metavar": "NAME",
-        "help": "a set of the package wildlife-datasets, if you have installed it, such as "
-        "NyalaData; instead of --data_dir",
-    },
-    "download": {
-        "action": "store_true",
-        "help": "let that package fetch the photos of --dataset first, into data/downloads",
-    },
-    "model": {
-        "type": plain_word,
-        "metavar": "NAME",
-        "default": "efficientnet_lite0",
-        "help": "backbone (default: %(default)s)",
-    },
-    "weights": {
-        "type": weights_source,
-        "metavar": "SOURCE",
-        "default": "imagenet",
-        "help": "imagenet, none (start from random numbers) or a .safetensors or .pth file "
-        "(default: %(default)s)",
-    },
-    "split": {
-        "type": plain_word,
-        "metavar": "NAME",
-        "default": "auto",
-        "help": "how photos become train, validation and test: auto, time_aware, encounter, "
-        "random, open_set, time_cutoff, disjoint, given or published_closed_set "
-        "(default: %(default)s)",
-    },
-    "split_column": {
-        "type": plain_word,
-        "metavar": "COLUMN",
-        "help": "column of the catalogue that holds the split, with --split given",
-    },
-    "classes": {
-        "choices": CLASSES,
-        "default": "auto",
-        "help": "what one class is in training: an animal, a side of it, or a side and also its "
-        "mirror image; auto: mirrored where the catalogue knows sides (default: %(default)s)",
-    },
-    "pooling": {
-        "choices": ["average", "gem"],
-        "default": "average",
-        "help": "how maps become a vector; gem: a generalised mean with a learned power "
-        "(default: %(default)s)",
-    },
-    "unfreeze": {
-        "type": whole_number(0, 100),
-        "metavar": "N",
-        "default": 3,
-        "help": "last stages of the backbone that train (default: %(default)s)",
-    },
-    "head_learning_rate": {
-        "type": real_number(above=0.0, up_to=10.0),
-        "metavar": "RATE",
-        "default": 2e-3,
-        "help": "step size of the new layers; --learning_rate is the backbone's "
-        "(default: %(default)s)",
-    },
-    "photos_per_identity": {
-        "type": whole_number(2, 100),
-        "metavar": "N",
-        "default": 4,
-        "help": "photos of an animal in a batch, for losses that compare photos "
-        "(default: %(default)s)",
-    },
-    "epochs": {
-        "type": whole_number(1, 10_000),
-        "metavar": "N",
-        "default": 20,
-        "help": "passes over the training photos (default: %(default)s)",
-    },
-    "batch_size": {
-        "type": whole_number(1, 4_096),
-        "metavar": "N",
-        "default": 32,
-        "help": "photos per training step (default: %(default)s)",
-    },
-    "learning_rate": {
-        "type": real_number(above=0.0, up_to=10.0),
-        "metavar": "RATE",
-        "default": 1e-3,
-        "help": "step size of the optimiser (default: %(default)s)",
-    },
-    "image_size": {
-        "type": whole_number(32, 1_024),
-        "metavar": "PIXELS",
-        "default": 128,
-        "help": "side of the square image that the model sees, in pixels (default: %(default)s)",
-    },
-    "cached_views": {
-        "type": whole_number(0, 1_000),
-        "metavar": "N",
-        "default": 8,
-        "help": "views of each training photo that frozen stages see once and for all, kept in "
-        "data/cache; 0: frozen stages run in every epoch (default: %(default)s)",
-    },
-    "seed": {
-        "type": whole_number(0, MAX_SEED),
-        "metavar": "N",
-        "default": 0,
-        "help": "fixes every random choice (default: %(default)s)",
-    },
-    "seeds": {
-        "type": seed_list,
-        "metavar": "N,N,...",
-        "default": [0, 1, 2],
-        "help": "seeds of the repeated runs (default: 0,1,2)",
-    },
-    "device": {
-        "type": device_name,
-        "default": "auto",
-        "help": "auto, cpu, cuda, cuda:N or mps (default: %(default)s)",
-    },
-    "mixed_precision": {
-        "choices": ["no", "fp16", "bf16", "auto"],
-        "default": "no",
-        "help": "16-bit numbers where they are safe; auto: if a trial finds them clearly faster "
-        "(default: %(default)s)",
-    },
-    "compile": {
-        "action": "store_true",
-        "help": "let PyTorch compile the network: minutes at the start, faster epochs",
-    },
-    "output_dir": {
-        "type": local_path,
-        "metavar": "PATH",
-        "help": "folder of the results (default: runs/<script> in the current folder)",
-    },
-    "smoke": {
-        "action": "store_true",
-        "help": "a run of seconds on few photos: proves that everything works, means nothing",
-    },
-    "workers": {
-        "type": whole_number(0, 64),
-        "metavar": "N",
-        "help": "extra processes that prepare photos (default: as many as pay; none on a CPU)",
-    },
+    "data_dir": _flag(
+        present_path,
+        "PATH",
+        "your animals: a folder of identity folders, a folder with metadata.csv, or a CSV file "
+        "(default: the embedded turtles)",
+    ),
+    "dataset": _flag(
+        plain_word,
+        "NAME",
+        "a set of the package wildlife-datasets, if you have installed it, such as NyalaData; "
+        "instead of --data_dir",
+    ),
+    "download": _switch(
+        "let that package fetch the photos of --dataset first, into data/downloads"
+    ),
+    "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
+    "weights": _flag(
+        weights_source,
+        "SOURCE",
+        "imagenet, none (start from random numbers) or a .safetensors or .pth file",
+        "imagenet",
+    ),
+    "split": _flag(
+        plain_word,
+        "NAME",
+        f"how photos become train, validation and test: {', '.join(SPLIT_NAMES)}",
+        "auto",
+    ),
+    "split_column": _flag(
+        plain_word, "COLUMN", "column of the catalogue that holds the split, with --split given"
+    ),
+    "classes": _choice(
+        CLASSES,
+        "what one class is in training: an animal, a side of it, or a side and also its mirror "
+        "image; auto: mirrored where the catalogue knows sides",
+    ),
+    "pooling": _choice(
+        ("average", "gem"),
+        "how maps become a vector; gem: a generalised mean with a learned power",
+    ),
+    "unfreeze": _flag(whole_number(0, 100), "N", "last stages of the backbone that train", 3),
+    "photos_per_identity": _flag(
+        whole_number(2, 100),
+        "N",
+        "photos of an animal in a batch, for losses that compare photos",
+        4,
+    ),
+    "epochs": _flag(whole_number(1, 10_000), "N", "passes over the training photos", 20),
+    "batch_size": _flag(whole_number(1, 4_096), "N", "photos per training step", 32),
+    "learning_rate": _flag(_RATE, "RATE", "step size of the optimiser", 1e-3),
+    "head_learning_rate": _flag(
+        _RATE, "RATE", "step size of the new layers; --learning_rate is the backbone's", 2e-3
+    ),
+    "image_size": _flag(
+        whole_number(32, 1_024),
+        "PIXELS",
+        "side of the square image that the model sees, in pixels",
+        128,
+    ),
+    "cached_views": _flag(
+        whole_number(0, 1_000),
+        "N",
+        "views of each training photo that frozen stages see once and for all, kept in "
+        "data/cache; 0: frozen stages run in every epoch",
+        8,
+    ),
+    "seed": _flag(whole_number(0, MAX_SEED), "N", "fixes every random choice", 0),
+    "seeds": _flag(seed_list, "N,N,...", "seeds of the repeated runs (default: 0,1,2)", [0, 1, 2]),
+    "device": _flag(device_name, "NAME", "auto, cpu, cuda, cuda:N or mps", "auto"),
+    "mixed_precision": _choice(
+        ("no", "fp16", "bf16", "auto"),
+        "16-bit numbers where they are safe; auto: if a trial finds them clearly faster",
+    ),
+    "compile": _switch("let PyTorch compile the network: minutes at the start, faster epochs"),
+    "output_dir": _flag(
+        local_path, "PATH", "folder of the results (default: runs/<script> in the current folder)"
+    ),
+    "smoke": _switch("a run of seconds on few photos: proves that everything works, means nothing"),
+    "workers": _flag(
+        whole_number(0, 64),
+        "N",
+        "extra processes that prepare photos (default: as many as pay; none on a CPU)",
+    ),
 }
 
 
@@ -366,7 +298,7 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
 def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
     """Add the two ways to name photos, of which one may be used."""
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--data_dir", default=data_dir, **_FLAGS["data_dir"])
+    either.add_argument("--data_dir", **_FLAGS["data_dir"] | {"default": data_dir})
     either.add_argument("--dataset", **_FLAGS["dataset"])
     parser.add_argument("--download", **_FLAGS["download"])
 
@@ -410,15 +342,6 @@ def run_script(main: Callable[[], object]) -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except ModuleNotFoundError as error:
-        package = REQUIRED_PACKAGES.get((error.name or "").split(".")[0])
-        if package is None:
-            raise
-        _end(
-            2,
-            f"error: the package {package} is not installed; "
-            "run `pip install -r requirements.txt` in the course's folder",
-        )
 
 
 def _end(code: int, message: str) -> None:

@@ -5,6 +5,7 @@ An array's file is NumPy's own .npy with a checksum behind it, which `numpy.load
 
 import io
 import itertools
+import mmap
 import os
 import secrets
 import zlib
@@ -91,6 +92,18 @@ def read_array(path: Path) -> np.ndarray | None:
     except OSError:
         return None
     return np.load(path, mmap_mode="r") if checksum == WHOLE else None
+
+
+def let_go(array: np.ndarray) -> None:
+    """Count the pages of a mapped array as this process's memory no longer.
+
+    The system keeps what it has room for; the next read finds it there, or on the disk.
+    """
+    mapping = array
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _checked(

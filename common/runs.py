@@ -29,6 +29,12 @@ from common.tables import format_table
 
 import numpy as np
 import pandas as pd
+import psutil
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 PACKAGES = (
     "torch",
@@ -49,6 +55,8 @@ PACKAGES = (
     "pandas",
     "matplotlib",
 )
+
+CHECKPOINTS = "checkpoints"  # folder in a run's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +102,18 @@ class Run:
         """
         name = re.sub(r"[^\w.-]+", "_", title)[:60]
         digest = hashlib.sha256(title.encode()).hexdigest()[:8]  # two may differ in a comma alone
-        return self.folder / "checkpoints" / f"{name}_{digest}.pt"
+        return self.folder / CHECKPOINTS / f"{name}_{digest}.pt"
+
+    def _remove_checkpoints(self) -> None:
+        """Remove the files that `checkpoint` named, also those of a plan's steps, and no others."""
+        folder = self.folder / CHECKPOINTS
+        try:
+            for file in folder.glob("*.pt"):
+                if re.search(r"_[0-9a-f]{8}(_\d+)?$", file.stem) and file.is_file():
+                    file.unlink()
+            folder.rmdir()
+        except OSError:
+            pass  # there are none, or what is left in the folder is a person's
 
     def finish(
         self,
@@ -151,6 +170,7 @@ class Run:
             write_text(self.folder / "result.json", to_json(result))
         except OSError as error:
             raise _unusable(self.folder, error) from error
+        self._remove_checkpoints()
         self._print_ending(tables, pictures, notes)
         return result
 
@@ -301,29 +321,18 @@ def package_versions() -> dict[str, str | None]:
     return versions
 
 
-def peak_memory_mb() -> float | None:
-    """Largest memory this process has held, in megabytes (2**20 bytes); None if unknown."""
+def peak_memory_mb() -> float:
+    """Largest memory this process has held, in MB, 10⁶ bytes."""
     status = Path("/proc/self/status")
     if status.is_file():  # Linux, whose getrusage counts the process that started this one too
         peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
         if peak:
-            return round(int(peak[1]) / 2**10, 1)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return _peak_memory_mb_by_psutil()
+            return round(int(peak[1]) * 1024 / 1e6, 1)
+    if resource is None:
+        memory = psutil.Process().memory_info()
+        return round(getattr(memory, "peak_wset", memory.rss) / 1e6, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
-
-
-def _peak_memory_mb_by_psutil() -> float | None:
-    """The same on systems without `resource`."""
-    try:
-        import psutil
-    except ImportError:
-        return None
-    memory = psutil.Process().memory_info()
-    return round(getattr(memory, "peak_wset", memory.rss) / 2**20, 1)
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def _make_writable(folder: Path) -> None:

@@ -28,7 +28,7 @@ def clouds():
     return dataset
 
 
-def train(loss, checkpoint=None, validate=None, norm=False, **changes):
+def train(loss, checkpoint=None, validate=None, norm=None, **changes):
     """Losses of each epoch and the weights at the end, model and criterion."""
     from common.data.sampling import IdentityBatchSampler
     from common.training import losses
@@ -39,13 +39,14 @@ def train(loss, checkpoint=None, validate=None, norm=False, **changes):
     from torch import nn
 
     torch.manual_seed(0)
-    between = nn.BatchNorm1d(16) if norm else nn.Tanh()  # a bias before it would mean nothing
-    model = nn.Sequential(nn.Linear(6, 16, bias=not norm), between, nn.Linear(16, 5))
+    between = nn.BatchNorm1d(16) if norm else nn.Tanh()
+    between.requires_grad_(norm != "rests")
+    model = nn.Sequential(nn.Linear(6, 16), between, nn.Linear(16, 5))
     criterion = {
         "cross-entropy": losses.cross_entropy,
-        "ArcFace": functools.partial(losses.ArcFace, 5, 5),
-        "triplets": losses.BatchHardTriplet,
-        "pairs": losses.Contrastive,
+        "ArcFace": functools.partial(losses.arcface, 5, 5),
+        "triplets": losses.triplet,
+        "pairs": losses.contrastive,
     }[loss]()
     dataset, sampler = clouds(), None
     if loss in ("triplets", "pairs"):
@@ -90,9 +91,11 @@ TRAININGS = {
     "gradients added up": {"loss": "ArcFace", "accumulation": 3},
     "plain gradient steps": {"loss": "ArcFace", "optimizer": "sgd", "clip_norm": None},
     "a last batch of two": {"loss": "cross-entropy", "batch_size": 41},
-    "a batch norm that trains": {"loss": "ArcFace", "norm": True},
-    "a batch norm, gradients added up": {"loss": "pairs", "norm": True, "accumulation": 3},
+    "more processes than photos left over": {"loss": "pairs", "batch_size": 42},
+    "a batch norm that rests": {"loss": "ArcFace", "norm": "rests"},
+    "running means of the weights": {"loss": "cross-entropy", "ema_decay": 0.9},
 }
+WITH_NORM = {"loss": "ArcFace", "norm": "trains", "batch_size": 41}
 N_EMBEDDED = (1, 4, 5, 8, 13)
 
 
@@ -100,15 +103,16 @@ def compute(folder):
     """Everything that must not depend on the number of processes."""
     return {
         "training": {name: train(**options) for name, options in TRAININGS.items()},
+        "with a norm": train(**WITH_NORM),
         "embedding": {str(n_images): embed(n_images) for n_images in N_EMBEDDED},
     }
 
 
 def train_slowly(folder):
     """Epochs with a wait in each, and a checkpoint, for whoever wants to kill a process."""
-    from common.training import loop
+    from common.training import checkpoints
 
-    loop.CHECKPOINT_SECONDS = 0.0
+    checkpoints.CHECKPOINT_SECONDS = 0.0
 
     def validate(model):
         n_done = len(list(folder.glob("epoch_*")))

@@ -52,7 +52,7 @@ from common.runs import Run, describe_split, start_run
 from common.splits.study import open_study
 from common.tables import table_of
 from common.training.loop import TrainingSettings
-from common.training.losses import Contrastive
+from common.training.losses import contrastive
 from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.training.strategies import STRATEGIES, Step, plan_of, read_plan
@@ -257,7 +257,7 @@ def try_size(
                 if not experiment.n_with_pairs(rows):
                     continue  # no animal has two photos: there is no pair to pull together
                 batches = experiment.batches_of_several(seed, rows)
-                options = {"criterion": Contrastive(), "batch_sampler": batches}
+                options = {"criterion": contrastive(), "batch_sampler": batches}
             title = f"{approach.name}, {words}, seed {seed}"
             trained = experiment.train(
                 approach, seed, title=title, rows=rows, epochs=epochs, **options

@@ -27,7 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import question_tables as parts
-from common.cli import CLASSES, list_of, make_parser, run_script, shared_flags, whole_number
+from common.cli import list_of, make_parser, run_script, shared_flags, whole_number
+from common.data.training_classes import CLASSES
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
@@ -55,7 +56,7 @@ from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
-from common.training.losses import BatchHardTriplet
+from common.training.losses import triplet
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
@@ -249,10 +250,10 @@ def run_seed(
     trials.append(try_search(experiment, FEATURE_MEANS, seed, found, classifier, by_means=True))
     if experiment.n_with_pairs() > 1:  # a triplet needs two animals
         batches = experiment.batches_of_several(seed)  # without which its loss is blind
-        options = {"criterion": BatchHardTriplet(), "batch_sampler": batches}
-        triplet = experiment.train(approaches[TRIPLET], seed, **options)
-        found = embed(experiment, tuned, triplet.model)
-        trials.append(try_search(experiment, TRIPLET, seed, found, triplet))
+        options = {"criterion": triplet(), "batch_sampler": batches}
+        trained = experiment.train(approaches[TRIPLET], seed, **options)
+        found = embed(experiment, tuned, trained.model)
+        trials.append(try_search(experiment, TRIPLET, seed, found, trained))
     arcface = experiment.train(approaches[ARCFACE], seed)
     found = embed(experiment, tuned, arcface.model)
     trials.append(try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True))

@@ -43,7 +43,7 @@ from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
-from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
+from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_embedding
 from common.training.strategies import Step

@@ -35,7 +35,7 @@ from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
-from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
+from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.visualization.curves import training_curves

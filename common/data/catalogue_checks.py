@@ -8,22 +8,19 @@ offers, which is enough to notice a truncated one.
 """
 
 import hashlib
-import io
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_folders import find_images
 from common.data.catalogue_tables import Problem
+from common.data.photo_files import each_photo, is_whole
 from common.errors import InputError
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm import tqdm
 
 N_PHOTOS_WITH_BAR = 500  # below, reading takes under a second or two
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
@@ -220,28 +217,18 @@ def _photo_problem(
 
 
 def _inspect_all(paths: list[str], progress: bool) -> list[str]:
-    # Decoding releases Python's lock, so threads help; more than four only wait for the disk.
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        bar = tqdm(
-            pool.map(inspect_photo, paths),
-            total=len(paths),
-            desc="checking photos",
-            disable=not progress or len(paths) <= N_PHOTOS_WITH_BAR,
-        )
-        return list(bar)
+    has_bar = progress and len(paths) > N_PHOTOS_WITH_BAR
+    checked = each_photo(inspect_photo, paths, "checking photos", smallest_side=1, progress=has_bar)
+    return list(checked)
 
 
 def inspect_photo(path: str) -> str:
     """Return a hash of a photo's bytes, or "" if it cannot be opened and decoded."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-        with Image.open(io.BytesIO(content)) as image:
-            image.draft("L", (1, 1))  # JPEG decodes at an eighth of its size
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        content = Path(path).read_bytes()
+    except OSError:
         return ""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.blake2b(content, digest_size=16).hexdigest() if is_whole(content) else ""
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:

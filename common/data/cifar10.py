@@ -11,10 +11,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.data.photo_files import open_photo
 from common.errors import InputError
 
 import numpy as np
-from PIL import Image
 
 SIDE = 32  # pixels
 JPEG_NOTE = (
@@ -130,7 +130,7 @@ def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     raw = content.tobytes()
     pixels = np.stack(
         [
-            np.asarray(Image.open(io.BytesIO(raw[start:end]), formats=["JPEG"]).convert("RGB"))
+            np.asarray(open_photo(io.BytesIO(raw[start:end])))
             for start, end in itertools.pairwise(offsets)
         ]
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
+from common.data.photo_files import pixels_of
 from common.errors import InputError
 from common.machine import processes
 
@@ -83,7 +84,7 @@ def read_class_folders(
         if not (name := class_of(path)):
             continue
         n_found += 1
-        if _is_picture(root / path):
+        if pixels_of(root / path):  # the well-known sets hold empty files too
             content = hashlib.blake2b((root / path).read_bytes()).digest()
             by_content.setdefault(content, (path, name))
         else:
@@ -107,15 +108,6 @@ def read_class_folders(
         given=np.array([_part_of(path) for path, _ in kept]),
         notes=notes,
     )
-
-
-def _is_picture(path: Path) -> bool:
-    """Whether the file begins like one; the well-known sets hold empty files too."""
-    try:
-        with Image.open(path):
-            return True
-    except (OSError, Image.DecompressionBombError):
-        return False
 
 
 def _part_of(path: str) -> str:

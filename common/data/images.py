@@ -5,6 +5,7 @@ last release under a free licence.
 """
 
 import copy
+import hashlib
 import itertools
 import os
 import tempfile
@@ -16,15 +17,13 @@ from pathlib import Path
 # Without this the package asks the network for a newer version of itself at import.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-from common.data.photo_files import open_photo as open_photo  # found here by who has torch
-from common.data.photo_files import squashed_photo
+from common.data.photo_files import each_photo, squashed_photo
 
 import albumentations
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
 Transform = albumentations.Compose  # so that other files need not name the package
@@ -72,15 +71,61 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
     else:
         photos = np.empty(shape, dtype=np.uint8)
 
-    def read_one(index: int) -> None:
-        photos[index] = squashed_photo(paths[index], size)
+    def read(path: str | Path) -> np.ndarray:
+        return squashed_photo(path, size)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
-        jobs = threads.map(read_one, range(len(paths)))
-        bar = tqdm(jobs, "reading photos", len(paths), unit="photo", disable=not progress)
-        for _ in bar:
-            pass
+    decoded = each_photo(read, paths, "reading photos", smallest_side=size, progress=progress)
+    for row, photo in enumerate(decoded):
+        photos[row] = photo
     return photos
+
+
+class PhotoSelection:
+    """Photos out of one array, in an order of their own, some of them mirrored; none is copied.
+
+    A photo is mirrored when it is asked for, so that any number of selections, mirror images
+    among them, takes the memory of the one array.
+
+    Args:
+        array: uint8, shape (n_stored, height, width, 3), see `read_photos`.
+        rows: of the array, shape (n_images,); None: all, in their order.
+        is_mirrored: bool, shape (n_images,); None: no photo is.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        rows: np.ndarray | None = None,
+        is_mirrored: np.ndarray | None = None,
+    ) -> None:
+        self.array = array
+        self.rows = np.arange(len(array)) if rows is None else rows
+        self.is_mirrored = np.zeros(len(self.rows), bool) if is_mirrored is None else is_mirrored
+
+    @classmethod
+    def of(cls, photos: "np.ndarray | PhotoSelection") -> "PhotoSelection":
+        """All photos of an array; what is a selection already stays as it is."""
+        return photos if isinstance(photos, cls) else cls(photos)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One photo, shape (height, width, 3)."""
+        photo = self.array[self.rows[index]]
+        return np.ascontiguousarray(photo[:, ::-1]) if self.is_mirrored[index] else photo
+
+    def take(self, indices: np.ndarray) -> "PhotoSelection":
+        """Some of these photos, in the order of the indices."""
+        return PhotoSelection(self.array, self.rows[indices], self.is_mirrored[indices])
+
+    def with_mirrored(self, indices: np.ndarray) -> "PhotoSelection":
+        """These photos, and behind them the mirror images of some."""
+        return PhotoSelection(
+            self.array,
+            np.concatenate([self.rows, self.rows[indices]]),
+            np.concatenate([self.is_mirrored, ~self.is_mirrored[indices]]),
+        )
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Transform:
@@ -172,7 +217,7 @@ class PhotoDataset(Dataset):
     the batches, the number of workers or on what ran before, so a resumed run sees the same.
 
     Args:
-        photos: uint8, shape (n_images, height, width, 3).
+        photos: uint8, shape (n_images, height, width, 3), or a selection of such an array.
         labels: integers, shape (n_images,).
         transform: of this module.
         seed: of the random views.
@@ -180,20 +225,31 @@ class PhotoDataset(Dataset):
 
     def __init__(
         self,
-        photos: np.ndarray,
+        photos: np.ndarray | PhotoSelection,
         labels: np.ndarray,
         transform: Transform,
         seed: int = 0,
     ) -> None:
         if len(photos) != len(labels):
             raise ValueError(f"{len(photos)} photos, but {len(labels)} labels")
-        self.photos, self.labels = photos, np.asarray(labels, dtype=np.int64)
+        self.photos = PhotoSelection.of(photos)
+        self.labels = np.asarray(labels, dtype=np.int64)
         self.transform, self.seed, self.epoch = transform, seed, 0
         self._transforms = [transform]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random views of this epoch, counted from 0."""
         self.epoch = epoch
+
+    def fingerprint(self) -> str:
+        """Of all that the inputs depend on: every pixel, mirroring, the transform, the seed."""
+        photos = self.photos
+        digest = hashlib.blake2b(digest_size=16)
+        recipe = [photos.array.shape[1:], len(photos), self.transform.to_dict(), self.seed]
+        digest.update(repr(recipe).encode() + photos.is_mirrored.tobytes())
+        for row in photos.rows:
+            digest.update(np.ascontiguousarray(photos.array[row]))
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.photos)

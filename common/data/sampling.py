@@ -63,7 +63,7 @@ class IdentityBatchSampler:
 
     The batches depend on the seed and the epoch only. Pass the sampler as a DataLoader's
     `batch_sampler` and call `set_epoch` before each epoch, or every epoch is the same. Several
-    processes draw the same batches and deal out each (`common.machine.shares`).
+    processes draw the same batches and deal out each (`common.machine.machine`).
 
     Args:
         labels: shape (n_images,), each photo's label or identity.
@@ -141,10 +141,10 @@ def identity_batches(
     """
     _, counts = np.unique(labels, return_counts=True)
     n_images = min(n_images, int(counts.max()))
+    n_identities = max(2, min(batch_size // n_images, len(counts)))
     return IdentityBatchSampler(
-        labels, encounters, n_images=n_images, seed=seed,
-        n_identities=max(2, min(batch_size // n_images, len(counts))),
-    )  # fmt: skip
+        labels, encounters, n_identities=n_identities, n_images=n_images, seed=seed
+    )
 
 
 def deal_animals(

@@ -8,9 +8,12 @@ is the right face of an animal that nobody has photographed: one more to learn f
 from dataclasses import dataclass
 
 from common.data.catalogue import Catalogue
+from common.data.images import PhotoSelection
 from common.errors import InputError
 
 import numpy as np
+
+CLASSES = ("auto", "identity", "side", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class ClassedPhotos:
     """A catalogue's photos, mirrored training photos behind them, and the classes to train.
 
     Attributes:
-        pixels: uint8, shape (n_photos, side, side, 3); the first n_images are the catalogue's.
+        pixels: of n_photos; the first n_images are the catalogue's, in one array for all.
         labels: integers, shape (n_photos,), from 0; of one class in training.
         names: str, shape (n_photos,), of the classes: an animal, a side of it, a mirrored one.
         encounters: str, shape (n_photos,); a mirrored photo has an encounter of its own.
@@ -27,7 +30,7 @@ class ClassedPhotos:
         description: one sentence for people.
     """
 
-    pixels: np.ndarray
+    pixels: PhotoSelection
     labels: np.ndarray
     names: np.ndarray
     encounters: np.ndarray
@@ -60,7 +63,7 @@ def by_class(
         classes = "mirrored" if catalogue.has_sides else "identity"
     table = catalogue.table
     names, encounters = (table[column].to_numpy(dtype=str) for column in ("identity", "encounter"))
-    rows = np.sort(training_rows)
+    photos, rows = PhotoSelection(pixels), np.sort(training_rows)
     if classes != "identity":
         if not catalogue.has_sides:
             raise InputError(
@@ -69,10 +72,10 @@ def by_class(
             )
         names = np.char.add(np.char.add(names, " "), table["orientation"].to_numpy(dtype=str))
     if classes == "mirrored":
-        pixels = np.concatenate([pixels, pixels[rows, :, ::-1]])
+        photos = photos.with_mirrored(rows)
         names = np.concatenate([names, np.char.add(names[rows], ", mirrored")])
         encounters = np.concatenate([encounters, np.char.add(encounters[rows], ", mirrored")])
-        rows = np.concatenate([rows, np.arange(catalogue.n_images, len(pixels))])
+        rows = np.concatenate([rows, np.arange(catalogue.n_images, len(photos))])
     unique, labels = np.unique(names, return_inverse=True)
     n_trained = len(np.unique(labels[rows]))
     what = {
@@ -80,10 +83,8 @@ def by_class(
         "side": "each side of an animal is one",
         "mirrored": "each side of an animal is one, and so is its mirror image",
     }[classes]
-    return ClassedPhotos(
-        pixels, labels, names, encounters, rows, len(unique),
-        f"Classes in training: {n_trained:,}, {len(rows):,} photos; {what}.",
-    )  # fmt: skip
+    description = f"Classes in training: {n_trained:,}, {len(rows):,} photos; {what}."
+    return ClassedPhotos(photos, labels, names, encounters, rows, len(unique), description)
 
 
 def with_mirrors(classed: ClassedPhotos, rows: np.ndarray, n_images: int) -> np.ndarray:

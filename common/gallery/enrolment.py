@@ -24,8 +24,10 @@ from common.models.storage import load_recogniser, read_description, save_recogn
 import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an untrained backbone
+N_TOGETHER = 512  # photos in memory at a time, however many are embedded
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
 TRAIN_ONE = "train one with python week3/metric_learning.py"
 
@@ -151,12 +153,15 @@ def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.n
         InputError: a photo cannot be read, or the machine has no such device.
     """
     preprocessing = getattr(model, "backbone", model).preprocessing
-    pixels = read_photos(photos, preprocessing.stored_size, progress=len(photos) > 100)
-    dataset = PhotoDataset(pixels, np.zeros(len(pixels)), evaluation_transform(preprocessing))
-    return extract(
-        model, dataset, device=pick_device(device), title="embedding",
-        progress=len(photos) > 100,
-    )  # fmt: skip
+    transform, device = evaluation_transform(preprocessing), pick_device(device)
+    outputs = []
+    starts = range(0, len(photos), N_TOGETHER)
+    for start in tqdm(starts, "embedding", disable=len(starts) < 2):
+        part = photos[start : start + N_TOGETHER]
+        pixels = read_photos(part, preprocessing.stored_size, progress=False)
+        dataset = PhotoDataset(pixels, np.zeros(len(part)), transform)
+        outputs.append(extract(model, dataset, device=device, progress=False))
+    return np.concatenate(outputs)
 
 
 def new_gallery(

@@ -47,6 +47,9 @@ class PeakMemory:
 
     Args:
         device: where the block computes.
+
+    Attributes:
+        megabytes: MB, 10⁶ bytes, once the block is over.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -76,7 +79,7 @@ class PeakMemory:
             self._is_over.set()
             self._watcher.join()
             self._highest = max(self._highest, _resident_bytes())
-        self.megabytes = (self._highest - self._start) / 2**20
+        self.megabytes = (self._highest - self._start) / 1e6
 
 
 def _resident_bytes() -> int:

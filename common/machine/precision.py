@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 CLEAR_GAIN = 1.2  # times faster: a smaller lead could be another one's in the next run
 FOLD_TOLERANCE = 1e-3  # of the largest output; rounding stays far below, a wrong pair far above
 
@@ -26,7 +27,7 @@ class Compute:
     """What training runs with.
 
     Attributes:
-        precision: "no" (32 bits), "bf16" or "fp16".
+        precision: "no" (32 bits), "bf16" or "fp16"; "auto" until a trial has settled it.
         gain: photos per second in 16 bits over those in 32; None where it was not tried.
         is_compiled: by `torch.compile`.
     """
@@ -59,12 +60,12 @@ def choose_precision(model: nn.Module, inputs: torch.Tensor) -> Compute:
     """
     device = inputs.device.type
     has_bf16 = device != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    half, name = (torch.bfloat16, "bf16") if has_bf16 else (torch.float16, "fp16")
+    name = "bf16" if has_bf16 else "fp16"
     trainable = [p for p in model.parameters() if p.requires_grad]
     model.eval()  # batch norms would follow the trial in training mode
 
     def step(batch: torch.Tensor, *, is_half: bool) -> None:
-        with torch.autocast(device, half, enabled=is_half):
+        with torch.autocast(device, HALF[name], enabled=is_half):
             loss = model(batch).float().square().mean()
         gradients = torch.autograd.grad(loss, trainable, allow_unused=True)
         next(g for g in gradients if g is not None).sum().item()  # waits for a GPU to be done

@@ -53,7 +53,6 @@ def is_main() -> bool:
 def join() -> None:
     """Join the processes that a launcher started beside this one, if it did."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no stack of a connection that broke
         from torch import distributed
 
         if not distributed.is_initialized():

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.data.photo_files import open_photo
+from common.data.photo_files import each_photo, open_photo
 
 import cv2
 import numpy as np
@@ -62,9 +62,10 @@ def read_local_features(
     def read_one(path: str | Path) -> LocalFeatures:
         return find_details(np.asarray(small_photo(path).convert("L")))
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # OpenCV and Pillow free the GIL
-        jobs = threads.map(read_one, paths)
-        return list(tqdm(jobs, "local features", len(paths), unit="photo", disable=not progress))
+    features = each_photo(
+        read_one, paths, "local features", smallest_side=LONGEST_SIDE, progress=progress
+    )
+    return list(features)
 
 
 def small_photo(path: str | Path) -> Image.Image:

@@ -1,5 +1,7 @@
 """One pass of a network over photos."""
 
+from collections.abc import Iterator
+
 from common.machine import processes
 from common.machine.loader import make_loader
 from common.machine.memory import keep_freed_memory
@@ -8,7 +10,7 @@ from common.machine.precision import folded
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 from tqdm import tqdm
 
 
@@ -35,18 +37,40 @@ def extract(
     Returns:
         float32, shape (n_images, ...).
     """
-    keep_freed_memory()
-    network.to(device, memory_format=torch.channels_last).eval()
-    outputs = []
     batches = list(BatchSampler(range(len(dataset)), batch_size, drop_last=False))
     own = batches[processes.index() :: processes.count()]
-    loader = make_loader(dataset, device, batch_sampler=own)
-    for inputs, _ in tqdm(loader, title, unit="batch", disable=not progress, leave=False):
+    outputs = _outputs(
+        network,
+        make_loader(dataset, device, batch_sampler=own),
+        device,
+        title=title,
+        progress=progress,
+    )
+    result, n_filled = np.empty(0, dtype=np.float32), 0
+    for _ in range(0, len(batches), processes.count()):
+        for part in processes.everyones(next(outputs, None)):
+            if part is None:  # in the last round there may be no batch for all processes
+                continue
+            if n_filled == 0:  # filled part by part: joining them at the end would need both
+                result = np.empty((len(dataset), *part.shape[1:]), dtype=np.float32)
+            result[n_filled : n_filled + len(part)] = part
+            n_filled += len(part)
+    return result
+
+
+def _outputs(
+    network: nn.Module,
+    loader: DataLoader,
+    device: torch.device | str,
+    *,
+    title: str,
+    progress: bool,
+) -> Iterator[np.ndarray]:
+    keep_freed_memory()
+    network.to(device, memory_format=torch.channels_last).eval()
+    bar = tqdm(loader, title, unit="batch", disable=not progress, leave=False)
+    for index, (inputs, _) in enumerate(bar):
         inputs = inputs.to(device, non_blocking=loader.pin_memory).float()
-        if not outputs:
+        if index == 0:
             network = folded(network, inputs[:2])
-        outputs.append(network(inputs).float().cpu().numpy())
-    outputs += [None] * (len(batches) - len(outputs))
-    rounds = range(-(-len(batches) // processes.count()))
-    dealt = [part for i in rounds for part in processes.everyones(outputs[i])]
-    return np.concatenate(dealt[: len(batches)])
+        yield network(inputs).float().cpu().numpy()

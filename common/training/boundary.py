@@ -4,15 +4,21 @@ Nobody who trains has to know how: where stages are frozen, what they give comes
 where none is, the photos come themselves.
 """
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 from common.data.images import (
     PhotoDataset,
+    PhotoSelection,
     Transform,
     evaluation_transform,
     training_transform,
 )
+from common.files import let_go
+from common.machine import processes
+from common.machine.memory import hand_back_freed_memory
 from common.machine.timing import images_per_second
 from common.models.backbones import Backbone
 from common.models.extraction import extract
@@ -24,7 +30,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-CACHE_LIMIT = 2_000_000_000  # bytes of one set of activations; above, the trunk runs every time
+CACHE_LIMIT = 2_000_000_000  # bytes of disk for all views behind one boundary
 
 
 class ActivationDataset(Dataset):
@@ -44,6 +50,13 @@ class ActivationDataset(Dataset):
         """Choose the view that this epoch sees, counted from 0."""
         self.epoch = epoch
 
+    def fingerprint(self) -> str:
+        """Of all that the inputs depend on: the files, which are named so, and the positions."""
+        digest = hashlib.blake2b(digest_size=16)
+        for activations, positions in self.views:
+            digest.update(Path(activations.filename).name.encode() + positions.tobytes())
+        return digest.hexdigest()
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -51,6 +64,12 @@ class ActivationDataset(Dataset):
         activations, positions = self.views[self.epoch % len(self.views)]
         activation = activations[positions[index]].astype(np.float32)
         return torch.from_numpy(activation), self.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """A batch, as a DataLoader asks for it; no more than one is held in memory."""
+        items = [self[index] for index in indices]
+        let_go(self.views[self.epoch % len(self.views)][0])
+        return items
 
 
 class PhotosAtBoundary:
@@ -61,15 +80,16 @@ class PhotosAtBoundary:
 
     Args:
         backbone: its frozen parameters decide the boundary.
-        pixels: uint8, shape (n_images, side, side, 3), see `common.data.images.read_photos`.
+        pixels: uint8, shape (n_images, side, side, 3), see `common.data.images.read_photos`, or a
+            selection of such an array. It is never copied.
         labels: integers, shape (n_images,).
         training_rows: the photos that may be trained on.
         asked_rows: the photos that will be asked about beside these; None: all photos.
         flip: mirror training photos.
         augment: the random views; None for this course's, mirrored if `flip`.
-        n_views: views per training photo behind frozen stages; all trainings share them. 0
-            runs the frozen stages in every epoch, on views that never repeat; so it is done,
-            too, where activations would fill more than `CACHE_LIMIT` of disk.
+        n_views: views per training photo behind frozen stages; all trainings share them. As many
+            are taken as `CACHE_LIMIT` of disk holds. 0 runs the frozen stages in every epoch, on
+            views that never repeat; so it is done, too, where not even one fits.
         plain_first: the first of these views is the photo as it is, which costs nothing: it is
             computed anyway. False: all of them are random.
         seed: of the random views behind frozen stages.
@@ -80,6 +100,7 @@ class PhotosAtBoundary:
         trunk: the frozen modules, photos to activations; empty where nothing is cached.
         tail: the other modules, activations to features.
         tail_stages: stage of each of the tail's parameters.
+        n_views: that are taken.
         n_stages: of the backbone.
         n_features: of the backbone.
         preprocessing: pixels that the backbone expects.
@@ -88,7 +109,7 @@ class PhotosAtBoundary:
     def __init__(
         self,
         backbone: Backbone,
-        pixels: np.ndarray,
+        pixels: np.ndarray | PhotoSelection,
         labels: np.ndarray,
         training_rows: np.ndarray,
         *,
@@ -105,13 +126,16 @@ class PhotosAtBoundary:
         self.training_rows, self.asked_rows = np.sort(training_rows), np.arange(len(labels))
         if asked_rows is not None:
             self.asked_rows = np.union1d(training_rows, asked_rows)
-        self.n_views, self.plain_first, self.seed = n_views, plain_first and n_views > 0, seed
+        self.seed, self.device, self.progress = seed, device, progress
         self.preprocessing, self.n_features = backbone.preprocessing, backbone.n_features
         self._augment = augment or training_transform(backbone.preprocessing, flip=flip)
         self._plain = evaluation_transform(backbone.preprocessing)
-        self.device, self.progress = device, progress
         self.trunk, self.tail = split_at_boundary(backbone)
-        if len(self.trunk) and not (n_views and self._fits_on_disk()):
+        self.plain_first, self.n_views = plain_first, n_views
+        if len(self.trunk) and n_views:
+            self.n_views = self._views_that_fit(n_views)
+        if self.n_views == 0:
+            self.plain_first = False
             self.trunk, self.tail = nn.Sequential(), nn.Sequential(*self.trunk, *self.tail)
         stages = stages_of(backbone)
         self.n_stages, self.tail_stages = len(stages), _stages_of_parameters(self.tail, backbone)
@@ -120,7 +144,7 @@ class PhotosAtBoundary:
         """Random views of some of the training photos, others in each epoch."""
         labels = self.labels[rows]
         if not len(self.trunk):
-            return PhotoDataset(self.pixels[rows], labels, self._augment, seed)
+            return PhotoDataset(self._selected(rows), labels, self._augment, seed)
         random_positions = _positions(self.training_rows, rows)
         views = [(view, random_positions) for view in self._random_views]
         if self.plain_first:
@@ -131,7 +155,7 @@ class PhotosAtBoundary:
         """The one view of some photos without anything random; None: of all."""
         rows = np.arange(len(self.labels)) if rows is None else rows
         if not len(self.trunk):
-            return PhotoDataset(self.pixels[rows], self.labels[rows], self._plain)
+            return PhotoDataset(self._selected(rows), self.labels[rows], self._plain)
         view = (self._plain_view[0], _positions(self.asked_rows, rows))
         return ActivationDataset([view], self.labels[rows])
 
@@ -159,20 +183,37 @@ class PhotosAtBoundary:
             self.tail.to(self.device)
             seconds += n_trained / images_per_second(self.tail, inputs, is_training=True)
             seconds += n_looked_at / images_per_second(self.tail, inputs, is_training=False)
+        hand_back_freed_memory()
         return seconds
 
-    def _fits_on_disk(self) -> bool:
+    def _views_that_fit(self, n_wanted: int) -> int:
+        """The most views that the disk may hold; says so where they are fewer than wanted."""
         side = self.preprocessing.image_size
         device = next(self.trunk.parameters()).device
         with torch.no_grad():
             activation = self.trunk.eval()(torch.zeros(1, 3, side, side, device=device))
-        return activation.numel() * STORED_DTYPE.itemsize * self.n_looks <= CACHE_LIMIT
+        n_left = CACHE_LIMIT // (activation.numel() * STORED_DTYPE.itemsize) - len(self.asked_rows)
+        n_random = max(0, n_left) // max(1, len(self.training_rows))
+        n_views = min(n_wanted, n_random + (self.plain_first and n_left >= 0))
+        if n_views < n_wanted and self.progress and processes.is_main():
+            limit = f"{CACHE_LIMIT / 1e9:,.1f} GB of disk"
+            print(
+                f"Frozen stages: {n_views} of {n_wanted} views of each training photo are stored; "
+                f"more would take more than {limit}."
+                if n_views
+                else f"Frozen stages run in every epoch: one view of each photo would take more "
+                f"than {limit}."
+            )
+        return n_views
 
     @property
     def n_looks(self) -> int:
         """Photos that the frozen stages see, each view counted."""
         n_random_views = self.n_views - self.plain_first
         return len(self.asked_rows) + n_random_views * len(self.training_rows)
+
+    def _selected(self, rows: np.ndarray) -> PhotoSelection:
+        return PhotoSelection.of(self.pixels).take(rows)
 
     @cached_property
     def _random_views(self) -> np.ndarray:
@@ -190,13 +231,10 @@ class PhotosAtBoundary:
     def _activations(
         self, title: str, rows: np.ndarray, transform: Transform, n_views: int = 1, seed: int = 0
     ) -> np.ndarray:
-        is_everything = len(rows) == len(self.pixels)  # then they need not be copied
-        photos = self.pixels if is_everything else self.pixels[rows]
-        return cached_activations(
-            self.trunk, PhotoDataset(photos, self.labels[rows], transform, seed),
-            n_views=n_views, device=self.device, title=f"frozen stages, {title}",
-            progress=self.progress,
-        )  # fmt: skip
+        dataset = PhotoDataset(self._selected(rows), self.labels[rows], transform, seed)
+        options = {"device": self.device, "progress": self.progress}
+        title = f"frozen stages, {title}"
+        return cached_activations(self.trunk, dataset, n_views=n_views, title=title, **options)
 
 
 def _positions(stored: np.ndarray, rows: np.ndarray) -> np.ndarray:

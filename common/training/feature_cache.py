@@ -17,6 +17,7 @@ from common.data.images import PhotoDataset
 from common.errors import InputError
 from common.files import read_array, write_array
 from common.machine import processes
+from common.machine.memory import hand_back_freed_memory
 from common.models.extraction import extract
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 CACHE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache"
+BATCH_SIZE = 32  # photos: what the first stages make of one is the largest of all
 PIECE = 100_000_000  # bytes of float32 activations in memory at a time, however many photos
 # Half the disk of float32. Of the two 16-bit types this one keeps 11 significant bits, finer than
 # training's noise, where bfloat16 keeps 8; activations do not need bfloat16's wider range, and
@@ -75,6 +77,7 @@ def cached_activations(
         else:  # computes its share of each piece, and leaves writing to the first
             deque(pieces, maxlen=0)
         processes.everyones(None)
+        hand_back_freed_memory()  # training needs other sizes, which would come on top
         stored = read_array(file)
     return stored
 
@@ -97,7 +100,8 @@ def _pieces(
             rows = range(start, min(start + n_together, n_images))
             part = dataset if len(rows) == n_images else Subset(dataset, rows)
             with np.errstate(over="ignore"):
-                piece = extract(trunk, part, title=label, **options).astype(STORED_DTYPE)
+                piece = extract(trunk, part, batch_size=BATCH_SIZE, title=label, **options)
+                piece = piece.astype(STORED_DTYPE)
             if not np.isfinite(piece).all():
                 raise InputError(
                     "the frozen stages give numbers that 16 bits cannot hold; take another "
@@ -135,9 +139,7 @@ def activation_key(trunk: nn.Module, dataset: PhotoDataset, n_views: int) -> str
     digest.update(repr(trunk).encode())
     for name, tensor in trunk.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(np.ascontiguousarray(dataset.photos).data)
-    recipe = [dataset.transform.to_dict(), dataset.seed, n_views]
-    recipe += [dataset.photos.shape, STORED_DTYPE.str]
+    recipe = [dataset.fingerprint(), n_views, STORED_DTYPE.str]
     recipe += [(library, importlib.metadata.version(library)) for library in LIBRARIES]
     digest.update(repr(recipe).encode())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.models.heads import EmbeddingHead, linear_classifier
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings, fit
-from common.training.losses import ArcFace, cross_entropy
+from common.training.losses import arcface, cross_entropy
 from common.training.optim import Rates, backbone_groups, parameter_group
 
 import numpy as np
@@ -93,6 +93,7 @@ def train_classifier(
         validate=validate if len(validation_rows) else None,
         settings=settings,
         rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
         **fit_options,
     )
 
@@ -125,7 +126,7 @@ def train_embedding(
     """
     torch.manual_seed(settings.seed)  # of the new weights
     head = EmbeddingHead(n_features, embedding_dim)
-    criterion = criterion or ArcFace(n_identities, head.embedding_dim)
+    criterion = criterion or arcface(n_identities, head.embedding_dim)
 
     if validation_rows is None:
         validation_rows = np.empty(0, dtype=np.intp)
@@ -145,6 +146,7 @@ def train_embedding(
         validate=validate or (rank_1 if len(validation_rows) else None),
         settings=settings,
         rates=rates or Rates(),
+        depends_on=[photos, validation_rows],
         **fit_options,
     )
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.data.images import open_photo
+from common.data.photo_files import open_photo
 from common.files import replacing
 
 import numpy as np

@@ -24,7 +24,7 @@ def build_gallery(folder: Path, kind: str) -> dict:
     sizes = [path.stat().st_size for path in (folder / "gallery").glob("index-*.faiss")]
     return {
         "build_seconds": report.build_seconds,
-        "index_mb": sum(sizes) / 2**20,
+        "index_mb": sum(sizes) / 1e6,
         "peak_mb_building": peak_mb,
         "effort": report.effort,
         "recall_it_reported": report.recall_at_1,

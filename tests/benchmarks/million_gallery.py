@@ -98,7 +98,7 @@ def main(argv=None):
             f"{n_photos:,} photos of {n_photos // 20:,} simulated animals, {dim} dimensions; "
             f"{n_each:,} queries of known animals in new encounters and {n_each:,} of strangers",
             "peaks count the mapped pages of the embeddings "
-            f"({4 * dim * n_photos / 2**20:,.0f} MB), which the system takes back when it must",
+            f"({4 * dim * n_photos / 1e6:,.0f} MB), which the system takes back when it must",
         ],
     )
     shutil.rmtree(folder)

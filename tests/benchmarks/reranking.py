@@ -99,7 +99,7 @@ def main(argv=None):
 
 def counted_mb(size: dict[str, int]) -> float:
     """What the published code holds at once, in MB, without the distances that it is given."""
-    return BYTES_PER_PAIR * (size["n_query"] + size["n_gallery"]) ** 2 / 2**20
+    return BYTES_PER_PAIR * (size["n_query"] + size["n_gallery"]) ** 2 / 1e6
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def extra_memory_mb(run: Callable[[], object]) -> float:
     """
     import psutil
 
-    before = psutil.Process().memory_info().rss / 2**20
+    before = psutil.Process().memory_info().rss / 1e6
     run()
     return max(0.0, peak_memory_mb() - before)
 

@@ -15,6 +15,7 @@ from common.tables import format_table, table_cells
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -327,3 +328,27 @@ def test_missing_values_dates_and_truth_are_shown_in_words():
     rows = table_cells(table)[1]
 
     assert rows == [["–", "2020-05-01", "yes", "–"], ["1.000", "–", "no", "two lines"]]
+
+
+def test_a_whole_run_keeps_no_checkpoints_and_a_persons_files(run):
+    first, second = run.checkpoint("seed 0, all stages"), run.checkpoint("seed 0, all, stages")
+    steps = first.with_stem(f"{first.stem}_0")  # a plan's first step
+    own = first.with_name("mine.pt")
+    first.parent.mkdir()
+    for file in (first, second, steps, own):
+        file.touch()
+
+    run.finish(metrics={})
+
+    assert first != second
+    assert list(first.parent.iterdir()) == [own]
+    own.unlink()
+    run.finish(metrics={})
+    assert not first.parent.exists()
+
+
+def test_memory_is_told_in_millions_of_bytes():
+    held = np.ones(60_000_000)  # 480 MB, so that the peak is now
+
+    assert runs.peak_memory_mb() * 1e6 >= psutil.Process().memory_info().rss - 1e6
+    assert held.nbytes == 480e6

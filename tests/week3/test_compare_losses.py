@@ -3,7 +3,7 @@
 import json
 
 from common.cli import run_script
-from common.training.metric_losses import LOSSES
+from common.training.losses import LOSSES
 
 import pytest
 from script_runs import load_main

@@ -7,7 +7,7 @@ from argparse import Namespace
 from common.cli import run_script
 from common.models.storage import load_recogniser, read_description
 from common.splits.study import open_study
-from common.training.metric_losses import LOSSES
+from common.training.losses import LOSSES
 
 import numpy as np
 import pytest

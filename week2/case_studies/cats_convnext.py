@@ -29,7 +29,7 @@ from common.models.storage import save_recogniser
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
-from common.training.losses import Contrastive
+from common.training.losses import contrastive
 from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
@@ -111,7 +111,7 @@ def batches_of(experiment: Experiment, approach: Approach, seed: int) -> dict:
     """Rare cats as often as common ones; for the Siamese network, several photos of each."""
     if not approach.is_classifier:
         batches = experiment.batches_of_several(seed)
-        return {"criterion": Contrastive(negative_margin=MARGIN), "batch_sampler": batches}
+        return {"criterion": contrastive(margin=MARGIN), "batch_sampler": batches}
     labels = experiment.classed.labels[experiment.questions.train]
     weights, size = 1 / np.bincount(labels)[labels], experiment.settings.batch_size
     return {"batch_sampler": ShuffledBatchSampler(len(labels), size, seed, weights)}

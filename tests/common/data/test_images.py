@@ -1,14 +1,18 @@
 """Photos of every kind become the same pixels, and random views follow from their seed."""
 
+import threading
+import time
+
 from common.data.images import (
     PhotoDataset,
+    PhotoSelection,
     Preprocessing,
     evaluation_transform,
-    open_photo,
     read_photos,
     small_picture_transform,
     training_transform,
 )
+from common.data.photo_files import each_photo, is_whole, open_photo, pixels_of
 from common.errors import InputError
 
 import numpy as np
@@ -117,6 +121,62 @@ def test_photos_beyond_the_memory_limit_lie_in_a_file(tmp_path, monkeypatch):
     assert photos[0, 8, 0].tolist() == [255, 0, 0]
 
 
+def test_photos_give_the_same_items_from_a_file_as_from_memory(tmp_path, monkeypatch):
+    for name in "abc":
+        Image.fromarray(noise()[ord(name) - ord("a")]).save(tmp_path / f"{name}.png")
+    paths = sorted(tmp_path.iterdir())
+    in_memory = read_photos(paths, 37, progress=False)
+    monkeypatch.setattr("common.data.images.MEMORY_LIMIT", 100)
+
+    in_file = read_photos(paths, 37, progress=False)
+
+    first, second = (mirrored_and_not(photos) for photos in (in_memory, in_file))
+    assert isinstance(second.photos.array, np.memmap)
+    assert first.fingerprint() == second.fingerprint()
+    assert all(np.array_equal(first[i][0], second[i][0]) for i in range(len(first)))
+
+
+def test_large_photos_are_decoded_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.data.photo_files.PIXELS_AT_ONCE", 1_000)
+    monkeypatch.setattr("common.data.photo_files.os.cpu_count", lambda: 8)
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "large.png")
+    inside, most = [], []
+
+    def read(path):
+        inside.append(path)
+        time.sleep(0.01)
+        most.append(len(inside))
+        inside.remove(path)
+
+    list(each_photo(read, [tmp_path / "large.png"] * 6, "", progress=False))
+
+    assert most == [1] * 6
+
+
+def test_small_photos_are_decoded_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.data.photo_files.os.cpu_count", lambda: 2)
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "small.png")
+    both = threading.Barrier(2, timeout=30)
+
+    list(each_photo(lambda _: both.wait(), [tmp_path / "small.png"] * 2, "", progress=False))
+
+
+def test_a_jpeg_that_decodes_smaller_takes_less_room(tmp_path):
+    Image.fromarray(half_red_half_blue(400, 800)).save(tmp_path / "a.jpg")
+
+    assert pixels_of(tmp_path / "a.jpg") == 400 * 800
+    assert pixels_of(tmp_path / "a.jpg", smallest_side=50) == 50 * 100
+    assert pixels_of(tmp_path / "missing.jpg") == 0
+
+
+def test_a_cut_photo_is_not_whole(tmp_path):
+    Image.fromarray(half_red_half_blue(200, 300)).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+
+    assert is_whole(content)
+    assert not is_whole(content[: len(content) // 2])
+
+
 def test_evaluation_normalises_each_channel_and_nothing_else():
     white = np.full((37, 37, 3), 255, dtype=np.uint8)
 
@@ -159,6 +219,48 @@ def test_a_random_view_depends_on_seed_epoch_and_photo_alone():
     assert len(other_photos) == 3
     assert np.array_equal(first, again[2][0])
     assert not np.array_equal(first, dataset[2][0])
+
+
+def noise(n=3):
+    return np.random.default_rng(0).integers(0, 255, (n, 37, 37, 3), dtype=np.uint8)
+
+
+def mirrored_and_not(photos, **options):
+    """All photos in random views, and the mirror images of the last and the first behind them."""
+    selection = PhotoSelection(photos).with_mirrored(np.array([len(photos) - 1, 0]))
+    transform = training_transform(PREPROCESSING, flip=False)
+    return PhotoDataset(selection, np.arange(len(selection)), transform, **options)
+
+
+def test_a_mirrored_item_is_the_mirrored_photos_item():
+    photos = noise()
+    joined = np.concatenate([photos, photos[[2, 0], :, ::-1]])
+    transform = training_transform(PREPROCESSING, flip=False)
+    copied, selected = PhotoDataset(joined, np.arange(5), transform), mirrored_and_not(photos)
+
+    for epoch in range(2):
+        copied.set_epoch(epoch)
+        selected.set_epoch(epoch)
+        together = selected.__getitems__(range(5))
+        for index in range(5):
+            assert np.array_equal(selected[index][0], copied[index][0])
+            assert np.array_equal(together[index][0], copied[index][0])
+
+
+def test_selected_photos_are_not_copied():
+    photos = noise()
+    selection = PhotoSelection(photos).with_mirrored(np.array([2, 0])).take(np.array([4, 1]))
+
+    assert selection.array is photos
+    assert np.shares_memory(selection[1], photos)
+    assert np.array_equal(selection[1], photos[1])
+    assert np.array_equal(selection[0], photos[0, :, ::-1])
+
+
+def test_a_mirrored_photo_mirrored_again_is_the_photo():
+    selection = PhotoSelection(noise()).with_mirrored(np.array([2])).with_mirrored(np.array([3]))
+
+    assert np.array_equal(selection[4], noise()[2])
 
 
 def test_one_label_for_each_photo():

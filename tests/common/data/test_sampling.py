@@ -40,8 +40,8 @@ label_lists = st.lists(st.integers(0, 6), min_size=8, max_size=60).filter(
 def test_batches_hold_p_animals_and_no_photo_twice(labels, n_encounters, n_images, n_batches, seed):
     encounters = np.arange(len(labels)) % n_encounters
     n_identities = min(4, len(set(labels)))
-    sampler = sampler_of(labels, encounters, n_identities=n_identities, n_images=n_images,
-                         n_batches=n_batches, seed=seed)  # fmt: skip
+    sizes = {"n_identities": n_identities, "n_images": n_images, "n_batches": n_batches}
+    sampler = sampler_of(labels, encounters, **sizes, seed=seed)
 
     batches = list(sampler)
 
@@ -157,9 +157,9 @@ def test_weighted_photos_are_drawn_in_proportion():
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "n_images", "expected"), [(12, 4, (3, 4)), (13, 4, (3, 4)), (12, 9, (2, 6)),
-                                             (100, 4, (5, 4)), (2, 4, (2, 4))],
-)  # fmt: skip
+    ("batch_size", "n_images", "expected"),
+    [(12, 4, (3, 4)), (13, 4, (3, 4)), (12, 9, (2, 6)), (100, 4, (5, 4)), (2, 4, (2, 4))],
+)
 def test_a_batch_size_becomes_as_many_animals_as_fit(batch_size, n_images, expected):
     labels = np.repeat(np.arange(5), 6)  # five animals with six photos
 

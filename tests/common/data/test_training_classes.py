@@ -11,12 +11,14 @@ import pytest
 
 def catalogue_of(*photos):
     """Of (identity, orientation) pairs, each an encounter of its own."""
-    rows = [
-        {"image_id": f"p{i}", "identity": name, "path": f"{i}.jpg", "orientation": side,
-         "encounter": f"e{i}"}
-        for i, (name, side) in enumerate(photos)
-    ]  # fmt: skip
-    return catalogue_from_table(pd.DataFrame(rows), "/nowhere", "herd")
+    table = pd.DataFrame(photos, columns=["identity", "orientation"])
+    for column, beginning, ending in (
+        ("image_id", "p", ""),
+        ("path", "", ".jpg"),
+        ("encounter", "e", ""),
+    ):
+        table[column] = [f"{beginning}{i}{ending}" for i in range(len(photos))]
+    return catalogue_from_table(table, "/nowhere", "herd")
 
 
 HERD = catalogue_of(("a", "left"), ("a", "right"), ("b", "left"), ("b", "left"))
@@ -27,7 +29,7 @@ def test_an_animal_is_one_class():
     classed = by_class(HERD, PIXELS, np.array([0, 1, 2]), "identity")
     assert classed.labels.tolist() == [0, 0, 1, 1]
     assert (classed.n_classes, classed.training_rows.tolist()) == (2, [0, 1, 2])
-    assert classed.pixels is PIXELS
+    assert classed.pixels.array is PIXELS
 
 
 def test_two_sides_of_an_animal_are_two_classes():
@@ -40,7 +42,8 @@ def test_mirrored_training_photos_are_further_classes_behind_the_catalogue():
     classed = by_class(HERD, PIXELS, np.array([2, 0]), "mirrored")
     assert classed.training_rows.tolist() == [0, 2, 4, 5]
     assert classed.names.tolist()[4:] == ["a left, mirrored", "b left, mirrored"]
-    assert np.array_equal(classed.pixels[:4], PIXELS)
+    assert classed.pixels.array is PIXELS
+    assert all(np.array_equal(classed.pixels[i], PIXELS[i]) for i in range(4))
     assert np.array_equal(classed.pixels[5], PIXELS[2, :, ::-1])
     assert len(set(classed.labels[classed.training_rows])) == 4
 

@@ -11,7 +11,7 @@ from common.splits.splits import make_split
 from common.splits.study import Study
 from common.training import feature_cache
 from common.training.loop import TrainingSettings
-from common.training.losses import Contrastive
+from common.training.losses import contrastive
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 
@@ -83,7 +83,7 @@ def test_an_embedding_answers_with_the_most_alike_training_photo():
     train, test = experiment.questions.train, experiment.questions.known
 
     trained = experiment.train(
-        siamese, 0, criterion=Contrastive(), progress=False,
+        siamese, 0, criterion=contrastive(), progress=False,
         batch_sampler=experiment.batches_of_several(0),
     )  # fmt: skip
     trial = experiment.ask(siamese, 0, trained)

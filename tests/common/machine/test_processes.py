@@ -10,9 +10,9 @@ import time
 
 from common.errors import InputError
 from common.machine import processes
-from common.machine.shares import FEWEST, pooled, share_of
-from common.training import loop
-from common.training.loop import make_accelerator
+from common.machine.device import pick_device
+from common.machine.machine import FEWEST, Machine, _Shares
+from common.training import checkpoints
 
 import process_jobs
 import pytest
@@ -65,11 +65,10 @@ def test_all_processes_end_with_the_same_weights(together):
     assert together[0]["training"] == together[1]["training"]
 
 
-def test_batch_norms_see_the_whole_batch(alone, together):
-    one, two = (each["training"]["a batch norm that trains"] for each in (alone, together[0]))
+def test_processes_whose_batch_norms_train_end_with_the_same_norms(together):
+    one, two = (each["with a norm"] for each in together)
     assert len(one["statistics"]) == 3
-    for expected, found in zip(one["statistics"], two["statistics"], strict=True):
-        assert found == pytest.approx(expected, abs=1e-5)
+    assert one == two
 
 
 def test_every_process_has_all_embeddings_in_order(alone, together):
@@ -81,21 +80,23 @@ def test_every_process_has_all_embeddings_in_order(alone, together):
 @given(n_photos=st.integers(1, 40), n_processes=st.integers(2, 9))
 def test_each_photo_of_a_batch_counts_once(n_photos, n_processes):
     batch = list(range(100, 100 + n_photos))
-    n_own = [len(batch[index::n_processes]) for index in range(n_processes)]
 
-    shares = [share_of(batch, index, n_processes) for index in range(n_processes)]
+    shares = list(_Shares([batch, [1, 2]], n_processes))
 
-    own = [photo for share, n in zip(shares, n_own, strict=True) for photo in share[:n]]
-    assert sorted(own) == batch
-    assert all(len(set(share)) == len(share) for share in shares)
-    assert all(len(share) >= min(FEWEST, n_photos) for share in shares)
+    assert len(shares) == 2 * n_processes
+    own = shares[:n_processes]  # the processes' outputs one after another are cut at n_photos
+    assert [photo for share in own for photo in share][:n_photos] == batch
+    assert len({len(share) for share in own}) == 1
+    assert len(own[0]) >= FEWEST
 
 
 def test_one_process_alone_has_the_batch_as_it_is():
-    outputs = torch.randn(3, 2, requires_grad=True)
+    outputs, labels = torch.randn(3, 2, requires_grad=True), torch.arange(3)
 
-    assert share_of([7, 5, 6], 0, n_processes=1) == [7, 5, 6]
-    assert pooled(outputs, 3) is outputs
+    pooled = Machine("cpu").pooled(outputs, labels)
+
+    assert pooled[0] is outputs
+    assert pooled[1] is labels
     assert (processes.count(), processes.is_main(), processes.everyones(4)) == (1, True, [4])
 
 
@@ -106,7 +107,7 @@ def test_one_device_for_several_processes_is_refused(device, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
 
     with pytest.raises(InputError, match="2 processes cannot share it"):
-        make_accelerator(device)
+        pick_device(device)
 
 
 def told(ending):
@@ -182,7 +183,7 @@ def test_a_killed_process_ends_the_run_and_its_checkpoint_goes_on(victim, alone,
 
 @pytest.mark.slow
 def test_two_processes_go_on_from_the_checkpoint_of_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
 
     def stop(model, seen=[]):  # noqa: B006 - counts the epochs of one training
         seen.append(model)

@@ -1,6 +1,11 @@
 """Behind the freeze boundary, training sees what the frozen stages give, computed once."""
 
-from common.data.images import PhotoDataset, evaluation_transform, training_transform
+from common.data.images import (
+    PhotoDataset,
+    PhotoSelection,
+    evaluation_transform,
+    training_transform,
+)
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
 from common.training import boundary, feature_cache
@@ -27,9 +32,9 @@ def small_backbone(n_trainable=2):
     return backbone
 
 
-def photos_of(backbone, n_views=2, **options):
+def photos_of(backbone, n_views=2, *, pixels=PIXELS, progress=False, **options):
     return PhotosAtBoundary(
-        backbone, PIXELS, LABELS, np.arange(4), n_views=n_views, progress=False, **options
+        backbone, pixels, LABELS, np.arange(4), n_views=n_views, progress=progress, **options
     )
 
 
@@ -139,10 +144,95 @@ def test_without_views_frozen_stages_run_in_every_epoch_on_fresh_ones(cache, pla
     assert not cache.exists()
 
 
-def test_activations_that_would_fill_the_disk_are_not_stored(cache, monkeypatch):
+def bytes_of(n_looks):
+    """What so many photos' activations take."""
+    photos = photos_of(small_backbone())
+    return n_looks * photos.training_dataset(np.array([0]))[0][0].numel() * 2
+
+
+def test_where_not_even_one_view_fits_frozen_stages_run_in_every_epoch(cache, monkeypatch, capsys):
     monkeypatch.setattr(boundary, "CACHE_LIMIT", 1_000)
 
-    photos = photos_of(small_backbone())
+    photos = photos_of(small_backbone(), progress=True)
 
     assert isinstance(photos.training_dataset(np.array([0, 3])), PhotoDataset)
     assert not cache.exists()
+    assert capsys.readouterr().out.startswith("Frozen stages run in every epoch")
+
+
+@pytest.mark.parametrize(
+    ("n_looks", "plain_first", "n_views"),
+    [
+        (6 + 3 * 4, False, 3),  # six photos that are asked, three views of four that are trained
+        (6 + 3 * 4 - 1, False, 2),
+        (6 + 3, False, 0),
+        (6 + 3 * 4, True, 4),
+        (6, True, 1),
+        (5, True, 0),
+    ],
+)
+def test_as_many_views_are_stored_as_fit(monkeypatch, capsys, n_looks, plain_first, n_views):
+    monkeypatch.setattr(boundary, "CACHE_LIMIT", bytes_of(n_looks))
+
+    photos = photos_of(small_backbone(), n_views=5, plain_first=plain_first, progress=True)
+
+    assert photos.n_views == n_views
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"{n_views} of 5 views" in line or (n_views == 0 and "every epoch" in line)
+    if n_views:
+        assert photos.n_looks <= n_looks
+        views = views_of(photos.training_dataset(np.array([0, 3])), 2 * n_views)
+        assert len({view.numpy().tobytes() for view in views}) == n_views
+
+
+def test_nothing_is_said_where_all_views_fit(monkeypatch, capsys):
+    monkeypatch.setattr(boundary, "CACHE_LIMIT", bytes_of(6 + 2 * 4))
+
+    assert photos_of(small_backbone(), n_views=2, progress=True).n_views == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("n_trainable", [2, None], ids=["behind frozen stages", "all stages train"])
+def test_a_selection_gives_what_a_copy_gives(n_trainable):
+    selection = PhotoSelection(PIXELS[:4]).with_mirrored(np.array([0, 3]))
+    copied = np.concatenate([PIXELS[:4], PIXELS[[0, 3], :, ::-1]])
+    datasets = [
+        photos_of(small_backbone(n_trainable), pixels=pixels).training_dataset(np.arange(4))
+        for pixels in (selection, copied)
+    ]
+
+    for index in range(4):
+        first, second = (views_of(dataset, 2, index) for dataset in datasets)
+        assert all(map(torch.equal, first, second))
+
+
+@pytest.mark.parametrize("n_trainable", [2, None], ids=["behind frozen stages", "all stages train"])
+def test_no_data_set_copies_photos(n_trainable):
+    photos = photos_of(small_backbone(n_trainable))
+
+    for dataset in (photos.training_dataset(np.array([3, 0])), photos.plain_dataset()):
+        assert n_trainable or dataset.photos.array is PIXELS
+    assert photos.pixels is PIXELS
+
+
+def test_a_batch_of_activations_is_its_items():
+    dataset = photos_of(small_backbone()).training_dataset(np.arange(4))
+
+    batch = dataset.__getitems__([2, 0])
+
+    assert torch.equal(batch[0][0], dataset[2][0])
+    assert torch.equal(batch[1][0], dataset[0][0])
+
+
+@pytest.mark.parametrize("n_trainable", [2, None], ids=["behind frozen stages", "all stages train"])
+def test_data_sets_are_told_apart_by_a_pixel_and_by_the_rows(n_trainable):
+    changed = PIXELS.copy()
+    changed[3, 10, 10, 1] ^= 1
+
+    def fingerprint(rows, **options):
+        photos = photos_of(small_backbone(n_trainable), **options)
+        return photos.training_dataset(np.array(rows)).fingerprint()
+
+    assert fingerprint([0, 3]) == fingerprint([0, 3])
+    others = [fingerprint([0, 2]), fingerprint([3, 0]), fingerprint([0, 3], pixels=changed)]
+    assert len({fingerprint([0, 3]), *others}) == 4

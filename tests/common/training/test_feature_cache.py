@@ -4,7 +4,13 @@ import errno
 import os
 from dataclasses import replace
 
-from common.data.images import PhotoDataset, Preprocessing, evaluation_transform, training_transform
+from common.data.images import (
+    PhotoDataset,
+    PhotoSelection,
+    Preprocessing,
+    evaluation_transform,
+    training_transform,
+)
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.extraction import extract
@@ -65,8 +71,8 @@ def test_stored_views_are_what_the_trunk_gives(cache):
     assert stored.shape[:2] == (3, len(PIXELS))
     for view in range(3):
         dataset.set_epoch(view)
-        assert stored[view] == pytest.approx(extract(frozen_trunk(), dataset, progress=False),
-                                             abs=5e-3)  # fmt: skip
+        now = extract(frozen_trunk(), dataset, progress=False)
+        assert stored[view] == pytest.approx(now, abs=5e-3)
 
 
 def test_pieces_of_any_size_are_stored_alike(cache, tmp_path, monkeypatch):
@@ -124,9 +130,11 @@ def other_statistic():
 def other_activation():
     trunk = frozen_trunk()
     place, index = next(
-        (parent, name) for parent in trunk.modules() for name, child in parent.named_children()
+        (parent, name)
+        for parent in trunk.modules()
+        for name, child in parent.named_children()
         if isinstance(child, torch.nn.ReLU)
-    )  # fmt: skip
+    )
     setattr(place, index, torch.nn.GELU())
     return trunk
 
@@ -140,12 +148,14 @@ TRUNKS = {
 PHOTOS = {
     "one bit of one photo": {"pixels": one_bit_of_one_photo()},
     "order of photos": {"pixels": PIXELS[::-1]},
+    "one photo mirrored": {"pixels": PhotoSelection(PIXELS, None, np.arange(6) == 3)},
+    "other rows": {"pixels": PhotoSelection(PIXELS, np.array([0, 1, 2, 2, 4, 5]))},
     "shape of photos": {"pixels": PIXELS.reshape(6, 37 * 37, 1, 3)},
     "size of the input": {"transform": evaluation_transform(replace(PLAIN, image_size=40))},
     "mean": {"transform": evaluation_transform(replace(PLAIN, mean=(0.4, 0.5, 0.5)))},
     "standard deviation": {"transform": evaluation_transform(replace(PLAIN, std=(0.5, 0.5, 0.4)))},
     "augmentation": {"transform": random_views()},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", TRUNKS.values(), ids=TRUNKS.keys())
@@ -166,8 +176,10 @@ def test_other_inputs_make_another_key(change):
     "options", [{"smallest_crop": 0.5}, {"erasing": 0.0}], ids=["crop", "erasing"]
 )
 def test_a_parameter_of_the_augmentation_makes_another_key(options):
-    keys = {activation_key(frozen_trunk(), dataset_of(transform=random_views(**each)), 1)
-            for each in ({}, options)}  # fmt: skip
+    keys = {
+        activation_key(frozen_trunk(), dataset_of(transform=random_views(**each)), 1)
+        for each in ({}, options)
+    }
 
     assert len(keys) == 2
 
@@ -197,10 +209,11 @@ def test_another_type_of_numbers_makes_another_key(monkeypatch):
 def test_another_version_of_a_library_makes_another_key(library, monkeypatch):
     before = activation_key(frozen_trunk(), dataset_of(), 1)
     installed = feature_cache.importlib.metadata.version
-    monkeypatch.setattr(
-        feature_cache.importlib.metadata, "version",
-        lambda name: "0.0" if name == library else installed(name),
-    )  # fmt: skip
+
+    def other_version(name):
+        return "0.0" if name == library else installed(name)
+
+    monkeypatch.setattr(feature_cache.importlib.metadata, "version", other_version)
 
     assert activation_key(frozen_trunk(), dataset_of(), 1) != before
 
@@ -270,3 +283,14 @@ def test_numbers_beyond_16_bits_are_refused_not_stored_wrong(cache):
         cached_activations(trunk, dataset_of(), folder=cache, progress=False)
 
     assert list(cache.iterdir()) == []
+
+
+def test_a_selection_has_the_key_of_its_copy():
+    rows = np.array([5, 0, 0, 2, 1, 3])
+
+    keys = {
+        activation_key(frozen_trunk(), dataset_of(pixels), 1)
+        for pixels in (PhotoSelection(PIXELS, rows), PIXELS[rows])
+    }
+
+    assert len(keys) == 1

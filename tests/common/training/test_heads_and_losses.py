@@ -4,7 +4,7 @@ import itertools
 import math
 
 from common.models.heads import EmbeddingHead, linear_classifier, mlp_classifier
-from common.training.losses import ArcFace, BatchHardTriplet, Contrastive, cross_entropy
+from common.training.losses import arcface, contrastive, cross_entropy, triplet
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_label_smoothing_spreads_its_share_evenly():
 
 def test_arcface_adds_its_margin_to_the_angle_in_radians():
     torch.manual_seed(1)
-    criterion = ArcFace(4, 8, margin=0.3, scale=16.0)
+    criterion = arcface(4, 8, margin=0.3, scale=16.0)
     embeddings, labels = functional.normalize(torch.randn(5, 8)), torch.tensor([0, 1, 2, 3, 1])
 
     loss = criterion(embeddings, labels)
@@ -54,7 +54,7 @@ def test_arcface_adds_its_margin_to_the_angle_in_radians():
 
 def test_arcface_does_not_depend_on_the_length_of_a_vector():
     torch.manual_seed(2)
-    criterion = ArcFace(3, 4)
+    criterion = arcface(3, 4)
     embeddings, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
 
     assert criterion(5 * embeddings, labels).item() == pytest.approx(
@@ -78,7 +78,7 @@ def test_batch_hard_triplet_equals_a_naive_loop():
     embeddings = functional.normalize(torch.randn(12, 6))
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
 
-    loss = BatchHardTriplet(0.2)(embeddings, labels)
+    loss = triplet(margin=0.2)(embeddings, labels)
 
     assert loss.item() == pytest.approx(naive_batch_hard(embeddings, labels, 0.2), rel=1e-4)
 
@@ -101,7 +101,7 @@ def test_contrastive_equals_a_naive_loop_over_pairs(margins):
     embeddings = functional.normalize(torch.randn(12, 4))
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
 
-    loss = Contrastive(*margins)(embeddings, labels)
+    loss = contrastive(positive_margin=margins[0], margin=margins[1])(embeddings, labels)
 
     assert loss.item() == pytest.approx(naive_contrastive(embeddings, labels, *margins), rel=1e-4)
 
@@ -110,6 +110,6 @@ def test_contrastive_measures_distance_between_unit_vectors():
     """Two animals at a right angle are √2 apart, whatever the length of their vectors."""
     embeddings = torch.tensor([[5.0, 0.0], [0.0, 3.0]])
 
-    loss = Contrastive(negative_margin=1.5)(embeddings, torch.tensor([0, 1]))
+    loss = contrastive(margin=1.5)(embeddings, torch.tensor([0, 1]))
 
     assert loss.item() == pytest.approx(1.5 - math.sqrt(2), rel=1e-4)

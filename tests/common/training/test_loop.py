@@ -1,11 +1,13 @@
 """Training learns, keeps its best epoch, and continues to the same result after a kill."""
 
+import functools
+
 from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
+from common.machine import machine
 from common.machine.precision import Compute
-from common.training import loop
+from common.training import checkpoints
 from common.training.loop import TrainingSettings, fit
-from common.training.losses import ArcFace
 from common.training.optim import parameter_group
 
 import numpy as np
@@ -84,7 +86,7 @@ def kill_after(n_epochs):
 @pytest.mark.parametrize("schedule", ["cosine", "plateau", "one_cycle"])
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_killed_run_continues_to_the_same_result(schedule, ema_decay, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     settings = changed(schedule=schedule, ema_decay=ema_decay)
     whole, resumed = new_model(), new_model()
 
@@ -99,34 +101,6 @@ def test_a_killed_run_continues_to_the_same_result(schedule, ema_decay, tmp_path
     ]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, fresh.state_dict()[name]), name
-
-
-def test_a_losss_own_weights_are_resumed_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    torch.manual_seed(0)
-    first, second = ArcFace(2, 2), ArcFace(2, 2)
-
-    train(new_model(), criterion=first, checkpoint=tmp_path / "last.pt")
-    train(new_model(), criterion=second, checkpoint=tmp_path / "last.pt")
-
-    assert torch.equal(first.loss.W, second.loss.W)
-
-
-def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
-    train(new_model(), checkpoint=tmp_path / "last.pt")
-
-    result = train(new_model(), changed(seed=1), checkpoint=tmp_path / "last.pt")
-    expected = train(new_model(), changed(seed=1))
-
-    assert result.history == expected.history
-
-
-def test_a_checkpoint_of_another_start_is_not_taken_up(tmp_path):
-    train(new_model(), checkpoint=tmp_path / "last.pt")
-
-    result = train(new_model(seed=1), checkpoint=tmp_path / "last.pt")
-
-    assert result.history == train(new_model(seed=1)).history
 
 
 def test_the_best_validated_epoch_is_kept():
@@ -271,7 +245,7 @@ def test_the_order_of_batches_follows_from_seed_and_epoch():
 
 
 def test_the_precision_that_a_trial_finds_faster_is_trained_with(monkeypatch):
-    monkeypatch.setattr(loop, "choose_precision", lambda *_: Compute("bf16", 1.9))
+    monkeypatch.setattr(machine, "choose_precision", lambda *_: Compute("bf16", 1.9))
     outputs = []
     model = new_model()
     model[0].register_forward_hook(lambda module, inputs, output: outputs.append(output.dtype))
@@ -283,7 +257,8 @@ def test_the_precision_that_a_trial_finds_faster_is_trained_with(monkeypatch):
 
 def test_a_compiled_model_trains_to_the_same_loss(monkeypatch):
     # The compiler's front alone: its back needs a C++ compiler and minutes.
-    monkeypatch.setattr(loop, "compiled", lambda model: torch.compile(model, backend="eager"))
+    front = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(machine, "compiled", front)
     dataset = two_clouds()
 
     plain = train(new_model(), dataset=dataset, validate=accuracy_on(dataset))

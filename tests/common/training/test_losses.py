@@ -4,7 +4,7 @@ import inspect
 import math
 
 from common.errors import InputError
-from common.training.metric_losses import LOSSES, build_loss, loss_table, options_of
+from common.training.losses import LOSSES, build_loss, loss_table, options_of
 
 import numpy as np
 import pytest
