@@ -18,6 +18,7 @@ photos are few. The notes at the end say which lead changes hands, and where.
 import argparse
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import (
@@ -47,7 +48,7 @@ from common.measures.intervals import (
 )
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.models.freezing import stages_of
-from common.runs import describe_split, start_run
+from common.runs import Run, describe_split, start_run
 from common.splits.study import open_study
 from common.tables import table_of
 from common.training.loop import TrainingSettings
@@ -57,18 +58,15 @@ from common.training.recipes import train_embedding
 from common.training.strategies import STRATEGIES, Step, plan_of, read_plan
 from common.visualization.bars import interval_chart
 from common.visualization.charts import trend_chart
-from common.visualization.outcomes import classification_figures
+from common.visualization.outcomes import trial_figures
 
 import numpy as np
 import pandas as pd
 
 RATED = STRATEGIES[:3]  # progressive ends with all stages free, and has the rate of full
-SCRATCH, FROZEN, TUNED, SIAMESE = APPROACHES = (
-    "from scratch",
-    "transfer, frozen",
-    "transfer, fine-tuned",
-    "Siamese",
-)
+SCRATCH, SIAMESE = "from scratch", "Siamese"
+FROZEN, TUNED = "transfer, frozen", "transfer, fine-tuned"
+APPROACHES = (SCRATCH, FROZEN, TUNED, SIAMESE)
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 
 
@@ -168,15 +166,13 @@ def main(argv: list[str] | None = None) -> dict:
         for approach in strategies.values()
         for seed in args.seeds
     ]
-    sizes = [
-        try_size(n_photos, rivals, args, experiment)
-        for n_photos in ([*args.photos_per_identity, None] if args.photos_per_identity else ())
-    ]
+    counts = [*args.photos_per_identity, None] if args.photos_per_identity else []
+    sizes = [try_size(n_photos, rivals, args, experiment) for n_photos in counts]
 
     # Tables, figures, sentences that the numbers allow.
-    table, trend = strategy_table(trials, strategies, args), trend_table(sizes)
-    best_name = table.loc[table["validation"].idxmax(), "name"]
-    best = next(trial for trial in trials if trial.approach == best_name)
+    table, trend = strategy_table(trials, strategies), trend_table(sizes)
+    best = by_approach(trials)[table.loc[table["validation"].idxmax(), "name"]][0]
+    each_animal = class_table(best.answers.report, "identity")
     seeds = ", ".join(map(str, args.seeds))
     return run.finish(
         metrics={
@@ -187,9 +183,7 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(study.split, study.leak),
         tables={
             "Strategies": table,
-            f"Each animal: {best.approach}, seed {best.seed}": class_table(
-                best.answers.report, "identity"
-            ),
+            f"Each animal: {best.approach}, seed {best.seed}": each_animal,
             "Approaches by photos per animal": trend,
         },
         figures=draw(run, table, trend, best, experiment),
@@ -283,7 +277,7 @@ def first_photos(experiment: Experiment, n_photos: int | None, seed: int) -> np.
 
 
 def strategy_table(
-    trials: list[Trial], strategies: dict[tuple[str, str], Approach], args: argparse.Namespace
+    trials: list[Trial], strategies: dict[tuple[str, str], Approach]
 ) -> pd.DataFrame:
     """The table of question 1, with epochs and rates."""
     table, approaches = closed_set_table(trials), strategies.values()
@@ -301,17 +295,15 @@ def trend_table(sizes: list[Size]) -> pd.DataFrame:
         for size in sizes:
             if own := by_approach(size.trials).get(approach):
                 interval = bootstrap_over_individuals(*mean_right(own))
-                row = {
-                    "approach": approach,
-                    "photos per animal": float(np.mean(size.photos_per_animal)),
-                }
+                row = {"approach": approach, "photos per animal": np.mean(size.photos_per_animal)}
                 rows.append(row | interval_columns("accuracy", interval))
     return table_of(rows, ("approach", "photos per animal", "accuracy±"))
 
 
-def draw(run, table: pd.DataFrame, trend: pd.DataFrame, best: Trial, experiment) -> dict:
+def draw(
+    run: Run, table: pd.DataFrame, trend: pd.DataFrame, best: Trial, experiment: Experiment
+) -> dict[str, Path]:
     """Both questions, and what the best model of question 1 does."""
-    questions, paths = experiment.questions, experiment.study.catalogue.paths()
     figures = {
         "How much of the backbone learns": interval_chart(
             table,
@@ -321,13 +313,7 @@ def draw(run, table: pd.DataFrame, trend: pd.DataFrame, best: Trial, experiment)
             limits=(0, 1.09),
             value_name="accuracy on test photos (95 % interval over animals)",
         ),
-        **classification_figures(
-            run,
-            best.answers.report,
-            best,
-            experiment.classed.labels[questions.train],
-            [paths[row] for row in questions.known],
-        ),
+        **trial_figures(run, best, experiment),
     }
     if len(trend):
         figures["Photos per animal"] = trend_chart(

@@ -24,7 +24,9 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import question_tables as parts
 from common.cli import list_of, make_parser, run_script, shared_flags, whole_number
 from common.data.training_classes import CLASSES
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
@@ -63,18 +65,6 @@ from common.visualization.curves import training_curves
 from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
 from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
-from question_tables import (
-    GEOMETRIC_MEAN,
-    cluster_table,
-    compare_all,
-    joining_lines,
-    joining_table,
-    joining_trend,
-    known_table,
-    reliability_bins,
-    separation,
-    unknown_table,
-)
 
 import numpy as np
 import pandas as pd
@@ -92,6 +82,11 @@ ARCFACE, ARCFACE_MEANS = "ArcFace embedding", "ArcFace embedding, class means"
 TRIPLET = "triplet embedding"
 SCRATCH, FROZEN_HEAD, FROZEN = "small CNN from scratch", "frozen, linear head", "frozen, searched"
 
+# Tables that are drawn, too.
+SUMMARY, JOINING = "Three questions, every approach", "2. Animals that joined, by photos enrolled"
+UNKNOWN = "3. Unknown animals: both kinds of error"
+WINNERS = "4. Who wins at how many animals and photos"
+
 # Part 5: who is compared with whom, by question; decided before any result was seen.
 BY_SCORE = [
     ((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
@@ -106,7 +101,7 @@ PAIRS = {
         (ARCFACE, ARCFACE_MEANS),
     ],
     JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
-    GEOMETRIC_MEAN: BY_SCORE,
+    parts.GEOMETRIC_MEAN: BY_SCORE,
     "AUROC": BY_SCORE,
 }
 
@@ -309,34 +304,27 @@ def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
     """The finding in one sentence: the embedding against the classifier, question by question.
 
     Args:
-        differences: what `compare_all` gives.
+        differences: what `parts.compare_all` gives.
         joining: part 2's table.
     """
     costs = joining.set_index("approach")["adding animals"]
-    parts = []
+    found = []
     for difference in differences:
         question, first, second, gap = difference
         outcome = gap.better_of("the embedding", "the classifier")
         if outcome != NOT_DISTINGUISHABLE:
             outcome += " is better"
         if (question, first, second) == (KNOWN, ARCFACE, CLASSIFIER):
-            parts.append(f"{KNOWN}, {outcome}")
+            found.append(f"{KNOWN}, {outcome}")
         elif (question, first, second) == (JOINED, ARCFACE, AGAIN):
-            parts.append(
+            found.append(
                 f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
                 f"and {costs[AGAIN]} to train again, without which a classifier names none of them"
             )
-        elif question == GEOMETRIC_MEAN and first.startswith(ARCFACE):
+        elif question == parts.GEOMETRIC_MEAN and first.startswith(ARCFACE):
             score = second.removeprefix(f"{CLASSIFIER}, ")
-            parts.append(f"unknown animals, by its {score}, {outcome}")
-    return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(parts) or 'not asked'}."
-
-
-SUMMARY, JOINING = "Three questions, every approach", "2. Animals that joined, by photos enrolled"
-UNKNOWN, WINNERS = (
-    "3. Unknown animals: both kinds of error",
-    "4. Who wins at how many animals and photos",
-)
+            found.append(f"unknown animals, by its {score}, {outcome}")
+    return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(found) or 'not asked'}."
 
 
 def report(
@@ -348,15 +336,15 @@ def report(
     embeddings: np.ndarray,
 ) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
-    study, questions, trend = experiment.study, experiment.questions, joining_trend(trials)
-    differences = compare_all(trials, PAIRS)
+    study, questions, trend = experiment.study, experiment.questions, parts.joining_trend(trials)
+    differences = parts.compare_all(trials, PAIRS)
     tables = {
         SUMMARY: summarise(trials),
-        "1. Known animals, later days": known_table(trials),
-        JOINING: joining_table(trials, trend),
+        "1. Known animals, later days": parts.known_table(trials),
+        JOINING: parts.joining_table(trials, trend),
         "Animals never trained on, ranked": summarise_rankings(trials),
-        UNKNOWN: unknown_table(trials),
-        "3. All test photos grouped, number of animals not given": cluster_table(trials),
+        UNKNOWN: parts.unknown_table(trials),
+        "3. All test photos grouped, number of animals not given": parts.cluster_table(trials),
         WINNERS: crossover_table(answers, ARCFACE, CLASSIFIER),
         "5. Paired differences, over animals": difference_table(differences),
     }
@@ -397,7 +385,7 @@ def draw(
     tables: Mapping[str, pd.DataFrame],
     trend: pd.DataFrame,
     embeddings: np.ndarray,
-) -> dict:
+) -> dict[str, Path]:
     """A figure for each part, training, and photos of animals that joined with their matches."""
     questions, last = experiment.questions, trials[-1]
     figures = {
@@ -409,35 +397,10 @@ def draw(
             group="question",
             value_name="share of photos named right",
             limits=(0, 1),
-        )
+        ),
+        **(draw_joined(run, tables[JOINING], trend) if len(trend) else {}),
+        **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }
-    if len(trend):
-        costs = tables[JOINING].set_index("approach")["adding animals"]
-        words = {name: name for name in (ARCFACE, TRIPLET, FEATURES, FROZEN, CLASSIFIER)}
-        words[AGAIN] = f"{AGAIN} ({costs[AGAIN]})"
-        figures["Animals that joined: right answers by photos enrolled"] = trend_chart(
-            joining_lines(trend, words),
-            run.figure_path("joined.png"),
-            quantity="photos",
-            value="accuracy",
-            group="approach",
-            quantity_name="photos enrolled of each animal",
-            value_name="share of later photos named right",
-        )
-    if questions.can_reject:
-        figures["Unknown animals: told from known ones"] = interval_chart(
-            separation(tables[UNKNOWN]),
-            run.figure_path("unknown.png"),
-            value="value",
-            label="approach",
-            group="measure",
-            value_name="on test photos",
-            limits=(0, 1),
-        )
-        bins = reliability_bins(trials, (CLASSIFIER, FEATURES, ARCFACE, TRIPLET))
-        figures["Can the probabilities be believed?"] = reliability_chart(
-            bins, run.figure_path("reliability.png")
-        )
     if len(tables[WINNERS]):
         figures[f"{ARCFACE} minus {CLASSIFIER}, points of accuracy"] = difference_map(
             tables[WINNERS],
@@ -461,6 +424,41 @@ def draw(
             title="Animals that joined after training",
         )
     return figures
+
+
+def draw_joined(run: Run, table: pd.DataFrame, trend: pd.DataFrame) -> dict[str, Path]:
+    """Part 2: right answers by the photos that are enrolled."""
+    cost = table.set_index("approach")["adding animals"][AGAIN]
+    words = {name: name for name in (ARCFACE, TRIPLET, FEATURES, FROZEN, CLASSIFIER)}
+    chart = trend_chart(
+        parts.joining_lines(trend, words | {AGAIN: f"{AGAIN} ({cost})"}),
+        run.figure_path("joined.png"),
+        quantity="photos",
+        value="accuracy",
+        group="approach",
+        quantity_name="photos enrolled of each animal",
+        value_name="share of later photos named right",
+    )
+    return {"Animals that joined: right answers by photos enrolled": chart}
+
+
+def draw_unknown(run: Run, table: pd.DataFrame, trials: list[Trial]) -> dict[str, Path]:
+    """Part 3: unknown animals told from known ones, and what probabilities are worth."""
+    bins = parts.reliability_bins(trials, (CLASSIFIER, FEATURES, ARCFACE, TRIPLET))
+    return {
+        "Unknown animals: told from known ones": interval_chart(
+            parts.separation(table),
+            run.figure_path("unknown.png"),
+            value="value",
+            label="approach",
+            group="measure",
+            value_name="on test photos",
+            limits=(0, 1),
+        ),
+        "Can the probabilities be believed?": reliability_chart(
+            bins, run.figure_path("reliability.png")
+        ),
+    }
 
 
 if __name__ == "__main__":

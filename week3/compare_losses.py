@@ -18,9 +18,10 @@ loss that validation prefers are more than chance.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from common.cli import list_of, make_parser, one_of, real_number, run_script, shared_flags
-from common.experiments.answers import ask_embedding
+from common.experiments.answers import Answers, ask_embedding
 from common.experiments.approach import Approach
 from common.experiments.embedding_check import EmbeddingCheck
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
@@ -38,7 +39,7 @@ from common.experiments.trials import (
 from common.models.backbones import Backbone, load_backbone
 from common.models.heads import EmbeddingHead
 from common.models.pooling import pool_by_generalised_mean
-from common.runs import describe_split, start_run
+from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
@@ -126,10 +127,8 @@ def main(argv: list[str] | None = None) -> dict:
         run=run,
     )
     print(experiment.classed.description)
-    plan = [Step(args.unfreeze, args.epochs)]
-    approach = experiment.approach(
-        "", backbone, plan, recipe=train_embedding, n_views=args.cached_views
-    )
+    plan, options = [Step(args.unfreeze, args.epochs)], {"n_views": args.cached_views}
+    approach = experiment.approach("", backbone, plan, recipe=train_embedding, **options)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     minutes = experiment.expected_minutes([Planned(approach, n_runs)])
     print(f"Expected: about {minutes:.0f} minutes for {n_runs} trainings.")
@@ -141,10 +140,8 @@ def main(argv: list[str] | None = None) -> dict:
         try_loss(name, approach, args, experiment, check, found)
 
     # Tables, figures, and what the numbers allow to say.
-    table = summarise(found.trials)
-    conclusion = ["No validation photo can be asked: no loss is preferred."]
-    if check.chooser():
-        conclusion = conclude(found)
+    table, conclusion = summarise(found.trials), conclude(found, check)
+    seeds = ", ".join(map(str, args.seeds))
     return run.finish(
         metrics={
             "losses": table,
@@ -162,8 +159,8 @@ def main(argv: list[str] | None = None) -> dict:
         figures=draw(run, table, found, experiment, check),
         notes=[
             *conclusion,
-            f"Means over seeds {', '.join(map(str, args.seeds))}; margins and scales as in the "
-            "last table, not tuned. Intervals: 95 %, over animals.",
+            f"Means over seeds {seeds}; margins and scales as in the last table, not tuned. "
+            "Intervals: 95 %, over animals.",
             experiment.classed.description,
             *questions.reasons,
         ],
@@ -241,12 +238,14 @@ def train(
     )
 
 
-def ask(experiment: Experiment, embeddings: np.ndarray):
+def ask(experiment: Experiment, embeddings: np.ndarray) -> Answers:
     """The course's questions, of an embedding."""
     return ask_embedding(embeddings, experiment.questions, experiment.study.catalogue)
 
 
-def draw(run, table: pd.DataFrame, found: Comparison, experiment: Experiment, check) -> dict:
+def draw(
+    run: Run, table: pd.DataFrame, found: Comparison, experiment: Experiment, check: EmbeddingCheck
+) -> dict[str, Path]:
     """Answers with intervals, validation epoch by epoch, and what the preferred loss finds."""
     questions = experiment.questions
     figures = {
@@ -285,8 +284,10 @@ def draw(run, table: pd.DataFrame, found: Comparison, experiment: Experiment, ch
     return figures
 
 
-def conclude(found: Comparison) -> list[str]:
+def conclude(found: Comparison, check: EmbeddingCheck) -> list[str]:
     """The loss that validation prefers against every other, and what chance alone would show."""
+    if not check.chooser():
+        return ["No validation photo can be asked: no loss is preferred."]
     compared = [
         compare(found.trials, found.preferred, other, question)
         for question in (KNOWN, JOINED)

@@ -279,9 +279,7 @@ def report(
         Trial(args.loss, args.seed, answers[args.loss], fit.seconds, history=fit.history),
     ]
     differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
-    by_protocol = known_by_protocol(
-        {name: [each] for name, each in embeddings.items()}, catalogue, study.split
-    )
+    by_protocol = known_by_protocol(embeddings, catalogue, study.split)
     tables = {
         "The loss": loss_table({args.loss: options}),
         "Known animals, by protocol": by_protocol,

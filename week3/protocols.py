@@ -5,7 +5,7 @@ encounter on both sides, that measures the light of the day too, so the same emb
 again without them; and, where sides are known, with one side of the gallery at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.data.catalogue import Catalogue
@@ -18,15 +18,8 @@ from common.tables import table_of
 import numpy as np
 import pandas as pd
 
-BY_PROTOCOL = (
-    "approach",
-    "protocol",
-    "queries",
-    "without a match",
-    "rank-1±",
-    "mAP±",
-    "rank-1 with a match",
-)
+COUNTS, RANKS = ("queries", "without a match"), ("rank-1±", "mAP±", "rank-1 with a match")
+BY_PROTOCOL = ("approach", "protocol", *COUNTS, *RANKS)
 OTHER_SIDE = {"left": "right", "right": "left"}
 PROTOCOL_NOTE = (
     "By protocol: every test photo of an animal that has others is a query; the gallery is the "
@@ -75,27 +68,25 @@ class Ranked:
 
 
 def known_by_protocol(
-    embeddings: Mapping[str, Sequence[np.ndarray]], catalogue: Catalogue, split: Split
+    embeddings: Mapping[str, np.ndarray], catalogue: Catalogue, split: Split
 ) -> pd.DataFrame:
     """Test photos of known animals, ranked under each protocol that the catalogue allows.
 
     Args:
-        embeddings: approach to one array per seed, each shape (n_images, embedding_dim), unit
-            length.
+        embeddings: approach to an array of shape (n_images, embedding_dim), unit length.
         catalogue: the photos.
         split: of that catalogue. Its train and validation photos are the gallery.
 
     Returns:
         One row per approach and protocol: queries, those without a match, rank-1 and mAP over
-        all queries with intervals over animals, and rank-1 over queries with a match. Means over
-        seeds. No row where no query has a photo of its own encounter in the gallery.
+        all queries with intervals over animals, and rank-1 over queries with a match. No row
+        where no query has a photo of its own encounter in the gallery.
     """
-    table = catalogue.table
+    identity = catalogue.table["identity"].to_numpy(str)
+    encounter = catalogue.table["encounter"].to_numpy(str)
     gallery = np.union1d(split.rows("train"), split.rows("validation"))
     query = split.rows("test")
-    query = query[np.isin(table["identity"].to_numpy(str)[query],
-                          table["identity"].to_numpy(str)[gallery])]  # fmt: skip
-    encounter = table["encounter"].to_numpy(str)
+    query = query[np.isin(identity[query], identity[gallery])]
     if not is_met(encounter[query], encounter[gallery]).any():
         return table_of([], BY_PROTOCOL)
     protocols = [AS_PUBLISHED, NO_ENCOUNTER, *(ONE_SIDE if catalogue.has_sides else ())]
@@ -109,7 +100,7 @@ def known_by_protocol(
 
 
 def _row(
-    embeddings: Sequence[np.ndarray],
+    embeddings: np.ndarray,
     query: np.ndarray,
     gallery: np.ndarray,
     catalogue: Catalogue,
@@ -120,18 +111,13 @@ def _row(
         query = query[catalogue.table["orientation"].iloc[query].isin(protocol.side_of)]
     if not len(query):
         return {}
-    identity = catalogue.table["identity"].to_numpy(str)[query]
-    seeds = [rank_known(each, query, gallery, catalogue, protocol) for each in embeddings]
-    is_right = np.mean([ranked.is_right for ranked in seeds], axis=0)
-    precision = np.mean([ranked.average_precision for ranked in seeds], axis=0)
-    has_match = seeds[0].has_match
-    return {
-        "queries": len(query),
-        "without a match": int((~has_match).sum()),
-        **interval_columns("rank-1", bootstrap_over_individuals(is_right, identity)),
-        **interval_columns("mAP", bootstrap_over_individuals(precision, identity)),
-        "rank-1 with a match": float(is_right[has_match].mean()) if has_match.any() else np.nan,
-    }
+    animals = catalogue.table["identity"].to_numpy(str)[query]
+    ranked = rank_known(embeddings, query, gallery, catalogue, protocol)
+    row = {"queries": len(query), "without a match": int((~ranked.has_match).sum())}
+    row |= interval_columns("rank-1", bootstrap_over_individuals(ranked.is_right, animals))
+    row |= interval_columns("mAP", bootstrap_over_individuals(ranked.average_precision, animals))
+    answerable = ranked.is_right[ranked.has_match]
+    return row | {"rank-1 with a match": answerable.mean() if len(answerable) else np.nan}
 
 
 def rank_known(
@@ -172,23 +158,24 @@ def _rank_together(
 ) -> Ranked:
     identity = catalogue.table["identity"].to_numpy(str)
     encounter = catalogue.table["encounter"].to_numpy(str)
+
+    def facts(side: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"{side}_identities": identity[rows], f"{side}_encounters": encounter[rows]}
+
+    searched = facts("gallery", gallery)
     is_answerable = np.isin(identity[query], identity[gallery])
     if protocol.same_encounter_rule:
-        is_answerable = has_match(
-            query_identities=identity[query],
-            gallery_identities=identity[gallery],
-            query_encounters=encounter[query],
-            gallery_encounters=encounter[gallery],
-        )
+        is_answerable = has_match(**facts("query", query), **searched)
     is_right, precision = np.zeros(len(query)), np.zeros(len(query))
     if is_answerable.any():
         asked = query[is_answerable]
         report = evaluate_retrieval(
-            query_embeddings=embeddings[asked], gallery_embeddings=embeddings[gallery],
-            query_identities=identity[asked], gallery_identities=identity[gallery],
-            query_encounters=encounter[asked], gallery_encounters=encounter[gallery],
+            query_embeddings=embeddings[asked],
+            gallery_embeddings=embeddings[gallery],
+            **facts("query", asked),
+            **searched,
             same_encounter_rule=protocol.same_encounter_rule,
-        )  # fmt: skip
+        )
         is_right[is_answerable] = report.is_correct_at_1
         precision[is_answerable] = report.average_precision
     return Ranked(is_answerable, is_right, precision)

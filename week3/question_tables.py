@@ -28,18 +28,8 @@ import pandas as pd
 
 GEOMETRIC_MEAN = "√(BAKS·BAUS)"
 MEASURES = {GEOMETRIC_MEAN: "geometric_mean", "AUROC": "auroc"}  # to `WeightedMeasures`
-UNKNOWN = (
-    "approach",
-    "score",
-    "AUROC±",
-    "BAKS",
-    "BAUS",
-    f"{GEOMETRIC_MEAN}±",
-    "accepted at 1 % false",
-    "known rejected",
-    "unknown accepted",
-    "calibration error",
-)
+ERRORS = ("accepted at 1 % false", "known rejected", "unknown accepted", "calibration error")
+UNKNOWN = ("approach", "score", "AUROC±", "BAKS", "BAUS", f"{GEOMETRIC_MEAN}±", *ERRORS)
 GROUPED = ("approach", "adjusted Rand index±", "groups", "animals", "distance")
 
 
@@ -148,20 +138,15 @@ def unknown_table(trials: Sequence[Trial]) -> pd.DataFrame:
             def mean(name: str, reports: list = reports) -> float:
                 return float(np.mean([getattr(report, name) for report in reports]))
 
-            rows.append(
-                {
-                    "approach": approach,
-                    "score": score,
-                    **interval_columns("AUROC", measures.interval("auroc")),
-                    "BAKS": mean("baks"),
-                    "BAUS": mean("baus"),
-                    **interval_columns(GEOMETRIC_MEAN, measures.interval("geometric_mean")),
-                    "accepted at 1 % false": mean("true_accept_rate_at_false_accept_rate"),
-                    f"known rejected, of {reports[0].n_known}": mean("n_known_rejected"),
-                    f"unknown accepted, of {reports[0].n_unknown}": mean("n_unknown_accepted"),
-                    "calibration error": float(np.mean([r.calibration_error for r in rejections])),
-                }
-            )
+            row = {"approach": approach, "score": score}
+            row |= interval_columns("AUROC", measures.interval("auroc"))
+            row |= {"BAKS": mean("baks"), "BAUS": mean("baus")}
+            row |= interval_columns(GEOMETRIC_MEAN, measures.interval("geometric_mean"))
+            row["accepted at 1 % false"] = mean("true_accept_rate_at_false_accept_rate")
+            row[f"known rejected, of {reports[0].n_known}"] = mean("n_known_rejected")
+            row[f"unknown accepted, of {reports[0].n_unknown}"] = mean("n_unknown_accepted")
+            row["calibration error"] = np.mean([each.calibration_error for each in rejections])
+            rows.append(row)
     return table_of(rows, UNKNOWN)
 
 
@@ -224,15 +209,9 @@ def cluster_table(trials: Sequence[Trial]) -> pd.DataFrame:
         identity = np.concatenate([animals["known"], animals["unknown"]])
         index, n_animals = rand_index_statistic([each.labels for each in clusters], identity)
         interval = bootstrap_of_statistic(index, [n_animals], n_observations=len(identity))
-        rows.append(
-            {
-                "approach": approach,
-                **interval_columns("adjusted Rand index", interval),
-                "groups": float(np.mean([each.n_clusters for each in clusters])),
-                "animals": n_animals,
-                "distance": float(np.mean([each.distance for each in clusters])),
-            }
-        )
+        row = {"approach": approach} | interval_columns("adjusted Rand index", interval)
+        row |= {"groups": np.mean([each.n_clusters for each in clusters]), "animals": n_animals}
+        rows.append(row | {"distance": np.mean([each.distance for each in clusters])})
     return table_of(rows, GROUPED)
 
 

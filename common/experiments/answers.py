@@ -90,7 +90,6 @@ def ask_closed_set(
     scores: Callable[[np.ndarray], np.ndarray],
     questions: Questions,
     labels: np.ndarray,
-    *,
     names: Sequence[str],
     identity: np.ndarray,
 ) -> Answers:

@@ -108,17 +108,10 @@ class Experiment:
         asked = None  # everything, where embeddings are searched
         if not self.questions.n_enrolled:
             asked = np.concatenate([self.questions.validation, self.questions.test])
-        photos = photos_for_plan(
-            backbone,
-            plan,
-            self.classed.pixels,
-            self.classed.labels,
-            self.classed.training_rows,
-            asked_rows=asked,
-            flip=self.flip,
-            device=self.device,
-            **photo_options,
-        )
+        classed = self.classed
+        arguments = (classed.pixels, classed.labels, classed.training_rows)
+        options = {"asked_rows": asked, "flip": self.flip, "device": self.device} | photo_options
+        photos = photos_for_plan(backbone, plan, *arguments, **options)
         return Approach(name, backbone, plan, photos, recipe, rates, new_head, from_scratch)
 
     def train(
@@ -193,23 +186,16 @@ class Experiment:
             trained: what `train` gave.
             rows: that it was trained on; None: all training photos.
         """
-        labels = self.classed.labels
+        labels, names = self.classed.labels, self.class_names
         outputs = scores = partial(approach.behind.outputs, trained.model)
         if not approach.is_classifier:
             own = self.training_rows(rows)
-            gallery = outputs(own)
+            gallery, facts = outputs(own), {"gallery_labels": labels[own]}
 
             def scores(asked: np.ndarray) -> np.ndarray:
-                return identity_scores(
-                    outputs(asked),
-                    gallery,
-                    gallery_labels=labels[own],
-                    n_identities=self.classed.n_classes,
-                )
+                return identity_scores(outputs(asked), gallery, n_identities=len(names), **facts)
 
-        answers = ask_closed_set(
-            scores, self.questions, labels, names=self.class_names, identity=self.identity
-        )
+        answers = ask_closed_set(scores, self.questions, labels, names, self.identity)
         return Trial.of(approach.name, seed, answers, trained)
 
     def n_with_pairs(self, rows: np.ndarray | None = None) -> int:
@@ -220,15 +206,10 @@ class Experiment:
     def batches_of_several(
         self, seed: int, rows: np.ndarray | None = None, n_images: int = 4
     ) -> IdentityBatchSampler:
-        """Batches with several photos of a class, for losses that compare photos."""
-        rows = self.training_rows(rows)
-        return identity_batches(
-            self.classed.labels[rows],
-            self.classed.encounters[rows],
-            batch_size=self.settings.batch_size,
-            n_images=n_images,
-            seed=seed,
-        )
+        """Batches with several photos of a class, for losses that compare photos; None: of all."""
+        rows, size = self.training_rows(rows), self.settings.batch_size
+        labels, encounters = self.classed.labels[rows], self.classed.encounters[rows]
+        return identity_batches(labels, encounters, batch_size=size, n_images=n_images, seed=seed)
 
     def expected_minutes(self, planned: Iterable[Planned]) -> float:
         """Minutes of all that is planned on this machine, from half a second's trials.
@@ -277,16 +258,9 @@ def catalogue_experiment(
     pixels = read_photos(study.catalogue.paths(), stored_size)
     rows = questions.trainable if trained_rows is None else trained_rows
     classed = by_class(study.catalogue, pixels, rows, classes)
-    return Experiment(
-        classed,
-        class_names=np.unique(classed.names).tolist(),
-        identity=study.identity,
-        questions=questions,
-        settings=settings,
-        flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
-        run=run,
-        study=study,
-    )
+    names = np.unique(classed.names).tolist()
+    flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there
+    return Experiment(classed, names, study.identity, questions, settings, flip, run, study)
 
 
 def classes_experiment(
@@ -310,13 +284,7 @@ def classes_experiment(
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])
-    classed = ClassedPhotos(
-        pixels,
-        photos.labels,
-        names=np.array(photos.names)[photos.labels],
-        encounters=each.astype(str),
-        training_rows=questions.train,
-        n_classes=len(photos.names),
-        description="",
-    )
+    labels, names, encounters = photos.labels, np.array(photos.names), each.astype(str)
+    facts = (names[labels], encounters, questions.train, len(names), "Classes: as the folders.")
+    classed = ClassedPhotos(pixels, labels, *facts)
     return Experiment(classed, photos.names, each, questions, settings, flip=True, run=run)

@@ -38,12 +38,9 @@ def try_classifier(
 ) -> Trial:
     """Ask a classifier; its groups of photos are those with one verdict."""
     questions = experiment.questions
-    answers = ask_classifier(
-        experiment.outputs(approach, trained.model),
-        questions,
-        experiment.study.catalogue,
-        identity_of_class=identity_of_class(experiment),
-    )
+    logits, classes = experiment.outputs(approach, trained.model), identity_of_class(experiment)
+    catalogue = experiment.study.catalogue
+    answers = ask_classifier(logits, questions, catalogue, identity_of_class=classes)
     if answers.rejections:
         verdicts = answers.rejections[PROBABILITY].verdict
         clusters = clusters_of(verdicts, experiment.identity[questions.test])
@@ -63,21 +60,14 @@ def try_retrained(
         n_enrolled: photos of each new animal, ascending; a training for each number. The
             last one's answers about known animals, and its seconds, are the trial's.
     """
-    questions, joined_after = experiment.questions, {}
+    questions, catalogue = experiment.questions, experiment.study.catalogue
+    classes, joined_after = identity_of_class(experiment), {}
     for n_photos in n_enrolled:
-        trained = experiment.train(
-            approach,
-            seed,
-            title=f"{approach.name}, {n_photos} photos, seed {seed}",
-            rows=np.union1d(questions.train, questions.first_enrolled(n_photos)),
-        )
-        answers = ask_retrained(
-            experiment.outputs(approach, trained.model),
-            questions,
-            experiment.study.catalogue,
-            n_enrolled=n_photos,
-            identity_of_class=identity_of_class(experiment),
-        )
+        title = f"{approach.name}, {n_photos} photos, seed {seed}"
+        rows = np.union1d(questions.train, questions.first_enrolled(n_photos))
+        trained = experiment.train(approach, seed, title=title, rows=rows)
+        logits, options = experiment.outputs(approach, trained.model), {"n_enrolled": n_photos}
+        answers = ask_retrained(logits, questions, catalogue, identity_of_class=classes, **options)
         joined_after |= answers.joined_after
     answers = replace(answers, joined_after=joined_after)
     seconds = trained.fit.seconds
@@ -118,12 +108,8 @@ def try_search(
     questions, (embeddings, seconds) = experiment.questions, embedded
     answers = ask_embedding(embeddings, questions, experiment.study.catalogue, by_means=by_means)
     if not by_means:  # photos are grouped alike, however one of them is named
-        clusters = cluster_test_photos(
-            embeddings,
-            experiment.identity,
-            validation=questions.validation,
-            test=questions.test,
-        )
+        parts = {"validation": questions.validation, "test": questions.test}
+        clusters = cluster_test_photos(embeddings, experiment.identity, **parts)
         answers = replace(answers, clusters=clusters)
     if trained is None:
         return Trial(name, seed, answers, adding_seconds=seconds)

@@ -23,7 +23,9 @@ import pandas as pd
 
 KNOWN, JOINED, VALIDATION = "known animals", "joined later", "validation photos"
 QUESTIONS = {KNOWN: "known", JOINED: "joined", VALIDATION: "validation"}  # attributes of `Answers`
+REJECTION = {"AUROC": "auroc", "BAKS": "baks", "BAUS": "baus", "√(BAKS·BAUS)": "geometric_mean"}
 CLOSED_SET = ("name", "validation", "test±", "balanced", "macro F1", "training, s")
+DIFFERENCES = ("question", "first", "second", "difference±", "animals", "photos", "better")
 RANKED = ("approach", "rank-1±", "mAP±", "rank-5", "mINP", "queries", "without a match")
 
 
@@ -55,15 +57,8 @@ class Trial:
     ) -> "Trial":
         """The trial of what was trained; facts are other attributes."""
         fit = trained.fit
-        return cls(
-            approach,
-            seed,
-            answers,
-            training_seconds=fit.seconds,
-            history=fit.history,
-            best_epoch=fit.best_epoch,
-            **facts,
-        )
+        facts |= {"history": fit.history, "best_epoch": fit.best_epoch}
+        return cls(approach, seed, answers, fit.seconds, **facts)
 
     def to_dict(self) -> dict:
         """Plain values for a result file."""
@@ -165,9 +160,8 @@ def compare(
     if same_seeds:
         require_same_seeds(*pair)
     values, animals = zip(*(mean_right(own, question) for own in pair), strict=True)
-    return Difference(
-        question, first, second, paired_bootstrap_over_individuals(*values, animals[0])
-    )
+    interval = paired_bootstrap_over_individuals(*values, animals[0])
+    return Difference(question, first, second, interval)
 
 
 def require_same_seeds(first: Sequence[Trial], second: Sequence[Trial]) -> None:
@@ -200,16 +194,11 @@ def closed_set_table(trials: Iterable[Trial]) -> pd.DataFrame:
     for name, own in by_approach(trials).items():
         reports = [trial.answers.report for trial in own]
         validation = mean_right(own, VALIDATION)[0]
-        rows.append(
-            {
-                "name": name,
-                "validation": float(np.mean(validation)) if len(validation) else float("nan"),
-                **interval_columns("test", bootstrap_over_individuals(*mean_right(own))),
-                "balanced": float(np.mean([report.balanced_accuracy for report in reports])),
-                "macro F1": float(np.mean([report.macro_f1 for report in reports])),
-                "training, s": mean_seconds(own),
-            }
-        )
+        row = {"name": name, "validation": np.mean(validation) if len(validation) else np.nan}
+        row |= interval_columns("test", bootstrap_over_individuals(*mean_right(own)))
+        row["balanced"] = np.mean([report.balanced_accuracy for report in reports])
+        row["macro F1"] = np.mean([report.macro_f1 for report in reports])
+        rows.append(row | {"training, s": mean_seconds(own)})
     return table_of(rows, CLOSED_SET)
 
 
@@ -229,14 +218,8 @@ def summarise(trials: Iterable[Trial]) -> pd.DataFrame:
             if len(values):
                 row |= interval_columns(question, bootstrap_over_individuals(values, animals))
         reports = [trial.answers.rejection for trial in own if trial.answers.rejection]
-        for name, attribute in (
-            ("AUROC", "auroc"),
-            ("BAKS", "baks"),
-            ("BAUS", "baus"),
-            ("√(BAKS·BAUS)", "geometric_mean"),
-        ):
-            if reports:
-                row[name] = float(np.mean([getattr(report, attribute) for report in reports]))
+        for name, attribute in REJECTION.items() if reports else ():
+            row[name] = np.mean([getattr(report, attribute) for report in reports])
         row["training, s"] = mean_seconds(own)
         row["adding animals"] = adding_cost(own)
         rows.append(row)
@@ -252,16 +235,11 @@ def question_by_question(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns approach, question, accuracy with its `_low` and `_high`.
     """
-    rows = [
-        {
-            "approach": row["approach"],
-            "question": question,
-            **{f"accuracy{end}": row[f"{question}{end}"] for end in ("", "_low", "_high")},
-        }
-        for question in (KNOWN, JOINED)
-        if question in table
-        for row in table.to_dict("records")
-    ]
+    rows = []
+    for question in (KNOWN, JOINED):
+        for row in table.to_dict("records") if question in table else ():
+            cells = {f"accuracy{end}": row[f"{question}{end}"] for end in ("", "_low", "_high")}
+            rows.append({"approach": row["approach"], "question": question} | cells)
     return table_of(rows, ("approach", "question", "accuracy±"))
 
 
@@ -283,8 +261,8 @@ def summarise_rankings(trials: Iterable[Trial]) -> pd.DataFrame:
             ("mAP", np.mean([report.average_precision for report in reports], axis=0)),
         ):
             row |= interval_columns(name, bootstrap_over_individuals(values, animals))
-        row["rank-5"] = float(np.mean([report.rank_k[5] for report in reports]))
-        row["mINP"] = float(np.mean([report.mINP for report in reports]))
+        row["rank-5"] = np.mean([report.rank_k[5] for report in reports])
+        row["mINP"] = np.mean([report.mINP for report in reports])
         row["queries"], row["without a match"] = reports[0].n_queries, reports[0].n_without_match
         rows.append(row)
     return table_of(rows, RANKED)
@@ -297,21 +275,13 @@ def difference_table(differences: Iterable[Difference]) -> pd.DataFrame:
         Columns question, first, second, difference (first minus second) with its interval,
         animals, photos, and who is better, or "not distinguishable".
     """
-    rows = [
-        {
-            "question": each.question,
-            "first": each.first,
-            "second": each.second,
-            **interval_columns("difference", each.interval),
-            "animals": each.interval.n_individuals,
-            "photos": each.interval.n_observations,
-            "better": each.better,
-        }
-        for each in differences
-    ]
-    return table_of(
-        rows, ("question", "first", "second", "difference±", "animals", "photos", "better")
-    )
+    rows = []
+    for each in differences:
+        row = {"question": each.question, "first": each.first, "second": each.second}
+        row |= interval_columns("difference", each.interval)
+        row |= {"animals": each.interval.n_individuals, "photos": each.interval.n_observations}
+        rows.append(row | {"better": each.better})
+    return table_of(rows, DIFFERENCES)
 
 
 def mean_seconds(trials: Sequence[Trial]) -> float:

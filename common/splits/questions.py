@@ -52,17 +52,8 @@ class Questions:
     ) -> "Questions":
         """Question 1 alone: every photo that is asked about shows somebody of the training."""
         none = np.empty(0, dtype=np.intp)
-        return cls(
-            train=train,
-            validation_known=validation,
-            validation_new=none,
-            known=test,
-            enrolled=none,
-            joined=none,
-            unknown=none,
-            enrolled_place=none,
-            n_enrolled=(),
-        )
+        nobody_new = dict.fromkeys(("enrolled", "joined", "unknown", "enrolled_place"), none)
+        return cls(train, validation, none, test, **nobody_new, n_enrolled=())
 
     @property
     def trainable(self) -> np.ndarray:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from common.experiments.experiment import Experiment
+from common.experiments.trials import Trial
 from common.measures.classification import ClassificationReport
 from common.runs import Run
 from common.visualization.confusion import confusion_figure, recall_bars
@@ -61,6 +63,14 @@ def classification_figures(
     if len(paths):
         figures["Sample answers"] = _samples(report, paths, run.figure_path("samples.png"))
     return figures
+
+
+def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, Path]:
+    """The same of a trial on a catalogue's known animals."""
+    train, test = experiment.questions.train, experiment.questions.known
+    paths, labels = experiment.study.catalogue.paths(), experiment.classed.labels[train]
+    asked = [paths[row] for row in test]
+    return classification_figures(run, trial.answers.report, trial, labels, asked)
 
 
 def _samples(report: ClassificationReport, paths: Sequence[str | Path], path: Path) -> Path:

@@ -11,13 +11,24 @@ cores, nearly all of them the usual loop's. Cold: nothing is in the cache. Warm:
 """
 
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from common.cli import run_script, whole_number
+from common.experiments.experiment import catalogue_experiment
+from common.models.backbones import load_backbone
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training import feature_cache
+from common.training.boundary import ActivationDataset
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.strategies import Step
 
 import numpy as np
 import pandas as pd
+from loops import Recipe, accuracy_columns, train_in_turns
 from side_by_side import read_flags, store, table_of
 
 N_VIEWS = 3  # --cached_views of week2/transfer_learning.py, the photo as it is among them
@@ -41,25 +52,15 @@ def main(argv: list[str] | None = None) -> dict:
     if args.smoke:
         size, epochs, pool, args.draws = 32, 2, 8, 2
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.models.backbones import load_backbone
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-
-    from common.experiments.closed_set import task_of
-    from loops import Recipe
-
     run = start_run(__file__, args)
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
-    task = task_of(study, backbone.preprocessing.stored_size, "cpu")
+    settings = TrainingSettings(epochs, device="cpu")
+    experiment = catalogue_experiment(study, backbone.preprocessing.stored_size, settings)
     with tempfile.TemporaryDirectory() as folder:
         recipe = Recipe(
-            size, Step(0, epochs), task, study.catalogue.paths(),
-            TrainingSettings(epochs, device="cpu"), Rates(head=2e-3), Path(folder) / "cache",
+            size, Step(0, epochs), experiment, study.catalogue.paths(), Rates(head=2e-3),
+            Path(folder) / "cache",
         )  # fmt: skip
         views = study_views(recipe, pool, args.draws)
         with_views, without = compare_loops(recipe, args.rounds, is_smoke=args.smoke)
@@ -80,36 +81,30 @@ def main(argv: list[str] | None = None) -> dict:
 
 def study_views(recipe, pool: int, n_draws: int) -> pd.DataFrame:
     """Accuracy of a head by the views that it learns from."""
-    from dataclasses import replace
-
-    from common.training import feature_cache
-    from common.training.boundary import ActivationDataset
-
-    from common.experiments.ways import Way
-    from loops import accuracy_columns
-
-    feature_cache.CACHE_FOLDER, task = recipe.cache, recipe.task
-    way = Way("", recipe.backbone, [recipe.step], task, n_views=1 + pool, plain_first=True)
-    plain, *random = way.photos[0].training_dataset(task.train).views
+    feature_cache.CACHE_FOLDER, experiment = recipe.cache, recipe.experiment
+    approach = experiment.approach(
+        "", recipe.backbone, [recipe.step], rates=recipe.rates, n_views=1 + pool, plain_first=True
+    )
+    photos, train = approach.behind, experiment.questions.train
+    plain, *random = photos.training_dataset(train).views
     choices = {FRESH: (False, recipe.step.epochs), **CHOICES}
-    outcomes = []
+    trials = []
     for seed in range(n_draws):
         drawn = np.random.default_rng(seed).permutation(pool)
-        for way.name, (with_plain, n_random) in choices.items():
+        for name, (with_plain, n_random) in choices.items():
             views = [plain] * with_plain + [random[view] for view in drawn[:n_random]]
-            chosen = ActivationDataset(views, task.labels[task.train])
-            way.photos[0].training_dataset = lambda rows, seed, chosen=chosen: chosen
-            settings = replace(recipe.settings, seed=seed)
-            outcomes.append(way.train(settings, rates=recipe.rates, progress=False)[0])
-    n_asked = len(task.validation) + len(task.test)
-    looks = [n_asked + len(task.train) * sum(choice) for choice in choices.values()]
+            chosen = ActivationDataset(views, experiment.classed.labels[train])
+            photos.training_dataset = lambda rows, seed, chosen=chosen: chosen
+            one = replace(approach, name=name)
+            trials.append(experiment.ask(one, seed, experiment.train(one, seed, progress=False)))
+    n_asked = len(experiment.questions.validation) + len(experiment.questions.test)
+    looks = [n_asked + len(train) * sum(choice) for choice in choices.values()]
     table = pd.DataFrame({"views": list(choices), "photos through the network": looks})
-    return table.join(accuracy_columns(list(choices), outcomes, FRESH, task))
+    return table.join(accuracy_columns(list(choices), trials, FRESH))
 
 
 def compare_loops(recipe, n_rounds: int, *, is_smoke: bool) -> list[pd.DataFrame]:
     """The usual loop and the cache, in turns: a table with random views, one without."""
-    from loops import Recipe, accuracy_columns, train_in_turns
 
     def cached(n_views: int, is_cold: bool):
         return partial(Recipe.from_cache, is_cold=is_cold, n_views=n_views, plain_first=True)
@@ -124,14 +119,16 @@ def compare_loops(recipe, n_rounds: int, *, is_smoke: bool) -> list[pd.DataFrame
         "1 view, cold": cached(1, is_cold=True),
         "1 view, warm": cached(1, is_cold=False),
     }
-    seconds, outcomes = train_in_turns(recipe, ways | plain_ways, n_rounds, is_smoke=is_smoke)
-    for cold, warm in zip(outcomes[1::3], outcomes[2::3], strict=True):
-        assert np.array_equal(cold.scores, warm.scores), "the cache gave something else"
+    seconds, trials = train_in_turns(recipe, ways | plain_ways, n_rounds, is_smoke=is_smoke)
+    for cold, warm in zip(trials[1::3], trials[2::3], strict=True):
+        assert np.array_equal(cold.answers.scores, warm.answers.scores), (
+            "the cache gave something else"
+        )
     tables = []
     for group in (ways, plain_ways):
         usual, names = next(iter(group)), list(group)
         table = table_of({name: seconds[name] for name in names}, usual=usual)
-        tables.append(table.join(accuracy_columns(names, outcomes, usual, recipe.task)))
+        tables.append(table.join(accuracy_columns(names, trials, usual)))
     return tables
 
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from common.data.images import Transform, evaluation_transform, read_photos, training_transform
 from common.data.photo_files import squashed_photo
 from common.data.sampling import ShuffledBatchSampler
-from common.measures.classification import evaluate_classification
+from common.experiments.answers import ask_closed_set
+from common.experiments.experiment import Experiment
+from common.experiments.trials import KNOWN, VALIDATION, Trial, by_approach, compare, mean_right
 from common.measures.intervals import interval_columns
 from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import freeze_stages, split_at_boundary
 from common.models.heads import linear_classifier
 from common.training import feature_cache
-from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates, Schedule, build_optimizer, parameter_group
 from common.training.strategies import Step
@@ -32,8 +33,6 @@ from common.training.strategies import Step
 import numpy as np
 import pandas as pd
 import torch
-from common.experiments.closed_set import Outcome, Task, difference, mean_correct
-from common.experiments.ways import Way
 from side_by_side import in_fresh_process
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -62,18 +61,16 @@ class Recipe:
     Attributes:
         image_size: side of the photos, pixels.
         step: how many last stages train, for how many epochs.
-        task: whose photos.
+        experiment: whose photos; the seed and epochs of its settings do not count.
         paths: of all its photos.
-        settings: their seed and epochs do not count.
         rates: of head and backbone.
         cache: folder of the cache.
     """
 
     image_size: int
     step: Step
-    task: Task
+    experiment: Experiment
     paths: Sequence[Path]
-    settings: TrainingSettings
     rates: Rates
     cache: Path
 
@@ -82,13 +79,11 @@ class Recipe:
         """Pre-trained; stays as it is."""
         return load_backbone("efficientnet_lite0", image_size=self.image_size)
 
-    def from_cache(
-        self, name: str, seed: int, *, is_cold: bool, **photo_options: object
-    ) -> Outcome:
+    def from_cache(self, name: str, seed: int, *, is_cold: bool, **photo_options: object) -> Trial:
         """This project's way, from photo files to answers.
 
         Args:
-            name: of the outcome.
+            name: of the approach.
             seed: of training and of the views.
             is_cold: the cache is emptied first.
             photo_options: of `common.training.boundary.PhotosAtBoundary`.
@@ -97,38 +92,42 @@ class Recipe:
         if is_cold:
             shutil.rmtree(self.cache, ignore_errors=True)
         size = self.backbone.preprocessing.stored_size
-        task = replace(self.task, pixels=read_photos(self.paths, size, progress=False))
-        way = Way(
-            name, self.backbone, [self.step], task, seed=seed, progress=False, **photo_options
+        pixels = read_photos(self.paths, size, progress=False)
+        experiment = replace(
+            self.experiment, classed=replace(self.experiment.classed, pixels=pixels)
         )
-        return way.train(replace(self.settings, seed=seed), rates=self.rates, progress=False)[0]
+        options = {"rates": self.rates, "seed": seed, "progress": False, **photo_options}
+        approach = experiment.approach(name, self.backbone, [self.step], **options)
+        return experiment.ask(approach, seed, experiment.train(approach, seed, progress=False))
 
-    def usually(self, name: str, seed: int, *, is_augmented: bool = True) -> Outcome:
+    def usually(self, name: str, seed: int, *, is_augmented: bool = True) -> Trial:
         """The usual way, from photo files to answers.
 
         Args:
-            name: of the outcome.
+            name: of the approach.
             seed: of training and of the views.
             is_augmented: training photos are seen in new random views, not as they are.
         """
         torch.manual_seed(seed)
-        task, backbone, settings = self.task, copy.deepcopy(self.backbone), self.settings
+        experiment, backbone = self.experiment, copy.deepcopy(self.backbone)
+        questions, settings = experiment.questions, experiment.settings
+        all_labels = experiment.classed.labels
         freeze_stages(backbone, self.step.n_trainable)
         trunk, tail = split_at_boundary(backbone)
-        head = linear_classifier(backbone.n_features, len(task.names))
+        head = linear_classifier(backbone.n_features, experiment.classed.n_classes)
         model, criterion = nn.Sequential(tail, head), cross_entropy()
         plain = evaluation_transform(backbone.preprocessing)
-        random = training_transform(backbone.preprocessing, flip=task.flip)
+        random = training_transform(backbone.preprocessing, flip=experiment.flip)
         random.set_random_seed(seed)
 
         def photos(rows: np.ndarray, transform: Transform, **options: object) -> DataLoader:
             paths = [self.paths[row] for row in rows]
-            files = PhotoFiles(paths, task.labels[rows], backbone.preprocessing.stored_size,
+            files = PhotoFiles(paths, all_labels[rows], backbone.preprocessing.stored_size,
                                transform)  # fmt: skip
             return DataLoader(files, **options or {"batch_size": settings.batch_size})
 
-        order = ShuffledBatchSampler(len(task.train), settings.batch_size, seed)
-        batches = photos(task.train, random if is_augmented else plain, batch_sampler=order)
+        order = ShuffledBatchSampler(len(questions.train), settings.batch_size, seed)
+        batches = photos(questions.train, random if is_augmented else plain, batch_sampler=order)
         parts = ((head, self.rates.head), (tail, self.rates.backbone))
         decay = self.rates.weight_decay
         optimizer = build_optimizer(
@@ -145,7 +144,8 @@ class Recipe:
             model.eval()
             return np.concatenate([model(trunk(images)) for images, _ in photos(rows, plain)])
 
-        n_steps, best, validation, best_state = 0, -1.0, None, {}
+        n_steps, best, best_state = 0, -1.0, {}
+        validation = questions.validation_known
         for epoch in range(self.step.epochs):
             order.set_epoch(epoch)
             model.train()
@@ -159,21 +159,22 @@ class Recipe:
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
                 optimizer.step()
-            is_right = scores(task.validation).argmax(axis=1) == task.labels[task.validation]
+            is_right = scores(validation).argmax(axis=1) == all_labels[validation]
             if is_right.mean() > best:
-                best, validation = is_right.mean(), is_right
+                best = is_right.mean()
                 best_state = copy.deepcopy(model.state_dict())
         model.load_state_dict(best_state)
-        report = evaluate_classification(
-            scores=scores(task.test), labels=task.labels[task.test], identities=task.names
-        )
-        return Outcome(name, seed, report, validation, seconds=0.0)
+        answers = ask_closed_set(
+            scores, questions, all_labels,
+            names=experiment.class_names, identity=experiment.identity,
+        )  # fmt: skip
+        return Trial(name, seed, answers)
 
 
 def train_in_turns(
-    recipe: Recipe, ways: Mapping[str, Callable[..., Outcome]], n_rounds: int, *, is_smoke: bool
-) -> tuple[dict[str, list[float]], list[Outcome]]:
-    """Seconds and outcomes of ways to train, in turns; a seed a round, a process a turn.
+    recipe: Recipe, ways: Mapping[str, Callable[..., Trial]], n_rounds: int, *, is_smoke: bool
+) -> tuple[dict[str, list[float]], list[Trial]]:
+    """Seconds and trials of ways to train, in turns; a seed a round, a process a turn.
 
     Args:
         recipe: of all.
@@ -181,36 +182,33 @@ def train_in_turns(
         n_rounds: turns of each.
         is_smoke: all in this process, which saves the starts.
     """
-    seconds, outcomes = {name: [] for name in ways}, []
+    seconds, trials = {name: [] for name in ways}, []
     for seed in range(n_rounds):
         for name, run in ways.items():
             turn = (_timed, run, recipe, name, seed)
-            taken, outcome = _timed(*turn[1:]) if is_smoke else in_fresh_process(*turn)
+            taken, trial = _timed(*turn[1:]) if is_smoke else in_fresh_process(*turn)
             seconds[name].append(taken)
-            outcomes.append(outcome)
-    return seconds, outcomes
+            trials.append(trial)
+    return seconds, trials
 
 
-def _timed(
-    run: Callable[..., Outcome], recipe: Recipe, name: str, seed: int
-) -> tuple[float, Outcome]:
+def _timed(run: Callable[..., Trial], recipe: Recipe, name: str, seed: int) -> tuple[float, Trial]:
     recipe.backbone  # noqa: B018 - loaded before the clock starts, as all ways need it
     start = time.perf_counter()
-    outcome = run(recipe, name, seed)
-    return time.perf_counter() - start, outcome
+    trial = run(recipe, name, seed)
+    return time.perf_counter() - start, trial
 
 
-def accuracy_columns(
-    names: Sequence[str], outcomes: Sequence[Outcome], usual: str, task: Task
-) -> pd.DataFrame:
+def accuracy_columns(names: Sequence[str], trials: Sequence[Trial], usual: str) -> pd.DataFrame:
     """One row per way: validation and test accuracy, and each minus the usual way's, paired."""
-    rows = []
+    rows, groups = [], by_approach(trials)
     for name in names:
-        own = [outcome for outcome in outcomes if outcome.name == name]
-        row = {"validation": np.mean([outcome.validation for outcome in own]),
-               "test": mean_correct(own).mean()}  # fmt: skip
-        for part, photos in (("validation", task.validation), ("test", task.test)):
-            gap = difference(outcomes, name, usual, task.individuals[photos], part=part)
+        parts = {"validation": VALIDATION, "test": KNOWN}
+        row = {
+            part: mean_right(groups[name], question)[0].mean() for part, question in parts.items()
+        }
+        for part, question in parts.items():
+            gap = compare(trials, name, usual, question).interval
             row |= interval_columns(f"{part} minus usual", gap)
         rows.append(row)
     return pd.DataFrame(rows)

@@ -13,8 +13,16 @@ from functools import partial
 from pathlib import Path
 
 from common.cli import run_script
+from common.experiments.experiment import catalogue_experiment
+from common.models.backbones import load_backbone
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.training.loop import TrainingSettings
+from common.training.optim import Rates
+from common.training.strategies import Step
 
 import numpy as np
+from loops import Recipe, accuracy_columns, train_in_turns
 from side_by_side import read_flags, store, table_of
 
 UNFREEZE, N_VIEWS = 2, 8
@@ -24,21 +32,11 @@ def main(argv: list[str] | None = None) -> dict:
     args = read_flags(__doc__, argv)
     size, epochs = (64, 2) if args.smoke else (128, 8)
 
-    # After the flags are read, so that --help need not wait for torch.
-    from common.models.backbones import load_backbone
-    from common.runs import describe_split, start_run
-    from common.splits.study import open_study
-    from common.training.loop import TrainingSettings
-    from common.training.optim import Rates
-    from common.training.strategies import Step
-
-    from common.experiments.closed_set import task_of
-    from loops import Recipe, accuracy_columns, train_in_turns
-
     run = start_run(__file__, args)
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
-    task = task_of(study, backbone.preprocessing.stored_size, "cpu")
+    settings = TrainingSettings(epochs, device="cpu")
+    experiment = catalogue_experiment(study, backbone.preprocessing.stored_size, settings)
     ways = {
         "usual loop": Recipe.usually,
         "cold cache": partial(Recipe.from_cache, is_cold=True, n_views=N_VIEWS),
@@ -46,17 +44,18 @@ def main(argv: list[str] | None = None) -> dict:
     }
     with tempfile.TemporaryDirectory() as folder:
         recipe = Recipe(
-            size, Step(UNFREEZE, epochs), task, study.catalogue.paths(),
-            TrainingSettings(epochs, device="cpu"), Rates(head=2e-3, backbone=1e-3),
-            Path(folder) / "cache",
+            size, Step(UNFREEZE, epochs), experiment, study.catalogue.paths(),
+            Rates(head=2e-3, backbone=1e-3), Path(folder) / "cache",
         )  # fmt: skip
-        seconds, outcomes = train_in_turns(recipe, ways, args.rounds, is_smoke=args.smoke)
-    for cold, warm in zip(outcomes[1::3], outcomes[2::3], strict=True):
-        assert np.array_equal(cold.scores, warm.scores), "the cache gave something else"
+        seconds, trials = train_in_turns(recipe, ways, args.rounds, is_smoke=args.smoke)
+    for cold, warm in zip(trials[1::3], trials[2::3], strict=True):
+        assert np.array_equal(cold.answers.scores, warm.answers.scores), (
+            "the cache gave something else"
+        )
 
     table = table_of(seconds, usual="usual loop")
     table.insert(2, "seconds an epoch", table["seconds"] / epochs)
-    table = table.join(accuracy_columns(list(ways), outcomes, "usual loop", task))
+    table = table.join(accuracy_columns(list(ways), trials, "usual loop"))
     return store(
         run, metrics={"loops": table}, tables={f"{epochs} epochs of the last two stages": table},
         split=describe_split(study.split, study.leak),

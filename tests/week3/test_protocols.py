@@ -34,7 +34,7 @@ def study_of(photos):
 
 def by_protocol(photos):
     catalogue, split, embeddings = study_of(photos)
-    table = known_by_protocol({"made": [embeddings]}, catalogue, split)
+    table = known_by_protocol({"made": embeddings}, catalogue, split)
     return table.set_index("protocol")
 
 
@@ -96,21 +96,11 @@ def test_a_split_that_keeps_encounters_together_has_no_such_table():
     apart = [photo for photo in ANNA_ASKED if photo[1] != "dive 1" or photo[3] == "test"]
     catalogue, split, embeddings = study_of(apart)
 
-    empty = known_by_protocol({"made": [embeddings]}, catalogue, split)
+    empty = known_by_protocol({"made": embeddings}, catalogue, split)
 
     assert len(empty) == 0
-    assert list(empty) == list(known_by_protocol({"made": [study_of(ANNA_ASKED)[2]]},
+    assert list(empty) == list(known_by_protocol({"made": study_of(ANNA_ASKED)[2]},
                                                  *study_of(ANNA_ASKED)[:2]))  # fmt: skip
-
-
-def test_seeds_are_averaged():
-    catalogue, split, embeddings = study_of(ANNA_ASKED)
-    other = embeddings.copy()
-    other[1] = [-1, 0]  # the photo of the same dive is now the least alike
-
-    table = known_by_protocol({"made": [embeddings, other]}, catalogue, split)
-
-    assert table["rank-1"].iloc[0] == 0.5
 
 
 def random_photos(n_images=160):

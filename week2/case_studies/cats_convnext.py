@@ -34,7 +34,7 @@ from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.outcomes import classification_figures
+from common.visualization.outcomes import trial_figures
 
 import numpy as np
 
@@ -147,23 +147,8 @@ def main(argv: list[str] | None = None) -> dict:
     save_recogniser(recogniser, run.folder / "model.safetensors", names)
     table, best = closed_set_table(trials), trials[0]
     gains = [compare(trials, best.approach, name) for name in table["name"][1:]]
-    paths, questions = study.catalogue.paths(), experiment.questions
-    figures = {
-        "Test accuracy": interval_chart(
-            table,
-            run.figure_path("accuracy.png"),
-            value="test",
-            label="name",
-            value_name="share of test photos named",
-        ),
-        **classification_figures(
-            run,
-            best.answers.report,
-            best,
-            experiment.classed.labels[questions.train],
-            [paths[row] for row in questions.known],
-        ),
-    }
+    path, words = run.figure_path("accuracy.png"), "share of test photos named"
+    accuracy = interval_chart(table, path, value="test", label="name", value_name=words)
     return run.finish(
         metrics={
             "trials": [trial.to_dict() for trial in trials],
@@ -174,7 +159,7 @@ def main(argv: list[str] | None = None) -> dict:
             f"Test photos of known animals, seeds {args.seeds}": table,
             f"Each animal, {best.approach}": class_table(best.answers.report, "identity"),
         },
-        figures=figures,
+        figures={"Test accuracy": accuracy, **trial_figures(run, best, experiment)},
         notes=[gain.sentence() for gain in gains],
         device=str(experiment.device),
     )

@@ -22,8 +22,8 @@ from common.data.cifar10 import SIDE, Pictures, noise_pictures, read_cifar10
 from common.data.class_folders import ClassPhotos, describe_parts, stratified_split
 from common.data.images import small_picture_transform
 from common.errors import InputError
-from common.experiments.experiment import classes_experiment
-from common.experiments.trials import closed_set_table
+from common.experiments.experiment import Experiment, classes_experiment
+from common.experiments.trials import Trial, closed_set_table
 from common.measures.classification import class_table
 from common.models.backbones import load_backbone
 from common.models.heads import linear_classifier
@@ -38,7 +38,6 @@ from common.visualization.curves import training_curves
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 PATIENCE = 15  # passes of the second step without a lower validation loss
 FINAL_RATE = 1e-6  # that the cosine ends with
@@ -138,6 +137,24 @@ def deal(pictures: Pictures, n_train: int | None) -> dict[str, np.ndarray]:
     return parts | {"test": np.arange(pictures.n_train, len(pictures.labels))}
 
 
+def train_and_ask(experiment: Experiment, seed: int, args: argparse.Namespace) -> Trial:
+    """The recipe with one seed."""
+    torch.manual_seed(seed)  # of the stem
+    backbone = load_backbone(args.model, weights=args.weights, image_size=SIDE)
+    remake_stem(backbone.network, args.stem)
+    approach = experiment.approach(
+        args.model,
+        backbone,
+        recipe_of(args),
+        new_head=partial(linear_classifier, dropout=DROPOUT),
+        augment=small_picture_transform(backbone.preprocessing),
+        n_views=0,  # every epoch sees new views, also in front of the frozen network
+    )
+    criterion = cross_entropy(LABEL_SMOOTHING)
+    options = {"criterion": criterion, "choose_by": "validation_loss"}
+    return experiment.ask(approach, seed, experiment.train(approach, seed, **options))
+
+
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
@@ -155,38 +172,20 @@ def main(argv: list[str] | None = None) -> dict:
     experiment = classes_experiment(pictures.pixels, photos, parts, settings, run)
 
     # Train in two steps, with each seed a new stem and a new head; validation loss chooses.
-    trials, test_losses = [], []
-    truth = torch.from_numpy(pictures.labels[parts["test"]])
-    for seed in args.seeds:
-        torch.manual_seed(seed)
-        backbone = load_backbone(args.model, weights=args.weights, image_size=SIDE)
-        remake_stem(backbone.network, args.stem)
-        approach = experiment.approach(
-            args.model,
-            backbone,
-            recipe_of(args),
-            new_head=partial(linear_classifier, dropout=DROPOUT),
-            augment=small_picture_transform(backbone.preprocessing),
-            n_views=0,  # every epoch sees new views, also in front of the frozen network
-        )
-        criterion = cross_entropy(LABEL_SMOOTHING)
-        options = {"criterion": criterion, "choose_by": "validation_loss"}
-        trials.append(experiment.ask(approach, seed, experiment.train(approach, seed, **options)))
-        scores = torch.from_numpy(trials[-1].answers.scores)
-        loss = functional.cross_entropy(scores, truth, label_smoothing=LABEL_SMOOTHING)
-        test_losses.append(float(loss))
+    trials = [train_and_ask(experiment, seed, args) for seed in args.seeds]
+    criterion, truth = cross_entropy(LABEL_SMOOTHING), pictures.labels[parts["test"]]
+    test_losses = [
+        float(criterion(torch.from_numpy(trial.answers.scores), torch.from_numpy(truth)))
+        for trial in trials
+    ]
 
     # Tables and figures; those of one network show the first seed.
     report, source = trials[0].answers.report, pictures.source
     table = closed_set_table(trials)
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
-    curves, confusion = run.figure_path("curves.png"), run.figure_path("confusion.png")
-    figures = {
-        f"Training on {source}": training_curves(trials[0].history, curves, title=source),
-        f"What is taken for what, {source}": confusion_figure(
-            report.confusion, pictures.names, confusion, kind="class", title=source
-        ),
-    }
+    curves, path = run.figure_path("curves.png"), run.figure_path("confusion.png")
+    titles = {"kind": "class", "title": source}
+    confusion = confusion_figure(report.confusion, pictures.names, path, **titles)
     return run.finish(
         metrics={
             "trials": [trial.to_dict() for trial in trials],
@@ -198,7 +197,10 @@ def main(argv: list[str] | None = None) -> dict:
             f"Test pictures, {source}, seeds {args.seeds}": table,
             f"Each class, {source}": class_table(report),
         },
-        figures=figures,
+        figures={
+            f"Training on {source}": training_curves(trials[0].history, curves, title=source),
+            f"What is taken for what, {source}": confusion,
+        },
         notes=[*([pictures.note] if pictures.note else []), PUBLISHED],
         device=str(experiment.device),
     )

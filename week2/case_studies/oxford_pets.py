@@ -37,7 +37,7 @@ from common.measures.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.models.backbones import load_backbone
-from common.runs import start_run
+from common.runs import Run, start_run
 from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> dict:
             approach = experiment.approach(name, backbone, plan, rates=rates)
             trials.append(experiment.ask(approach, seed, experiment.train(approach, seed)))
 
-    # All seeds together; a photo in the test of two seeds is resampled as one.
+    # Tables and figures, all seeds together; a photo in the test of two seeds is resampled as one.
     asked = np.concatenate(asked)
     reports = reports_of(trials, photos.labels[asked], photos.names)
     table = family_table(trials, reports, asked, is_cat)
@@ -147,31 +147,17 @@ def main(argv: list[str] | None = None) -> dict:
     both = (reports[second].is_correct, reports[first].is_correct)
     gain = Difference("breeds", second, first, paired_bootstrap_over_individuals(*both, asked))
 
-    # Tables and figures.
-    accuracy, confusion, curves = (
-        run.figure_path(f"{name}.png") for name in ("accuracy", "confusion", "curves")
-    )
-    best, words = reports[second], "share of test photos whose breed is named"
-    figures = {
-        "Breed accuracy": interval_chart(
-            table, accuracy, value="breed", label="way", value_name=words
-        ),
-        f"Which breed is taken for which, {second}": confusion_figure(
-            best.confusion, photos.names, confusion, kind="breed"
-        ),
-        f"Training, {second}": training_curves(by_approach(trials)[second][0].history, curves),
-    }
     return run.finish(
         metrics={
-            "trials": [trial.to_dict() for own in by_approach(trials).values() for trial in own],
+            "trials": [trial.to_dict() for trial in trials],
             "gain": gain.interval.to_dict(),
         },
         split=describe_parts(parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]),
         tables={
             f"Test photos of seeds {args.seeds}; intervals over photos": table,
-            f"Each breed, {second}": class_table(best, "breed"),
+            f"Each breed, {second}": class_table(reports[second], "breed"),
         },
-        figures=figures,
+        figures=draw(run, table, reports[second], by_approach(trials)[second][0]),
         notes=[gain.sentence(), *photos.notes],
         device=str(experiment.device),
     )
@@ -225,6 +211,24 @@ def family_table(
             row |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
         rows.append(row | {"training, s": mean_seconds(own)})
     return pd.DataFrame(rows)
+
+
+def draw(
+    run: Run, table: pd.DataFrame, report: ClassificationReport, trial: Trial
+) -> dict[str, Path]:
+    """Accuracy of both ways; of the second, what it confuses and how its first seed trained."""
+    accuracy, confusion, curves = (
+        run.figure_path(f"{name}.png") for name in ("accuracy", "confusion", "curves")
+    )
+    words, way = "share of test photos whose breed is named", trial.approach
+    chart = interval_chart(table, accuracy, value="breed", label="way", value_name=words)
+    return {
+        "Breed accuracy": chart,
+        f"Which breed is taken for which, {way}": confusion_figure(
+            report.confusion, report.identities, confusion, kind="breed"
+        ),
+        f"Training, {way}": training_curves(trial.history, curves),
+    }
 
 
 def fetch(folder: Path) -> None:

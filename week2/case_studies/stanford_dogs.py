@@ -22,7 +22,6 @@ from common.cli import (
     make_parser,
     plain_word,
     present_path,
-    real_number,
     run_script,
     shared_flags,
     whole_number,
@@ -62,8 +61,7 @@ MISSING = (
 )
 
 
-# Strategy -> epochs and rate.
-RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}
+RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}  # epochs and rate
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -93,24 +91,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="last blocks that partial trains (default: 2 of a ResNet, 1 of any other)",
     )
-    for strategy, (epochs, rate) in RECIPE.items():
-        parser.add_argument(
-            f"--{strategy}_epochs",
-            type=whole_number(1, 10_000),
-            default=epochs,
-            metavar="N",
-            help=f"passes of {strategy} (default: %(default)s)",
-        )
-        parser.add_argument(
-            f"--{strategy}_rate",
-            type=real_number(above=0.0, up_to=10.0),
-            default=rate,
-            metavar="RATE",
-            help=f"learning rate of {strategy} (default: %(default)s)",
-        )
     args = parser.parse_args(argv)
     if args.smoke:
-        args.freeze_epochs = args.partial_epochs = args.full_epochs = 1
         args.image_size = 64
     if args.data_dir is None and not args.smoke:
         raise InputError(MISSING)
@@ -134,14 +116,11 @@ def breed_finder(breeds: list[str]) -> Callable[[str], str | None]:
 def plans_of(args: argparse.Namespace, model: str) -> dict[str, list[Step]]:
     """The three strategies, each a plan of one step with its own rate."""
     last = args.unfreeze or (2 if "resnet" in model else 1)
-    return {
-        strategy: [Step(n, epochs, Rates(head=rate, backbone=rate, weight_decay=0.0))]
-        for strategy, n, epochs, rate in (
-            ("freeze", 0, args.freeze_epochs, args.freeze_rate),
-            ("partial", last, args.partial_epochs, args.partial_rate),
-            ("full", None, args.full_epochs, args.full_rate),
-        )
-    }
+    stages, plans = {"freeze": 0, "partial": last, "full": None}, {}
+    for strategy, (epochs, rate) in RECIPE.items():
+        rates = Rates(head=rate, backbone=rate, weight_decay=0.0)
+        plans[strategy] = [Step(stages[strategy], 1 if args.smoke else epochs, rates)]
+    return plans
 
 
 def main(argv: list[str] | None = None) -> dict:
