@@ -26,9 +26,11 @@ import pandas as pd
 from common import processes
 from common.errors import InputError
 from common.files import write_text
+from common.own_files import begin_list, refuse_foreign, refuse_photos
 from common.report import render_report
 from common.tables import format_table
 
+RESULTS = REPORT, RESULT = "report.html", "result.json"
 PACKAGES = (
     "torch",
     "torchvision",
@@ -132,9 +134,9 @@ class Run:
         )
         pictures = {title: self.folder / name for title, name in figure_files.items()}
         try:
-            write_text(self.folder / "report.html", render_report(result, tables, pictures))
+            write_text(self.folder / REPORT, render_report(result, tables, pictures))
             # Last, because its presence says that the rest is there.
-            write_text(self.folder / "result.json", to_json(result))
+            write_text(self.folder / RESULT, to_json(result))
         except OSError as error:
             raise _unusable(self.folder, error) from error
         self._print_ending(tables, pictures, notes)
@@ -156,12 +158,15 @@ class Run:
         print()
         for path in pictures.values():
             print(f"Figure: {path}")
-        print(f"Report: {self.folder / 'report.html'}")
-        print(f"Result: {self.folder / 'result.json'} ({self.seconds:.0f} s)")
+        print(f"Report: {self.folder / REPORT}")
+        print(f"Result: {self.folder / RESULT} ({self.seconds:.0f} s)")
 
 
-def start_run(script_file: str | Path, args: Namespace) -> Run:
+def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool = False) -> Run:
     """Make the run's folder and print where results go.
+
+    A folder with files that the course did not write is refused, and so is one above or inside
+    the photos: see `common.own_files`. Several scripts may share a folder.
 
     The folder is `--output_dir`, else `runs/<script>` in the current folder; a smoke run has a
     folder of its own, `runs/<script>_smoke`, so that it never replaces a real result. Of several
@@ -170,17 +175,26 @@ def start_run(script_file: str | Path, args: Namespace) -> Run:
     Args:
         script_file: the script's `__file__`.
         args: its parsed flags.
+        may_hold_others: the folder holds something to be changed, so that a person's files in it
+            are left and passed over, unless a result would take their place.
 
     Raises:
-        InputError: the folder cannot be made or written to.
+        InputError: the folder cannot be made or written to, or it holds what is a person's.
     """
     script = Path(script_file)
     is_smoke = bool(getattr(args, "smoke", False))
     folder = getattr(args, "output_dir", None)
     if folder is None:
         folder = Path.cwd() / "runs" / (script.stem + ("_smoke" if is_smoke else ""))
-    folder = processes.run_folder(Path(folder).absolute())
-    _make_writable(folder)
+    folder = Path(folder).absolute()
+    for photos in _photos_given(args):
+        refuse_photos(folder, photos)
+    folder = processes.run_folder(folder)
+    try:
+        refuse_foreign(folder, RESULTS if may_hold_others else None)
+        begin_list(folder)
+    except OSError as error:
+        raise _unusable(folder, error) from error
     print(f"{script.stem}: results go to {folder}")
     return Run(
         script=script.name,
@@ -312,14 +326,12 @@ def _peak_memory_mb_by_psutil() -> float | None:
     return round(getattr(memory, "peak_wset", memory.rss) / 2**20, 1)
 
 
-def _make_writable(folder: Path) -> None:
-    """Make the folder and prove with a small file that it takes files."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / ".writable", "")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise _unusable(folder, error) from error
+def _photos_given(args: Namespace) -> list[Path]:
+    """The folders, tables and photos that a script's flags name."""
+    given = [getattr(args, "data_dir", None), getattr(args, "photo", None)]
+    photos = getattr(args, "photos", None)
+    given += photos if isinstance(photos, list) else []  # elsewhere it is how many
+    return [Path(path) for path in given if path is not None]
 
 
 def _unusable(folder: Path, error: OSError) -> InputError:

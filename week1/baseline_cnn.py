@@ -15,6 +15,7 @@ Exercises 1.3 and 1.4 of week1/README.md start here.
 import argparse
 
 from common.cli import make_parser, run_script, shared_flags
+from common.own_files import remove_own
 
 IMAGE_SIZE = 64  # pixels: scutes can just be seen, and two cores are enough
 
@@ -135,7 +136,7 @@ def main(argv: list[str] | None = None) -> dict:
         ],
         device=str(device),
     )
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
+    remove_own(run.folder, "last.pt")  # the run is whole: nothing to resume
     return result
 
 

@@ -17,6 +17,7 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 import argparse
 
 from common.cli import local_path, make_parser, plain_word, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 MODELS = (
     "small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
@@ -187,7 +188,7 @@ def measure(way, args, folder) -> tuple[list, dict]:
     photos = way.photos[-1]
     photos.training_dataset(way.task.train[:1])  # frozen stages first: they are no training
     photos.plain_dataset(way.task.train[:1])
-    outcomes = []
+    outcomes, stem = [], way.name.replace(", ", "_")
     with PeakMemory(way.task.device) as memory:
         for seed in args.seeds:
             settings = TrainingSettings(
@@ -197,11 +198,10 @@ def measure(way, args, folder) -> tuple[list, dict]:
             outcome, _ = way.train(
                 settings, rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
                 title=f"{way.name}, seed {seed}",
-                checkpoint=folder / f"{way.name.replace(', ', '_')}_{seed}.pt",
+                checkpoint=folder / f"{stem}_{seed}.pt",
             )  # fmt: skip
             outcomes.append(outcome)
-    for checkpoint in folder.glob("*.pt"):  # the way is whole: nothing to resume
-        checkpoint.unlink()
+    remove_own(folder, f"{stem}_*.pt")  # the way is whole: nothing to resume
     cost = cost_of(way.backbone)
     return outcomes, {
         "parameters, M": cost.n_parameters / 1e6,

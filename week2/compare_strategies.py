@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 STRATEGIES = ("freeze", "partial", "full", "progressive")
 RATED = STRATEGIES[:3]  # progressive ends with all stages free, and has the rate of full
@@ -198,8 +199,7 @@ def train(way, strategy: str, args, seed: int, folder, *, epochs=None, train_row
         settings_of(args, seed), rates=rates_of(args, strategy), checkpoint=folder / "last.pt",
         title=f"{way.name}, seed {seed}", train_rows=train_rows,
     )  # fmt: skip
-    for file in folder.glob("last*.pt"):  # what is trained need not be resumed
-        file.unlink()
+    remove_own(folder, "last*.pt")  # what is trained need not be resumed
     return outcome
 
 

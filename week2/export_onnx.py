@@ -18,6 +18,7 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 from pathlib import Path
 
 from common.cli import local_path, make_parser, present_path, run_script, shared_flags
+from common.own_files import remove_own
 
 TOLERANCE = 1e-4  # largest difference to PyTorch's outputs that rounding explains
 N_CALIBRATION = 64  # training photos that set the ranges of the 8-bit numbers
@@ -199,8 +200,7 @@ def train_model(args, study, backbone, folder):
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
         checkpoint=folder / "last.pt",
     )  # fmt: skip
-    for checkpoint in folder.glob("last*.pt"):  # training is whole: nothing to resume
-        checkpoint.unlink()
+    remove_own(folder, "last*.pt")  # training is whole: nothing to resume
     install(trained.tail, backbone)
     return Recogniser(backbone, trained.head).cpu()
 

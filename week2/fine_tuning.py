@@ -14,6 +14,7 @@ accuracy jump each time that more stages are freed, far above a frozen backbone.
 """
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 
 def parse_args(argv: list[str] | None = None):
@@ -123,8 +124,7 @@ def main(argv: list[str] | None = None) -> dict:
         figures=outcome_figures(outcome, task, run, study.catalogue.paths()),
         device=str(task.device),
     )  # fmt: skip
-    for checkpoint in run.folder.glob("last_*.pt"):  # the run is whole: nothing to resume
-        checkpoint.unlink()
+    remove_own(run.folder, "last_*.pt")  # the run is whole: nothing to resume
     return result
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 BASE, CONTROL = "base", "base, other seeds"
 
@@ -197,8 +198,7 @@ def train(switch: Switch, way, args, seeds: list[int], folder) -> list:
             **special_options(switch.special, way.task, seed, args.batch_size),
         )  # fmt: skip
         outcomes.append(replace(outcome, name=switch.name))
-        for file in folder.glob("last*.pt"):  # what is trained need not be resumed
-            file.unlink()
+        remove_own(folder, "last*.pt")  # what is trained need not be resumed
     return outcomes
 
 

@@ -12,6 +12,7 @@ computed, and score above week 1's network from scratch; how sure that is, the i
 """
 
 from common.cli import make_parser, run_script, shared_flags
+from common.own_files import remove_own
 
 
 def parse_args(argv: list[str] | None = None):
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
         figures=figures,
         device=str(photos.device),
     )  # fmt: skip
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
+    remove_own(run.folder, "last.pt")  # the run is whole: nothing to resume
     return result
 
 

@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
 
     # After the flags are read, so that --help need not wait for torch.
-    from common.evaluation.enrolment import has_gallery, open_gallery, save_gallery
+    from common.evaluation.enrolment import has_gallery, open_to_change, save_gallery
     from common.runs import start_run
 
     # A gallery that is there is changed, never quietly replaced.
@@ -98,8 +98,8 @@ def main(argv: list[str] | None = None) -> dict:
     only_index = bool(args.index) and not (names_photos or args.model or args.replace)
     if is_change or (only_index and has_gallery(args.output_dir)):
         refuse_other_model(args)
-        gallery = open_gallery(args.output_dir, args.trained)
-        run = start_run(__file__, args)
+        gallery = open_to_change(args.output_dir, args.trained)
+        run = start_run(__file__, args, may_hold_others=True)
         tables, notes = change(args, gallery, run.folder)
     else:
         refuse_to_replace(args)
@@ -202,12 +202,13 @@ def report(args, run, gallery, tables, notes) -> dict:
     import pandas as pd
 
     from common.evaluation.enrolment import model_name, validation_scores
+    from common.own_files import listed_files
 
     scores, index = validation_scores(gallery), gallery.report
     held = {
         "animals": len(gallery.identities), "photos": len(gallery),
         "index": index.kind, "recall@1": index.recall_at_1,
-        "MB": sum(each.stat().st_size for each in run.folder.rglob("*")) / MEGABYTE,
+        "MB": sum(each.stat().st_size for each in listed_files(run.folder)) / MEGABYTE,
         "seconds": run.seconds,
     }  # fmt: skip
     notes = [

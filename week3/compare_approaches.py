@@ -22,11 +22,11 @@ without training again. The notes at the end say which differences can be told f
 
 import argparse
 import math
-import shutil
 
 import numpy as np
 
 from common.cli import CLASSES, make_parser, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Part 5, tables, figures.
     result = report(run, args, bench, trials, answers, embeddings)
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # whole: nothing to resume
+    remove_own(run.folder, "checkpoint_*.pt")  # the run is whole: nothing to resume
     return result
 
 
@@ -157,7 +157,7 @@ def set_up(args, study, questions, folder):
         epochs=args.epochs, batch_size=args.batch_size, device=args.device,
         mixed_precision=args.mixed_precision,
     )  # fmt: skip
-    return Bench(study, questions, classed, photos, settings, folder / "checkpoints")
+    return Bench(study, questions, classed, photos, settings, folder)
 
 
 def expected_minutes(args, bench) -> float:
@@ -248,7 +248,7 @@ def run_crossover(args, bench, seed: int) -> list:
                 recipe, "tuned", title, seed, rows=cell.train, validate=False,
                 epochs=crossover_epochs(args, len(bench.training_rows(cell.train))),
             )  # fmt: skip
-            (bench.folder / f"{title}_{seed}.pt").unlink(missing_ok=True)  # nothing to resume
+            remove_own(bench.folder, bench.checkpoint(title, seed).name)  # nothing to resume
             named = name_photos("tuned", trained, cell.train, cell.test)
             answers.append(CellAnswer(cell, approach, named == truth, truth, n_trained))
     return answers

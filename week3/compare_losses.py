@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
@@ -174,7 +175,6 @@ def train(name, rate, seed, args, classed, photos, check, folder):
     from common.training.recipes import train_embedding
 
     rows = classed.training_rows
-    checkpoint = folder / "last.pt"
     trained = train_embedding(
         photos, photos.n_features, train_rows=rows, n_identities=classed.n_classes,
         criterion=build_loss(name, classed.n_classes, photos.n_features, seed=seed),
@@ -188,9 +188,9 @@ def train(name, rate, seed, args, classed, photos, check, folder):
             mixed_precision=args.mixed_precision,
         ),
         rates=Rates(head=2 * rate, backbone=rate),
-        title=f"{name}, rate {rate:g}, seed {seed}", checkpoint=checkpoint,
+        title=f"{name}, rate {rate:g}, seed {seed}", checkpoint=folder / "last.pt",
     )  # fmt: skip
-    checkpoint.unlink(missing_ok=True)  # what is trained need not be resumed
+    remove_own(folder, "last.pt")  # what is trained need not be resumed
     return trained
 
 

@@ -113,8 +113,16 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     from common.data.catalogue import drop_rows, load_catalogue
     from common.data.study import SMOKE_FOLDER
     from common.data.synthetic import TurtleParameters, ensure_turtles
-    from common.evaluation.enrolment import new_gallery, save_gallery
+    from common.evaluation.enrolment import has_gallery, is_throwaway, new_gallery, save_gallery
+    from common.own_files import refuse_foreign
 
+    place = folder / "gallery_to_try"
+    refuse_foreign(place)
+    if has_gallery(place) and not is_throwaway(place):
+        raise InputError(
+            f"{place} is a gallery of real animals, in whose place --smoke would put its own; "
+            "choose another folder with --output_dir"
+        )
     ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
     catalogue = load_catalogue(SMOKE_FOLDER)
     by_animal = dict(list(catalogue.table.groupby("identity")))
@@ -125,12 +133,13 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     )
     left_out = [*known[0], *known[1], *new.index]
     gallery, _ = new_gallery(
-        drop_rows(catalogue, left_out), folder / "gallery", None,
+        drop_rows(catalogue, left_out), place, None,
         model="small_cnn", weights="none", image_size=64, device=device,
     )  # fmt: skip
-    save_gallery(gallery, folder / "gallery")
+    gallery.about["is_smoke"] = True
+    save_gallery(gallery, place)
     paths = catalogue.paths()
-    return folder / "gallery", [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
+    return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
 def photos_of(given: list[Path]) -> list[Path]:

@@ -17,6 +17,7 @@ reads it with --trained.
 import argparse
 
 from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 LOSS_NAMES = (
     "contrastive", "triplet", "multi_similarity", "supcon", "circle", "proxy_anchor", "arcface",
@@ -172,7 +173,7 @@ def main(argv: list[str] | None = None) -> dict:
         Recogniser(backbone, trained.head), run.folder / "model.safetensors",
         catalogue.identities, scores.to_dict() if scores else None,
     )  # fmt: skip
-    (run.folder / "last.pt").unlink(missing_ok=True)  # the run is whole: nothing to resume
+    remove_own(run.folder, "last.pt")  # the run is whole: nothing to resume
     return result
 
 

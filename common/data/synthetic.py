@@ -35,6 +35,7 @@ from common.data.turtle_population import (
 )
 from common.data.turtle_scene import Look, make_look
 from common.errors import InputError
+from common.own_files import LIST, foreign_files, list_everything
 
 __all__ = [
     "TurtleParameters",
@@ -88,6 +89,7 @@ def ensure_turtles(
         try:
             drawing.mkdir()
             draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
+            list_everything(drawing)
             move_into_place(drawing, folder, parameters)
         finally:
             shutil.rmtree(drawing, ignore_errors=True)
@@ -112,11 +114,14 @@ def refuse_foreign_folder(folder: Path) -> None:
     """Never replace a folder that was not drawn here.
 
     Raises:
-        InputError: the folder is not empty and has no parameters.json of ours.
+        InputError: the folder is not empty and has no parameters.json of ours, or holds something
+            beside what was drawn.
     """
     stored = stored_description(folder) or {}
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and "drawing_version" not in stored:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    is_ours = "drawing_version" in stored and not any(foreign_files(folder))
+    if not is_ours or len(list(folder.rglob(LIST))) > 1:  # a run's results below are no drawing
         raise InputError(
             f"found other files in {folder}, expected generated turtles or an empty folder; "
             "name another folder for the turtles, or move the files away."

@@ -65,6 +65,10 @@ class Bench:
         """Label of the animal that each class names, shape (n_classes,); -1 for none."""
         return identity_of_classes(self.classed, self.study.labels)
 
+    def checkpoint(self, title: str, seed: int) -> Path:
+        """File of an approach's training, until the run is whole."""
+        return self.folder / f"checkpoint_{title}_{seed}.pt"
+
     def outputs(self, name: str, model: nn.Module, rows: np.ndarray | None = None) -> np.ndarray:
         """What a model gives for photos of the catalogue, none of them mirrored; None: all."""
         everything = np.arange(self.study.catalogue.n_images)
@@ -101,7 +105,7 @@ class Bench:
             validation_rows=questions.validation_known[: None if validate else 0],
             n_identities=self.classed.n_classes,
             settings=replace(self.settings, seed=seed, epochs=epochs or self.settings.epochs),
-            title=f"seed {seed}, {title}", checkpoint=self.folder / f"{title}_{seed}.pt",
+            title=f"seed {seed}, {title}", checkpoint=self.checkpoint(title, seed),
             **options,
         )  # fmt: skip
 

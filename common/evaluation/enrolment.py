@@ -4,6 +4,7 @@ The folder is whole: embeddings, names and facts, index, the network that made t
 its similarities mean, and a small picture of each photo.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from common import processes
 from common.data.catalogue import Catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.evaluation.gallery import Gallery
-from common.evaluation.gallery_files import DESCRIPTION, checksum, write_named
+from common.evaluation.gallery_files import DESCRIPTION, begin_gallery_list, write_named
 from common.evaluation.gallery_pictures import drop_pictures, store_pictures
 from common.evaluation.scores import ValidationScores, ask_validation
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
+from common.own_files import checksum
 from common.training.feature_cache import extract
 from common.training.loop import make_accelerator
 
@@ -85,6 +88,15 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
             f"with {model_name(gallery.model)}: their embeddings cannot be compared; leave "
             "--trained out, or build a gallery with it"
         )
+    return gallery
+
+
+def open_to_change(folder: Path, trained: Path | None = None) -> Gallery:
+    """The same, for a gallery that is to be changed: one of an earlier version gets its list."""
+    gallery = open_gallery(folder, trained)
+    if processes.is_main():
+        with contextlib.suppress(OSError):  # a folder that takes no files is told by `start_run`
+            begin_gallery_list(Path(folder))
     return gallery
 
 
@@ -174,12 +186,13 @@ def new_gallery(
 
     Args:
         catalogue: all its photos are enrolled.
-        folder: of the gallery; it exists, and gets the pictures and an untrained network.
+        folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
         model, weights, image_size: of the untrained backbone.
         device: where to compute.
         seed: of an untrained backbone.
     """
+    begin_gallery_list(folder)
     if trained is None:
         network = untrained_embedding(
             catalogue.paths(), model, weights, image_size, device=device, seed=seed

@@ -5,10 +5,7 @@ step, says which files belong together. A stop in between therefore leaves the f
 a part that did not change is not written again.
 """
 
-import hashlib
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +16,8 @@ import numpy as np
 
 from common.errors import InputError
 from common.evaluation.gallery_index import IndexReport
-from common.files import write_text
+from common.files import move_into_place, unfinished_beside, write_text
+from common.own_files import begin_list, checksum, has_list, note, remove_own
 
 DESCRIPTION = "gallery.json"
 FORMAT = 2
@@ -79,7 +77,7 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
     if parts.index is not None:
         writers["index"] = lambda path: faiss.write_index(parts.index, str(path))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        begin_gallery_list(folder)
         files = {part: write_named(folder, part, write) for part, write in writers.items()}
         description = {"format": FORMAT, "files": files, "report": report, "about": about}
         write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
@@ -89,32 +87,39 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
             f"the gallery cannot be written to {folder} ({reason}); free some space or choose "
             "another folder"
         ) from error
-    _remove_former(folder, keep=set(files.values()))
+    former = [f"{part}-*{ending}" for part, ending in ENDINGS.items()]
+    remove_own(folder, *former, keep=set(files.values()))
     return folder
 
 
 def write_named(folder: Path, part: str, write: Callable[[Path], object]) -> str:
     """Write a part's file beside its place and name it by its content; returns the name."""
-    unfinished = folder / f".{part}-{secrets.token_hex(6)}{ENDINGS[part]}"
-    try:
+    with unfinished_beside(folder / f"{part}{ENDINGS[part]}") as unfinished:
         write(unfinished)
         name = f"{part}-{checksum(unfinished)}{ENDINGS[part]}"
         if not (folder / name).exists():  # else it may be mapped, and is the same
-            os.replace(unfinished, folder / name)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            move_into_place(unfinished, folder / name)
     return name
 
 
-def _remove_former(folder: Path, keep: set[str]) -> None:
-    """Remove parts that no gallery needs any more."""
-    for part, ending in ENDINGS.items():
-        for path in folder.glob(f"{part}-*{ending}"):
-            if path.name not in keep:
-                try:
-                    path.unlink()
-                except OSError:
-                    continue  # still mapped (Windows); the next save removes it
+def begin_gallery_list(folder: Path) -> None:
+    """Make a gallery's folder and its list, unless they are there.
+
+    A gallery of an earlier version has no list: its own description names its files.
+
+    Raises:
+        InputError: there is a gallery without a list, and it is not whole.
+    """
+    if has_list(folder):
+        return
+    former = []
+    if (folder / DESCRIPTION).exists():
+        read_parts(folder)
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        former = [DESCRIPTION, *(Path(name).name for name in description["files"].values())]
+    begin_list(folder)
+    for name in former:
+        note(folder / name, checksum(folder / name))
 
 
 def read_parts(
@@ -182,9 +187,3 @@ def _check_fit(parts: GalleryParts) -> None:
     index = parts.index
     if index is not None and (index.ntotal, index.d) != parts.indexed.shape:
         raise ValueError(f"an index of {(index.ntotal, index.d)} for {parts.indexed.shape}")
-
-
-def checksum(path: Path) -> str:
-    """Of a file's bytes, 32 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from common.data.photo_files import open_photo
 from common.errors import InputError
-from common.evaluation.gallery_files import checksum
 from common.files import replacing
+from common.own_files import checksum, remove_own
 
 FOLDER = "pictures"
 SIDE = 256  # pixels, of the longer side
@@ -89,8 +89,6 @@ def small_picture(photo: Path, side: int = SIDE) -> Image.Image:
 
 
 def drop_pictures(folder: Path, keep: Iterable[str]) -> None:
-    """Delete all pictures but some: those of animals that were removed."""
-    kept = set(keep)
-    for path in (Path(folder) / FOLDER).glob("*/*.jpg"):
-        if path.stem not in kept:
-            path.unlink(missing_ok=True)
+    """Delete all pictures that the course made but some: those of animals that were removed."""
+    kept = {picture_path(Path(), name).as_posix() for name in keep}
+    remove_own(Path(folder), f"{FOLDER}/*.jpg", keep=kept)

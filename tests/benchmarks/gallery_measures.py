@@ -8,6 +8,7 @@ from simulated_animals import PHOTOS_PER_ANIMAL
 
 from common.evaluation.gallery import Gallery
 from common.evaluation.ranking import TIE_TOLERANCE
+from common.files import replacing
 from common.runs import peak_memory_mb
 
 BATCH = 1_000  # queries
@@ -51,7 +52,8 @@ def ask_gallery(folder: Path, n_single: int) -> dict:
     similarity, rows = (np.concatenate(each)[:, 0] for each in zip(*answers, strict=True))
     truth_file = folder / "nearest_similarity.npy"
     if gallery.report.kind == "flat":
-        np.save(truth_file, similarity)
+        with replacing(truth_file) as unfinished:
+            np.save(unfinished, similarity)
     is_found = similarity >= np.load(truth_file) - TIE_TOLERANCE
     n_known = len(queries) // 2
     animals = np.load(folder / "animals_of_queries.npy")

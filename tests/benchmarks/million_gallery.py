@@ -34,18 +34,20 @@ def main(argv=None):
     from gallery_measures import ask_gallery, build_gallery
     from simulated_animals import Population
 
-    from common.files import write_text
+    from common.files import replacing, write_text
+    from common.own_files import begin_list, foreign_files
     from common.runs import start_run, to_json
 
     n_photos, n_each, dim = (3_000, 100, 64) if args.smoke else (args.n, 1_000, 512)
     run = start_run(__file__, args)
     folder = run.folder / f"gallery_of_{n_photos}"
-    folder.mkdir(exist_ok=True)
+    begin_list(folder)
 
     # The photos, once.
     population = Population(dim)
-    np.save(folder / "queries.npy", population.queries(n_photos, n_each))
-    np.save(folder / "animals_of_queries.npy", population.animals_of_queries(n_photos, n_each))
+    for name in ("queries", "animals_of_queries"):
+        with replacing(folder / f"{name}.npy") as unfinished:
+            np.save(unfinished, getattr(population, name)(n_photos, n_each))
     if not (folder / "embeddings.npy").exists():
         print(f"drawing {n_photos:,} photos")
         population.write_gallery(folder / "embeddings.npy", n_photos)
@@ -101,7 +103,8 @@ def main(argv=None):
             f"({4 * dim * n_photos / 2**20:,.0f} MB), which the system takes back when it must",
         ],
     )
-    shutil.rmtree(folder)
+    if not any(any(foreign_files(each)) for each in (folder, folder / "gallery")):
+        shutil.rmtree(folder)
     return result
 
 

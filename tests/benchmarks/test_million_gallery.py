@@ -8,6 +8,9 @@ from gallery_measures import ask_gallery, build_gallery
 from script_runs import load_main
 from simulated_animals import PHOTOS_PER_ANIMAL, Population
 
+from common.files import write_text
+from common.own_files import begin_list
+
 MEASURES = (
     *("recall_at_1", "recall_at_1_known", "recall_at_1_strangers", "recall_it_reported"),
     *("rank_1_known", "build_seconds", "index_mb", "peak_mb_building", "peak_mb_asking"),
@@ -30,8 +33,8 @@ def folder(tmp_path, population):
 
 def test_it_runs_and_goes_on_from_what_is_finished(tmp_path):
     kept = tmp_path / "gallery_of_3000"
-    kept.mkdir()
-    (kept / "hnsw.json").write_text(json.dumps(dict.fromkeys(MEASURES, 0.5)))
+    begin_list(kept)
+    write_text(kept / "hnsw.json", json.dumps(dict.fromkeys(MEASURES, 0.5)))
 
     result = load_main("tests/benchmarks/million_gallery")(
         ["--smoke", "--output_dir", str(tmp_path)]

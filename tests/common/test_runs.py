@@ -115,8 +115,7 @@ def test_the_default_folder_is_runs_in_the_current_folder(tmp_path, monkeypatch)
     run = runs.start_run("week9/look_closely.py", Namespace(output_dir=None))
 
     assert run.folder == tmp_path / "runs" / "look_closely"
-    assert run.folder.is_dir()
-    assert not list(run.folder.iterdir())
+    assert [path.name for path in run.folder.iterdir()] == ["written.jsonl"]
 
 
 def test_a_smoke_run_never_replaces_a_real_result(tmp_path, monkeypatch):
@@ -138,10 +137,10 @@ def test_a_file_in_the_way_is_told_with_the_flag(tmp_path, place):
 
 
 def test_a_folder_that_takes_no_files_is_told_with_the_flag(tmp_path, monkeypatch):
-    def refuse(path, content):
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(runs, "write_text", refuse)
+    monkeypatch.setattr(runs, "begin_list", refuse)
 
     with pytest.raises(InputError, match=r"Permission denied.*--output_dir"):
         runs.start_run("look_closely.py", Namespace(output_dir=tmp_path))
@@ -152,7 +151,7 @@ def test_a_second_run_replaces_the_first_and_leaves_no_other_file(args):
         runs.start_run("look_closely.py", args).finish(metrics={"n": n})
 
     names = sorted(path.name for path in args.output_dir.iterdir())
-    assert names == ["report.html", "result.json"]
+    assert names == ["report.html", "result.json", "written.jsonl"]
     assert json.loads((args.output_dir / "result.json").read_text())["metrics"] == {"n": 2}
 
 

@@ -109,12 +109,22 @@ def test_changed_parameters_redraw_the_set(tmp_path):
 
 def test_new_drawing_version_redraws_the_set(tmp_path, monkeypatch):
     folder = ensure_turtles(tmp_path / "turtles", TINY, progress=False)
-    (folder / "note.txt").write_text("gone soon")
     monkeypatch.setattr(synthetic, "DRAWING_VERSION", synthetic.DRAWING_VERSION + 1)
 
     ensure_turtles(folder, TINY, progress=False)
 
-    assert not (folder / "note.txt").exists()
+    assert synthetic.stored_description(folder) == synthetic.describe(TINY)
+
+
+def test_a_set_that_a_person_put_a_file_into_is_not_drawn_anew(tmp_path, monkeypatch):
+    folder = ensure_turtles(tmp_path / "turtles", TINY, progress=False)
+    (folder / "note.txt").write_text("mine")
+    monkeypatch.setattr(synthetic, "DRAWING_VERSION", synthetic.DRAWING_VERSION + 1)
+
+    with pytest.raises(InputError, match="found other files"):
+        ensure_turtles(folder, TINY, progress=False)
+
+    assert (folder / "note.txt").read_text() == "mine"
 
 
 def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):

@@ -385,7 +385,13 @@ def test_a_model_without_weights_is_a_row_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("common.data.class_folders.SMOKE_FOLDER", tmp_path)
 
     result = load_main(DOGS)(
-        ["--smoke", "--models", "efficientnet_lite0,resnet5000", "--output_dir", str(tmp_path)]
+        [
+            "--smoke",
+            "--models",
+            "efficientnet_lite0,resnet5000",
+            "--output_dir",
+            str(tmp_path / "run"),
+        ]
     )
 
     table = next(iter(result["tables"].values()))

@@ -40,10 +40,10 @@ def photo(catalogue):
 def export_trained(head, identities, turtles, folder):
     """Run the script with a model that was stored before."""
     model = Recogniser(load_backbone("small_cnn", image_size=32), head)
-    save_recogniser(model, folder / "model.safetensors", identities)
+    trained = save_recogniser(model, folder / "model.safetensors", identities)
     return load_main(SCRIPT)(
-        ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder),
-         "--trained", str(folder / "model.safetensors")]
+        ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder / "run"),
+         "--trained", str(trained)]
     )  # fmt: skip
 
 
@@ -52,7 +52,10 @@ def test_a_smoke_run_returns_what_it_stores(run):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"result.json", "report.html", "model.onnx", "model_int8.onnx", "accuracy.png"}
+    assert names == {
+        "result.json", "report.html", "model.onnx", "model_int8.onnx", "accuracy.png",
+        "written.jsonl",
+    }  # fmt: skip
 
 
 def test_the_file_is_as_large_as_its_weights_and_gives_pytorchs_outputs(run):
@@ -83,7 +86,8 @@ def test_a_stored_embedding_is_judged_by_its_most_alike_photo(turtles, catalogue
 
     assert result["metrics"]["description"]["output"] == "embedding"
     assert result["metrics"]["accuracy"]["ONNX"]["n_observations"] > 0
-    answer = load_main(SCRIPT)(["--check", photo, "--onnx", str(tmp_path / "model_int8.onnx")])
+    file = tmp_path / "run" / "model_int8.onnx"
+    answer = load_main(SCRIPT)(["--check", photo, "--onnx", str(file)])
     assert answer["embedding_dim"] == 256
 
 

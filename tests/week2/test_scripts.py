@@ -31,8 +31,8 @@ def test_a_smoke_run_returns_what_it_stores(transfer):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"result.json", "report.html", "model.safetensors", "curves.png",
-                     "confusion.png"}  # fmt: skip
+    assert names == {"written.jsonl", "result.json", "report.html", "model.safetensors",
+                     "curves.png", "confusion.png"}  # fmt: skip
 
 
 def test_the_stored_model_names_every_animal_of_the_catalogue(transfer, catalogue):
@@ -147,7 +147,7 @@ def test_weights_may_come_from_a_file(turtles, tmp_path):
     from safetensors.torch import save_file
 
     save_file(timm.create_model("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
-    result = smoke("week2/compare_architectures", turtles, tmp_path, "--models", "resnet18",
+    result = smoke("week2/compare_architectures", turtles, tmp_path / "run", "--models", "resnet18",
                    "--weights", f"resnet18={tmp_path / 'resnet18.safetensors'}")  # fmt: skip
 
     assert [row["mode"] for row in result["tables"]["Architectures"]] == ["frozen", "fine-tuned"]

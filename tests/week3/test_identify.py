@@ -170,9 +170,11 @@ def test_the_right_network_may_be_named_and_another_is_refused_by_name(
     gallery, trained, photos, smoke, tmp_path, capsys
 ):
     identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path, "--trained", trained)
-    other = next((smoke[1] / "gallery").glob("model-*.safetensors"))
+    other = next((smoke[1] / "gallery_to_try").glob("model-*.safetensors"))
 
-    line = refused(capsys, photos[0], "--gallery", gallery, "--trained", other)
+    line = refused(
+        capsys, photos[0], "--gallery", gallery, "--trained", other, "--output_dir", tmp_path
+    )
 
     assert "small_cnn at 64 pixels, untrained" in line
     assert "small_cnn at 64 pixels, trained on a catalogue of 11 animals" in line
@@ -207,7 +209,7 @@ def test_a_missing_gallery_is_named_with_how_to_build_one(photos, tmp_path, caps
 
 @pytest.mark.parametrize("part", ["facts", "recent", "model"])
 def test_a_damaged_gallery_is_refused(part, smoke, photos, tmp_path, capsys):
-    damaged = shutil.copytree(smoke[1] / "gallery", tmp_path / "gallery")
+    damaged = shutil.copytree(smoke[1] / "gallery_to_try", tmp_path / "gallery")
     file = next(damaged.glob(f"{part}-*"))
     file.write_bytes(file.read_bytes()[:-8] + b"8 wrong.")
 
@@ -217,7 +219,7 @@ def test_a_damaged_gallery_is_refused(part, smoke, photos, tmp_path, capsys):
 
 
 def test_a_gallery_without_its_pictures_is_named(smoke, photos, tmp_path, capsys):
-    cut = shutil.copytree(smoke[1] / "gallery", tmp_path / "gallery")
+    cut = shutil.copytree(smoke[1] / "gallery_to_try", tmp_path / "gallery")
     shutil.rmtree(cut / "pictures")
 
     line = refused(capsys, photos[0], "--gallery", cut, "--output_dir", tmp_path)
@@ -241,7 +243,12 @@ def test_a_photo_that_cannot_be_read_is_named(smoke, tmp_path, capsys):
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8 cut off")
 
     line = refused(
-        capsys, tmp_path / "cut.jpg", "--gallery", smoke[1] / "gallery", "--output_dir", tmp_path
+        capsys,
+        tmp_path / "cut.jpg",
+        "--gallery",
+        smoke[1] / "gallery_to_try",
+        "--output_dir",
+        tmp_path / "run",
     )
 
     assert "cut.jpg: cannot be read as a photo" in line
@@ -251,7 +258,12 @@ def test_a_folder_without_photos_is_named(smoke, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
 
     line = refused(
-        capsys, tmp_path / "empty", "--gallery", smoke[1] / "gallery", "--output_dir", tmp_path
+        capsys,
+        tmp_path / "empty",
+        "--gallery",
+        smoke[1] / "gallery_to_try",
+        "--output_dir",
+        tmp_path / "run",
     )
 
     assert "no photo in this folder" in line
@@ -267,7 +279,12 @@ def test_where_no_animal_was_seen_twice_nothing_can_be_said(tmp_path, capsys):
     )
 
     line = refused(
-        capsys, tmp_path / "data" / "anna", "--gallery", tmp_path / "g", "--output_dir", tmp_path
+        capsys,
+        tmp_path / "data" / "anna",
+        "--gallery",
+        tmp_path / "g",
+        "--output_dir",
+        tmp_path / "run",
     )
 
     assert "photos of several encounters per animal" in line

@@ -15,6 +15,7 @@ once. The whole recipe wants a GPU; on a laptop, --n_train and --epochs make it 
 """
 
 from common.cli import local_path, make_parser, real_number, run_script, shared_flags, whole_number
+from common.own_files import remove_own
 
 
 def parse_args(argv: list[str] | None = None):
@@ -207,8 +208,7 @@ def main(argv: list[str] | None = None) -> dict:
                 f"Each class, {source}": class_table(first.report)},
         figures=figures, notes=notes, device=str(task.device),
     )  # fmt: skip
-    for checkpoint in run.folder.glob("last_*.pt"):  # the run is whole: nothing to resume
-        checkpoint.unlink()
+    remove_own(run.folder, "last_*.pt")  # the run is whole: nothing to resume
     return result
 
 
