@@ -36,8 +36,8 @@ def test_every_loss_trains_and_is_stored_whole(trained):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"result.json", "report.html", "model.safetensors", "curves.png",
-                     "matches_known.png", "matches_new.png"}  # fmt: skip
+    assert names == {"written.jsonl", "result.json", "report.html", "model.safetensors",
+                     "curves.png", "matches_known.png", "matches_new.png"}  # fmt: skip
 
 
 def test_curves_hold_what_the_embedding_is_for(trained):
