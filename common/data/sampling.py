@@ -11,6 +11,7 @@ from common.errors import InputError
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 
 class ShuffledBatchSampler:
@@ -148,7 +149,7 @@ def identity_batches(
 
 
 def deal_animals(
-    weights: np.ndarray, n_batches: int, n_per_batch: int, rng: np.random.Generator
+    weights: np.ndarray, n_batches: int, n_per_batch: int, rng: Generator
 ) -> np.ndarray:
     """Deal animals to batches in proportion to weights, none twice in a batch.
 
@@ -193,7 +194,7 @@ def _capped_shares(weights: np.ndarray, n_places: int, cap: int) -> np.ndarray:
 
 
 def _draw_photos(
-    encounters: list[np.ndarray], n_images: int, rng: np.random.Generator
+    encounters: list[np.ndarray], n_images: int, rng: Generator
 ) -> Iterator[list[int]]:
     """Yield one animal's photos, n_images at a time or all it has, without end."""
     queues = [rng.permutation(encounters[i]) for i in rng.permutation(len(encounters))]

@@ -24,11 +24,7 @@ NO_LICENCE = "none stated: treat it as all rights reserved"
 
 
 def open_dataset(
-    name: str,
-    *,
-    download: bool = False,
-    split_column: str | None = None,
-    drop_copies: bool = True,
+    name: str, *, download: bool = False, split_column: str | None = None, drop_copies: bool = True
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a set of wildlife-datasets, after its terms are printed, and leave out what is broken.
 

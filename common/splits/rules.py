@@ -15,6 +15,7 @@ from common.errors import InputError
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 PUBLISHED_SEED = 666
 PUBLISHED_TRAIN_SHARE = 0.8
@@ -304,5 +305,5 @@ def lcg_states(seed: int) -> Iterator[int]:
         yield state
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
+def _generator(seed: int, stream: int) -> Generator:
     return np.random.default_rng([seed, stream])

@@ -1,7 +1,7 @@
 """One photo of one turtle under water, and the truth about it.
 
-The painted face comes from `turtle_skin`, its shape from `turtle_shape`, the water, the
-backdrop and the camera from `turtle_scene`. Here they meet: light, haze, things in front.
+The painted face comes from `skin`, its shape from `shape`, the water, the backdrop and the
+camera from `scene`. Here they meet: light, haze, things in front.
 """
 
 from dataclasses import dataclass, replace
@@ -44,6 +44,7 @@ from common.turtles.skin import (
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 SHELL = ((2.22, 0.16, 0.0), (0.92, 0.40, 1.00))  # centre and half axes, head lengths
 SHELL_COLOUR = (0.30, 0.22, 0.12)
@@ -54,19 +55,6 @@ COLOUR_LOSS = 0.35  # share of the sunlight that takes on the water's colour
 RIPPLE_SCALE = np.float32(150.0)  # texels of the tile of caustics per head length
 FAR_SIDE = {"left": "right", "right": "left"}
 FAR_AWAY = 9.0  # head lengths; depth of a pixel without the animal
-
-
-@dataclass(frozen=True)
-class Skin:
-    """The face of an animal when it is first seen.
-
-    Attributes:
-        pelts: side -> painted side.
-        slope: see `Face`; it doesn't change with the years.
-    """
-
-    pelts: dict[str, Pelt]
-    slope: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -130,39 +118,31 @@ class Picture:
     visible_share: float
 
 
-def paint_skin(animal: Animal, parameters: TurtleParameters) -> Skin:
-    """Both sides of a face as they are when the animal is first seen."""
-    style = choose_style(
-        stream(parameters.seed, SKIN, animal.index),
-        tone_variation=parameters.tone_variation,
-        style_variation=parameters.style_variation,
-    )
-    pelts = {
+def paint_skin(animal: Animal, parameters: TurtleParameters) -> dict[str, Pelt]:
+    """Both sides of a face as they are when the animal is first seen: side -> painted side."""
+    style = choose_style(stream(parameters.seed, SKIN, animal.index), parameters)
+    return {
         side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
         for number, side in enumerate(SIDES)
     }
-    return Skin(
-        pelts=pelts,
-        slope={near: wrap_slope(pelts[near], pelts[far]) for near, far in FAR_SIDE.items()},
-    )
 
 
 def make_face(
-    animal: Animal, encounter: Encounter, skin: Skin, parameters: TurtleParameters
+    animal: Animal, encounter: Encounter, skin: dict[str, Pelt], parameters: TurtleParameters
 ) -> Face:
     """The animal's skin on the day of an encounter, wrapped around its head."""
     years = (encounter.day - animal.encounters[0].day).days / 365.25
     paint = {
         side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
-        for side, pelt in skin.pelts.items()
+        for side, pelt in skin.items()
     }
-    wrapped = {near: np.vstack([paint[near], paint[far][::-1]]) for near, far in FAR_SIDE.items()}
-    return Face(paint=wrapped, slope=skin.slope)
-
-
-def wrap_slope(near: Pelt, far: Pelt) -> np.ndarray:
-    """Slopes around the head; on the far side rows run up, so that slope turns round."""
-    return np.vstack([near.slope, far.slope[::-1] * np.array((1, -1), np.float32)])
+    # On the far side rows run up, so that its slope turns round.
+    far_slope = {side: pelt.slope * np.array((1, -1), np.float32) for side, pelt in skin.items()}
+    sides = FAR_SIDE.items()
+    return Face(
+        paint={near: np.vstack([paint[near], paint[far][::-1]]) for near, far in sides},
+        slope={near: np.vstack([skin[near].slope, far_slope[far][::-1]]) for near, far in sides},
+    )
 
 
 def paint_head(face: Face, orientation: str, pose: Pose, size: int) -> Body:
@@ -288,13 +268,8 @@ def immerse(image: np.ndarray, scene: Scene, look: Look, pose: Pose) -> np.ndarr
     """The lit animal in the water before its backdrop, hazier where it is farther away."""
     rows = np.flatnonzero(scene.covered.any(axis=1))
     part = slice(rows[0], rows[-1] + 1)  # light only what the animal covers
-    scene = Scene(
-        covered=scene.covered[part],
-        depth=scene.depth[part],
-        paint=scene.paint[part],
-        point=scene.point[:, part],
-        normal=scene.normal[:, part],
-    )
+    covered, depth, paint = scene.covered[part], scene.depth[part], scene.paint[part]
+    scene = Scene(covered, depth, paint, scene.point[:, part], scene.normal[:, part])
     distance = 1 + 0.8 * np.clip(scene.depth, -1, 2)
     colour = mix(light_up(scene, look, pose), look.water, 1 - np.exp(-look.haze * distance))
     image = image.copy()
@@ -306,7 +281,6 @@ def draw_photo(
     animal: Animal,
     encounter: Encounter,
     photo: Photo,
-    *,
     face: Face,
     look: Look,
     parameters: TurtleParameters,
@@ -335,9 +309,7 @@ def draw_photo(
     )
 
 
-def defocus(
-    random: np.random.Generator, image: np.ndarray, parameters: TurtleParameters
-) -> np.ndarray:
+def defocus(random: Generator, image: np.ndarray, parameters: TurtleParameters) -> np.ndarray:
     """Blur by focus in every photo, by movement in some."""
     pixels = parameters.photo_size / 192
     softness = 0.35 + parameters.blur_range * random.random() ** 2

@@ -9,17 +9,14 @@ from common.turtles.scene import CORALS, MEADOW, Look
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 THINGS = {"bed": ("grass", "fish"), "reef": ("coral", "fish"), "open water": ("fish", "bubbles")}
 FISH = np.array([(0.85, 0.70, 0.15), (0.70, 0.74, 0.78), (0.15, 0.25, 0.55)], np.float32)
 
 
 def add_foreground(
-    random: np.random.Generator,
-    image: np.ndarray,
-    look: Look,
-    background: str,
-    parameters: TurtleParameters,
+    random: Generator, image: np.ndarray, look: Look, background: str, parameters: TurtleParameters
 ) -> tuple[np.ndarray, np.ndarray]:
     """Particles in every photo; in some, a thing that hides part of the animal.
 
@@ -39,7 +36,7 @@ def add_foreground(
     return add_particles(random, image, look), hidden
 
 
-def add_particles(random: np.random.Generator, image: np.ndarray, look: Look) -> np.ndarray:
+def add_particles(random: Generator, image: np.ndarray, look: Look) -> np.ndarray:
     """Drifting specks, more of them in hazy water, brighter with a strobe."""
     size = len(image)
     canvas = np.zeros((size, size), np.uint8)
@@ -52,7 +49,7 @@ def add_particles(random: np.random.Generator, image: np.ndarray, look: Look) ->
     return mix(image, np.clip(look.water * 0.5 + 0.5, 0, 1), share)
 
 
-def paint_grass(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_grass(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Blades of seagrass in front of the lens, swaying from the lower edge."""
     colour = np.zeros((size, size, 3), np.float32)
     share = np.zeros((size, size), np.uint8)
@@ -72,7 +69,7 @@ def paint_grass(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.
     return soften(colour, share, size)
 
 
-def paint_coral(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_coral(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A lump of coral, too near to be sharp, in a lower corner."""
     down, across = np.mgrid[0:size, 0:size].astype(np.float32) / size
     middle = random.choice([random.uniform(-0.1, 0.2), random.uniform(0.8, 1.1)])
@@ -84,7 +81,7 @@ def paint_coral(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.
     return np.clip(coral, 0, 1), ramp(reach, radius + 0.02, radius - 0.02)
 
 
-def paint_fish(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_fish(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A few small fish of one shoal."""
     colour = np.zeros((size, size, 3), np.float32)
     share = np.zeros((size, size), np.uint8)
@@ -114,7 +111,7 @@ def fish_shapes(place: np.ndarray, length: float, heading: int) -> list[tuple[np
     ]
 
 
-def paint_bubbles(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_bubbles(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A column of rising air: bright rims with a highlight."""
     share = np.zeros((size, size), np.uint8)
     middle = random.uniform(0.2, 0.8) * size

@@ -239,7 +239,7 @@ def test_plan_of_the_default_set_has_about_1500_photos(population):
 def test_two_sides_of_an_animal_have_different_scutes():
     skin = paint_skin(plan_population(TINY)[0], TINY)
 
-    assert scute_agreement(skin.pelts["left"], skin.pelts["right"]) < 0.6
+    assert scute_agreement(skin["left"], skin["right"]) < 0.6
 
 
 def scute_agreement(pelt, other):
