@@ -102,14 +102,15 @@ def load_catalogue(
     """
     source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
-    table_file, options = _table_file(source), {"split_column": split_column}
-    options["fewest_identities"] = fewest_identities
+    table_file = _table_file(source)
+    options = {"split_column": split_column, "fewest_identities": fewest_identities}
     if table_file is not None:
         root = table_file.parent
         name = root.name if table_file.name == TABLE_FILE else table_file.stem
         rows = read_csv(table_file)
         catalogue = _from_source(rows, root, name, str(table_file), **options)
-        return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file))
+        paths = rows[match_columns(list(rows.columns), str(table_file))["path"]]
+        return replace(catalogue, listed_paths=frozenset(normalise_paths(as_text(paths), root)))
     rows, remarks = read_folders(source)
     catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **options)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
@@ -174,8 +175,3 @@ def _from_source(
             f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
         )
     return Catalogue(name, root, table, tuple(problems))
-
-
-def _listed_paths(rows: pd.DataFrame, root: Path, table_file: Path) -> frozenset[str]:
-    column = match_columns(list(rows.columns), str(table_file))["path"]
-    return frozenset(normalise_paths(as_text(rows[column]), root))

@@ -144,8 +144,7 @@ def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> 
 
 
 def _first_words(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
 
 
 def prepare(photo: np.ndarray, description: OnnxDescription) -> np.ndarray:
