@@ -134,10 +134,8 @@ def questions_of(
         unknown=unknown,
         enrolled_place=place[is_enrolled],
         n_enrolled=tuple(n_enrolled),
-        reasons=[
-            *joining.notes,
-            *name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
-        ],
+        reasons=joining.notes
+        + name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
     )
     if not len(questions.train) or not (len(known) or len(questions.joined)):
         raise InputError(

@@ -55,6 +55,8 @@ COLOUR_LOSS = 0.35  # share of the sunlight that takes on the water's colour
 RIPPLE_SCALE = np.float32(150.0)  # texels of the tile of caustics per head length
 FAR_SIDE = {"left": "right", "right": "left"}
 FAR_AWAY = 9.0  # head lengths; depth of a pixel without the animal
+# A part of the animal: where it is seen; red, green, blue, gloss in [0, 1], (height, width, 4).
+Body = tuple[Surface, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,6 @@ class Face:
 
     paint: dict[str, np.ndarray]
     slope: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Body:
-    """A part of the animal with its colours.
-
-    Attributes:
-        surface: where it is seen.
-        paint: red, green, blue, gloss in [0, 1], shape (height, width, 4) of the window.
-    """
-
-    surface: Surface
-    paint: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -159,7 +148,7 @@ def paint_head(face: Face, orientation: str, pose: Pose, size: int) -> Body:
     down = unit(np.stack([np.zeros_like(angle), -normal[2], normal[1]]))
     back = np.cross(normal, down, axis=0)
     normal = unit(normal - slope[..., 0] * back - slope[..., 1] * down)
-    return Body(replace(surface, normal=normal), paint)
+    return replace(surface, normal=normal), paint
 
 
 def paint_shell(pose: Pose, size: int) -> Body | None:
@@ -178,7 +167,7 @@ def paint_shell(pose: Pose, size: int) -> Body | None:
     colour = mix(flat_colour(SHELL_COLOUR, turn), (0.66, 0.47, 0.20), 0.35 + 0.30 * rays)
     colour = mix(colour, (0.86, 0.77, 0.54), 0.75 * seams)
     colour = mix(colour, (0.86, 0.80, 0.64), ramp(above, -0.02, -0.10))
-    return Body(surface, np.dstack([colour, np.zeros_like(turn)]))
+    return surface, np.dstack([colour, np.zeros_like(turn)])
 
 
 def paint_flipper(pose: Pose, size: int, *, is_near: bool) -> Body | None:
@@ -192,12 +181,11 @@ def paint_flipper(pose: Pose, size: int, *, is_near: bool) -> Body | None:
     surface, (along, across, _) = seen
     columns = ((along + 1) * 0.40 * TEXELS_PER_LENGTH).astype(np.float32)
     rows = ((across + 1) * 0.20 * TEXELS_PER_LENGTH).astype(np.float32)
-    seams = cv2.remap(
-        leather_grain(), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    leather = leather_grain()
+    seams = cv2.remap(leather, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     colour = mix(flat_colour(LIMB_COLOUR, along), (0.80, 0.73, 0.58), ramp(seams, 0.009, 0.004))
     colour = mix(colour, (0.76, 0.69, 0.54), ramp(np.abs(across), 0.80, 0.97))
-    return Body(surface, np.dstack([colour, np.zeros_like(along)]))
+    return surface, np.dstack([colour, np.zeros_like(along)])
 
 
 def flat_colour(colour: tuple, like: np.ndarray) -> np.ndarray:
@@ -214,14 +202,13 @@ def assemble(bodies: list[Body], size: int) -> Scene:
         point=np.zeros((3, size, size), np.float32),
         normal=np.zeros((3, size, size), np.float32),
     )
-    for body in bodies:
-        surface = body.surface
+    for surface, paint in bodies:
         part = surface.window
         is_behind = surface.depth > scene.depth[part]
         # Behind another body only its uncovered rest shows; on bare water all of it does.
         own = np.where(is_behind, surface.share * (1 - scene.covered[part]), surface.share)
         share = np.where((scene.covered[part] == 0) & (surface.share > 0), 1, own)
-        scene.paint[part] += share[..., None] * (body.paint - scene.paint[part])
+        scene.paint[part] += share[..., None] * (paint - scene.paint[part])
         scene.point[:, *part] += share * (surface.point - scene.point[:, *part])
         scene.normal[:, *part] += share * (surface.normal - scene.normal[:, *part])
         scene.depth[part] = np.where(share > 0.5, surface.depth, scene.depth[part])

@@ -143,24 +143,22 @@ def make_rays(
 
 
 def find_window(
-    pose: Pose, size: int, *, centre: np.ndarray, half_extent: np.ndarray, step: int = 2
+    pose: Pose, size: int, *, centre: np.ndarray, half_extent: np.ndarray
 ) -> tuple[slice, slice] | None:
     """The part of the photo that a body may cover, or None where it is out of sight.
 
     Args:
         centre: of the body, head coordinates, shape (3,).
         half_extent: of the body to the right and up in the picture, head lengths.
-        step: the window's edges are multiples of it.
     """
     right, up = (pose.rotation @ (np.asarray(centre) - HEAD_CENTRE))[:2] * pose.scale
     middle = pose.centre[1] - up, pose.centre[0] + (-right if pose.is_mirrored else right)
     reach = np.asarray(half_extent)[::-1] * pose.scale + 3
     window = tuple(
-        slice(max(int(m - r) // step * step, 0), min(-int(-(m + r)) // step * step + step, size))
+        slice(max(int(m - r) // 2 * 2, 0), min(-int(-(m + r)) // 2 * 2 + 2, size))  # even edges
         for m, r in zip(middle, reach, strict=True)
     )
-    is_seen = all(part.stop - part.start >= 2 * step for part in window)
-    return window if is_seen else None
+    return window if all(part.stop - part.start >= 4 for part in window) else None
 
 
 @cache

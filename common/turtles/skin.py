@@ -199,13 +199,9 @@ def paint_pelt(random: Generator, style: Style) -> Pelt:
 def paint_scutes(
     distance: np.ndarray, shade: np.ndarray, grain: np.ndarray, style: Style
 ) -> np.ndarray:
-    """Dark bodies, each with its own shade, paling towards cream seams.
+    """Dark bodies, each with its own shade (1 = usual), paling towards cream seams.
 
-    Args:
-        distance: to the nearest seam, head lengths, shape (N_ROWS, N_COLUMNS).
-        shade: brightness of the scute at each texel, 1 = usual; same shape.
-        grain: cloudy noise, same shape.
-        style: of the animal.
+    The arrays have shape (N_ROWS, N_COLUMNS); distances to the seams are in head lengths.
     """
     texture = shade * (1 + 0.10 * grain)
     body = (np.asarray(BODY, np.float32) + style.tone) * cv2.merge([texture] * 3)
