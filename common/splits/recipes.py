@@ -61,7 +61,7 @@ def split_encounter(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
         "All photos of one encounter lie on one side; known animals are tested on other "
         "encounters than they are trained on."
     )
-    rank = rules.rank_encounters(table, seed)
+    rank = rules.rank_at_random(table, "encounter", seed)
     part = rules.split_animals(table, rank, newcomers, shares, seed)
     notes = notes + _check_and_describe(table, part, "encounter", "encounter")
     return Draft(description, part, notes, vars(shares).copy())
@@ -85,7 +85,7 @@ def _deal_photos(
         "Each animal's photos are dealt at random, so photos of one encounter can lie on both "
         "sides."
     )
-    rank = rules.rank_photos(table, seed)
+    rank = rules.rank_at_random(table, "image_id", seed)
     part = rules.split_animals(table, rank, newcomers, shares, seed)
     notes = notes + _check_and_describe(table, part, name, "photo")
     return Draft(description, part, notes, vars(shares).copy())

@@ -189,7 +189,7 @@ def choose_split_name(catalogue: Catalogue) -> tuple[str, str]:
         )
     if _has_given_split(table):
         return "given", "Chosen split given: there are few or no dates, and a split of its own."
-    n_recurring = _n_with_two(rules.rank_encounters(table, 0), table["identity"])
+    n_recurring = _n_with_two(rules.rank_at_random(table, "encounter", 0), table["identity"])
     if 2 * int(table["encounter_known"].sum()) >= len(table) and n_recurring >= 2:
         return "encounter", (
             "Chosen split encounter: there are no dates to go by, and "

@@ -22,9 +22,10 @@ from pathlib import Path
 from common.errors import InputError
 from common.machine import processes
 from common.own_files import LIST, foreign_files, list_everything
-from common.turtles.drawing import Picture, draw_photo, make_face, paint_skin
+from common.turtles.drawing import Picture, draw_photo
 from common.turtles.population import Animal, Encounter, Photo, TurtleParameters, plan_population
 from common.turtles.scene import Look, make_look
+from common.turtles.skin import make_face, paint_skin
 
 import cv2
 import numpy as np

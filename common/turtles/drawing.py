@@ -9,16 +9,7 @@ from functools import cache
 
 from common.turtles.brushes import mix, ramp
 from common.turtles.foreground import add_foreground
-from common.turtles.population import (
-    PHOTO,
-    SIDES,
-    SKIN,
-    Animal,
-    Encounter,
-    Photo,
-    TurtleParameters,
-    stream,
-)
+from common.turtles.population import PHOTO, Animal, Encounter, Photo, TurtleParameters, stream
 from common.turtles.scene import RIPPLE_SIZE, Look, crop_backdrop, develop, ripple_tile
 from common.turtles.shape import (
     Pose,
@@ -31,16 +22,7 @@ from common.turtles.shape import (
     turned,
     unit,
 )
-from common.turtles.skin import (
-    ARC_PER_RADIAN,
-    N_ROWS,
-    TEXELS_PER_LENGTH,
-    Pelt,
-    age_colour,
-    choose_style,
-    leather_grain,
-    paint_pelt,
-)
+from common.turtles.skin import ARC_PER_RADIAN, N_ROWS, TEXELS_PER_LENGTH, Face, leather_grain
 
 import cv2
 import numpy as np
@@ -53,25 +35,9 @@ FLIPPER_SIZE = (0.55, 0.19, 0.045)  # half axes, head lengths
 LIMB_COLOUR = (0.30, 0.23, 0.15)
 COLOUR_LOSS = 0.35  # share of the sunlight that takes on the water's colour
 RIPPLE_SCALE = np.float32(150.0)  # texels of the tile of caustics per head length
-FAR_SIDE = {"left": "right", "right": "left"}
 FAR_AWAY = 9.0  # head lengths; depth of a pixel without the animal
 # A part of the animal: where it is seen; red, green, blue, gloss in [0, 1], (height, width, 4).
 Body = tuple[Surface, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Face:
-    """The painted skin of an animal around its head, once per side turned to the camera.
-
-    Attributes:
-        paint: side -> float32, shape (2 * N_ROWS, n_columns, 4): red, green, blue, gloss;
-            the near side from the top down, then the far side from the throat up.
-        slope: side -> float32, shape (2 * N_ROWS, n_columns, 2): rise of the relief
-            towards the neck and downwards, head lengths per head length.
-    """
-
-    paint: dict[str, np.ndarray]
-    slope: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -105,33 +71,6 @@ class Picture:
     image: np.ndarray
     mask: np.ndarray
     visible_share: float
-
-
-def paint_skin(animal: Animal, parameters: TurtleParameters) -> dict[str, Pelt]:
-    """Both sides of a face as they are when the animal is first seen: side -> painted side."""
-    style = choose_style(stream(parameters.seed, SKIN, animal.index), parameters)
-    return {
-        side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
-        for number, side in enumerate(SIDES)
-    }
-
-
-def make_face(
-    animal: Animal, encounter: Encounter, skin: dict[str, Pelt], parameters: TurtleParameters
-) -> Face:
-    """The animal's skin on the day of an encounter, wrapped around its head."""
-    years = (encounter.day - animal.encounters[0].day).days / 365.25
-    paint = {
-        side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
-        for side, pelt in skin.items()
-    }
-    # On the far side rows run up, so that its slope turns round.
-    far_slope = {side: pelt.slope * np.array((1, -1), np.float32) for side, pelt in skin.items()}
-    sides = FAR_SIDE.items()
-    return Face(
-        paint={near: np.vstack([paint[near], paint[far][::-1]]) for near, far in sides},
-        slope={near: np.vstack([skin[near].slope, far_slope[far][::-1]]) for near, far in sides},
-    )
 
 
 def paint_head(face: Face, orientation: str, pose: Pose, size: int) -> Body:

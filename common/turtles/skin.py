@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from common.turtles.brushes import mix, ramp, smooth_noise
-from common.turtles.population import TurtleParameters
+from common.turtles.population import SIDES, SKIN, Animal, Encounter, TurtleParameters, stream
 
 import cv2
 import numpy as np
@@ -42,6 +42,7 @@ AMBER = (0.58, 0.40, 0.19)
 LID = (0.30, 0.25, 0.19)
 ALGAE = (0.31, 0.37, 0.19)
 SCAR = (0.82, 0.70, 0.62)
+FAR_SIDE = {"left": "right", "right": "left"}
 
 Coat = tuple[np.ndarray, np.ndarray]  # colour and height while a pelt is being painted
 Places = tuple[np.ndarray, np.ndarray]  # along and around, one value per texel
@@ -87,6 +88,48 @@ class Pelt:
     algae: np.ndarray
     scar: np.ndarray
     scar_year: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """The painted skin of an animal around its head, once per side turned to the camera.
+
+    Attributes:
+        paint: side -> float32, shape (2 * N_ROWS, n_columns, 4): red, green, blue, gloss;
+            the near side from the top down, then the far side from the throat up.
+        slope: side -> float32, shape (2 * N_ROWS, n_columns, 2): rise of the relief
+            towards the neck and downwards, head lengths per head length.
+    """
+
+    paint: dict[str, np.ndarray]
+    slope: dict[str, np.ndarray]
+
+
+def paint_skin(animal: Animal, parameters: TurtleParameters) -> dict[str, Pelt]:
+    """Both sides of a face as they are when the animal is first seen: side -> painted side."""
+    style = choose_style(stream(parameters.seed, SKIN, animal.index), parameters)
+    return {
+        side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
+        for number, side in enumerate(SIDES)
+    }
+
+
+def make_face(
+    animal: Animal, encounter: Encounter, skin: dict[str, Pelt], parameters: TurtleParameters
+) -> Face:
+    """The animal's skin on the day of an encounter, wrapped around its head."""
+    years = (encounter.day - animal.encounters[0].day).days / 365.25
+    paint = {
+        side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
+        for side, pelt in skin.items()
+    }
+    # On the far side rows run up, so that its slope turns round.
+    far_slope = {side: pelt.slope * np.array((1, -1), np.float32) for side, pelt in skin.items()}
+    sides = FAR_SIDE.items()
+    return Face(
+        paint={near: np.vstack([paint[near], paint[far][::-1]]) for near, far in sides},
+        slope={near: np.vstack([skin[near].slope, far_slope[far][::-1]]) for near, far in sides},
+    )
 
 
 def choose_style(random: Generator, parameters: TurtleParameters) -> Style:

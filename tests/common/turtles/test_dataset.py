@@ -8,9 +8,8 @@ from itertools import chain
 from common.errors import InputError
 from common.turtles import dataset as synthetic
 from common.turtles.dataset import TurtleParameters, ensure_turtles, true_mask, true_pictures
-from common.turtles.drawing import paint_skin
 from common.turtles.population import plan_population
-from common.turtles.skin import positions, seam_distance
+from common.turtles.skin import paint_skin, positions, seam_distance
 
 import cv2
 import numpy as np
