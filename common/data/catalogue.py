@@ -11,14 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.data.catalogue_folders import read_folders
-from common.data.catalogue_tables import (
-    Problem,
-    as_text,
-    match_columns,
-    normalise_paths,
-    read_csv,
-    standardise_table,
-)
+from common.data.catalogue_tables import Problem, listed_paths, read_csv, standardise_table
 from common.errors import InputError
 from common.turtles.dataset import ensure_turtles
 
@@ -109,8 +102,7 @@ def load_catalogue(
         name = root.name if table_file.name == TABLE_FILE else table_file.stem
         rows = read_csv(table_file)
         catalogue = _from_source(rows, root, name, str(table_file), **options)
-        paths = rows[match_columns(list(rows.columns), str(table_file))["path"]]
-        return replace(catalogue, listed_paths=frozenset(normalise_paths(as_text(paths), root)))
+        return replace(catalogue, listed_paths=listed_paths(rows, root, str(table_file)))
     rows, remarks = read_folders(source)
     catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **options)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
@@ -163,9 +155,8 @@ def _from_source(
     split_column: str | None = None,
     fewest_identities: int = 2,
 ) -> Catalogue:
-    table, problems = standardise_table(
-        source, root, where, columns=columns, split_column=split_column
-    )
+    options = {"columns": columns, "split_column": split_column}
+    table, problems = standardise_table(source, root, where, **options)
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
         raise InputError(

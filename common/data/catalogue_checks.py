@@ -42,9 +42,8 @@ class CatalogueReport:
 
     def rows(self, *kinds: str) -> np.ndarray:
         """Return the rows, sorted, that the problems of these kinds concern."""
-        return np.array(
-            sorted({row for p in self.problems if p.kind in kinds for row in p.rows}), dtype=int
-        )
+        rows = {row for problem in self.problems if problem.kind in kinds for row in problem.rows}
+        return np.array(sorted(rows), dtype=int)
 
     def text(self) -> str:
         """Return the report for people: one line of counts, one line per problem."""
@@ -205,13 +204,11 @@ def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
     groups = table.groupby(digests[table.index])
     is_contradictory = groups["identity"].transform("nunique") > 1
     is_later_copy = ~is_contradictory & (groups.cumcount() > 0)
-    different, same = (
-        "identical photos under different identities",
-        "further copies of a photo of the same animal",
-    )
+    contradictory = "identical photos under different identities"
+    copies = "further copies of a photo of the same animal"
     return [
-        _photo_problem("contradictory_copy", different, table, is_contradictory),
-        _photo_problem("copy", same, table, is_later_copy),
+        _photo_problem("contradictory_copy", contradictory, table, is_contradictory),
+        _photo_problem("copy", copies, table, is_later_copy),
     ]
 
 
@@ -222,11 +219,9 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
     n_days = table["date"].dt.normalize().groupby(table["encounter"]).nunique()
     has_encounters = bool(table["encounter_known"].any())
     has_one_encounter = (n_encounters == 1) & (n_images > 1) & has_encounters
+    together = tuple(n_images.index[has_one_encounter])
     one_photo = "animals with one photo", tuple(n_images.index[n_images == 1])
-    one_encounter = (
-        "animals with several photos of one encounter",
-        tuple(n_images.index[has_one_encounter]),
-    )
+    one_encounter = "animals with several photos of one encounter", together
     long_encounter = "encounters of more than one day", tuple(n_days.index[n_days > 1])
     return [
         Problem("one_photo", *one_photo, action="they can never be tested as known animals"),

@@ -12,9 +12,8 @@ import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-SPLIT_FOLDER = re.compile(
-    r"(train|training|val|valid|validation|test|testing|query|gallery)([_-].*)?", re.IGNORECASE
-)
+PART_NAMES = r"train|training|val|valid|validation|test|testing|query|gallery"
+SPLIT_FOLDER = re.compile(rf"({PART_NAMES})([_-].*)?", re.IGNORECASE)
 
 
 def find_images(root: Path) -> tuple[list[str], list[str]]:

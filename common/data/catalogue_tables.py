@@ -179,6 +179,12 @@ def normalise_paths(text: pd.Series, root: Path) -> pd.Series:
     return text.map(normalise)
 
 
+def listed_paths(source: pd.DataFrame, root: Path, where: str) -> frozenset[str]:
+    """Return every path in a source's table, as the catalogue writes paths."""
+    column = match_columns(list(source), where)["path"]
+    return frozenset(normalise_paths(as_text(source[column]), root))
+
+
 def normalise_orientation(text: pd.Series) -> pd.Series:
     """Return lower-case orientations: "left", "right", others as they are, "" if unknown."""
     lower = text.str.lower()

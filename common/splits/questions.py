@@ -91,9 +91,8 @@ class Questions:
 
     def n_photos(self) -> dict[str, int]:
         """How many photos ask each question, and train."""
-        rows = {name: rows for name, rows in vars(self).items() if isinstance(rows, np.ndarray)}
-        del rows["enrolled_place"]  # no photos of its own
-        return {name: len(each) for name, each in rows.items()}
+        no_photos = ("enrolled_place", "n_enrolled", "reasons")
+        return {name: len(rows) for name, rows in vars(self).items() if name not in no_photos}
 
 
 def questions_of(

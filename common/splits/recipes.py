@@ -154,10 +154,8 @@ def split_given(table: pd.DataFrame, shares: Shares, seed: int, column: str) -> 
     notes = []
     if n_unused := int((part == "unused").sum()):
         words = sorted(set(table[column][part == "unused"].astype(str)))
-        notes.append(
-            f"Photos with {', '.join(map(repr, words[:3]))} in column {column} are not used: "
-            f"{n_unused:,}."
-        )
+        shown = ", ".join(map(repr, words[:3]))
+        notes.append(f"Photos with {shown} in column {column} are not used: {n_unused:,}.")
     part, carved = _with_validation(table, part, shares, seed)
     parameters = {"split_column": column}
     parameters |= _parameters(shares, "validation_share", "validation_newcomer_share")

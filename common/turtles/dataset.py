@@ -155,11 +155,11 @@ def draw_animals(
     folder: Path, animals: list[Animal], parameters: TurtleParameters, n_workers: int
 ) -> Iterator[list[dict]]:
     """Metadata rows of one animal after the other, in the order in which they are done."""
-    todo = {animal.index: animal for animal in animals}
+    todo = {animal.identity: animal for animal in animals}
     if n_workers > 1:
         try:
             for rows in draw_in_workers(folder, animals, parameters, n_workers):
-                todo.pop(int(rows[0]["identity"][1:]) - 1)
+                todo.pop(rows[0]["identity"])
                 yield rows
         except BrokenProcessPool:
             pass  # workers can't start (a script without a main guard, say): draw the rest here
