@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from common.data.images import Preprocessing
-from common.errors import InputError, WeightsNotInReach
+from common.errors import InputError, WeightsNotInReach, first_line
 
 import huggingface_hub
 import timm
@@ -210,7 +210,7 @@ def _create_from_hub(name: str, **options: object) -> nn.Module:
         return timm.create_model(f"local-dir:{folder}", **options)
     except (OSError, RuntimeError) as error:
         raise WeightsNotInReach(
-            f"--model {name}: not in reach ({_first_line(error)}); run it once with a network, "
+            f"--model {name}: not in reach ({first_line(error)}); run it once with a network, "
             f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
             "weights are installed"
         ) from error
@@ -249,14 +249,10 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
         return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError) as error:
         raise WeightsNotInReach(
-            f"--model {name}: its ImageNet weights are not in reach ({_first_line(error)}); run "
+            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}); run "
             f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
             "whose weights are installed"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
 
 
 def _is_hub_in_reach() -> bool:
@@ -310,7 +306,7 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (*UNREADABLE, SafetensorError) as error:
         raise InputError(
-            f"--weights {file}: cannot be read as weights alone ({_first_line(error)}); expected "
+            f"--weights {file}: cannot be read as weights alone ({first_line(error)}); expected "
             ".safetensors, or a .pth that holds tensors and nothing else"
         ) from error
     tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
