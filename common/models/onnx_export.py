@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from common.files import write_bytes
@@ -163,15 +162,14 @@ class CalibrationPhotos:
     """
 
     def __init__(self, photos: np.ndarray) -> None:
-        self._batches = _batches(photos)
+        self._batches = iter(_batches(photos))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(({INPUT_NAME: batch} for batch in self._batches), None)
 
 
-def _batches(photos: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(photos), CALIBRATION_BATCH):
-        yield photos[start : start + CALIBRATION_BATCH]
+def _batches(photos: np.ndarray) -> list[np.ndarray]:
+    return np.split(photos, range(CALIBRATION_BATCH, len(photos), CALIBRATION_BATCH))
 
 
 def _outputs(session: InferenceSession, photos: np.ndarray) -> np.ndarray:
