@@ -14,7 +14,7 @@ Exercises 1.1 and 1.2 of week1/README.md start here.
 import argparse
 import math
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.runs import describe_split, start_run
@@ -58,13 +58,8 @@ def leak_of(train: pd.DataFrame, test: pd.DataFrame) -> dict:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke")
-    parser.add_argument(
-        "--n_animals",
-        type=whole_number(1, 30),
-        metavar="N",
-        default=6,
-        help="animals on the contact sheet, those seen most often (default: %(default)s)",
-    )
+    words = "animals on the contact sheet, those seen most often"
+    add_flag(parser, "n_animals", whole_number(1, 30), "N", words, 6)
     return parser.parse_args(argv)
 
 

@@ -17,7 +17,7 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 import argparse
 from collections.abc import Callable
 
-from common.cli import list_of, local_path, make_parser, plain_word, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, plain_word, run_script, shared_flags
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
@@ -58,21 +58,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "image_size", "batch_size")
     shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
-    shared_flags(parser, epochs=8, learning_rate=1e-3)
-    parser.add_argument(
-        "--models",
-        type=list_of(plain_word),
-        default=MODELS,
-        metavar="NAME,...",
-        help=f"backbones to compare (default: {','.join(MODELS)})",
-    )
-    parser.add_argument(
-        "--weights",
-        type=weight_files,
-        default={},
-        metavar="NAME=FILE,...",
-        help="weights of some of the models from files (default: installed or from the hub)",
-    )
+    shared_flags(parser, epochs=8, learning_rate=1e-3, models=",".join(MODELS))
+    words = "weights of some of the models from files (default: installed or from the hub)"
+    add_flag(parser, "weights", weight_files, "NAME=FILE,...", words, {})
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.cli import (
+    add_flag,
     list_of,
     make_parser,
-    plain_word,
     real_number,
     run_script,
     shared_flags,
@@ -97,23 +97,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "weights", "split", "split_column", "image_size", "batch_size")
     shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
-    shared_flags(parser, epochs=8)
-    parser.add_argument(
-        "--models",
-        type=list_of(plain_word),
-        default=["efficientnet_lite0"],
-        metavar="NAME,...",
-        help="backbones of the table; the first one answers the second question "
-        "(default: efficientnet_lite0)",
+    shared_flags(parser, "models", epochs=8)
+    words = (
+        "of freeze (the head's), partial, full and progressive (the backbone's; the head's is "
+        "twice it)"
     )
-    parser.add_argument(
-        "--learning_rates",
-        type=rate_list,
-        metavar="RATE,RATE,RATE",
-        default=rate_list("2e-3,1e-3,1e-3"),
-        help="of freeze (the head's), partial, full and progressive (the backbone's; the head's "
-        "is twice it) (default: 2e-3,1e-3,1e-3)",
-    )
+    add_flag(parser, "learning_rates", rate_list, "RATE,RATE,RATE", words, "2e-3,1e-3,1e-3")
     parser.add_argument(
         "--plans",
         nargs="+",
@@ -121,14 +110,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="PLAN",
         help="more rows of the table: plans as fine_tuning.py reads them, such as 0:1,3:1,all:8",
     )
-    parser.add_argument(
-        "--photos_per_identity",
-        type=counts_or_none,
-        default=[2, 4, 8],
-        metavar="N,...",
-        help="training photos per animal in the second question; all of them come too; none: "
-        "leave that question out (default: 2,4,8)",
+    words = (
+        "training photos per animal in the second question, of the first model; all of them come "
+        "too; none: leave that question out"
     )
+    add_flag(parser, "photos_per_identity", counts_or_none, "N,...", words, "2,4,8")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 3, 32, args.seeds[:1]

@@ -18,7 +18,7 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 import argparse
 from pathlib import Path
 
-from common.cli import local_path, make_parser, present_path, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, present_path, run_script, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.files import MEGABYTE
 from common.gallery.gallery import identity_scores
@@ -55,22 +55,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
     shared_flags(parser, "seed", "device", "output_dir", "smoke", epochs=20)
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="model.safetensors of a run of this course, exported instead of training; its own "
-        "backbone, image size and label map count",
+    words = (
+        "model.safetensors of a run of this course, exported instead of training; its own "
+        "backbone, image size and label map count"
     )
-    parser.add_argument(
-        "--check", type=local_path, metavar="IMAGE", help="name this photo with an exported file"
-    )
-    parser.add_argument(
-        "--onnx",
-        type=local_path,
-        metavar="FILE",
-        help="the file for --check (default: model.onnx of this script's last run)",
-    )
+    add_flag(parser, "trained", present_path, "FILE", words)
+    add_flag(parser, "check", local_path, "IMAGE", "name this photo with an exported file")
+    words = "the file for --check (default: model.onnx of this script's last run)"
+    add_flag(parser, "onnx", local_path, "FILE", words)
     args = parser.parse_args(argv)
     if args.onnx and not args.check:
         parser.error("--onnx FILE: goes with --check IMAGE, the photo that it shall name")

@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import question_tables as parts
-from common.cli import list_of, make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, list_of, make_parser, run_script, shared_flags, whole_number
 from common.data.training_classes import CLASSES
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
@@ -111,14 +111,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
     shared_flags(parser, "batch_size", "cached_views", "seeds", "device", "mixed_precision")
     shared_flags(parser, "output_dir", "smoke", epochs=8, unfreeze=4)
-    parser.add_argument(
-        "--n_enrolled",
-        type=list_of(whole_number(1, 1_000), is_rising=True),
-        default=[1, 2, 5],
-        metavar="N,...",
-        help="photos of a new animal that are enrolled, exactly, one number after the other "
-        "(default: 1,2,5)",
-    )
+    counts = list_of(whole_number(1, 1_000), is_rising=True)
+    words = "photos of a new animal that are enrolled, exactly, one number after the other"
+    add_flag(parser, "n_enrolled", counts, "N,...", words, "1,2,5")
     parser.add_argument(
         "--classes",
         choices=CLASSES,

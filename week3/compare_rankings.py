@@ -21,7 +21,14 @@ import os
 import time
 from pathlib import Path
 
-from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common.cli import (
+    add_flag,
+    make_parser,
+    present_path,
+    run_script,
+    shared_flags,
+    whole_number,
+)
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
@@ -59,28 +66,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "seed", "device")
     shared_flags(parser, "output_dir", "smoke", image_size=192)
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="model.safetensors of metric_learning.py, trained on the same split; its own backbone "
-        "and image size count (default: the backbone as it comes)",
+    words = (
+        "model.safetensors of metric_learning.py, trained on the same split; its own backbone and "
+        "image size count (default: the backbone as it comes)"
     )
-    parser.add_argument(
-        "--shortlist",
-        type=whole_number(2, 1_000),
-        default=50,
-        metavar="N",
-        help="most candidates of a query whose details are compared; validation may choose fewer "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--n_enrolled",
-        type=whole_number(1, 1_000),
-        default=5,
-        metavar="N",
-        help="photos that are enrolled of each animal that joined (default: %(default)s)",
-    )
+    add_flag(parser, "trained", present_path, "FILE", words)
+    words = "most candidates of a query whose details are compared; validation may choose fewer"
+    add_flag(parser, "shortlist", whole_number(2, 1_000), "N", words, 50)
+    words = "photos that are enrolled of each animal that joined"
+    add_flag(parser, "n_enrolled", whole_number(1, 1_000), "N", words, 5)
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size, args.shortlist = 64, min(args.shortlist, 10)

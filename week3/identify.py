@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 
 from common.cli import (
+    add_flag,
     local_path,
     make_parser,
     present_path,
@@ -63,20 +64,11 @@ N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; t
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "photos",
-        nargs="*",
-        type=present_path,
-        metavar="PHOTO",
-        help="photo files, or folders of photos",
-    )
+    words = "photo files, or folders of photos"
+    parser.add_argument("photos", nargs="*", type=present_path, metavar="PHOTO", help=words)
     shared_flags(parser, "device", "output_dir", "smoke")
-    parser.add_argument(
-        "--gallery",
-        type=local_path,
-        metavar="PATH",
-        help="folder that build_gallery.py wrote (default: runs/gallery in the current folder)",
-    )
+    words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
+    add_flag(parser, "gallery", local_path, "PATH", words)
     parser.add_argument(
         "--side",
         choices=SIDES,
@@ -87,26 +79,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="all these photos show one animal in one encounter: one answer",
     )
-    parser.add_argument(
-        "--false_match_rate",
-        type=real_number(above=0.0, up_to=0.5),
-        default=0.01,
-        metavar="RATE",
-        help="share of new individuals that may be taken for a known one (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--k",
-        type=whole_number(1, 50),
-        default=5,
-        metavar="N",
-        help="candidates for each question (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="the network that the gallery has to be built with; another one is refused",
-    )
+    words = "share of new individuals that may be taken for a known one"
+    add_flag(parser, "false_match_rate", real_number(above=0.0, up_to=0.5), "RATE", words, 0.01)
+    add_flag(parser, "k", whole_number(1, 50), "N", "candidates for each question", 5)
+    words = "the network that the gallery has to be built with; another one is refused"
+    add_flag(parser, "trained", present_path, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")

@@ -14,7 +14,14 @@ so that nothing here is new to it.
 
 import argparse
 
-from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common.cli import (
+    add_flag,
+    make_parser,
+    present_path,
+    run_script,
+    shared_flags,
+    whole_number,
+)
 from common.data.class_folders import (
     ClassPhotos,
     describe_parts,
@@ -49,20 +56,12 @@ MISSING = (
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=present_path,
-        metavar="PATH",
-        help="folder with cat and dog, or with train and test above them",
-    )
+    words = "folder with cat and dog, or with train and test above them"
+    add_flag(parser, "data_dir", present_path, "PATH", words)
     shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
     shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
-    parser.add_argument(
-        "--n_photos",
-        type=whole_number(4, 1_000_000),
-        metavar="N",
-        help="use so many photos, drawn by chance (default: all)",
-    )
+    words = "use so many photos, drawn by chance (default: all)"
+    add_flag(parser, "n_photos", whole_number(4, 1_000_000), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 1, 64

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.cli import local_path, make_parser, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, run_script, shared_flags
 from common.data.class_folders import (
     describe_parts,
     draw_noise_photos,
@@ -49,20 +49,10 @@ import numpy as np
 import pandas as pd
 from torchvision.datasets import OxfordIIITPet
 
-CAT_BREEDS = {
-    "abyssinian",
-    "bengal",
-    "birman",
-    "bombay",
-    "british_shorthair",
-    "egyptian_mau",
-    "maine_coon",
-    "persian",
-    "ragdoll",
-    "russian_blue",
-    "siamese",
-    "sphynx",
-}
+CAT_BREEDS = (
+    "abyssinian, bengal, birman, bombay, british_shorthair, egyptian_mau, maine_coon, persian, "
+    "ragdoll, russian_blue, siamese, sphynx"
+)
 MISSING = (
     "--data_dir is missing: name a folder for Oxford-IIIT Pet and add --download (800 MB from "
     "https://www.robots.ox.ac.uk/~vgg/data/pets/), or a folder with one folder per breed"
@@ -71,18 +61,14 @@ MISSING = (
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=local_path,
-        metavar="PATH",
-        help="folder of torchvision's OxfordIIITPet, or with one folder per breed",
-    )
+    words = "folder of torchvision's OxfordIIITPet, or with one folder per breed"
+    add_flag(parser, "data_dir", local_path, "PATH", words)
     parser.add_argument(
         "--download", action="store_true", help="fetch the photos into --data_dir first, 800 MB"
     )
     shared_flags(parser, "model", "weights", "batch_size", "device", "output_dir", "smoke")
     shared_flags(parser, "head_learning_rate", image_size=160, epochs=10, learning_rate=1e-4)
-    shared_flags(parser, unfreeze=2, seeds=[0])
+    shared_flags(parser, unfreeze=2, seeds="0")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
@@ -116,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict:
         fetch(args.data_dir)
     folder = args.data_dir or draw_noise_photos(["Abyssinian", "Maine Coon", "beagle", "pug"])
     photos = read_class_folders(folder, class_of=breed_of, expected="one folder per breed")
-    is_cat = np.array([name in CAT_BREEDS for name in photos.names])
+    is_cat = np.array([name in CAT_BREEDS.split(", ") for name in photos.names])
     if is_cat.all() or not is_cat.any():
         raise InputError(
             f"--data_dir {folder}: {is_cat.sum()} of its {len(is_cat)} folders are named after a "

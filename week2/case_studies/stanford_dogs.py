@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Callable
 
 from common.cli import (
+    add_flag,
     list_of,
     make_parser,
     plain_word,
@@ -59,38 +60,19 @@ MISSING = (
     "--data_dir is missing: download http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar "
     "(about 750 MB), unpack it, and name its folder Images with --data_dir path/to/Images"
 )
-
-
 RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}  # epochs and rate
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=present_path,
-        metavar="PATH",
-        help="any folder in which folders of photos are named after breeds",
-    )
-    for name, default, words in (
-        ("breeds", BREEDS, "parts of the folders' names"),
-        ("models", ["efficientnet_lite0"], "backbones"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=list_of(plain_word),
-            default=default,
-            metavar="NAME,...",
-            help=f"{words} (default: {','.join(default)})",
-        )
-    shared_flags(parser, "weights", "batch_size", "seed", "device", "output_dir", "smoke")
+    words = "any folder in which folders of photos are named after breeds"
+    add_flag(parser, "data_dir", present_path, "PATH", words)
+    words, breeds = "parts of the folders' names", ",".join(BREEDS)
+    add_flag(parser, "breeds", list_of(plain_word), "NAME,...", words, breeds)
+    shared_flags(parser, "models", "weights", "batch_size", "seed", "device", "output_dir", "smoke")
     shared_flags(parser, image_size=224)
-    parser.add_argument(
-        "--unfreeze",
-        type=whole_number(1, 100),
-        metavar="N",
-        help="last blocks that partial trains (default: 2 of a ResNet, 1 of any other)",
-    )
+    words = "last blocks that partial trains (default: 2 of a ResNet, 1 of any other)"
+    add_flag(parser, "unfreeze", whole_number(1, 100), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size = 64
