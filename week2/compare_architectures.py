@@ -115,11 +115,7 @@ def main(argv: list[str] | None = None) -> dict:
         "before.",
     ]
     return run.finish(
-        metrics={
-            "models": table,
-            "recommendation": recommendation,
-            "trials": [trial.to_dict() for trial in trials],
-        },
+        metrics={"models": table, "recommendation": recommendation, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={"Architectures": table},
         figures={"Accuracy against arithmetic": figure},

@@ -161,11 +161,7 @@ def main(argv: list[str] | None = None) -> dict:
     each_animal = class_table(best.answers.report, "identity")
     seeds = ", ".join(map(str, args.seeds))
     return run.finish(
-        metrics={
-            "strategies": table,
-            "photos_per_identity": trend,
-            "trials": [trial.to_dict() for trial in trials],
-        },
+        metrics={"strategies": table, "photos_per_identity": trend, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={
             "Strategies": table,

@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
     seeds, others = (", ".join(map(str, own)) for own in (args.seeds, other_seeds))
     return run.finish(
-        metrics={"practices": table, "trials": [trial.to_dict() for trial in trials]},
+        metrics={"practices": table, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={"One change at a time": table},
         figures={"What each change bought": figure},

@@ -46,7 +46,6 @@ from common.experiments.trials import (
     Trial,
     chance_alone,
     difference_table,
-    question_by_question,
     summarise,
     summarise_rankings,
 )
@@ -64,6 +63,7 @@ from common.visualization.charts import reliability_chart, trend_chart
 from common.visualization.curves import training_curves
 from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
+from common.visualization.outcomes import questions_figure
 from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
 
 import numpy as np
@@ -355,7 +355,7 @@ def report(
             "joined_after": trend,
             "conclusion": conclusion,
             "n_photos": questions.n_photos(),
-            "trials": [trial.to_dict() for trial in trials],
+            "trials": trials,
         },
         split=describe_split(study.split, study.leak),
         tables=tables,
@@ -384,15 +384,7 @@ def draw(
     """A figure for each part, training, and photos of animals that joined with their matches."""
     questions, last = experiment.questions, trials[-1]
     figures = {
-        "Right answers, with 95 % intervals over animals": interval_chart(
-            question_by_question(tables[SUMMARY]),
-            run.figure_path("approaches.png"),
-            value="accuracy",
-            label="approach",
-            group="question",
-            value_name="share of photos named right",
-            limits=(0, 1),
-        ),
+        **questions_figure(run, "approaches.png", tables[SUMMARY]),
         **(draw_joined(run, tables[JOINING], trend) if len(trend) else {}),
         **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }

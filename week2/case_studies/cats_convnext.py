@@ -141,10 +141,7 @@ def main(argv: list[str] | None = None) -> dict:
     path, words = run.figure_path("accuracy.png"), "share of test photos named"
     accuracy = interval_chart(table, path, value="test", label="name", value_name=words)
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "gains": {gain.second: gain.interval.to_dict() for gain in gains},
-        },
+        metrics={"trials": trials, "gains": {gain.second: gain.interval for gain in gains}},
         split=describe_split(study.split, study.leak),
         tables={
             f"Test photos of known animals, seeds {args.seeds}": table,

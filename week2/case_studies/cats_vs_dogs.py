@@ -39,9 +39,8 @@ from common.runs import Run, start_run
 from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
-from common.visualization.confusion import confusion_figure
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 from scipy.special import softmax
@@ -106,17 +105,8 @@ def main(argv: list[str] | None = None) -> dict:
     trial = experiment.ask(frozen, args.seed, experiment.train(frozen, args.seed))
 
     # Tables and figures.
-    report, questions = trial.answers.report, experiment.questions
-    path = run.figure_path("confusion.png")
-    figures = {
-        "Training": training_curves(
-            trial.history, run.figure_path("curves.png"), chosen_epoch=trial.best_epoch
-        ),
-        "Who is taken for whom": confusion_figure(
-            report.confusion, photos.names, path, kind="class"
-        ),
-        **mistakes_figure(run, trial, photos, questions.known),
-    }
+    report, asked = trial.answers.report, experiment.questions.known
+    figures = class_figures(run, trial) | mistakes_figure(run, trial, photos, asked)
     return run.finish(
         metrics={**trial.to_dict(), "n_mistakes": int(np.sum(~report.is_correct))},
         split=describe_parts(parts, "the folders' own test or stratified", args.seed),
@@ -131,14 +121,7 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarray) -> dict:
-    """The mistakes that the network is surest of, with their probability; none without any.
-
-    Args:
-        run: whose folder gets the figure.
-        trial: that was asked.
-        photos: all photos.
-        asked: rows of the test photos.
-    """
+    """The mistakes that the network is surest of; none without any; `asked`: rows of the test."""
     report, names = trial.answers.report, photos.names
     confidence = softmax(trial.answers.scores, axis=1).max(axis=1)
     order = np.argsort(-confidence, kind="stable")

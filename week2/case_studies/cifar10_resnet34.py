@@ -39,8 +39,7 @@ from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 import torch
@@ -172,27 +171,17 @@ def main(argv: list[str] | None = None) -> dict:
     ]
 
     # Tables and figures; those of one network show the first seed.
-    report, source = trials[0].answers.report, pictures.source
+    source = pictures.source
     table = closed_set_table(trials)
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
-    curves, path = run.figure_path("curves.png"), run.figure_path("confusion.png")
-    titles = {"kind": "class", "title": source}
-    confusion = confusion_figure(report.confusion, pictures.names, path, **titles)
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "test_losses": test_losses,
-            "source": source,
-        },
+        metrics={"trials": trials, "test_losses": test_losses, "source": source},
         split=describe_parts(parts, "a tenth of the training part validates", seed=0),
         tables={
             f"Test pictures, {source}, seeds {args.seeds}": table,
-            f"Each class, {source}": class_table(report),
+            f"Each class, {source}": class_table(trials[0].answers.report),
         },
-        figures={
-            f"Training on {source}": training_curves(trials[0].history, curves, title=source),
-            f"What is taken for what, {source}": confusion,
-        },
+        figures=class_figures(run, trials[0], title=source),
         notes=[*([pictures.note] if pictures.note else []), PUBLISHED],
         device=str(experiment.device),
     )

@@ -13,6 +13,7 @@ ImageNet has classes for many of these breeds: the network has seen such animals
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from common.cli import add_flag, local_path, make_parser, run_script, shared_flags
@@ -25,7 +26,7 @@ from common.data.class_folders import (
 from common.data.images import read_photos
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
-from common.experiments.trials import Difference, Trial, by_approach, mean_seconds
+from common.experiments.trials import Difference, Trial, by_approach, mean_of
 from common.measures.classification import (
     ClassificationReport,
     class_table,
@@ -42,8 +43,7 @@ from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 import pandas as pd
@@ -134,10 +134,7 @@ def main(argv: list[str] | None = None) -> dict:
     gain = Difference("breeds", second, first, paired_bootstrap_over_individuals(*both, asked))
 
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "gain": gain.interval.to_dict(),
-        },
+        metrics={"trials": trials, "gain": gain.interval},
         split=describe_parts(parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]),
         tables={
             f"Test photos of seeds {args.seeds}; intervals over photos": table,
@@ -195,26 +192,17 @@ def family_table(
             ("family", is_cat[report.predicted_labels] == is_cat[report.labels]),
         ):
             row |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
-        rows.append(row | {"training, s": mean_seconds(own)})
+        rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return pd.DataFrame(rows)
 
 
-def draw(
-    run: Run, table: pd.DataFrame, report: ClassificationReport, trial: Trial
-) -> dict[str, Path]:
+def draw(run: Run, table: pd.DataFrame, report: ClassificationReport, trial: Trial) -> dict:
     """Accuracy of both ways; of the second, what it confuses and how its first seed trained."""
-    accuracy, confusion, curves = (
-        run.figure_path(f"{name}.png") for name in ("accuracy", "confusion", "curves")
-    )
-    words, way = "share of test photos whose breed is named", trial.approach
-    chart = interval_chart(table, accuracy, value="breed", label="way", value_name=words)
-    return {
-        "Breed accuracy": chart,
-        f"Which breed is taken for which, {way}": confusion_figure(
-            report.confusion, report.identities, confusion, kind="breed"
-        ),
-        f"Training, {way}": training_curves(trial.history, curves),
-    }
+    path, words = run.figure_path("accuracy.png"), "share of test photos whose breed is named"
+    chart = interval_chart(table, path, value="breed", label="way", value_name=words)
+    all_seeds = replace(trial, answers=replace(trial.answers, report=report))
+    figures = class_figures(run, all_seeds, kind="breed", name=trial.approach)
+    return {"Breed accuracy": chart} | figures
 
 
 def fetch(folder: Path) -> None:

@@ -45,8 +45,7 @@ from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import pandas as pd
 
@@ -138,23 +137,17 @@ def main(argv: list[str] | None = None) -> dict:
             facts.append(row | {"rate": f"{plan[0].rates.head:.0e}"})
 
     # Tables and figures.
-    summary, columns = closed_set_table(trials), {"validation": "best validation"}
-    columns |= {"training, s": "seconds", "test": "test"}
-    columns |= {"test_low": "test_low", "test_high": "test_high"}
+    summary, names = closed_set_table(trials), ["validation", "training, s", "test"]
+    measured = summary[[*names, "test_low", "test_high"]]
+    measured = measured.rename(columns={"validation": "best validation", "training, s": "seconds"})
     facts += [{"model": model, "strategy": "skipped: see the notes"} for model in skipped]
-    measured = summary[list(columns)].rename(columns=columns)
+    table = pd.DataFrame(facts).join(measured)
     per_breed = {trial.approach: class_table(trial.answers.report, "breed") for trial in trials}
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "skipped": skipped,
-            "caveat": CAVEAT,
-        },
+        metrics={"trials": trials, "skipped": skipped, "caveat": CAVEAT},
         split=describe_parts(parts, "stratified by breed", args.seed),
         tables={
-            f"{len(parts['test'])} test photos; intervals over photos": pd.concat(
-                [pd.DataFrame(facts), measured], axis=1
-            ),
+            f"{len(parts['test'])} test photos; intervals over photos": table,
             "Each breed": pd.concat(per_breed, names=["way"]),
         },
         figures=draw(run, summary, trials),
@@ -196,16 +189,7 @@ def draw(run: Run, summary: pd.DataFrame, trials: list[Trial]) -> dict:
     chart = interval_chart(summary, path, value="test", label="name", value_name="test accuracy")
     figures = {"Test accuracy": chart}
     for trial in trials:
-        report, stem = trial.answers.report, trial.approach.replace(", ", "_").replace("/", "_")
-        figures[f"Training, {trial.approach}"] = training_curves(
-            trial.history, run.figure_path(f"curves_{stem}.png")
-        )
-        figures[f"Which breed is taken for which, {trial.approach}"] = confusion_figure(
-            report.confusion,
-            report.identities,
-            run.figure_path(f"confusion_{stem}.png"),
-            kind="breed",
-        )
+        figures |= class_figures(run, trial, kind="breed", name=trial.approach)
     return figures
 
 
