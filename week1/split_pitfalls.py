@@ -119,10 +119,7 @@ def photos_behind_frozen_stages(
 ) -> tuple[PhotosAtBoundary, PhotosAtBoundary]:
     """The photos as a backbone's frozen stages see them: never mirrored, and half of them.
 
-    Args:
-        args: the script's flags.
-        study: photos and labels.
-        splits: whose training photos are needed; the first one's alone are mirrored.
+    The training photos of all splits are needed; the first split's alone are mirrored.
     """
     is_scratch = args.model == SCRATCH_CNN
     weights = "none" if is_scratch else "imagenet"
@@ -198,10 +195,9 @@ def difference(answers: pd.DataFrame, first: str, second: str) -> Interval:
     Both test the same number of photos of each animal, so that sorted by animal they pair up.
     """
     ordered = answers.sort_values("identity", kind="stable")
-    pair = [ordered[ordered["condition"] == condition] for condition in (first, second)]
-    return paired_bootstrap_over_individuals(
-        pair[0]["is_correct"], pair[1]["is_correct"], pair[0]["identity"]
-    )
+    one, other = (ordered[ordered["condition"] == name] for name in (first, second))
+    both = one["is_correct"], other["is_correct"]
+    return paired_bootstrap_over_individuals(*both, one["identity"])
 
 
 def verdict(words: str, interval: Interval) -> str:

@@ -24,7 +24,7 @@ from common.files import MEGABYTE
 from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.machine.timing import rates_in_turns
-from common.measures.intervals import Interval, interval_columns
+from common.measures.intervals import interval_columns
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
 from common.models.heads import Recogniser
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     table = engine_table(outputs, accuracy, rates, sizes)
     facts = {"differences": differences, "bytes": sizes, "photos_per_second": rates}
     facts |= {"batch_size": BATCH_SIZE, "n_threads": n_threads, "weight_bits": weight_bits}
-    facts |= {"accuracy": plain(accuracy), "minus_pytorch": plain(cost)}
+    facts |= {"accuracy": accuracy, "minus_pytorch": cost}
     return run.finish(
         metrics={"description": description, "n_calibration": len(calibration), **facts},
         split=describe_split(study.split, study.leak),
@@ -180,12 +180,8 @@ def differences_of(
 def scores_of(embeddings: np.ndarray, study: Study, train: np.ndarray) -> np.ndarray:
     """Similarity of each test photo to each animal, from the embeddings of test, then train."""
     query, gallery = embeddings[: -len(train)], embeddings[-len(train) :]
-    return identity_scores(
-        query,
-        gallery,
-        gallery_labels=study.labels[train],
-        n_identities=len(study.catalogue.identities),
-    )
+    n_animals, labels = len(study.catalogue.identities), study.labels[train]
+    return identity_scores(query, gallery, gallery_labels=labels, n_identities=n_animals)
 
 
 def engine_table(outputs: dict, accuracy: dict, rates: dict, sizes: dict) -> pd.DataFrame:
@@ -209,20 +205,13 @@ def file_table(model: Recogniser, path: Path, differences: dict, n_photos: int) 
     return pd.DataFrame([row | {name: f"{value:.1e}" for name, value in differences.items()}])
 
 
-def plain(intervals: dict[str, Interval]) -> dict[str, dict]:
-    """Intervals as a result file keeps them."""
-    return {name: interval.to_dict() for name, interval in intervals.items()}
-
-
 def accuracy_chart(run: Run, table: pd.DataFrame) -> dict[str, Path]:
     """How often each engine is right."""
-    figure = interval_chart(
-        table,
+    path, words = (
         run.figure_path("accuracy.png"),
-        value="accuracy",
-        label="network",
-        value_name="share of test photos of known animals named right",
+        "share of test photos of known animals named right",
     )
+    figure = interval_chart(table, path, value="accuracy", label="network", value_name=words)
     return {"Right answers, with 95 % intervals over animals": figure}
 
 

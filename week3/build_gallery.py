@@ -20,16 +20,7 @@ looked at again.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    add_flag,
-    local_path,
-    make_parser,
-    plain_word,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-)
+from common import cli
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery.enrolment import (
@@ -57,18 +48,18 @@ TRAINED = Path("runs", "metric_learning", "model.safetensors")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
     words = "folder of the gallery (default: runs/gallery in the current folder)"
-    add_flag(parser, "output_dir", local_path, "PATH", words)
+    cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
     words = (
         f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
         "existing gallery its own)"
     )
-    add_flag(network, "trained", present_path, "FILE", words)
+    cli.add_flag(network, "trained", cli.present_path, "FILE", words)
     words = "an untrained backbone instead, with --weights and --image_size"
-    add_flag(network, "model", plain_word, "NAME", words)
+    cli.add_flag(network, "model", cli.plain_word, "NAME", words)
     parser.add_argument(
         "--index",
         choices=["auto", *INDEXES],
@@ -76,12 +67,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "some; auto: by size. For an existing gallery: index it anew (default: flat)",
     )
     words = "of queries whose most alike photo hnsw and ivfpq shall find"
-    add_flag(parser, "recall", real_number(above=0.0, up_to=1.0), "SHARE", words, 0.995)
+    cli.add_flag(parser, "recall", cli.real_number(above=0.0, up_to=1.0), "SHARE", words, 0.995)
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", action="store_true", help="photos of --data_dir join the gallery")
-    change.add_argument("--remove", type=plain_word, metavar="ANIMAL", help="forget an animal")
+    change.add_argument("--remove", type=cli.plain_word, metavar="ANIMAL", help="forget an animal")
     change.add_argument(
-        "--rename", nargs=2, type=plain_word, metavar=("OLD", "NEW"), help="rename an animal"
+        "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
     )
     words = "build anew where there is a gallery already"
     change.add_argument("--replace", action="store_true", help=words)
@@ -225,4 +216,4 @@ def holdings(gallery: Gallery, run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

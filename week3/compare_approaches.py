@@ -95,9 +95,7 @@ BY_SCORE = [
 ]
 PAIRS = {
     KNOWN: [
-        (ARCFACE, CLASSIFIER),
-        (TRIPLET, CLASSIFIER),
-        (FEATURES, CLASSIFIER),
+        *((own, CLASSIFIER) for own in (ARCFACE, TRIPLET, FEATURES)),
         (ARCFACE, ARCFACE_MEANS),
     ],
     JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
@@ -146,14 +144,10 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone as it comes and with its last stages free; a small network as the floor.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    experiment = catalogue_experiment(
-        study,
-        backbone.preprocessing.stored_size,
-        TrainingSettings.from_flags(args),
-        questions=questions,
-        classes=args.classes or ("side" if study.catalogue.has_sides else "identity"),
-        run=run,
-    )
+    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
+    classes = args.classes or ("side" if study.catalogue.has_sides else "identity")
+    options = {"questions": questions, "classes": classes, "run": run}
+    experiment = catalogue_experiment(study, stored_size, settings, **options)
     print(experiment.classed.description)
     approaches = approaches_on(backbone, args, experiment)
     minutes = experiment.expected_minutes(planned(args, experiment, approaches))
@@ -182,21 +176,20 @@ def approaches_on(
     """All that are trained, by name; those on the same stages differ in what the head learns."""
     scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
     views = args.cached_views
-    tuned = experiment.approach(
-        CLASSIFIER, backbone, [Step(args.unfreeze, args.epochs)], n_views=views
+    everything, head, last = (
+        [Step(n_stages, args.epochs)] for n_stages in (None, 0, args.unfreeze)
     )
-    return {
-        SCRATCH: experiment.approach(
-            SCRATCH, scratch, [Step(None, args.epochs)], from_scratch=True, n_views=views
-        ),
-        FROZEN_HEAD: experiment.approach(
-            FROZEN_HEAD, backbone, [Step(0, args.epochs)], n_views=min(FROZEN_VIEWS, views)
-        ),
-        CLASSIFIER: tuned,
-        AGAIN: replace(tuned, name=AGAIN),
-        TRIPLET: replace(tuned, name=TRIPLET, recipe=train_embedding),
-        ARCFACE: replace(tuned, name=ARCFACE, recipe=train_embedding),
-    }
+    tuned = experiment.approach(CLASSIFIER, backbone, last, n_views=views)
+    few = min(FROZEN_VIEWS, views)
+    approaches = [
+        experiment.approach(SCRATCH, scratch, everything, from_scratch=True, n_views=views),
+        experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
+        tuned,
+        replace(tuned, name=AGAIN),
+        replace(tuned, name=TRIPLET, recipe=train_embedding),
+        replace(tuned, name=ARCFACE, recipe=train_embedding),
+    ]
+    return {approach.name: approach for approach in approaches}
 
 
 def planned(
@@ -258,14 +251,9 @@ def run_seed(
 
 def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
     """Part 4's subsets of the training photos."""
-    return cells_of(
-        experiment.questions.train,
-        experiment.questions.known,
-        experiment.identity,
-        n_animals=args.crossover["animals"],
-        n_photos=args.crossover["photos"],
-        seed=seed,
-    )
+    sizes = {"n_animals": args.crossover["animals"], "n_photos": args.crossover["photos"]}
+    train, asked = experiment.questions.train, experiment.questions.known
+    return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
 
 
 def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
@@ -296,16 +284,10 @@ def run_crossover(
 
 
 def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
-    """The finding in one sentence: the embedding against the classifier, question by question.
-
-    Args:
-        differences: what `parts.compare_all` gives.
-        joining: part 2's table.
-    """
+    """The finding in one sentence: the embedding against the classifier, question by question."""
     costs = joining.set_index("approach")["adding animals"]
     found = []
-    for difference in differences:
-        question, first, second, gap = difference
+    for question, first, second, gap in differences:
         outcome = gap.better_of("the embedding", "the classifier")
         if outcome != NOT_DISTINGUISHABLE:
             outcome += " is better"
@@ -421,8 +403,6 @@ def draw_joined(run: Run, table: pd.DataFrame, trend: pd.DataFrame) -> dict[str,
         parts.joining_lines(trend, words | {AGAIN: f"{AGAIN} ({cost})"}),
         run.figure_path("joined.png"),
         quantity="photos",
-        value="accuracy",
-        group="approach",
         quantity_name="photos enrolled of each animal",
         value_name="share of later photos named right",
     )

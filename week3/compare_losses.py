@@ -20,15 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.cli import (
-    add_flag,
-    list_of,
-    make_parser,
-    one_of,
-    real_number,
-    run_script,
-    shared_flags,
-)
+from common import cli
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.approach import Approach
 from common.experiments.embedding_check import EmbeddingCheck
@@ -97,15 +89,17 @@ class Comparison:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
-    shared_flags(parser, "batch_size", "cached_views", "classes", "pooling", "seeds", "device")
-    shared_flags(parser, "output_dir", "smoke", epochs=10, unfreeze=4)
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    cli.shared_flags(parser, "batch_size", "cached_views", "classes", "pooling", "seeds", "device")
+    cli.shared_flags(parser, "output_dir", "smoke", epochs=10, unfreeze=4)
     words = "to compare, each with its own margin and scale"
-    add_flag(parser, "losses", list_of(one_of(LOSSES)), "NAME,...", words, ",".join(LOSSES))
-    rates = list_of(real_number(above=0.0, up_to=10.0))
+    cli.add_flag(
+        parser, "losses", cli.list_of(cli.one_of(LOSSES)), "NAME,...", words, ",".join(LOSSES)
+    )
+    rates = cli.list_of(cli.real_number(above=0.0, up_to=10.0))
     words = "of the backbone, of which validation chooses each loss's own; the head's is twice it"
-    add_flag(parser, "learning_rates", rates, "RATE,...", words, "5e-4,2e-3")
+    cli.add_flag(parser, "learning_rates", rates, "RATE,...", words, "5e-4,2e-3")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:1]
@@ -278,4 +272,4 @@ def conclude(found: Comparison) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

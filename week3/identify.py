@@ -18,16 +18,7 @@ the decisions.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    add_flag,
-    local_path,
-    make_parser,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import drop_rows
 from common.data.catalogue_folders import find_images
@@ -63,12 +54,12 @@ N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; t
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
+    parser = cli.make_parser(__doc__)
     words = "photo files, or folders of photos"
-    parser.add_argument("photos", nargs="*", type=present_path, metavar="PHOTO", help=words)
-    shared_flags(parser, "device", "output_dir", "smoke")
+    parser.add_argument("photos", nargs="*", type=cli.present_path, metavar="PHOTO", help=words)
+    cli.shared_flags(parser, "device", "output_dir", "smoke")
     words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
-    add_flag(parser, "gallery", local_path, "PATH", words)
+    cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
     parser.add_argument(
         "--side",
         choices=SIDES,
@@ -80,10 +71,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="all these photos show one animal in one encounter: one answer",
     )
     words = "share of new individuals that may be taken for a known one"
-    add_flag(parser, "false_match_rate", real_number(above=0.0, up_to=0.5), "RATE", words, 0.01)
-    add_flag(parser, "k", whole_number(1, 50), "N", "candidates for each question", 5)
+    cli.add_flag(
+        parser, "false_match_rate", cli.real_number(above=0.0, up_to=0.5), "RATE", words, 0.01
+    )
+    cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
     words = "the network that the gallery has to be built with; another one is refused"
-    add_flag(parser, "trained", present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")
@@ -204,4 +197,4 @@ def report(
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

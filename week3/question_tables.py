@@ -209,8 +209,7 @@ def compare_rejection(
 
     Args:
         trials: of all approaches.
-        first: approach and score.
-        second: approach and score; the difference is first minus second.
+        first, second: approach and score; the difference is first minus second.
         measure: of `MEASURES`.
 
     Returns:

@@ -14,14 +14,7 @@ so that nothing here is new to it.
 
 import argparse
 
-from common.cli import (
-    add_flag,
-    make_parser,
-    present_path,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.class_folders import (
     ClassPhotos,
     describe_parts,
@@ -54,13 +47,13 @@ MISSING = (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
+    parser = cli.make_parser(__doc__)
     words = "folder with cat and dog, or with train and test above them"
-    add_flag(parser, "data_dir", present_path, "PATH", words)
-    shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
-    shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
+    cli.add_flag(parser, "data_dir", cli.present_path, "PATH", words)
+    cli.shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
+    cli.shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
     words = "use so many photos, drawn by chance (default: all)"
-    add_flag(parser, "n_photos", whole_number(4, 1_000_000), "N", words)
+    cli.add_flag(parser, "n_photos", cli.whole_number(4, 1_000_000), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 1, 64
@@ -143,4 +136,4 @@ def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarr
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -17,14 +17,7 @@ once. The whole recipe wants a GPU; on a laptop, --n_train and --epochs make it 
 import argparse
 from functools import partial
 
-from common.cli import (
-    add_flag,
-    local_path,
-    make_parser,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.cifar10 import SIDE, Pictures, noise_pictures, read_cifar10
 from common.data.class_folders import ClassPhotos, describe_parts, stratified_split
 from common.data.images import small_picture_transform
@@ -62,17 +55,17 @@ PUBLISHED = (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
+    parser = cli.make_parser(__doc__)
     words = "folder of torchvision's CIFAR-10, or with an .npz file of JPEG copies of it"
-    add_flag(parser, "data_dir", local_path, "PATH", words)
+    cli.add_flag(parser, "data_dir", cli.local_path, "PATH", words)
     parser.add_argument(
         "--download", action="store_true", help="fetch CIFAR-10 into --data_dir first, 170 MB"
     )
-    shared_flags(parser, "weights", "device", "output_dir", "smoke", model="resnet34.tv_in1k")
-    shared_flags(parser, head_epochs=8, epochs=100, batch_size=128, seeds="0")
-    shared_flags(parser, learning_rate=1e-3, head_learning_rate=1e-2)
+    cli.shared_flags(parser, "weights", "device", "output_dir", "smoke", model="resnet34.tv_in1k")
+    cli.shared_flags(parser, head_epochs=8, epochs=100, batch_size=128, seeds="0")
+    cli.shared_flags(parser, learning_rate=1e-3, head_learning_rate=1e-2)
     words = "use so many pictures of the training part (default: all)"
-    add_flag(parser, "n_train", whole_number(20, 1_000_000), "N", words)
+    cli.add_flag(parser, "n_train", cli.whole_number(20, 1_000_000), "N", words)
     parser.add_argument(
         "--stem",
         choices=["new", "cropped"],
@@ -188,4 +181,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

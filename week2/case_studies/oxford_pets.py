@@ -175,14 +175,7 @@ def family_table(
     asked: np.ndarray,
     is_cat: np.ndarray,
 ) -> pd.DataFrame:
-    """One row per way: the breed, the breed among five, and the family that it belongs to.
-
-    Args:
-        trials: both ways with all seeds.
-        reports: what `reports_of` gives.
-        asked: the photo behind each answer.
-        is_cat: bool, of each breed.
-    """
+    """One row per way: the breed, the breed among five, and the family that it belongs to."""
     rows = []
     for name, own in by_approach(trials).items():
         report, row = reports[name], {"way": name}

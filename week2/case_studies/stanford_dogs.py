@@ -17,16 +17,7 @@ The official folders hold three kinds of poodle; `--breeds` says which names to 
 import argparse
 from collections.abc import Callable
 
-from common.cli import (
-    add_flag,
-    list_of,
-    make_parser,
-    plain_word,
-    present_path,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.class_folders import (
     describe_parts,
     draw_noise_photos,
@@ -63,15 +54,15 @@ RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}  # ep
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
+    parser = cli.make_parser(__doc__)
     words = "any folder in which folders of photos are named after breeds"
-    add_flag(parser, "data_dir", present_path, "PATH", words)
+    cli.add_flag(parser, "data_dir", cli.present_path, "PATH", words)
     words, breeds = "parts of the folders' names", ",".join(BREEDS)
-    add_flag(parser, "breeds", list_of(plain_word), "NAME,...", words, breeds)
-    shared_flags(parser, "models", "weights", "batch_size", "seed", "device", "output_dir", "smoke")
-    shared_flags(parser, image_size=224)
+    cli.add_flag(parser, "breeds", cli.list_of(cli.plain_word), "NAME,...", words, breeds)
+    cli.shared_flags(parser, "models", "weights", "batch_size", "seed", "device", "output_dir")
+    cli.shared_flags(parser, "smoke", image_size=224)
     words = "last blocks that partial trains (default: 2 of a ResNet, 1 of any other)"
-    add_flag(parser, "unfreeze", whole_number(1, 100), "N", words)
+    cli.add_flag(parser, "unfreeze", cli.whole_number(1, 100), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size = 64
@@ -194,4 +185,4 @@ def draw(run: Run, summary: pd.DataFrame, trials: list[Trial]) -> dict:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)
