@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
         f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
         f"of one photo, {len(scores.encounters)} of an encounter's photos together."
     )
-    model = f"Model: {model_name(gallery.model)}."
+    network = model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
     held = holdings(gallery, run)
     return run.finish(
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict:
             "model": model_name(gallery.model),
         },
         tables={"The gallery": pd.DataFrame([held]), **tables},
-        notes=[*notes, model, meaning, ask],
+        notes=[*notes, f"Model: {network}.", meaning, ask],
     )
 
 

@@ -371,12 +371,11 @@ def draw(
         **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }
     if len(tables[WINNERS]):
+        columns = {"x": "photos per animal", "y": "animals", "names": (ARCFACE, CLASSIFIER)}
         figures[f"{ARCFACE} minus {CLASSIFIER}, points of accuracy"] = difference_map(
             tables[WINNERS],
             run.figure_path("crossover.png"),
-            x="photos per animal",
-            y="animals",
-            names=(ARCFACE, CLASSIFIER),
+            **columns,
             x_name="training photos per animal (mean)",
             y_name="animals in training",
         )

@@ -116,18 +116,12 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone for all, whose last stages learn an embedding.
     backbone = load_the_backbone(args)
-    experiment = catalogue_experiment(
-        study,
-        backbone.preprocessing.stored_size,
-        TrainingSettings.from_flags(args),
-        questions=questions,
-        trained_rows=questions.train,
-        classes=args.classes,
-        run=run,
-    )
+    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
+    options = {"questions": questions, "trained_rows": questions.train, "classes": args.classes}
+    experiment = catalogue_experiment(study, stored_size, settings, **options, run=run)
     print(experiment.classed.description)
-    plan, options = [Step(args.unfreeze, args.epochs)], {"n_views": args.cached_views}
-    approach = experiment.approach("", backbone, plan, recipe=train_embedding, **options)
+    options = {"recipe": train_embedding, "n_views": args.cached_views}
+    approach = experiment.approach("", backbone, [Step(args.unfreeze, args.epochs)], **options)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     minutes = experiment.expected_minutes([Planned(approach, n_runs)])
     print(f"Expected: about {minutes:.0f} minutes for {n_runs} trainings.")

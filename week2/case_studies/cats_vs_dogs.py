@@ -19,6 +19,7 @@ from common.data.class_folders import (
     ClassPhotos,
     describe_parts,
     draw_noise_photos,
+    folder_name,
     read_class_folders,
     split_given,
 )
@@ -68,8 +69,8 @@ def animal_of(path: str) -> str | None:
     >>> animal_of("train/Cats/1.jpg"), animal_of("train/horse/1.jpg")
     ('cat', None)
     """
-    folder = path.split("/")[-2].lower() if "/" in path else ""
-    return folder.removesuffix("s") if folder.removesuffix("s") in ("cat", "dog") else None
+    animal = folder_name(path).removesuffix("s")
+    return animal if animal in ("cat", "dog") else None
 
 
 def main(argv: list[str] | None = None) -> dict:

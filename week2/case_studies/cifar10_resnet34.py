@@ -166,6 +166,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Tables and figures; those of one network show the first seed.
     source = pictures.source
     table = closed_set_table(trials)
+    figures = class_figures(run, trials[0], title=source)
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
     return run.finish(
         metrics={"trials": trials, "test_losses": test_losses, "source": source},
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> dict:
             f"Test pictures, {source}, seeds {args.seeds}": table,
             f"Each class, {source}": class_table(trials[0].answers.report),
         },
-        figures=class_figures(run, trials[0], title=source),
+        figures={f"{title}, {source}": path for title, path in figures.items()},
         notes=[*([pictures.note] if pictures.note else []), PUBLISHED],
         device=str(experiment.device),
     )

@@ -49,10 +49,11 @@ import numpy as np
 import pandas as pd
 from torchvision.datasets import OxfordIIITPet
 
-CAT_BREEDS = (
+CATS = (
     "abyssinian, bengal, birman, bombay, british_shorthair, egyptian_mau, maine_coon, persian, "
     "ragdoll, russian_blue, siamese, sphynx"
 )
+CAT_BREEDS = CATS.split(", ")
 MISSING = (
     "--data_dir is missing: name a folder for Oxford-IIIT Pet and add --download (800 MB from "
     "https://www.robots.ox.ac.uk/~vgg/data/pets/), or a folder with one folder per breed"
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> dict:
         fetch(args.data_dir)
     folder = args.data_dir or draw_noise_photos(["Abyssinian", "Maine Coon", "beagle", "pug"])
     photos = read_class_folders(folder, class_of=breed_of, expected="one folder per breed")
-    is_cat = np.array([name in CAT_BREEDS.split(", ") for name in photos.names])
+    is_cat = np.array([name in CAT_BREEDS for name in photos.names])
     if is_cat.all() or not is_cat.any():
         raise InputError(
             f"--data_dir {folder}: {is_cat.sum()} of its {len(is_cat)} folders are named after a "
