@@ -128,9 +128,8 @@ def compare_splits(
         except InputError as reason:
             reasons.append(f"Not possible here: {reason}")
             continue
-        parts = {
-            part: catalogue.table.iloc[split.rows(part)] for part in ("train", "validation", "test")
-        }
+        of_split = ("train", "validation", "test")
+        parts = {part: catalogue.table.iloc[split.rows(part)] for part in of_split}
         train, test = parts["train"], parts["test"]
         is_new = ~test["identity"].isin(train["identity"])
         rows.append(
@@ -143,15 +142,9 @@ def compare_splits(
 
 
 def choose_photos(table: pd.DataFrame, n_animals: int) -> pd.DataFrame:
-    """Photos for the contact sheet: often seen animals, two photos of each encounter.
+    """Rows of photos for the contact sheet: often seen animals, two photos of each encounter.
 
-    Args:
-        table: of the catalogue.
-        n_animals: animals to show.
-
-    Returns:
-        Some rows of the table, an animal's encounters spread evenly over its years; the two
-        photos of an encounter are neighbours.
+    An animal's encounters are spread evenly over its years; the two photos are neighbours.
     """
     counts = table.groupby("identity").agg(n=("encounter", "nunique"), photos=("path", "size"))
     often = counts.sort_values(["n", "photos"], ascending=False, kind="stable").index[:n_animals]

@@ -83,11 +83,7 @@ def joining_lines(trend: pd.DataFrame, approaches: Mapping[str, str]) -> pd.Data
 
 
 def joining_table(trials: Sequence[Trial], trend: pd.DataFrame) -> pd.DataFrame:
-    """Question 2 for people: one row per approach, one column per number of enrolled photos.
-
-    Args:
-        trials: of all approaches.
-        trend: what `joining_trend` gives.
+    """Question 2 for people: `joining_trend` with one column per number of enrolled photos.
 
     Returns:
         Columns approach; "1 photo", … with their intervals; what it costs until the animals are
@@ -161,9 +157,7 @@ def separation(table: pd.DataFrame) -> pd.DataFrame:
 def reliability_bins(trials: Sequence[Trial], approaches: Sequence[str]) -> dict[str, pd.DataFrame]:
     """What probabilities said beside what came true, all seeds together.
 
-    Args:
-        trials: of all approaches.
-        approaches: some of these; those that reject nothing are left out.
+    Approaches that reject nothing are left out.
 
     Returns:
         Approach and score to what `common.measures.calibration.reliability` gives.
