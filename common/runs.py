@@ -353,7 +353,8 @@ def peak_memory_mb() -> float:
 def _photos_given(args: Namespace) -> list[Path]:
     """The folders, tables and photos that a script's flags name."""
     given = [getattr(args, "data_dir", None), getattr(args, "photo", None)]
-    given += getattr(args, "photos", None) or []
+    photos = getattr(args, "photos", None)
+    given += photos if isinstance(photos, list) else []  # elsewhere it is how many
     return [Path(path) for path in given if path is not None]
 
 

@@ -155,7 +155,6 @@ def train_and_test(
         restart(photos.tail, seed)
     trained = train_classifier(
         photos,
-        photos.n_features,
         train_rows=split.rows("train"),
         validation_rows=split.rows_known("validation", study.catalogue),
         n_identities=len(study.catalogue.identities),

@@ -148,7 +148,6 @@ def train_now(args: argparse.Namespace, study: Study) -> tuple[Recogniser, list[
     )
     trained = train_classifier(
         photos,
-        backbone.n_features,
         train_rows=train,
         validation_rows=validation,
         n_identities=len(study.catalogue.identities),

@@ -169,7 +169,6 @@ def fine_tune(
         )
         trained = train_classifier(
             photos,
-            backbone.n_features,
             tail=photos.tail,  # the end of the backbone that trains
             head=head,
             groups=groups,

@@ -215,7 +215,6 @@ def train_all(args, study, backbone, photos, splits) -> tuple[list[dict], object
     def train(recipe, split, seed):
         trained = recipe(
             photos,
-            backbone.n_features,
             train_rows=split.rows("train"),
             validation_rows=[],  # nothing is chosen here: the last epoch is taken
             n_identities=len(study.catalogue.identities),

@@ -102,7 +102,6 @@ def main(argv: list[str] | None = None) -> dict:
     )
     trained = train_classifier(
         photos,
-        backbone.n_features,
         tail=photos.tail,  # the end of the backbone that trains; empty where all is frozen
         head=head,
         train_rows=train,

@@ -244,7 +244,6 @@ def train(
     loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     trained = train_embedding(
         photos,
-        photos.n_features,
         tail=photos.tail,  # the end of the backbone that trains
         embedding_dim=args.embedding_size,
         criterion=loss,

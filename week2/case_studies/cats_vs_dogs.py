@@ -58,8 +58,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 1, 64
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -75,6 +73,8 @@ def animal_of(path: str) -> str | None:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data: the source's own test photos where it has them.
     photos = read_class_folders(

@@ -78,8 +78,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.epochs, args.head_epochs, args.n_train, args.batch_size = 1, 1, 40, 16
         if args.weights == "imagenet":
             args.weights = "none"  # nothing to download for a run that means nothing
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -141,6 +139,8 @@ def train_and_ask(experiment: Experiment, seed: int, args: argparse.Namespace) -
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data; validation comes out of the training part, so that the test chooses nothing.
     pictures = read_cifar10(args.data_dir, download=args.download) if args.data_dir else None

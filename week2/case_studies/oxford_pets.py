@@ -73,8 +73,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -97,6 +95,8 @@ def breed_of(path: str) -> str | None:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data, and which breeds are cats.
     if args.data_dir and args.download:

@@ -66,8 +66,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size = 64
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -97,6 +95,8 @@ def plans_of(args: argparse.Namespace, model: str) -> dict[str, list[Step]]:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data: 70, 15 and 15 hundredths of each breed.
     photos = read_class_folders(
