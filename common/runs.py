@@ -297,6 +297,8 @@ def _plain_container(value: object) -> object:
         return to_plain(sorted(value))
     if isinstance(value, (list, tuple, range)):
         return [to_plain(part) for part in value]
+    if hasattr(value, "to_dict"):  # reports, intervals and trials know what a result needs
+        return to_plain(value.to_dict())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: to_plain(getattr(value, name)) for name in names}

@@ -20,15 +20,7 @@ looked at again.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    local_path,
-    make_parser,
-    plain_word,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-)
+from common import cli
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery.enrolment import (
@@ -56,53 +48,36 @@ TRAINED = Path("runs", "metric_learning", "model.safetensors")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
-    parser.add_argument(
-        "--output_dir",
-        type=local_path,
-        metavar="PATH",
-        help="folder of the gallery (default: runs/gallery in the current folder)",
-    )
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
+    words = "folder of the gallery (default: runs/gallery in the current folder)"
+    cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
-    network.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help=f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
-        "existing gallery its own)",
+    words = (
+        f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
+        "existing gallery its own)"
     )
-    network.add_argument(
-        "--model",
-        type=plain_word,
-        metavar="NAME",
-        help="an untrained backbone instead, with --weights and --image_size",
-    )
+    cli.add_flag(network, "trained", cli.present_path, "FILE", words)
+    words = "an untrained backbone instead, with --weights and --image_size"
+    cli.add_flag(network, "model", cli.plain_word, "NAME", words)
     parser.add_argument(
         "--index",
         choices=["auto", *INDEXES],
         help="flat compares all photos; hnsw and ivfpq are quicker for hundred thousands, and miss "
         "some; auto: by size. For an existing gallery: index it anew (default: flat)",
     )
-    parser.add_argument(
-        "--recall",
-        type=real_number(above=0.0, up_to=1.0),
-        default=0.995,
-        metavar="SHARE",
-        help="of queries whose most alike photo hnsw and ivfpq shall find (default: %(default)s)",
-    )
+    words = "of queries whose most alike photo hnsw and ivfpq shall find"
+    cli.add_flag(parser, "recall", cli.real_number(above=0.0, up_to=1.0), "SHARE", words, 0.995)
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", action="store_true", help="photos of --data_dir join the gallery")
-    change.add_argument("--remove", type=plain_word, metavar="ANIMAL", help="forget an animal")
+    change.add_argument("--remove", type=cli.plain_word, metavar="ANIMAL", help="forget an animal")
     change.add_argument(
-        "--rename", nargs=2, type=plain_word, metavar=("OLD", "NEW"), help="rename an animal"
+        "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
     )
-    change.add_argument(
-        "--replace", action="store_true", help="build anew where there is a gallery already"
-    )
-    parser.add_argument(
-        "--join", action="store_true", help="with --rename: NEW is in the gallery, and the same"
-    )
+    words = "build anew where there is a gallery already"
+    change.add_argument("--replace", action="store_true", help=words)
+    words = "with --rename: NEW is in the gallery, and the same"
+    parser.add_argument("--join", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
         parser.error("--add: whose photos? Name them with --data_dir")
@@ -144,7 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
         f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
         f"of one photo, {len(scores.encounters)} of an encounter's photos together."
     )
-    model = f"Model: {model_name(gallery.model)}."
+    network = model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
     held = holdings(gallery, run)
     return run.finish(
@@ -154,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict:
             "model": model_name(gallery.model),
         },
         tables={"The gallery": pd.DataFrame([held]), **tables},
-        notes=[*notes, model, meaning, ask],
+        notes=[*notes, f"Model: {network}.", meaning, ask],
     )
 
 
@@ -241,4 +216,4 @@ def holdings(gallery: Gallery, run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

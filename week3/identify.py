@@ -18,15 +18,7 @@ the decisions.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    local_path,
-    make_parser,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import drop_rows
 from common.data.catalogue_folders import find_images
@@ -62,21 +54,12 @@ N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; t
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "photos",
-        nargs="*",
-        type=present_path,
-        metavar="PHOTO",
-        help="photo files, or folders of photos",
-    )
-    shared_flags(parser, "device", "output_dir", "smoke")
-    parser.add_argument(
-        "--gallery",
-        type=local_path,
-        metavar="PATH",
-        help="folder that build_gallery.py wrote (default: runs/gallery in the current folder)",
-    )
+    parser = cli.make_parser(__doc__)
+    words = "photo files, or folders of photos"
+    parser.add_argument("photos", nargs="*", type=cli.present_path, metavar="PHOTO", help=words)
+    cli.shared_flags(parser, "device", "output_dir", "smoke")
+    words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
+    cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
     parser.add_argument(
         "--side",
         choices=SIDES,
@@ -87,26 +70,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="all these photos show one animal in one encounter: one answer",
     )
-    parser.add_argument(
-        "--false_match_rate",
-        type=real_number(above=0.0, up_to=0.5),
-        default=0.01,
-        metavar="RATE",
-        help="share of new individuals that may be taken for a known one (default: %(default)s)",
+    words = "share of new individuals that may be taken for a known one"
+    cli.add_flag(
+        parser, "false_match_rate", cli.real_number(above=0.0, up_to=0.5), "RATE", words, 0.01
     )
-    parser.add_argument(
-        "--k",
-        type=whole_number(1, 50),
-        default=5,
-        metavar="N",
-        help="candidates for each question (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="the network that the gallery has to be built with; another one is refused",
-    )
+    cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
+    words = "the network that the gallery has to be built with; another one is refused"
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")
@@ -227,4 +197,4 @@ def report(
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -97,10 +97,10 @@ def trend_chart(
     path: str | Path,
     *,
     quantity: str,
-    value: str,
-    group: str,
     quantity_name: str,
     value_name: str,
+    value: str = "accuracy",
+    group: str = "approach",
     ticks: Sequence[float] | None = None,
 ) -> Path:
     """Draw one line with its band per group, over a logarithmic axis.
