@@ -21,14 +21,8 @@ import numpy as np
 
 DESCRIPTION = "gallery.json"
 FORMAT = 2
-ENDINGS = {
-    "indexed": ".npy",
-    "recent": ".npy",
-    "kept": ".npy",
-    "facts": ".json",
-    "index": ".faiss",
-    "model": ".safetensors",
-}
+ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
+ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 
 
 @dataclass(frozen=True)

@@ -89,20 +89,10 @@ class RetrievalReport:
 
     def to_dict(self) -> dict:
         """Counts and means as plain JSON types; the arrays per query are left out."""
-        return {
-            "n_queries": self.n_queries,
-            "n_gallery": self.n_gallery,
-            "n_without_match": self.n_without_match,
-            "queries_without_match": list(self.queries_without_match),
-            "same_encounter_rule": self.same_encounter_rule,
-            "n_ignored": self.n_ignored,
-            "rank_k": {str(k): share for k, share in self.rank_k.items()},
-            "mAP": self.mAP,
-            "mINP": self.mINP,
-            "rank_k_answerable": {str(k): share for k, share in self.rank_k_answerable.items()},
-            "mAP_answerable": self.mAP_answerable,
-            "mINP_answerable": self.mINP_answerable,
-        }
+        plain = {k: each for k, each in vars(self).items() if not isinstance(each, np.ndarray)}
+        for name in ("rank_k", "rank_k_answerable"):
+            plain[name] = {str(k): share for k, share in plain[name].items()}
+        return plain | {"queries_without_match": list(self.queries_without_match)}
 
 
 def evaluate_retrieval(
