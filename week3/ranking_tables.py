@@ -5,12 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.files import MEGABYTE
-from common.matching.local_features import (
-    LocalFeatures,
-    find_details,
-    same_details,
-    small_photo,
-)
+from common.matching.local_features import LocalFeatures, find_details, same_details, small_photo
 from common.matching.reordering import (
     EMBEDDING,
     EVERYTHING,
@@ -63,9 +58,8 @@ def compare_ways(
                 interval = bootstrap_over_individuals(values, animals)
                 row |= interval_columns(f"{question}, {measure}", interval)
                 point |= interval_columns(measure, interval)
-                gain = paired_bootstrap_over_individuals(
-                    values, _per_query(own[first])[measure], animals
-                )
+                before = _per_query(own[first])[measure]
+                gain = paired_bootstrap_over_individuals(values, before, animals)
                 difference |= interval_columns(f"{measure} gained", gain)
                 difference[f"by {measure}"] = gain.better_of("better", "worse")
             chart.append(point)
@@ -141,11 +135,9 @@ def _milliseconds_to_rank(
 ) -> tuple[float, float, float]:
     """Per query: by cosine, re-ranked one by one, and re-ranked all together."""
     query, ks = asked.query_embeddings, {"k1": neighbourhoods.k1, "k2": neighbourhoods.k2}
+    both = {"query_embeddings": query, "gallery_embeddings": asked.gallery_embeddings}
     start = time.perf_counter()
-    together = rerank_together(
-        query_embeddings=query, gallery_embeddings=asked.gallery_embeddings, **ks
-    )
-    together.block(0, len(query))
+    rerank_together(**both, **ks).block(0, len(query))
     seconds_together = time.perf_counter() - start
     with threadpool_limits(1):  # products of one row: a second core only waits
         cosine = _milliseconds(lambda i: asked.cosines(i, i + 1).argsort(), asked)
@@ -171,8 +163,7 @@ def example_details(
     features: Mapping[int, LocalFeatures],
     paths: Sequence[Path],
     path: str | Path,
-    *,
-    title: str = "",
+    title: str,
 ) -> Path | None:
     """Draw queries that the embedding gets wrong: put right by details, and still wrong.
 

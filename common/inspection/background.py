@@ -4,6 +4,8 @@ Photos of one encounter share their background. A network that has such photos i
 name an animal by its background; this asks how much it does.
 """
 
+from functools import reduce
+
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
@@ -38,9 +40,7 @@ def photos_to_test(catalogue: Catalogue, splits: list[Split]) -> np.ndarray:
     Raises:
         InputError: there is none.
     """
-    rows = splits[0].rows_known("test", catalogue)
-    for split in splits[1:]:
-        rows = np.intersect1d(rows, split.rows_known("test", catalogue))
+    rows = reduce(np.intersect1d, (split.rows_known("test", catalogue) for split in splits))
     if not len(rows):
         raise InputError(
             f"--data_dir: found no photo that is a test photo in each of the splits "

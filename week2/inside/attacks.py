@@ -42,11 +42,8 @@ def push_photo(run, path, namers, targets) -> dict:
                 f"{said[1]}\n{wanted} {share[1]:.2f}",
             ]
             method = "FGSM, 1 step" if steps == 1 else f"PGD, {steps} steps"
-            rows.append(
-                PictureRow(
-                    f"{kind}\n{method}", [to_pictures(each)[0] for each in pictures], captions
-                )
-            )
+            shown = [to_pictures(each)[0] for each in pictures]
+            rows.append(PictureRow(f"{kind}\n{method}", shown, captions))
             records.append((kind, method, *said, wanted, *share))
     titles = ["original", "difference around grey", "result"]
     figure = picture_grid(rows, run.figure_path("adversarial.png"), column_titles=titles)
