@@ -5,23 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.files import MEGABYTE
+from common.matching import reordering
 from common.matching.local_features import LocalFeatures, find_details, same_details, small_photo
-from common.matching.reordering import (
-    EMBEDDING,
-    EVERYTHING,
-    FUSED,
-    RERANKED,
-    SIFT,
-    TOGETHER,
-    Settings,
-)
 from common.matching.reranking import ReciprocalGallery, rerank_together
 from common.matching.shortlists import Asked, ScoreBlock
-from common.measures.intervals import (
-    bootstrap_over_individuals,
-    interval_columns,
-    paired_bootstrap_over_individuals,
-)
+from common.measures import intervals
 from common.measures.retrieval import RetrievalReport
 from common.visualization.detail_matches import DetailPair, detail_panel
 from common.visualization.matches import spread
@@ -55,12 +43,12 @@ def compare_ways(
             row, point = rows.setdefault(way, {"way": way}), {"way": way, "question": question}
             difference = {"way": way, "question": question}
             for measure, values in _per_query(each).items():
-                interval = bootstrap_over_individuals(values, animals)
-                row |= interval_columns(f"{question}, {measure}", interval)
-                point |= interval_columns(measure, interval)
+                interval = intervals.bootstrap_over_individuals(values, animals)
+                row |= intervals.interval_columns(f"{question}, {measure}", interval)
+                point |= intervals.interval_columns(measure, interval)
                 before = _per_query(own[first])[measure]
-                gain = paired_bootstrap_over_individuals(values, before, animals)
-                difference |= interval_columns(f"{measure} gained", gain)
+                gain = intervals.paired_bootstrap_over_individuals(values, before, animals)
+                difference |= intervals.interval_columns(f"{measure} gained", gain)
                 difference[f"by {measure}"] = gain.better_of("better", "worse")
             chart.append(point)
             if way != first:
@@ -74,7 +62,7 @@ def _per_query(report: RetrievalReport) -> dict[str, np.ndarray]:
 
 def cost_table(
     asked: Asked,
-    settings: Settings,
+    settings: reordering.Settings,
     features: Mapping[int, LocalFeatures],
     paths: Sequence[Path],
     seconds_to_read: float,
@@ -112,12 +100,12 @@ def cost_table(
 
     details = _milliseconds(compare_details, asked)
     costs = {
-        EMBEDDING: (cosine, []),
-        RERANKED: (reranking, ["neighbourhoods"]),
-        TOGETHER: (together, ["neighbourhoods"]),
-        SIFT: (cosine + details, ["details"]),
-        FUSED: (cosine + details, ["details"]),
-        EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
+        reordering.EMBEDDING: (cosine, []),
+        reordering.RERANKED: (reranking, ["neighbourhoods"]),
+        reordering.TOGETHER: (together, ["neighbourhoods"]),
+        reordering.SIFT: (cosine + details, ["details"]),
+        reordering.FUSED: (cosine + details, ["details"]),
+        reordering.EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
     }
     return pd.DataFrame(
         {
@@ -178,13 +166,13 @@ def example_details(
     Returns:
         The path; None where the embedding gets nothing wrong.
     """
-    other = FUSED if FUSED in ways else SIFT
-    first = {way: asked.first_rows(ways[way]) for way in (EMBEDDING, other)}
+    other = reordering.FUSED if reordering.FUSED in ways else reordering.SIFT
+    first = {way: asked.first_rows(ways[way]) for way in (reordering.EMBEDDING, other)}
     is_right = {
         way: asked.identity[rows] == asked.identity[asked.query] for way, rows in first.items()
     }
-    helped = np.flatnonzero(~is_right[EMBEDDING] & is_right[other])
-    wrong = np.flatnonzero(~is_right[EMBEDDING] & ~is_right[other])
+    helped = np.flatnonzero(~is_right[reordering.EMBEDDING] & is_right[other])
+    wrong = np.flatnonzero(~is_right[reordering.EMBEDDING] & ~is_right[other])
     chosen = [*spread(helped, N_HELPED), *spread(wrong, N_WRONG)]
 
     def pair(i: int, way: str) -> DetailPair:

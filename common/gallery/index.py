@@ -30,6 +30,7 @@ BUILD_EFFORT = 100  # candidates looked at to find a photo's neighbours in the g
 DIMENSIONS_PER_CODE = 4  # of an embedding in one 4-bit code of ivfpq
 TRAINING_PHOTOS_PER_LIST = 64  # from which a list's centre is computed
 N_CANDIDATES = {"hnsw": 32, "ivfpq": 500}  # per query, compared exactly
+N_SAMPLED = 1_000  # photos, and strangers, that the recall is measured with
 BLOCK = 20_000  # photos added at a time
 
 
@@ -70,7 +71,6 @@ def build_index(
     kind: str,
     *,
     recall: float = 0.995,
-    n_sampled: int = 1_000,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[faiss.Index | None, IndexReport]:
@@ -81,7 +81,6 @@ def build_index(
         kind: one of `INDEXES`.
         recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
             new photos need; if no effort reaches it, the report says what was reached.
-        n_sampled: photos, and strangers, that it is measured with.
         seed: of the sample.
         progress: whether to draw a bar.
 
@@ -99,13 +98,13 @@ def build_index(
     blocks = range(0, len(embeddings), BLOCK)
     for first in tqdm(blocks, f"building {kind}", unit="block", disable=not progress, leave=False):
         index.add(np.ascontiguousarray(embeddings[first : first + BLOCK]))
-    effort, reached = _search_as_hard_as_needed(index, embeddings, recall, n_sampled, seed)
+    effort, reached = _search_as_hard_as_needed(index, embeddings, recall, seed)
     report = IndexReport(
         kind=kind,
         n_photos=len(embeddings),
         effort=effort,
         recall_at_1=reached,
-        n_sampled=min(n_sampled, len(embeddings)),
+        n_sampled=min(N_SAMPLED, len(embeddings)),
         build_seconds=time.perf_counter() - start,
     )
     return index, report
@@ -185,11 +184,11 @@ def _empty_index(embeddings: np.ndarray, kind: str, generator: np.random.Generat
 
 
 def _search_as_hard_as_needed(
-    index: faiss.Index, embeddings: np.ndarray, recall: float, n_sampled: int, seed: int
+    index: faiss.Index, embeddings: np.ndarray, recall: float, seed: int
 ) -> tuple[int, float]:
     """Raise the effort, each time about twice, until the recall is reached; returns both."""
     generator = np.random.default_rng(seed)
-    rows = generator.choice(len(embeddings), size=min(n_sampled, len(embeddings)), replace=False)
+    rows = generator.choice(len(embeddings), size=min(N_SAMPLED, len(embeddings)), replace=False)
     photos = np.ascontiguousarray(embeddings[rows])
     queries = np.concatenate([photos, _strangers(photos, generator)])
     own_rows = np.concatenate([rows, np.full(len(rows), -1)])

@@ -10,11 +10,7 @@ from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
 from common.inspection.pixels import OnPixels
-from common.measures.intervals import (
-    Interval,
-    bootstrap_over_individuals,
-    paired_bootstrap_over_individuals,
-)
+from common.measures import intervals
 from common.splits.splits import Split
 from common.turtles.dataset import read_parameters, true_pictures
 
@@ -107,7 +103,7 @@ def _named(model: OnPixels, pixels: torch.Tensor) -> torch.Tensor:
         return torch.cat([model(part).argmax(dim=1) for part in pixels.split(64)]).cpu()
 
 
-def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
+def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, intervals.Interval]]:
     """Every measure of every split, over animals.
 
     Args:
@@ -118,7 +114,7 @@ def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
     """
     return {
         name: {
-            measure: bootstrap_over_individuals(
+            measure: intervals.bootstrap_over_individuals(
                 table[measure].dropna(), table["identity"][table[measure].notna()]
             )
             for measure in MEASURES
@@ -128,7 +124,9 @@ def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
     }
 
 
-def compare_answers(answers: pd.DataFrame, first: str, second: str) -> dict[str, Interval]:
+def compare_answers(
+    answers: pd.DataFrame, first: str, second: str
+) -> dict[str, intervals.Interval]:
     """Measure to the difference, first split minus second, on the same photos.
 
     Args:
@@ -141,7 +139,7 @@ def compare_answers(answers: pd.DataFrame, first: str, second: str) -> dict[str,
     for measure in MEASURES:
         values = pairs[[f"{measure}_first", f"{measure}_second"]].astype(float).dropna()
         if len(values) and measure != "area_share":  # the same photos have the same area
-            differences[measure] = paired_bootstrap_over_individuals(
+            differences[measure] = intervals.paired_bootstrap_over_individuals(
                 values.iloc[:, 0], values.iloc[:, 1], values.index.get_level_values("identity")
             )
     return differences

@@ -78,9 +78,6 @@ def evaluate_classification(
             a photo here, or without one in training, are allowed.
         top_k: each k, from 1, for which top-k accuracy is reported.
 
-    Returns:
-        Report; see `ClassificationReport` for fields and ranges.
-
     Raises:
         InputError: there is no photo.
         ValueError: shapes disagree, an identity occurs twice, a label is outside the map, a

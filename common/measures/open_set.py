@@ -186,9 +186,6 @@ def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
         queries: of the test.
         threshold: from `choose_threshold` on validation queries, never from these.
 
-    Returns:
-        Report; see `OpenSetReport` for fields, ranges and what is nan.
-
     Raises:
         ValueError: the threshold is not finite.
 

@@ -124,9 +124,6 @@ def evaluate_retrieval(
             4 · block_size · n_gallery bytes.
         same_encounter_rule: False keeps photos of the query's own encounter, to show the harm.
 
-    Returns:
-        Report over all queries; see `RetrievalReport` for fields, ranges and conventions.
-
     Raises:
         InputError: a side is empty, dimensions differ, embeddings are not finite, or no query
             at all has a right photo left.
