@@ -112,16 +112,15 @@ def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, intervals.In
     Returns:
         Split to measure to interval; measures that are not known are left out.
     """
-    return {
-        name: {
-            measure: intervals.bootstrap_over_individuals(
-                table[measure].dropna(), table["identity"][table[measure].notna()]
-            )
-            for measure in MEASURES
-            if table[measure].notna().any()
-        }
-        for name, table in answers.groupby("split", sort=False)
-    }
+    summary: dict[str, dict[str, intervals.Interval]] = {}
+    for name, table in answers.groupby("split", sort=False):
+        summary[name] = {}
+        for measure in MEASURES:
+            known = table.dropna(subset=measure)
+            if len(known):
+                values, animals = known[measure], known["identity"]
+                summary[name][measure] = intervals.bootstrap_over_individuals(values, animals)
+    return summary
 
 
 def compare_answers(

@@ -275,9 +275,7 @@ def choose_threshold(
 
 def _mean_over_identities(is_correct: np.ndarray, identity: np.ndarray) -> float:
     """Mean over identities of the share correct, in [0, 1]; nan without a query."""
-    if len(identity) == 0:
-        return float("nan")
-    return float(is_correct @ _balanced_weights(identity))
+    return float(is_correct @ _balanced_weights(identity)) if len(identity) else float("nan")
 
 
 def _balanced_weights(identity: np.ndarray) -> np.ndarray:
@@ -299,12 +297,9 @@ def _ranking_measures(scores: np.ndarray, is_known: np.ndarray) -> tuple[float, 
 
 
 def _notes(queries: Queries) -> tuple[str, ...]:
-    notes = []
-    if queries.n_unknown == 0:
-        notes.append("No query shows a new animal, so only BAKS is measured.")
-    if queries.n_known == 0:
-        notes.append("No query shows a known animal, so only BAUS is measured.")
-    return tuple(notes)
+    sides = (("new", "BAKS", queries.n_unknown), ("known", "BAUS", queries.n_known))
+    note = "No query shows a {} animal, so only {} is measured."
+    return tuple(note.format(side, measure) for side, measure, n in sides if n == 0)
 
 
 def _sweep(queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

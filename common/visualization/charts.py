@@ -57,9 +57,8 @@ def cost_scatter(
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel=cost_name, ylabel=value_name, yticks=[0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_ylim(0, 1.3)  # room for the names
-    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    axes.set(xlabel=cost_name, ylabel=value_name)
     style.legend_outside(axes, 4)
     return style.save_figure(figure, path)
 
@@ -105,8 +104,7 @@ def trend_chart(
     ticks = sorted(set(table[quantity])) if ticks is None else ticks
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, 1)
-    axes.set(xlabel=quantity_name, ylabel=value_name)
+    axes.set(xlabel=quantity_name, ylabel=value_name, ylim=(0, 1))
     longest = max(len(str(name)) for name in table[group])
     style.legend_outside(axes, max(1, min(4, LEGEND_WIDTH // (longest + 6))))
     return style.save_figure(figure, path)
@@ -174,9 +172,8 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
         # Large points stand on many photos, small ones on few.
         size = 12 + 150 * table["photos"] / table["photos"].sum()
         axes.scatter(table["said"], table["right"], s=size, zorder=3, **look)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.set_xlabel("probability that the name is right, as said")
     axes.set_ylabel("share of test photos whose name is right")
-    axes.set_aspect("equal")
     style.legend_outside(axes, 2)
     return style.save_figure(figure, path)

@@ -70,19 +70,17 @@ def detail_panel(
 def _draw_pair(axes: Axes, pair: DetailPair) -> None:
     side, (mark, colour) = 300, ("✓ ", style.RIGHT) if pair.is_match else ("✗ ", style.WRONG)
     ends = []
-    for position, (file, points) in enumerate(
-        zip((pair.query, pair.candidate), pair.points, strict=True)
-    ):
-        photo, left = small_photo(file), position * (1 + GAP) * side
+    files_at = {0: pair.query, (1 + GAP) * side: pair.candidate}
+    for (left, file), points in zip(files_at.items(), pair.points, strict=True):
+        photo = small_photo(file)
         square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=style.PAPER)
         axes.imshow(np.asarray(square), extent=(left, left + side, side, 0))
         scale = side / max(photo.size)
         margins = (side - scale * np.array(photo.size)) / 2
         ends.append(points[:MOST_LINES] * scale + margins + [left, 0])
-    axes.add_collection(
-        LineCollection(np.stack(ends, axis=1), colors=colour, linewidths=0.8, alpha=0.75)
-    )
-    axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    look = {"colors": colour, "linewidths": 0.8, "alpha": 0.75}
+    axes.add_collection(LineCollection(np.stack(ends, axis=1), **look))
+    style.bare(axes)
+    axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0))
     text = mark + style.shortened(pair.caption, 60)
     axes.set_xlabel(text, fontsize=8, color=colour, labelpad=3, parse_math=False)

@@ -158,8 +158,8 @@ def example_matches(
     paths = study.catalogue.paths()
     examples = [
         RankedMatches(
-            query=paths[query[index]],
-            query_caption=study.identity[query[index]],
+            paths[query[index]],
+            study.identity[query[index]],
             gallery=[paths[row] for row in rows[index]],
             gallery_captions=list(study.identity[rows[index]]),
             similarities=similarity[index].tolist(),
