@@ -13,6 +13,7 @@ from common.visualization.bars import interval_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.curves import training_curves
+from common.visualization.matches import spread
 
 import numpy as np
 import pandas as pd
@@ -127,9 +128,7 @@ def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path
 def _samples(report: ClassificationReport, paths: Sequence[str | Path], path: Path) -> Path:
     shown, rows, captions = [], [], []
     for words, is_kind in (("right", report.is_correct), ("wrong", ~report.is_correct)):
-        chosen = np.flatnonzero(is_kind)
-        n_shown = min(N_SAMPLES, len(chosen))
-        for index in chosen[np.linspace(0, len(chosen) - 1, n_shown).astype(int)]:
+        for index in spread(np.flatnonzero(is_kind), N_SAMPLES):
             truth = report.identities[report.labels[index]]
             said = report.identities[report.predicted_labels[index]]
             shown.append(paths[index])
