@@ -223,8 +223,7 @@ _FLAGS: dict[str, dict] = {
         "image; auto: mirrored where the catalogue knows sides",
     ),
     "pooling": _choice(
-        ("average", "gem"),
-        "how maps become a vector; gem: a generalised mean with a learned power",
+        ("average", "gem"), "how maps become a vector; gem: a generalised mean with a learned power"
     ),
     "unfreeze": _flag(whole_number(0, 100), "N", "last stages of the backbone that train", 3),
     "photos_per_identity": _flag(

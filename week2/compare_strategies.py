@@ -25,13 +25,7 @@ from typing import NamedTuple
 from common import cli
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
-from common.experiments.trials import (
-    Trial,
-    by_approach,
-    closed_set_table,
-    compare,
-    mean_right,
-)
+from common.experiments.trials import Trial, by_approach, closed_set_table, compare, mean_right
 from common.measures.classification import class_table
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,

@@ -174,7 +174,6 @@ def fine_tune(
             groups=groups,
             train_rows=train,
             validation_rows=validation,  # choose the epoch
-            n_identities=len(study.catalogue.identities),
             settings=TrainingSettings.from_flags(args, epochs=step.epochs),
             checkpoint=run.checkpoint(title),
             title=words_of(step),
@@ -209,9 +208,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Train, step by step; then test, once.
     trained, photos, fit, stage_tables, rates = fine_tune(plan, backbone, head, study, run, args)
     report = evaluate_classification(
-        scores=photos.outputs(trained.model, test),
-        labels=study.labels[test],
-        identities=identities,
+        scores=photos.outputs(trained.model, test), labels=study.labels[test], identities=identities
     )
     accuracy = bootstrap_over_individuals(report.is_correct, study.identity[test])
 

@@ -106,7 +106,6 @@ def main(argv: list[str] | None = None) -> dict:
         head=head,
         train_rows=train,
         validation_rows=validation,  # choose the epoch
-        n_identities=len(identities),
         settings=TrainingSettings.from_flags(args),
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
         checkpoint=run.checkpoint("training"),
@@ -123,7 +122,7 @@ def main(argv: list[str] | None = None) -> dict:
     row = {"model": args.model, "trained": "head" if args.freeze_backbone else "all"}
     row |= {"accuracy": accuracy.text(), "balanced accuracy": report.balanced_accuracy}
     row |= {"top 5": report.top_k[5], "macro F1": report.macro_f1}
-    row |= {"seconds of training": trained.fit.seconds}
+    row["seconds of training"] = trained.fit.seconds
     save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
     return run.finish(
         metrics={"accuracy": accuracy.to_dict(), "test": report.to_dict()}

@@ -219,10 +219,7 @@ def _leads(
 
     return tuple(
         bootstrap_of_statistic(
-            partial(lead, which=which),
-            [len(everyone)],
-            n_observations=n,
-            is_difference=True,
+            partial(lead, which=which), [len(everyone)], n_observations=n, is_difference=True
         )
         for which, n in enumerate((*n_photos, sum(n_photos)))
     )

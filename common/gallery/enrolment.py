@@ -177,12 +177,7 @@ def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.n
 
 
 def new_gallery(
-    catalogue: Catalogue,
-    folder: Path,
-    trained: Path | None,
-    *,
-    device: str,
-    **untrained: object,
+    catalogue: Catalogue, folder: Path, trained: Path | None, *, device: str, **untrained: object
 ) -> tuple[Gallery, Enrolled]:
     """Make a gallery of a catalogue's photos, without an index yet, to be saved.
 

@@ -220,9 +220,7 @@ def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
 
 
 def choose_threshold(
-    queries: Queries,
-    criterion: Criterion = "geometric_mean",
-    false_match_rate: float = 0.01,
+    queries: Queries, criterion: Criterion = "geometric_mean", false_match_rate: float = 0.01
 ) -> Threshold:
     """Choose the threshold on VALIDATION queries; never call it with test queries.
 

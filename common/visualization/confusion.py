@@ -14,11 +14,7 @@ MOST_NAMES = 64  # identity names along one side
 
 
 def confusion_figure(
-    counts: np.ndarray,
-    identities: Sequence[str],
-    path: str | Path,
-    *,
-    kind: str = "identity",
+    counts: np.ndarray, identities: Sequence[str], path: str | Path, *, kind: str = "identity"
 ) -> Path:
     """Draw a confusion matrix; right answers in one colour, mistakes in another.
 
@@ -83,10 +79,7 @@ def _name_both_axes(axes: Axes, identities: Sequence[str], kind: str) -> None:
 
 
 def recall_bars(
-    recalls: np.ndarray,
-    n_photos: np.ndarray,
-    identities: Sequence[str],
-    path: str | Path,
+    recalls: np.ndarray, n_photos: np.ndarray, identities: Sequence[str], path: str | Path
 ) -> Path:
     """Draw each identity's recall, best first, with the number of photos it rests on.
 

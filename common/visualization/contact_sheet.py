@@ -58,10 +58,7 @@ def contact_sheet(
 
 
 def catalogue_overview(
-    table: pd.DataFrame,
-    path: str | Path,
-    *,
-    part: Sequence[str] | None = None,
+    table: pd.DataFrame, path: str | Path, *, part: Sequence[str] | None = None
 ) -> Path:
     """Draw photos per identity beside a calendar of who was seen when.
 

@@ -40,11 +40,7 @@ class RankedMatches:
 
 
 def matches_panel(
-    rankings: Sequence[RankedMatches],
-    path: str | Path,
-    *,
-    n_columns: int = 5,
-    title: str = "",
+    rankings: Sequence[RankedMatches], path: str | Path, *, n_columns: int = 5, title: str = ""
 ) -> Path:
     """Draw one row per query: the query, then its ranked gallery photos.
 

@@ -121,10 +121,7 @@ def full_contrast(picture: np.ndarray) -> np.ndarray:
 
 
 def features_figure(
-    filters: np.ndarray,
-    photo: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    path: str | Path,
+    filters: np.ndarray, photo: np.ndarray, maps: Mapping[str, np.ndarray], path: str | Path
 ) -> Path:
     """Draw first filters, the photo, and a sheet of maps for each stage.
 

@@ -200,11 +200,7 @@ def test_rejecting_all_holds_in_float32_too():
     scores = np.array([0.3, 1.0], dtype=np.float32)
 
     queries = Queries(scores, predicted=["a", "a"], truth=["a", "x"], known=["a"])
-    chosen = choose_threshold(
-        queries,
-        criterion="false_match_rate",
-        false_match_rate=0.0,
-    )
+    chosen = choose_threshold(queries, criterion="false_match_rate", false_match_rate=0.0)
 
     assert not (scores >= chosen.value).any()
 
