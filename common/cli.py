@@ -58,16 +58,6 @@ def real_number(*, above: float, up_to: float) -> Callable[[str], float]:
     return read
 
 
-def seed_list(text: str) -> list[int]:
-    """Read `--seeds`: different whole numbers with commas between, such as 0,1,2."""
-    seeds = [whole_number(0, MAX_SEED)(part.strip()) for part in text.split(",")]
-    if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(
-            f"found '{text}', expected different seeds: a repeated one adds no evidence"
-        )
-    return seeds
-
-
 def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
     """Reader of a flag's list: different values with commas between, such as 1,2,5.
 
@@ -253,7 +243,9 @@ _FLAGS: dict[str, dict] = {
         8,
     ),
     "seed": _flag(whole_number(0, MAX_SEED), "N", "fixes every random choice", 0),
-    "seeds": _flag(seed_list, "N,N,...", "seeds of the repeated runs", "0,1,2"),
+    "seeds": _flag(
+        list_of(whole_number(0, MAX_SEED)), "N,N,...", "seeds of the repeated runs", "0,1,2"
+    ),
     "device": _flag(device_name, "NAME", "auto, cpu, cuda, cuda:N or mps", "auto"),
     "mixed_precision": _choice(
         ("no", "fp16", "bf16", "auto"),

@@ -29,16 +29,10 @@ from pathlib import Path
 import question_tables as parts
 from common.cli import add_flag, list_of, make_parser, run_script, shared_flags, whole_number
 from common.data.training_classes import CLASSES
+from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
-from common.experiments.three_questions import (
-    embed,
-    name_photos,
-    try_classifier,
-    try_retrained,
-    try_search,
-)
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -221,28 +215,36 @@ def run_seed(
         if len(questions.known) or name == CLASSIFIER:  # its features are searched, anyhow
             classifier = experiment.train(approaches[name], seed)
         if len(questions.known):
-            trials.append(try_classifier(experiment, approaches[name], seed, classifier))
+            trials.append(
+                three_questions.try_classifier(experiment, approaches[name], seed, classifier)
+            )
     if len(questions.joined):
         counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
-        trials.append(try_retrained(experiment, approaches[AGAIN], seed, counts))
+        trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
 
     # What searches: frozen features, those of the classifier, and two embeddings.
     frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
-    found = embed(experiment, frozen, frozen.behind.tail)
-    trials.append(try_search(experiment, FROZEN, seed, found))
-    found = embed(experiment, tuned, classifier.tail)
-    trials.append(try_search(experiment, FEATURES, seed, found, classifier))
-    trials.append(try_search(experiment, FEATURE_MEANS, seed, found, classifier, by_means=True))
+    found = three_questions.embed(experiment, frozen, frozen.behind.tail)
+    trials.append(three_questions.try_search(experiment, FROZEN, seed, found))
+    found = three_questions.embed(experiment, tuned, classifier.tail)
+    trials.append(three_questions.try_search(experiment, FEATURES, seed, found, classifier))
+    trials.append(
+        three_questions.try_search(
+            experiment, FEATURE_MEANS, seed, found, classifier, by_means=True
+        )
+    )
     if experiment.n_with_pairs() > 1:  # a triplet needs two animals
         batches = experiment.batches_of_several(seed)  # without which its loss is blind
         options = {"criterion": triplet(), "batch_sampler": batches}
         trained = experiment.train(approaches[TRIPLET], seed, **options)
-        found = embed(experiment, tuned, trained.model)
-        trials.append(try_search(experiment, TRIPLET, seed, found, trained))
+        found = three_questions.embed(experiment, tuned, trained.model)
+        trials.append(three_questions.try_search(experiment, TRIPLET, seed, found, trained))
     arcface = experiment.train(approaches[ARCFACE], seed)
-    found = embed(experiment, tuned, arcface.model)
-    trials.append(try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True))
-    trials.append(try_search(experiment, ARCFACE, seed, found, arcface))
+    found = three_questions.embed(experiment, tuned, arcface.model)
+    trials.append(
+        three_questions.try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True)
+    )
+    trials.append(three_questions.try_search(experiment, ARCFACE, seed, found, arcface))
     return trials, found[0]
 
 
@@ -275,7 +277,9 @@ def run_crossover(
                 epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
                 validate=False,
             )
-            named = name_photos(experiment, approaches[name], trained, cell.train, cell.test)
+            named = three_questions.name_photos(
+                experiment, approaches[name], trained, cell.train, cell.test
+            )
             answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
     return answers
 

@@ -26,12 +26,7 @@ from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
-from common.matching.local_features import (
-    LocalFeatures,
-    read_local_features,
-    same_details,
-    score_shortlists,
-)
+from common.matching import local_features
 from common.matching.reordering import EMBEDDING, Settings, choose_settings, ways_to_order
 from common.matching.shortlists import Asked
 from common.models.backbones import load_backbone
@@ -93,7 +88,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"Expected: about {minutes:.1f} minutes.")
     embeddings = embed(model, study, device)
     start = time.perf_counter()
-    found = read_local_features([paths[row] for row in rows])
+    found = local_features.read_local_features([paths[row] for row in rows])
     seconds_to_read = (time.perf_counter() - start) / len(rows)
     features = dict(zip(rows.tolist(), found, strict=True))
 
@@ -166,10 +161,12 @@ def ask(
     return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates)
 
 
-def count_same_details(asked: Asked, features: dict[int, LocalFeatures]) -> np.ndarray:
+def count_same_details(
+    asked: Asked, features: dict[int, local_features.LocalFeatures]
+) -> np.ndarray:
     """How many details each query has in common with each candidate, like `Asked.shortlist`."""
-    return score_shortlists(
-        lambda *pair: len(same_details(*(features[row] for row in pair))[0]),
+    return local_features.score_shortlists(
+        lambda *pair: len(local_features.same_details(*(features[row] for row in pair))[0]),
         asked.query,
         asked.gallery[asked.shortlist],
     )
@@ -211,10 +208,12 @@ def expected_minutes(
     seconds = len(paths) / images_per_second(model.to(device), inputs, is_training=False)
     tried = paths[:: max(1, len(paths) // 8)][:8]
     start = time.perf_counter()
-    features = read_local_features(tried, progress=False)
+    features = local_features.read_local_features(tried, progress=False)
     seconds += len(paths) * (time.perf_counter() - start) / len(tried)
     start = time.perf_counter()
-    n_pairs = len([same_details(*pair) for pair in itertools.combinations(features, 2)])
+    n_pairs = len(
+        [local_features.same_details(*pair) for pair in itertools.combinations(features, 2)]
+    )
     seconds_a_pair = (time.perf_counter() - start) / n_pairs / (os.cpu_count() or 1)
     return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
 

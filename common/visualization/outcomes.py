@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from common.experiments.experiment import Experiment
 from common.experiments.trials import JOINED, KNOWN, Trial
@@ -21,17 +20,11 @@ import pandas as pd
 N_SAMPLES = 6  # of right answers, and of wrong ones
 
 
-class Training(Protocol):
-    """How a training went: a `FitResult`, or a `Trial` of an experiment."""
-
-    history: Sequence[Mapping]
-    best_epoch: int
-
-
 def classification_figures(
     run: Run,
     report: ClassificationReport,
-    training: Training,
+    history: Sequence[Mapping],
+    best_epoch: int,
     trained_labels: np.ndarray,
     paths: Sequence[str | Path] = (),
 ) -> dict[str, Path]:
@@ -40,7 +33,8 @@ def classification_figures(
     Args:
         run: whose folder gets the figures.
         report: on the test photos.
-        training: its history, and the epoch that validation chose.
+        history: of training, one row per epoch.
+        best_epoch: that validation chose.
         trained_labels: of the training photos; animals that joined later are left out.
         paths: files of the test photos, for the sample answers; empty leaves them out.
 
@@ -53,7 +47,7 @@ def classification_figures(
     )
     figures = {
         "Training": training_curves(
-            training.history, run.figure_path("curves.png"), chosen_epoch=training.best_epoch
+            history, run.figure_path("curves.png"), chosen_epoch=best_epoch
         ),
         "Who is taken for whom": confusion_figure(
             report.confusion[np.ix_(named, named)],
@@ -74,7 +68,8 @@ def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, P
     train, test = experiment.questions.train, experiment.questions.known
     paths, labels = experiment.study.catalogue.paths(), experiment.classed.labels[train]
     asked = [paths[row] for row in test]
-    return classification_figures(run, trial.answers.report, trial, labels, asked)
+    report, history = trial.answers.report, trial.history
+    return classification_figures(run, report, history, trial.best_epoch, labels, asked)
 
 
 def class_figures(

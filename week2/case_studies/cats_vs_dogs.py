@@ -15,14 +15,7 @@ so that nothing here is new to it.
 import argparse
 
 from common import cli
-from common.data.class_folders import (
-    ClassPhotos,
-    describe_parts,
-    draw_noise_photos,
-    folder_name,
-    read_class_folders,
-    split_given,
-)
+from common.data import class_folders
 from common.data.images import read_photos
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
@@ -67,7 +60,7 @@ def animal_of(path: str) -> str | None:
     >>> animal_of("train/Cats/1.jpg"), animal_of("train/horse/1.jpg")
     ('cat', None)
     """
-    animal = folder_name(path).removesuffix("s")
+    animal = class_folders.folder_name(path).removesuffix("s")
     return animal if animal in ("cat", "dog") else None
 
 
@@ -77,14 +70,14 @@ def main(argv: list[str] | None = None) -> dict:
         raise InputError(MISSING)
 
     # Data: the source's own test photos where it has them.
-    photos = read_class_folders(
-        args.data_dir or draw_noise_photos(["cat", "dog"]),
+    photos = class_folders.read_class_folders(
+        args.data_dir or class_folders.draw_noise_photos(["cat", "dog"]),
         class_of=animal_of,
         expected="folders cat and dog with photos, or train and test above them",
     )
     if args.n_photos:
         photos = photos.some(args.n_photos, args.seed)
-    parts = split_given(photos, args.seed)
+    parts = class_folders.split_given(photos, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
     print(f"{len(photos.paths):,} photos: {counts}")
@@ -103,7 +96,7 @@ def main(argv: list[str] | None = None) -> dict:
     figures = class_figures(run, trial) | mistakes_figure(run, trial, photos, asked)
     return run.finish(
         metrics={**trial.to_dict(), "n_mistakes": int(np.sum(~report.is_correct))},
-        split=describe_parts(parts, "the folders' own test or stratified", args.seed),
+        split=class_folders.describe_parts(parts, "the folders' own test or stratified", args.seed),
         tables={
             f"{report.n_images:,} test photos; interval over photos": closed_set_table([trial]),
             "Each class": class_table(report),
@@ -114,7 +107,9 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
 
-def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarray) -> dict:
+def mistakes_figure(
+    run: Run, trial: Trial, photos: class_folders.ClassPhotos, asked: np.ndarray
+) -> dict:
     """The mistakes that the network is surest of; none without any; `asked`: rows of the test."""
     report, names = trial.answers.report, photos.names
     confidence = softmax(trial.answers.scores, axis=1).max(axis=1)

@@ -17,12 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.cli import add_flag, local_path, make_parser, run_script, shared_flags
-from common.data.class_folders import (
-    describe_parts,
-    draw_noise_photos,
-    read_class_folders,
-    stratified_split,
-)
+from common.data import class_folders
 from common.data.images import read_photos
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
@@ -101,8 +96,12 @@ def main(argv: list[str] | None = None) -> dict:
     # Data, and which breeds are cats.
     if args.data_dir and args.download:
         fetch(args.data_dir)
-    folder = args.data_dir or draw_noise_photos(["Abyssinian", "Maine Coon", "beagle", "pug"])
-    photos = read_class_folders(folder, class_of=breed_of, expected="one folder per breed")
+    folder = args.data_dir or class_folders.draw_noise_photos(
+        ["Abyssinian", "Maine Coon", "beagle", "pug"]
+    )
+    photos = class_folders.read_class_folders(
+        folder, class_of=breed_of, expected="one folder per breed"
+    )
     is_cat = np.array([name in CAT_BREEDS for name in photos.names])
     if is_cat.all() or not is_cat.any():
         raise InputError(
@@ -119,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     rates = Rates(head=args.head_learning_rate, backbone=args.learning_rate)
     trials, asked = [], []
     for seed in args.seeds:
-        parts = stratified_split(photos.labels, seed)
+        parts = class_folders.stratified_split(photos.labels, seed)
         experiment = classes_experiment(pixels, photos, parts, settings, run)
         asked.append(parts["test"])
         for name, plan in plans_of(args).items():
@@ -136,7 +135,9 @@ def main(argv: list[str] | None = None) -> dict:
 
     return run.finish(
         metrics={"trials": trials, "gain": gain.interval},
-        split=describe_parts(parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]),
+        split=class_folders.describe_parts(
+            parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]
+        ),
         tables={
             f"Test photos of seeds {args.seeds}; intervals over photos": table,
             f"Each breed, {second}": class_table(reports[second], "breed"),

@@ -18,12 +18,7 @@ import argparse
 from collections.abc import Callable
 
 from common import cli
-from common.data.class_folders import (
-    describe_parts,
-    draw_noise_photos,
-    read_class_folders,
-    stratified_split,
-)
+from common.data import class_folders
 from common.data.images import read_photos, training_transform
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.experiment import Experiment, classes_experiment
@@ -99,12 +94,12 @@ def main(argv: list[str] | None = None) -> dict:
         raise InputError(MISSING)
 
     # Data: 70, 15 and 15 hundredths of each breed.
-    photos = read_class_folders(
-        args.data_dir or draw_noise_photos(BREEDS),
+    photos = class_folders.read_class_folders(
+        args.data_dir or class_folders.draw_noise_photos(BREEDS),
         class_of=breed_finder(args.breeds),
         expected=f"folders named after {', '.join(args.breeds)}",
     )
-    parts = stratified_split(photos.labels, args.seed)
+    parts = class_folders.stratified_split(photos.labels, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
     print(f"{len(photos.paths)} photos of {', '.join(photos.names)}: {counts}")
@@ -136,7 +131,7 @@ def main(argv: list[str] | None = None) -> dict:
     per_breed = {trial.approach: class_table(trial.answers.report, "breed") for trial in trials}
     return run.finish(
         metrics={"trials": trials, "skipped": skipped, "caveat": CAVEAT},
-        split=describe_parts(parts, "stratified by breed", args.seed),
+        split=class_folders.describe_parts(parts, "stratified by breed", args.seed),
         tables={
             f"{len(parts['test'])} test photos; intervals over photos": table,
             "Each breed": pd.concat(per_breed, names=["way"]),
