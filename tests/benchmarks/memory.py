@@ -63,7 +63,7 @@ def memory_of(n_photos: int) -> dict:
         "photos": n_photos,
         "pixels GB": pixels / 1e9,
         "cached GB, on disk": n_cached / 1e9,
-        "peak GB": result["peak_memory_mb"] * 2**20 / 1e9,
+        "peak GB": result["peak_memory_mb"] / 1e3,
         "allowed GB": (SHARE * pixels) / 1e9 + BESIDE,
     }
 
