@@ -10,6 +10,7 @@ the peak grow with the photos, once, and nothing else grow with their number.
 """
 
 import runpy
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def memory_of(n_photos: int) -> dict:
         folder = Path(name)
         draw_noise(folder / "photos", n_photos, side)
         feature_cache.CACHE_FOLDER = folder / "cache"
+        sys.path.insert(0, str(SCRIPT.parent))  # of the modules beside it
         options = [
             f"--image_size={IMAGE_SIZE}",
             f"--data_dir={folder / 'photos'}",
@@ -63,7 +65,7 @@ def memory_of(n_photos: int) -> dict:
         "photos": n_photos,
         "pixels GB": pixels / 1e9,
         "cached GB, on disk": n_cached / 1e9,
-        "peak GB": result["peak_memory_mb"] * 2**20 / 1e9,
+        "peak GB": result["peak_memory_mb"] / 1e3,
         "allowed GB": (SHARE * pixels) / 1e9 + BESIDE,
     }
 
