@@ -58,16 +58,6 @@ def real_number(*, above: float, up_to: float) -> Callable[[str], float]:
     return read
 
 
-def seed_list(text: str) -> list[int]:
-    """Read `--seeds`: different whole numbers with commas between, such as 0,1,2."""
-    seeds = [whole_number(0, MAX_SEED)(part.strip()) for part in text.split(",")]
-    if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(
-            f"found '{text}', expected different seeds: a repeated one adds no evidence"
-        )
-    return seeds
-
-
 def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
     """Reader of a flag's list: different values with commas between, such as 1,2,5.
 
@@ -151,6 +141,27 @@ def _flag(read: Callable | None, metavar: str, text: str, default: object = None
     }
 
 
+def add_flag(
+    parser: argparse.ArgumentParser,
+    name: str,
+    read: Callable[[str], object],
+    metavar: str,
+    text: str,
+    default: object = None,
+) -> None:
+    """Add a flag with a value that one script alone has.
+
+    Args:
+        parser: or a group of it.
+        name: without the dashes.
+        read: reader of the value, such as `whole_number(1, 9)`.
+        metavar: what stands for the value in the help.
+        text: of the help; the default is added, unless the text says what it is.
+        default: of a list as it is typed, such as "1,2,5".
+    """
+    parser.add_argument(f"--{name}", **_flag(read, metavar, text, default))
+
+
 def _choice(choices: Sequence[str], text: str) -> dict:
     """The same for one of some words, the first of which is the default."""
     default = f"{text} (default: %(default)s)"
@@ -180,6 +191,7 @@ _FLAGS: dict[str, dict] = {
         "let that package fetch the photos of --dataset first, into data/downloads"
     ),
     "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
+    "models": _flag(list_of(plain_word), "NAME,...", "backbones to compare", "efficientnet_lite0"),
     "weights": _flag(
         weights_source,
         "SOURCE",
@@ -201,8 +213,7 @@ _FLAGS: dict[str, dict] = {
         "image; auto: mirrored where the catalogue knows sides",
     ),
     "pooling": _choice(
-        ("average", "gem"),
-        "how maps become a vector; gem: a generalised mean with a learned power",
+        ("average", "gem"), "how maps become a vector; gem: a generalised mean with a learned power"
     ),
     "unfreeze": _flag(whole_number(0, 100), "N", "last stages of the backbone that train", 3),
     "photos_per_identity": _flag(
@@ -211,6 +222,7 @@ _FLAGS: dict[str, dict] = {
         "photos of an animal in a batch, for losses that compare photos",
         4,
     ),
+    "head_epochs": _flag(whole_number(1, 10_000), "N", "passes with the head alone first", 8),
     "epochs": _flag(whole_number(1, 10_000), "N", "passes over the training photos", 20),
     "batch_size": _flag(whole_number(1, 4_096), "N", "photos per training step", 32),
     "learning_rate": _flag(_RATE, "RATE", "step size of the optimiser", 1e-3),
@@ -231,7 +243,9 @@ _FLAGS: dict[str, dict] = {
         8,
     ),
     "seed": _flag(whole_number(0, MAX_SEED), "N", "fixes every random choice", 0),
-    "seeds": _flag(seed_list, "N,N,...", "seeds of the repeated runs (default: 0,1,2)", [0, 1, 2]),
+    "seeds": _flag(
+        list_of(whole_number(0, MAX_SEED)), "N,N,...", "seeds of the repeated runs", "0,1,2"
+    ),
     "device": _flag(device_name, "NAME", "auto, cpu, cuda, cuda:N or mps", "auto"),
     "mixed_precision": _choice(
         ("no", "fp16", "bf16", "auto"),

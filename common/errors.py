@@ -19,3 +19,8 @@ class StoppedError(RuntimeError):
 
     The message says in half a line what happened; what to do is said by `run_script`.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line of at most 120 characters; its kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

@@ -49,6 +49,7 @@ def render_report(
         tables: title -> table, shown with their intervals.
         figures: title -> PNG file, put into the page itself.
     """
+    notes = result.get("notes") or []
     title = escape(str(result["script"]).removesuffix(".py").replace("_", " "))
     body = "\n".join(
         [
@@ -56,9 +57,10 @@ def render_report(
             f'<p class="soft">{escape(_when(result))}</p>',
             f"<p><code>{escape(str(result['command']))}</code></p>",
             *_split_section(result.get("split")),
-            *(_table_section(name, table) for name, table in tables.items()),
+            *(f"<h2>{escape(name)}</h2>\n{_table(table)}" for name, table in tables.items()),
             *_figures_section(figures),
-            *_notes_section(result.get("notes") or []),
+            *(["<h2>Notes</h2>"] if notes else []),
+            *(f"<p>{escape(str(note))}</p>" for note in notes),
             *_details_section(result),
         ]
     )
@@ -110,21 +112,15 @@ def _parts_of(leak: Mapping) -> pd.DataFrame:
     return pd.DataFrame(rows).convert_dtypes()  # counts, although training has some of them not
 
 
-def _table_section(title: str, table: pd.DataFrame) -> str:
-    """One table under its title."""
-    return f"<h2>{escape(title)}</h2>\n{_table(table)}"
-
-
 def _table(table: pd.DataFrame) -> str:
     """Numbers stand to the right."""
     headers, rows, is_numeric = table_cells(table)
     css = ['class="number"' if number else "" for number in is_numeric]
     head = "".join(f"<th {c}>{escape(h)}</th>" for h, c in zip(headers, css, strict=True))
-    lines = [
-        "".join(f"<td {c}>{escape(cell)}</td>" for cell, c in zip(row, css, strict=True))
-        for row in rows
-    ]
-    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
+    body = ""
+    for row in rows:
+        cells = "".join(f"<td {c}>{escape(cell)}</td>" for cell, c in zip(row, css, strict=True))
+        body += f"<tr>{cells}</tr>\n"
     return (
         '<div class="wide"><table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
@@ -144,40 +140,22 @@ def _figures_section(figures: Mapping[str, Path]) -> Iterator[str]:
         )
 
 
-def _notes_section(notes: list) -> Iterator[str]:
-    """Sentences that a reader needs to judge the numbers."""
-    if notes:
-        yield "<h2>Notes</h2>"
-    for note in notes:
-        yield f"<p>{escape(str(note))}</p>"
-
-
 def _details_section(result: Mapping) -> Iterator[str]:
     """Everything else, folded away."""
-    parts = {
-        "Metrics": result.get("metrics"),
-        "Flags": result.get("arguments"),
-        "Machine": result.get("machine"),
-        "Versions": result.get("versions"),
-    }
     yield "<h2>Details</h2>"
-    for title, facts in parts.items():
-        if facts:
-            table = _facts_table(facts)
+    for part in ("metrics", "arguments", "machine", "versions"):
+        title = "Flags" if part == "arguments" else part.capitalize()
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>\n"
+            for name, text in _flat_facts(result.get(part) or {})
+        )
+        if rows:
+            table = f'<div class="wide"><table><tbody>\n{rows}</tbody></table></div>'
             yield f"<details><summary>{title}</summary>\n{table}</details>"
 
 
-def _facts_table(facts: Mapping) -> str:
-    """Names and values; values inside values get a dotted name."""
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>\n"
-        for name, text in _flat_facts(facts)
-    )
-    return f'<div class="wide"><table><tbody>\n{rows}</tbody></table></div>'
-
-
 def _flat_facts(facts: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Pairs of a readable name and a short text."""
+    """Pairs of a readable name and a short text; values inside values get a dotted name."""
     for key, value in facts.items():
         name = f"{prefix}{str(key).replace('_', ' ')}"
         if isinstance(value, Mapping):

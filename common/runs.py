@@ -18,7 +18,7 @@ import shlex
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -42,25 +42,9 @@ CHECKPOINTS = "checkpoints"  # folder in a run's own
 # Left alone, and told when training would take them up.
 FOREIGN_CHECKPOINTS = ("last*.pt", f"{CHECKPOINTS}/*")
 RESULTS = REPORT, RESULT = "report.html", "result.json"
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "pytorch-metric-learning",
-    "albumentations",
-    "accelerate",
-    "captum",
-    "scikit-learn",
-    "faiss-cpu",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "opencv-python-headless",
-    "pillow",
-    "numpy",
-    "pandas",
-    "matplotlib",
-)
+NETWORKS = ("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum")
+NUMBERS = ("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas")
+PICTURES = ("albumentations", "opencv-python-headless", "pillow", "matplotlib")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +78,9 @@ class Run:
         Raises:
             ValueError: the name is not a plain file name.
         """
-        return self.folder / _plain_name(name)
+        if name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"found {name!r}, expected a plain file name such as 'curves.png'")
+        return self.folder / name
 
     def checkpoint(self, title: str) -> Path:
         """File that one training of this run continues from after a kill.
@@ -170,25 +156,17 @@ class Run:
         except OSError as error:
             raise _unusable(self.folder, error) from error
         self._remove_checkpoints()
-        self._print_ending(tables, pictures, notes)
+        self._print_ending(tables, pictures.values(), notes)
         return result
 
     def _print_ending(
-        self,
-        tables: Mapping[str, pd.DataFrame],
-        pictures: Mapping[str, Path],
-        notes: Sequence[str],
+        self, tables: Mapping[str, pd.DataFrame], pictures: Iterable[Path], notes: Sequence[str]
     ) -> None:
-        """Print tables, notes and paths."""
         for title, table in tables.items():
             print(f"\n{title}\n\n{format_table(table)}")
         if notes:
-            print()
-        for note in notes:
-            print(f"Note: {note}")
-        print()
-        for path in pictures.values():
-            print(f"Figure: {path}")
+            print("", *(f"Note: {note}" for note in notes), sep="\n")
+        print("", *(f"Figure: {path}" for path in pictures), sep="\n")
         print(f"Report: {self.folder / REPORT}")
         print(f"Result: {self.folder / RESULT} ({self.seconds:.0f} s)")
 
@@ -269,8 +247,8 @@ def to_plain(value: object) -> object:
         return None
     if isinstance(value, (str, bool)):
         return value
-    if isinstance(value, (np.bool_, np.integer, np.floating)):
-        return to_plain(value.item())
+    if isinstance(value, (np.generic, np.ndarray)):
+        return to_plain(value.tolist())
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
@@ -284,22 +262,19 @@ def to_plain(value: object) -> object:
 
 def _plain_container(value: object) -> object:
     """The same for what holds other values."""
-    if isinstance(value, Mapping):
-        return {str(to_plain(key)): to_plain(part) for key, part in value.items()}
     if isinstance(value, pd.DataFrame):
         named = any(name is not None for name in value.index.names)
-        return to_plain((value.reset_index() if named else value).to_dict("records"))
-    if isinstance(value, pd.Series):
-        return to_plain(value.to_dict())
-    if isinstance(value, np.ndarray):
-        return to_plain(value.tolist())
-    if isinstance(value, (set, frozenset)):
-        return to_plain(sorted(value))
+        value = (value.reset_index() if named else value).to_dict("records")
+    elif isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    elif hasattr(value, "to_dict"):  # a series; reports and trials know what a result needs
+        value = value.to_dict()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(to_plain(key)): to_plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [to_plain(part) for part in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: to_plain(getattr(value, name)) for name in names}
     raise ValueError(f"a result cannot hold a {type(value).__name__}; give plain values")
 
 
@@ -309,11 +284,7 @@ def to_json(value: object) -> str:
 
 
 def machine_facts(device: str | None) -> dict:
-    """What the run ran on.
-
-    Args:
-        device: name of the device, or None where a script has no such flag.
-    """
+    """What the run ran on; the device is None where a script has no such flag."""
     return {
         "platform": platform.platform(),
         "processor": platform.machine(),
@@ -326,7 +297,7 @@ def machine_facts(device: str | None) -> dict:
 def package_versions() -> dict[str, str | None]:
     """Installed versions of the packages that may change a number; None if not installed."""
     versions: dict[str, str | None] = {}
-    for package in PACKAGES:
+    for package in NETWORKS + NUMBERS + PICTURES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -351,7 +322,8 @@ def peak_memory_mb() -> float:
 def _photos_given(args: Namespace) -> list[Path]:
     """The folders, tables and photos that a script's flags name."""
     given = [getattr(args, "data_dir", None), getattr(args, "photo", None)]
-    given += getattr(args, "photos", None) or []
+    photos = getattr(args, "photos", None)
+    given += photos if isinstance(photos, list) else []  # elsewhere it is how many
     return [Path(path) for path in given if path is not None]
 
 
@@ -361,13 +333,6 @@ def _unusable(folder: Path, error: OSError) -> InputError:
         f"results cannot be written to {folder} ({error.strerror or error}); "
         "choose another folder with --output_dir"
     )
-
-
-def _plain_name(name: str) -> str:
-    """The name, if it is one of a file in the run's own folder."""
-    if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"found {name!r}, expected a plain file name such as 'curves.png'")
-    return name
 
 
 def _figure_files(figures: Mapping[str, Path] | Sequence[Path], folder: Path) -> dict[str, str]:

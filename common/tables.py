@@ -40,14 +40,15 @@ def table_cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]], list[b
     """
     if any(name is not None for name in table.index.names):
         table = table.reset_index()
-    bounds = {f"{name}{end}" for name in table.columns for end in ("_low", "_high")}
-    paired = {name for name in bounds if _is_bound(name, table)}
+    ends = [{f"{name}_low", f"{name}_high"} for name in table.columns]
+    paired = {end for pair in ends if pair <= set(table.columns) for end in pair}
     headers, columns, is_numeric = [], [], []
     for position, name in enumerate(table.columns):
         if name in paired:
             continue
         values = table.iloc[:, position]
-        cells = _column_cells(values)
+        decimals = _decimals(values) if pd.api.types.is_float_dtype(values) else 0
+        cells = [_cell(value, decimals) for value in values.astype(object)]
         if f"{name}_low" in paired:
             cells = _with_intervals(cells, values, table[f"{name}_low"], table[f"{name}_high"])
         headers.append(str(name).replace("_", " "))
@@ -72,21 +73,8 @@ def format_table(table: pd.DataFrame) -> str:
     return "\n".join([line(headers), ruler, *[line(row) for row in rows]])
 
 
-def _is_bound(name: str, table: pd.DataFrame) -> bool:
-    """True if the column is one end of another column's interval."""
-    value = name.removesuffix("_low").removesuffix("_high")
-    ends = {f"{value}_low", f"{value}_high"}
-    return {value, *ends} <= set(table.columns) and name in ends
-
-
-def _column_cells(values: pd.Series) -> list[str]:
-    """Text of each value; the numbers of one column share their decimals."""
-    decimals = _decimals(values) if pd.api.types.is_float_dtype(values) else 0
-    return [_cell(value, decimals) for value in values.astype(object)]
-
-
 def _decimals(values: pd.Series) -> int:
-    """Decimals by size: shares 3, seconds and counts of tens 1, thousands none."""
+    """Decimals of a column by size: shares 3, seconds and counts of tens 1, thousands none."""
     largest = max((abs(value) for value in values if _is_finite(value)), default=0.0)
     return 3 if largest < 10 else 1 if largest < 1_000 else 0
 
@@ -115,9 +103,9 @@ def _with_intervals(
 ) -> list[str]:
     """Cells with their interval in brackets, where there is one."""
     decimals = _decimals(values)
-    joined = []
-    for cell, lowest, highest in zip(cells, low, high, strict=True):
-        if _is_finite(lowest) and _is_finite(highest):
-            cell = f"{cell} [{_cell(lowest, decimals)}, {_cell(highest, decimals)}]"
-        joined.append(cell)
-    return joined
+    return [
+        f"{cell} [{_cell(lowest, decimals)}, {_cell(highest, decimals)}]"
+        if _is_finite(lowest) and _is_finite(highest)
+        else cell
+        for cell, lowest, highest in zip(cells, low, high, strict=True)
+    ]

@@ -11,7 +11,6 @@ from common.cli import run_script
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "cv2"}
 
 
 def load_script(script):
@@ -43,22 +42,6 @@ def refusal_of(script, capsys, *flags):
 def run_elsewhere(script, folder, *flags):
     """Run a script from another folder, as a process of its own."""
     return _run([str(ROOT / f"{script}.py"), *flags], folder)
-
-
-def modules_behind_help(script, folder):
-    """What `--help` prints, and the modules that it loaded."""
-    path = ROOT / f"{script}.py"
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['script.py', '--help']\n"
-        f"sys.path.insert(0, {str(path.parent)!r})\n"
-        "try:\n"
-        f"    runpy.run_path({str(path)!r}, run_name='__main__')\n"
-        "finally:\n"
-        "    print('MODULES', *sys.modules)\n"
-    )
-    shown, modules = _run(["-c", code], folder).stdout.split("MODULES")
-    return shown, set(modules.split())
 
 
 def _run(arguments, folder):

@@ -29,10 +29,9 @@ from common.machine.device import pick_device
 from common.measures.classification import ClassificationReport, evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.models.extraction import extract
-from common.runs import Run, describe_split, start_run
-from common.splits.study import Study, open_study
-from common.visualization.confusion import confusion_figure, recall_bars
-from common.visualization.curves import training_curves
+from common.runs import describe_split, start_run
+from common.splits.study import open_study
+from common.visualization.outcomes import classification_figures
 
 import numpy as np
 import pandas as pd
@@ -181,7 +180,9 @@ def main(argv: list[str] | None = None) -> dict:
         | {"guessing_accuracy": guessing, "best_epoch": best_epoch, "history": history},
         split=describe_split(study.split, study.leak),
         tables={"Animals with training photos; interval: 95 %, over animals": table_of(reports)},
-        figures=draw(run, history, best_epoch, reports["test"], study),
+        figures=classification_figures(
+            run, reports["test"], history, best_epoch, parts["train"].labels
+        ),
         notes=[f"Always naming the animal with most training photos gives {guessing:.3f} on test."],
         device=str(pick_device(args.device)),
     )
@@ -197,29 +198,6 @@ def table_of(reports: dict[str, ClassificationReport]) -> pd.DataFrame:
         row |= {"balanced accuracy": report.balanced_accuracy, "top 5": report.top_k[5]}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def draw(
-    run: Run, history: list[dict], best_epoch: int, test: ClassificationReport, study: Study
-) -> dict:
-    """Curves, who is taken for whom, and how many photos of each animal are found."""
-    named = np.unique(study.labels[study.split.rows("train")])
-    recalls, counts = (
-        np.array([facts[key] for facts in test.per_identity.values()]) for key in ("recall", "n")
-    )
-    return {
-        "Loss and accuracy, epoch by epoch": training_curves(
-            history, run.figure_path("curves.png"), chosen_epoch=best_epoch
-        ),
-        "Test photos: which animal is taken for which": confusion_figure(
-            test.confusion[np.ix_(named, named)],
-            [study.catalogue.identities[label] for label in named],
-            run.figure_path("confusion.png"),
-        ),
-        "Test photos: recall of each animal": recall_bars(
-            recalls, counts, list(test.per_identity), run.figure_path("recall.png")
-        ),
-    }
 
 
 if __name__ == "__main__":

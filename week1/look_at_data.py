@@ -14,7 +14,7 @@ Exercises 1.1 and 1.2 of week1/README.md start here.
 import argparse
 import math
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.runs import describe_split, start_run
@@ -58,13 +58,8 @@ def leak_of(train: pd.DataFrame, test: pd.DataFrame) -> dict:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke")
-    parser.add_argument(
-        "--n_animals",
-        type=whole_number(1, 30),
-        metavar="N",
-        default=6,
-        help="animals on the contact sheet, those seen most often (default: %(default)s)",
-    )
+    words = "animals on the contact sheet, those seen most often"
+    add_flag(parser, "n_animals", whole_number(1, 30), "N", words, 6)
     return parser.parse_args(argv)
 
 
@@ -133,9 +128,8 @@ def compare_splits(
         except InputError as reason:
             reasons.append(f"Not possible here: {reason}")
             continue
-        parts = {
-            part: catalogue.table.iloc[split.rows(part)] for part in ("train", "validation", "test")
-        }
+        of_split = ("train", "validation", "test")
+        parts = {part: catalogue.table.iloc[split.rows(part)] for part in of_split}
         train, test = parts["train"], parts["test"]
         is_new = ~test["identity"].isin(train["identity"])
         rows.append(
@@ -148,15 +142,9 @@ def compare_splits(
 
 
 def choose_photos(table: pd.DataFrame, n_animals: int) -> pd.DataFrame:
-    """Photos for the contact sheet: often seen animals, two photos of each encounter.
+    """Rows of photos for the contact sheet: often seen animals, two photos of each encounter.
 
-    Args:
-        table: of the catalogue.
-        n_animals: animals to show.
-
-    Returns:
-        Some rows of the table, an animal's encounters spread evenly over its years; the two
-        photos of an encounter are neighbours.
+    An animal's encounters are spread evenly over its years; the two photos are neighbours.
     """
     counts = table.groupby("identity").agg(n=("encounter", "nunique"), photos=("path", "size"))
     often = counts.sort_values(["n", "photos"], ascending=False, kind="stable").index[:n_animals]

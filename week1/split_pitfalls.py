@@ -28,7 +28,7 @@ from common.measures.intervals import (
 )
 from common.models.backbones import SCRATCH_CNN, load_backbone, restart
 from common.models.freezing import freeze_stages
-from common.runs import Run, describe_split, start_run
+from common.runs import describe_split, start_run
 from common.splits.leaks import leak_report
 from common.splits.splits import Split, make_split
 from common.splits.study import Study, open_study
@@ -75,14 +75,16 @@ def main(argv: list[str] | None = None) -> dict:
     # Train and test under each condition, with each seed; validation chooses the epoch.
     later, later_mirrored, answers = honest.name, f"{honest.name}, mirrored", []
     for seed in args.seeds:
-        answers.append(train_and_test("random", args, run, seed, study, randoms[seed], plain))
-        answers.append(train_and_test(later, args, run, seed, study, honest, plain))
+        conditions = {"random": (randoms[seed], plain), later: (honest, plain)}
         if catalogue.has_sides:
-            answers.append(train_and_test(later_mirrored, args, run, seed, study, honest, mirrored))
+            conditions[later_mirrored] = (honest, mirrored)
+        for name, (split, photos) in conditions.items():
+            checkpoint = run.checkpoint(f"{name}, seed {seed}")
+            answers.append(train_and_test(name, seed, args, study, split, photos, checkpoint))
     answers = pd.concat(answers, ignore_index=True)
 
     # Compare, and say what can be told.
-    table = pd.DataFrame([summarise(answers, name) for name in answers["condition"].unique()])
+    table = pd.DataFrame([summarise(*each) for each in answers.groupby("condition", sort=False)])
     gap = difference(answers, "random", later)
     metrics = {"conditions": table, "random_minus_honest": gap.to_dict()}
     tables = {"The same model on two splits": table.iloc[:2]}
@@ -117,10 +119,7 @@ def photos_behind_frozen_stages(
 ) -> tuple[PhotosAtBoundary, PhotosAtBoundary]:
     """The photos as a backbone's frozen stages see them: never mirrored, and half of them.
 
-    Args:
-        args: the script's flags.
-        study: photos and labels.
-        splits: whose training photos are needed; the first one's alone are mirrored.
+    The training photos of all splits are needed; the first split's alone are mirrored.
     """
     is_scratch = args.model == SCRATCH_CNN
     weights = "none" if is_scratch else "imagenet"
@@ -139,23 +138,14 @@ def photos_behind_frozen_stages(
 
 def train_and_test(
     condition: str,
-    args: argparse.Namespace,
-    run: Run,
     seed: int,
+    args,
     study: Study,
     split: Split,
     photos: PhotosAtBoundary,
+    checkpoint,
 ) -> pd.DataFrame:
     """Train under one condition and ask about the test photos of known animals.
-
-    Args:
-        condition: its name.
-        args: the script's flags.
-        run: keeps the checkpoint.
-        seed: of the training.
-        study: photos and labels.
-        split: which of them train, choose and test.
-        photos: the same photos behind the backbone's frozen stages.
 
     Returns:
         A table with one row per test photo: condition, identity, is_correct, and the share of
@@ -163,17 +153,15 @@ def train_and_test(
     """
     if args.model == SCRATCH_CNN:
         restart(photos.tail, seed)
-    title = f"{condition}, seed {seed}"
     trained = train_classifier(
         photos,
-        photos.n_features,
         train_rows=split.rows("train"),
         validation_rows=split.rows_known("validation", study.catalogue),
         n_identities=len(study.catalogue.identities),
         settings=TrainingSettings.from_flags(args, seed=seed),
         rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
-        title=title,
-        checkpoint=run.checkpoint(title),
+        title=f"{condition}, seed {seed}",
+        checkpoint=checkpoint,
     )
     rows = split.rows_known("test", study.catalogue)
     leak = leak_report(study.catalogue, split).test
@@ -188,9 +176,8 @@ def train_and_test(
     )
 
 
-def summarise(answers: pd.DataFrame, condition: str) -> dict:
+def summarise(condition: str, asked: pd.DataFrame) -> dict:
     """One line of a table: a condition's accuracy over all seeds."""
-    asked = answers[answers["condition"] == condition]
     accuracy = bootstrap_over_individuals(asked["is_correct"], asked["identity"])
     return {
         "condition": condition,
@@ -207,10 +194,9 @@ def difference(answers: pd.DataFrame, first: str, second: str) -> Interval:
     Both test the same number of photos of each animal, so that sorted by animal they pair up.
     """
     ordered = answers.sort_values("identity", kind="stable")
-    pair = [ordered[ordered["condition"] == condition] for condition in (first, second)]
-    return paired_bootstrap_over_individuals(
-        pair[0]["is_correct"], pair[1]["is_correct"], pair[0]["identity"]
-    )
+    one, other = (ordered[ordered["condition"] == name] for name in (first, second))
+    both = one["is_correct"], other["is_correct"]
+    return paired_bootstrap_over_individuals(*both, one["identity"])
 
 
 def verdict(words: str, interval: Interval) -> str:

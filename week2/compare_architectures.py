@@ -17,7 +17,7 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 import argparse
 from collections.abc import Callable
 
-from common.cli import list_of, local_path, make_parser, plain_word, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, plain_word, run_script, shared_flags
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
@@ -41,6 +41,17 @@ BUNDLED = ["small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientne
 MODELS = [*BUNDLED, "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3"]
 SKIPPED = "skipped: weights not in reach; run with network, or --weights"
 BATCH = 32  # photos, when speed is measured
+COLUMNS = [
+    "model",
+    "mode",
+    "parameters, M",
+    "GFLOPs",
+    "validation",
+    "test",
+    "test_low",
+    "test_high",
+]
+COLUMNS += ["training, s", "photos/s", "memory, MB"]
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -58,21 +69,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "image_size", "batch_size")
     shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
-    shared_flags(parser, epochs=8, learning_rate=1e-3)
-    parser.add_argument(
-        "--models",
-        type=list_of(plain_word),
-        default=MODELS,
-        metavar="NAME,...",
-        help=f"backbones to compare (default: {','.join(MODELS)})",
-    )
-    parser.add_argument(
-        "--weights",
-        type=weight_files,
-        default={},
-        metavar="NAME=FILE,...",
-        help="weights of some of the models from files (default: installed or from the hub)",
-    )
+    shared_flags(parser, epochs=8, learning_rate=1e-3, models=",".join(MODELS))
+    words = "weights of some of the models from files (default: installed or from the hub)"
+    add_flag(parser, "weights", weight_files, "NAME=FILE,...", words, {})
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
@@ -110,32 +109,26 @@ def main(argv: list[str] | None = None) -> dict:
     # Table, figure, recommendation.
     table = architecture_table(trials, costs, speeds, skipped)
     recommendation = recommend(trials, costs)
+    columns = {"cost": "GFLOPs", "value": "test", "label": "model", "group": "mode"}
     figure = cost_scatter(
         table,
         run.figure_path("scatter.png"),
-        cost="GFLOPs",
-        value="test",
-        label="model",
-        group="mode",
+        **columns,
         cost_name="billions of operations per photo, forward",
         value_name="accuracy on test photos (95 % interval over animals)",
     )
-    notes = [
+    note = (
         f"Means over seeds {', '.join(map(str, args.seeds))}. Training: seconds behind the frozen "
         "stages, whose outputs are computed once before. Photos per second: the whole network "
         "forward, batches of 32. Memory: the highest while training, above what the process held "
-        "before.",
-    ]
+        "before."
+    )
     return run.finish(
-        metrics={
-            "models": table,
-            "recommendation": recommendation,
-            "trials": [trial.to_dict() for trial in trials],
-        },
+        metrics={"models": table, "recommendation": recommendation, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={"Architectures": table},
         figures={"Accuracy against arithmetic": figure},
-        notes=[*recommendation, *notes],
+        notes=[*recommendation, note],
         device=str(experiment.device),
     )
 
@@ -224,13 +217,10 @@ def architecture_table(
     rows = []
     for row in closed_set_table(trials).to_dict("records"):
         model, mode = row["name"].split(", ")
-        cost = costs[row["name"]]
-        first = {"model": model, "mode": mode}
-        first |= {name: cost[name] for name in ("parameters, M", "GFLOPs")}
-        for name in ("validation", "test", "test_low", "test_high", "training, s"):
-            first[name] = row[name]
-        rows.append(first | {"photos/s": speeds[model], "memory, MB": cost["memory, MB"]})
-    return pd.DataFrame(rows + [{"model": name, "mode": SKIPPED} for name in skipped])
+        row |= costs[row["name"]] | {"model": model, "mode": mode, "photos/s": speeds[model]}
+        rows.append(row)
+    rows += [{"model": name, "mode": SKIPPED} for name in skipped]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def recommend(trials: list[Trial], costs: dict) -> list[str]:

@@ -17,28 +17,15 @@ photos are few. The notes at the end say which lead changes hands, and where.
 
 import argparse
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from common.cli import (
-    list_of,
-    make_parser,
-    plain_word,
-    real_number,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
-from common.experiments.trials import (
-    Trial,
-    by_approach,
-    closed_set_table,
-    compare,
-    mean_right,
-)
+from common.experiments.trials import Trial, by_approach, closed_set_table, compare, mean_right
 from common.measures.classification import class_table
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
@@ -80,7 +67,7 @@ class Size(NamedTuple):
 
 def rate_list(text: str) -> dict[str, float]:
     """Read `--learning_rates`: one for each strategy."""
-    rates = [real_number(above=0.0, up_to=10.0)(part) for part in text.split(",")]
+    rates = [cli.real_number(above=0.0, up_to=10.0)(part) for part in text.split(",")]
     if len(rates) != len(RATED):
         raise argparse.ArgumentTypeError(
             f"found '{text}', expected {len(RATED)} rates: {', '.join(RATED)}"
@@ -90,30 +77,19 @@ def rate_list(text: str) -> dict[str, float]:
 
 def counts_or_none(text: str) -> list[int]:
     """Read `--photos_per_identity`: rising whole numbers with commas between, or none at all."""
-    return [] if text == "none" else list_of(whole_number(1, 1_000), is_rising=True)(text)
+    return [] if text == "none" else cli.list_of(cli.whole_number(1, 1_000), is_rising=True)(text)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "weights", "split", "split_column", "image_size", "batch_size")
-    shared_flags(parser, "unfreeze", "cached_views", "seeds", "device", "output_dir", "smoke")
-    shared_flags(parser, epochs=8)
-    parser.add_argument(
-        "--models",
-        type=list_of(plain_word),
-        default=["efficientnet_lite0"],
-        metavar="NAME,...",
-        help="backbones of the table; the first one answers the second question "
-        "(default: efficientnet_lite0)",
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "models", "weights", "split", "split_column", "image_size")
+    cli.shared_flags(parser, "batch_size", "unfreeze", "cached_views", "seeds", "device")
+    cli.shared_flags(parser, "output_dir", "smoke", epochs=8)
+    words = (
+        "of freeze (the head's), partial, full and progressive (the backbone's; the head's is "
+        "twice it)"
     )
-    parser.add_argument(
-        "--learning_rates",
-        type=rate_list,
-        metavar="RATE,RATE,RATE",
-        default=rate_list("2e-3,1e-3,1e-3"),
-        help="of freeze (the head's), partial, full and progressive (the backbone's; the head's "
-        "is twice it) (default: 2e-3,1e-3,1e-3)",
-    )
+    cli.add_flag(parser, "learning_rates", rate_list, "RATE,RATE,RATE", words, "2e-3,1e-3,1e-3")
     parser.add_argument(
         "--plans",
         nargs="+",
@@ -121,14 +97,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="PLAN",
         help="more rows of the table: plans as fine_tuning.py reads them, such as 0:1,3:1,all:8",
     )
-    parser.add_argument(
-        "--photos_per_identity",
-        type=counts_or_none,
-        default=[2, 4, 8],
-        metavar="N,...",
-        help="training photos per animal in the second question; all of them come too; none: "
-        "leave that question out (default: 2,4,8)",
+    words = (
+        "training photos per animal in the second question, of the first model; all of them come "
+        "too; none: leave that question out"
     )
+    cli.add_flag(parser, "photos_per_identity", counts_or_none, "N,...", words, "2,4,8")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 3, 32, args.seeds[:1]
@@ -170,16 +143,12 @@ def main(argv: list[str] | None = None) -> dict:
     sizes = [try_size(n_photos, rivals, args, experiment) for n_photos in counts]
 
     # Tables, figures, sentences that the numbers allow.
-    table, trend = strategy_table(trials, strategies), trend_table(sizes)
+    table, trend = strategy_table(trials, strategies.values()), trend_table(sizes)
     best = by_approach(trials)[table.loc[table["validation"].idxmax(), "name"]][0]
     each_animal = class_table(best.answers.report, "identity")
     seeds = ", ".join(map(str, args.seeds))
     return run.finish(
-        metrics={
-            "strategies": table,
-            "photos_per_identity": trend,
-            "trials": [trial.to_dict() for trial in trials],
-        },
+        metrics={"strategies": table, "photos_per_identity": trend, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={
             "Strategies": table,
@@ -276,11 +245,9 @@ def first_photos(experiment: Experiment, n_photos: int | None, seed: int) -> np.
     return np.sort(np.concatenate(kept))
 
 
-def strategy_table(
-    trials: list[Trial], strategies: dict[tuple[str, str], Approach]
-) -> pd.DataFrame:
+def strategy_table(trials: list[Trial], approaches: Iterable[Approach]) -> pd.DataFrame:
     """The table of question 1, with epochs and rates."""
-    table, approaches = closed_set_table(trials), strategies.values()
+    table, approaches = closed_set_table(trials), list(approaches)
     epochs = [sum(step.epochs for step in approach.plan) for approach in approaches]
     table.insert(1, "epochs", epochs)
     rates = [f"{approach.rates.backbone:.0e}" for approach in approaches]
@@ -304,14 +271,11 @@ def draw(
     run: Run, table: pd.DataFrame, trend: pd.DataFrame, best: Trial, experiment: Experiment
 ) -> dict[str, Path]:
     """Both questions, and what the best model of question 1 does."""
+    path = run.figure_path("strategies.png")
+    words = "accuracy on test photos (95 % interval over animals)"
     figures = {
         "How much of the backbone learns": interval_chart(
-            table,
-            run.figure_path("strategies.png"),
-            value="test",
-            label="name",
-            limits=(0, 1.09),
-            value_name="accuracy on test photos (95 % interval over animals)",
+            table, path, value="test", label="name", limits=(0, 1.09), value_name=words
         ),
         **trial_figures(run, best, experiment),
     }
@@ -320,8 +284,6 @@ def draw(
             trend,
             run.figure_path("photos_per_animal.png"),
             quantity="photos per animal",
-            value="accuracy",
-            group="approach",
             quantity_name="training photos per animal (mean)",
             value_name="accuracy on test photos",
         )
@@ -352,10 +314,7 @@ def conclude_crossover(sizes: list[Size]) -> list[str]:
 def lead_of(first: str, second: str, gaps: dict[str, Interval]) -> str:
     """One sentence on a pair: a crossover is a lead that changes hands, beyond both intervals.
 
-    Args:
-        first: an approach.
-        second: another.
-        gaps: words for a number of photos, to the difference there, first minus second.
+    The gaps are first minus second, by words for a number of photos.
     """
     leaders = {gap.better_of(first, second) for gap in gaps.values()} - {NOT_DISTINGUISHABLE}
     if len(leaders) == 2:
@@ -369,4 +328,4 @@ def lead_of(first: str, second: str, gaps: dict[str, Interval]) -> str:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

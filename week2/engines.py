@@ -6,12 +6,8 @@ shape (n_images, n_outputs).
 
 from collections.abc import Callable, Mapping, Sequence
 
+from common.measures import intervals
 from common.measures.classification import evaluate_classification
-from common.measures.intervals import (
-    Interval,
-    bootstrap_over_individuals,
-    paired_bootstrap_over_individuals,
-)
 
 import numpy as np
 import torch
@@ -66,7 +62,7 @@ def accuracy_and_cost(
     identities: Sequence[str],
     *,
     reference: str,
-) -> tuple[dict[str, Interval], dict[str, Interval]]:
+) -> tuple[dict[str, intervals.Interval], dict[str, intervals.Interval]]:
     """How often each engine names the right animal, and what it loses to the reference.
 
     Args:
@@ -83,9 +79,12 @@ def accuracy_and_cost(
         name: evaluate_classification(scores=each, labels=labels, identities=identities).is_correct
         for name, each in scores.items()
     }
-    accuracy = {name: bootstrap_over_individuals(each, labels) for name, each in is_correct.items()}
+    accuracy = {
+        name: intervals.bootstrap_over_individuals(each, labels)
+        for name, each in is_correct.items()
+    }
     cost = {
-        name: paired_bootstrap_over_individuals(each, is_correct[reference], labels)
+        name: intervals.paired_bootstrap_over_individuals(each, is_correct[reference], labels)
         for name, each in is_correct.items()
         if name != reference
     }

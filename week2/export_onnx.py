@@ -18,13 +18,13 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 import argparse
 from pathlib import Path
 
-from common.cli import local_path, make_parser, present_path, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, present_path, run_script, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.files import MEGABYTE
 from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.machine.timing import rates_in_turns
-from common.measures.intervals import Interval, interval_columns
+from common.measures.intervals import interval_columns
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
 from common.models.heads import Recogniser
@@ -55,22 +55,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
     shared_flags(parser, "seed", "device", "output_dir", "smoke", epochs=20)
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="model.safetensors of a run of this course, exported instead of training; its own "
-        "backbone, image size and label map count",
+    words = (
+        "model.safetensors of a run of this course, exported instead of training; its own "
+        "backbone, image size and label map count"
     )
-    parser.add_argument(
-        "--check", type=local_path, metavar="IMAGE", help="name this photo with an exported file"
-    )
-    parser.add_argument(
-        "--onnx",
-        type=local_path,
-        metavar="FILE",
-        help="the file for --check (default: model.onnx of this script's last run)",
-    )
+    add_flag(parser, "trained", present_path, "FILE", words)
+    add_flag(parser, "check", local_path, "IMAGE", "name this photo with an exported file")
+    words = "the file for --check (default: model.onnx of this script's last run)"
+    add_flag(parser, "onnx", local_path, "FILE", words)
     args = parser.parse_args(argv)
     if args.onnx and not args.check:
         parser.error("--onnx FILE: goes with --check IMAGE, the photo that it shall name")
@@ -126,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     table = engine_table(outputs, accuracy, rates, sizes)
     facts = {"differences": differences, "bytes": sizes, "photos_per_second": rates}
     facts |= {"batch_size": BATCH_SIZE, "n_threads": n_threads, "weight_bits": weight_bits}
-    facts |= {"accuracy": plain(accuracy), "minus_pytorch": plain(cost)}
+    facts |= {"accuracy": accuracy, "minus_pytorch": cost}
     return run.finish(
         metrics={"description": description, "n_calibration": len(calibration), **facts},
         split=describe_split(study.split, study.leak),
@@ -156,7 +148,6 @@ def train_now(args: argparse.Namespace, study: Study) -> tuple[Recogniser, list[
     )
     trained = train_classifier(
         photos,
-        backbone.n_features,
         train_rows=train,
         validation_rows=validation,
         n_identities=len(study.catalogue.identities),
@@ -188,12 +179,8 @@ def differences_of(
 def scores_of(embeddings: np.ndarray, study: Study, train: np.ndarray) -> np.ndarray:
     """Similarity of each test photo to each animal, from the embeddings of test, then train."""
     query, gallery = embeddings[: -len(train)], embeddings[-len(train) :]
-    return identity_scores(
-        query,
-        gallery,
-        gallery_labels=study.labels[train],
-        n_identities=len(study.catalogue.identities),
-    )
+    n_animals, labels = len(study.catalogue.identities), study.labels[train]
+    return identity_scores(query, gallery, gallery_labels=labels, n_identities=n_animals)
 
 
 def engine_table(outputs: dict, accuracy: dict, rates: dict, sizes: dict) -> pd.DataFrame:
@@ -217,20 +204,13 @@ def file_table(model: Recogniser, path: Path, differences: dict, n_photos: int) 
     return pd.DataFrame([row | {name: f"{value:.1e}" for name, value in differences.items()}])
 
 
-def plain(intervals: dict[str, Interval]) -> dict[str, dict]:
-    """Intervals as a result file keeps them."""
-    return {name: interval.to_dict() for name, interval in intervals.items()}
-
-
 def accuracy_chart(run: Run, table: pd.DataFrame) -> dict[str, Path]:
     """How often each engine is right."""
-    figure = interval_chart(
-        table,
+    path, words = (
         run.figure_path("accuracy.png"),
-        value="accuracy",
-        label="network",
-        value_name="share of test photos of known animals named right",
+        "share of test photos of known animals named right",
     )
+    figure = interval_chart(table, path, value="accuracy", label="network", value_name=words)
     return {"Right answers, with 95 % intervals over animals": figure}
 
 

@@ -16,7 +16,7 @@ accuracy jump each time that more stages are freed, far above a frozen backbone.
 import argparse
 import math
 
-from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
 from common.data.images import read_photos
 from common.machine.device import pick_device
 from common.measures.classification import class_table, evaluate_classification
@@ -28,19 +28,11 @@ from common.models.storage import save_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.study import Study, open_study
 from common.tables import format_table
+from common.training import strategies
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import parameter_group
 from common.training.recipes import Trained, train_classifier
-from common.training.strategies import (
-    STRATEGIES,
-    Step,
-    joined,
-    plan_of,
-    read_plan,
-    stage_table,
-    words_of,
-)
 from common.visualization.curves import rate_curves
 from common.visualization.outcomes import classification_figures
 
@@ -97,37 +89,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = ("model", "weights", "image_size", "batch_size", "cached_views", "unfreeze")
     rates = {"learning_rate": 1e-3, "head_learning_rate": 2e-3}
     shared_flags(parser, *plumbing, *machine, *model, epochs=12, **rates)
-    parser.add_argument(
-        "--strategy",
-        choices=STRATEGIES,
-        default="progressive",
-        help="which stages train: none, the last --unfreeze, all, or ever more "
-        "(default: %(default)s)",
+    words = (
+        "which stages train: none, the last --unfreeze, all, or ever more (default: %(default)s)"
     )
     parser.add_argument(
-        "--plan",
-        metavar="N:EPOCHS,...",
-        help="a plan of your own instead of --strategy and --epochs, such as 0:2,2:2,all:8",
+        "--strategy", choices=strategies.STRATEGIES, default="progressive", help=words
     )
-    parser.add_argument(
-        "--layer_decay",
-        type=real_number(above=0.0, up_to=1.0),
-        default=1.0,
-        metavar="FACTOR",
-        help="learning rate of a stage over that of the stage behind it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--head",
-        choices=HEADS,
-        default="linear",
-        help="one layer, or linear, ReLU, dropout, linear (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--patience",
-        type=whole_number(1, 10_000),
-        metavar="N",
-        help="stop a step after N epochs without a better validation (default: never)",
-    )
+    words = "a plan of your own instead of --strategy and --epochs, such as 0:2,2:2,all:8"
+    add_flag(parser, "plan", str, "N:EPOCHS,...", words)
+    words = "learning rate of a stage over that of the stage behind it"
+    add_flag(parser, "layer_decay", real_number(above=0.0, up_to=1.0), "FACTOR", words, 1.0)
+    words = "one layer, or linear, ReLU, dropout, linear (default: %(default)s)"
+    parser.add_argument("--head", choices=HEADS, default="linear", help=words)
+    words = "stop a step after N epochs without a better validation (default: never)"
+    add_flag(parser, "patience", whole_number(1, 10_000), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 3, 64
@@ -135,7 +110,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def fine_tune(
-    plan: list[Step],
+    plan: list[strategies.Step],
     backbone: Backbone,
     head: nn.Module,
     study: Study,
@@ -152,10 +127,10 @@ def fine_tune(
     pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
     fits, tables, rates = [], {}, []
     for number, step in enumerate(plan, start=1):
-        title = f"Step {number}, {words_of(step)}: {step.epochs} epochs"
+        title = f"Step {number}, {strategies.words_of(step)}: {step.epochs} epochs"
         free_last_stages(backbone, step.n_trainable)
         groups = rate_groups(backbone, head, args)
-        tables[title] = stage_table(backbone, head, groups)
+        tables[title] = strategies.stage_table(backbone, head, groups)
         print(f"\n{title}\n\n{format_table(tables[title])}\n")
         photos = PhotosAtBoundary(
             backbone,
@@ -169,16 +144,14 @@ def fine_tune(
         )
         trained = train_classifier(
             photos,
-            backbone.n_features,
             tail=photos.tail,  # the end of the backbone that trains
             head=head,
             groups=groups,
             train_rows=train,
             validation_rows=validation,  # choose the epoch
-            n_identities=len(study.catalogue.identities),
             settings=TrainingSettings.from_flags(args, epochs=step.epochs),
             checkpoint=run.checkpoint(title),
-            title=words_of(step),
+            title=strategies.words_of(step),
         )
         fits.append(trained.fit)
         peaks = {"head": args.head_learning_rate}
@@ -190,13 +163,17 @@ def fine_tune(
             rate_at(i + 1, n_steps * step.epochs, n_warmup) for i in range(n_steps * step.epochs)
         ]
         rates += [{name: peak * share for name, peak in peaks.items()} for share in shares]
-    return trained, photos, joined(fits), tables, rates
+    return trained, photos, strategies.joined(fits), tables, rates
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
-    plan = read_plan(args.plan) if args.plan else plan_of(args.strategy, args.epochs, args.unfreeze)
+    plan = (
+        strategies.read_plan(args.plan)
+        if args.plan
+        else strategies.plan_of(args.strategy, args.epochs, args.unfreeze)
+    )
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
@@ -210,13 +187,13 @@ def main(argv: list[str] | None = None) -> dict:
     # Train, step by step; then test, once.
     trained, photos, fit, stage_tables, rates = fine_tune(plan, backbone, head, study, run, args)
     report = evaluate_classification(
-        scores=photos.outputs(trained.model, test),
-        labels=study.labels[test],
-        identities=identities,
+        scores=photos.outputs(trained.model, test), labels=study.labels[test], identities=identities
     )
     accuracy = bootstrap_over_individuals(report.is_correct, study.identity[test])
 
     # Tables, figures, the model itself.
+    labels = study.labels[study.split.rows("train")]
+    paths = [study.catalogue.paths()[index] for index in test]
     row = {"name": args.plan or args.strategy, "validation": fit.best_value}
     row |= interval_columns("test", accuracy)
     row |= {"balanced": report.balanced_accuracy, "macro F1": report.macro_f1}
@@ -233,13 +210,7 @@ def main(argv: list[str] | None = None) -> dict:
             "Each animal": class_table(report, "identity"),
         },
         figures=figures
-        | classification_figures(
-            run,
-            report,
-            fit,
-            study.labels[study.split.rows("train")],
-            [study.catalogue.paths()[index] for index in test],
-        ),
+        | classification_figures(run, report, fit.history, fit.best_epoch, labels, paths),
         device=str(photos.device),
     )
 

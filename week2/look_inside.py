@@ -20,7 +20,7 @@ the one trained here; --more_data NAME=PATH adds sets to the last figure.
 import argparse
 import copy
 
-from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common import cli
 from common.data.images import read_photos
 from common.errors import InputError, WeightsNotInReach
 from common.inspection.imagenet import class_names, require_class
@@ -61,46 +61,28 @@ def named_path(text: str) -> tuple:
     name, sign, path = text.partition("=")
     if not (name.strip() and sign and path.strip()):
         raise argparse.ArgumentTypeError(f"found '{text}', expected NAME=PATH")
-    return name.strip(), present_path(path.strip())
+    return name.strip(), cli.present_path(path.strip())
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "model", "weights", "image_size", "seeds", epochs=5)
-    shared_flags(parser, "device", "output_dir", "smoke")
-    parser.add_argument(
-        "--photo",
-        type=present_path,
-        metavar="FILE",
-        help="the photo to look at (default: a test photo of the catalogue)",
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "model", "weights", "image_size", "seeds", epochs=5)
+    cli.shared_flags(parser, "device", "output_dir", "smoke")
+    words = "the photo to look at (default: a test photo of the catalogue)"
+    cli.add_flag(parser, "photo", cli.present_path, "FILE", words)
+    words = (
+        "classes of ImageNet or animals: ideal images of them, and what the photo is pushed to "
+        f"(default: {','.join(DEFAULT_TARGETS)} and an animal)"
     )
-    parser.add_argument(
-        "--target",
-        type=lambda text: [part.strip() for part in text.split(",") if part.strip()],
-        default=DEFAULT_TARGETS,
-        metavar="NAME,NAME,...",
-        help="classes of ImageNet or animals: ideal images of them, and what the photo is pushed "
-        f"to (default: {','.join(DEFAULT_TARGETS)} and an animal)",
+    cli.add_flag(parser, "target", cli.list_of(cli.plain_word), "NAME,...", words, DEFAULT_TARGETS)
+    words = "a model.safetensors with a classifier, instead of the one trained here"
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    words = "stages whose maps are drawn, 0 the first (default: four of them)"
+    cli.add_flag(parser, "stages", cli.list_of(cli.whole_number(0, 99)), "N,...", words)
+    words = (
+        "sets for the last figure: folders as for --data_dir, or CIFAR-10's .npz (default: none)"
     )
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="a model.safetensors with a classifier, instead of the one trained here",
-    )
-    parser.add_argument(
-        "--stages",
-        type=lambda text: [whole_number(0, 99)(part) for part in text.split(",")],
-        metavar="N,N,...",
-        help="stages whose maps are drawn, 0 the first (default: four of them)",
-    )
-    parser.add_argument(
-        "--more_data",
-        type=lambda text: [named_path(part) for part in text.split(",")],
-        default=[],
-        metavar="NAME=PATH,...",
-        help="further sets for the last figure: folders as for --data_dir, or CIFAR-10's .npz",
-    )
+    cli.add_flag(parser, "more_data", cli.list_of(named_path), "NAME=PATH,...", words, [])
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
@@ -233,7 +215,6 @@ def train_all(args, study, backbone, photos, splits) -> tuple[list[dict], object
     def train(recipe, split, seed):
         trained = recipe(
             photos,
-            backbone.n_features,
             train_rows=split.rows("train"),
             validation_rows=[],  # nothing is chosen here: the last epoch is taken
             n_identities=len(study.catalogue.identities),
@@ -260,4 +241,4 @@ def other_animal(study, row) -> str:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from common.cli import list_of, make_parser, one_of, run_script, shared_flags
+from common.cli import add_flag, list_of, make_parser, one_of, run_script, shared_flags
 from common.data.images import training_transform
 from common.data.sampling import ShuffledBatchSampler
 from common.experiments.approach import Approach
@@ -95,13 +95,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(parser, "batch_size", "unfreeze", "cached_views", "seeds", "device", "output_dir")
     shared_flags(parser, "smoke", epochs=8, learning_rate=1e-3)
     names = [switch.name for switch in SWITCHES]
-    parser.add_argument(
-        "--switches",
-        type=list_of(one_of(names)),
-        default=names,
-        metavar="NAME,...",
-        help="what to try (default: everything)",
-    )
+    words = "what to try (default: everything)"
+    add_flag(parser, "switches", list_of(one_of(names)), "NAME,...", words, names)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
@@ -150,7 +145,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
     seeds, others = (", ".join(map(str, own)) for own in (args.seeds, other_seeds))
     return run.finish(
-        metrics={"practices": table, "trials": [trial.to_dict() for trial in trials]},
+        metrics={"practices": table, "trials": trials},
         split=describe_split(study.split, study.leak),
         tables={"One change at a time": table},
         figures={"What each change bought": figure},

@@ -102,12 +102,10 @@ def main(argv: list[str] | None = None) -> dict:
     )
     trained = train_classifier(
         photos,
-        backbone.n_features,
         tail=photos.tail,  # the end of the backbone that trains; empty where all is frozen
         head=head,
         train_rows=train,
         validation_rows=validation,  # choose the epoch
-        n_identities=len(identities),
         settings=TrainingSettings.from_flags(args),
         rates=Rates(head=args.learning_rate, backbone=args.learning_rate / 10),
         checkpoint=run.checkpoint("training"),
@@ -115,6 +113,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
     # Test, once.
+    fit = trained.fit
     report = evaluate_classification(
         scores=photos.outputs(trained.model, test), labels=labels[test], identities=identities
     )
@@ -124,14 +123,14 @@ def main(argv: list[str] | None = None) -> dict:
     row = {"model": args.model, "trained": "head" if args.freeze_backbone else "all"}
     row |= {"accuracy": accuracy.text(), "balanced accuracy": report.balanced_accuracy}
     row |= {"top 5": report.top_k[5], "macro F1": report.macro_f1}
-    row |= {"seconds of training": trained.fit.seconds}
+    row["seconds of training"] = fit.seconds
     save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
     return run.finish(
         metrics={"accuracy": accuracy.to_dict(), "test": report.to_dict()}
-        | {"history": trained.fit.history, "best_epoch": trained.fit.best_epoch},
+        | {"history": fit.history, "best_epoch": fit.best_epoch},
         split=describe_split(study.split, study.leak),
         tables={"Test photos of known animals": pd.DataFrame([row])},
-        figures=classification_figures(run, report, trained.fit, labels[train]),
+        figures=classification_figures(run, report, fit.history, fit.best_epoch, labels[train]),
         device=str(photos.device),
     )
 

@@ -20,29 +20,10 @@ looked at again.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    local_path,
-    make_parser,
-    plain_word,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-)
+from common import cli
 from common.errors import InputError
 from common.files import MEGABYTE
-from common.gallery.enrolment import (
-    TRAIN_ONE,
-    Enrolled,
-    enrol_catalogue,
-    has_gallery,
-    is_throwaway,
-    model_name,
-    new_gallery,
-    open_to_change,
-    save_gallery,
-    validation_scores,
-)
+from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.index import INDEXES
 from common.models.storage import load_recogniser
@@ -56,53 +37,36 @@ TRAINED = Path("runs", "metric_learning", "model.safetensors")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
-    parser.add_argument(
-        "--output_dir",
-        type=local_path,
-        metavar="PATH",
-        help="folder of the gallery (default: runs/gallery in the current folder)",
-    )
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
+    words = "folder of the gallery (default: runs/gallery in the current folder)"
+    cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
-    network.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help=f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
-        "existing gallery its own)",
+    words = (
+        f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
+        "existing gallery its own)"
     )
-    network.add_argument(
-        "--model",
-        type=plain_word,
-        metavar="NAME",
-        help="an untrained backbone instead, with --weights and --image_size",
-    )
+    cli.add_flag(network, "trained", cli.present_path, "FILE", words)
+    words = "an untrained backbone instead, with --weights and --image_size"
+    cli.add_flag(network, "model", cli.plain_word, "NAME", words)
     parser.add_argument(
         "--index",
         choices=["auto", *INDEXES],
         help="flat compares all photos; hnsw and ivfpq are quicker for hundred thousands, and miss "
         "some; auto: by size. For an existing gallery: index it anew (default: flat)",
     )
-    parser.add_argument(
-        "--recall",
-        type=real_number(above=0.0, up_to=1.0),
-        default=0.995,
-        metavar="SHARE",
-        help="of queries whose most alike photo hnsw and ivfpq shall find (default: %(default)s)",
-    )
+    words = "of queries whose most alike photo hnsw and ivfpq shall find"
+    cli.add_flag(parser, "recall", cli.real_number(above=0.0, up_to=1.0), "SHARE", words, 0.995)
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", action="store_true", help="photos of --data_dir join the gallery")
-    change.add_argument("--remove", type=plain_word, metavar="ANIMAL", help="forget an animal")
+    change.add_argument("--remove", type=cli.plain_word, metavar="ANIMAL", help="forget an animal")
     change.add_argument(
-        "--rename", nargs=2, type=plain_word, metavar=("OLD", "NEW"), help="rename an animal"
+        "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
     )
-    change.add_argument(
-        "--replace", action="store_true", help="build anew where there is a gallery already"
-    )
-    parser.add_argument(
-        "--join", action="store_true", help="with --rename: NEW is in the gallery, and the same"
-    )
+    words = "build anew where there is a gallery already"
+    change.add_argument("--replace", action="store_true", help=words)
+    words = "with --rename: NEW is in the gallery, and the same"
+    parser.add_argument("--join", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
         parser.error("--add: whose photos? Name them with --data_dir")
@@ -122,9 +86,9 @@ def main(argv: list[str] | None = None) -> dict:
     is_change = bool(args.add or args.remove or args.rename)
     names_photos = bool(args.data_dir or args.dataset)
     only_index = bool(args.index) and not (names_photos or args.model or args.replace)
-    if is_change or (only_index and has_gallery(args.output_dir)):
+    if is_change or (only_index and enrolment.has_gallery(args.output_dir)):
         refuse_other_model(args)
-        gallery = open_to_change(args.output_dir, args.trained)
+        gallery = enrolment.open_to_change(args.output_dir, args.trained)
         run = start_run(__file__, args, may_hold_others=True)
         tables, notes = change(args, gallery, run.folder)
     else:
@@ -138,23 +102,23 @@ def main(argv: list[str] | None = None) -> dict:
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
-    save_gallery(gallery, run.folder)
-    scores = validation_scores(gallery)
+    enrolment.save_gallery(gallery, run.folder)
+    scores = enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
         f"of one photo, {len(scores.encounters)} of an encounter's photos together."
     )
-    model = f"Model: {model_name(gallery.model)}."
+    network = enrolment.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
     held = holdings(gallery, run)
     return run.finish(
         metrics={
             "gallery": held,
             "index": vars(gallery.report),
-            "model": model_name(gallery.model),
+            "model": enrolment.model_name(gallery.model),
         },
         tables={"The gallery": pd.DataFrame([held]), **tables},
-        notes=[*notes, model, meaning, ask],
+        notes=[*notes, f"Model: {network}.", meaning, ask],
     )
 
 
@@ -164,7 +128,7 @@ def build(
     """Enrol all photos of the catalogue: each becomes an embedding beside its animal's name."""
     catalogue = open_catalogue(args)
     backbone = {"model": args.model, "weights": args.weights, "image_size": args.image_size}
-    gallery, enrolled = new_gallery(
+    gallery, enrolled = enrolment.new_gallery(
         catalogue, folder, trained, **backbone, device=args.device, seed=args.seed
     )
     gallery.about["is_smoke"] = args.smoke
@@ -178,7 +142,9 @@ def change(
     if args.add:
         catalogue = open_catalogue(args, fewest_identities=1)
         network, _ = load_recogniser(gallery.model)
-        enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=args.device)
+        enrolled = enrolment.enrol_catalogue(
+            gallery, catalogue, network, folder, device=args.device
+        )
         return {"Enrolled": one_row(enrolled)}, []
     if args.remove:
         n_photos = gallery.remove(args.remove)
@@ -192,9 +158,9 @@ def change(
 
 def refuse_to_replace(args: argparse.Namespace) -> None:
     """A gallery may hold names and animals that no folder of photos has any more."""
-    if not has_gallery(args.output_dir) or args.replace:
+    if not enrolment.has_gallery(args.output_dir) or args.replace:
         return
-    if args.smoke and is_throwaway(args.output_dir):
+    if args.smoke and enrolment.is_throwaway(args.output_dir):
         return
     raise InputError(
         f"--output_dir {args.output_dir} holds a gallery already; --add, --remove or --rename "
@@ -219,14 +185,15 @@ def network_of(args: argparse.Namespace) -> Path | None:
         return args.trained
     if not TRAINED.exists():
         raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; {TRAIN_ONE}, "
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
+            f"{enrolment.TRAIN_ONE}, "
             "name one with --trained FILE, or take an untrained backbone with "
             "--model efficientnet_lite0"
         )
     return TRAINED
 
 
-def one_row(enrolled: Enrolled) -> pd.DataFrame:
+def one_row(enrolled: enrolment.Enrolled) -> pd.DataFrame:
     """A table of what joined."""
     names = {"n_photos": "photos", "n_animals": "animals", "n_present": "there already"}
     return pd.DataFrame([vars(enrolled)]).rename(columns=names)
@@ -241,4 +208,4 @@ def holdings(gallery: Gallery, run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

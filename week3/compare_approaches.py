@@ -27,18 +27,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import question_tables as parts
-from common.cli import list_of, make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, list_of, make_parser, run_script, shared_flags, whole_number
 from common.data.training_classes import CLASSES
+from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
-from common.experiments.three_questions import (
-    embed,
-    name_photos,
-    try_classifier,
-    try_retrained,
-    try_search,
-)
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -46,7 +40,6 @@ from common.experiments.trials import (
     Trial,
     chance_alone,
     difference_table,
-    question_by_question,
     summarise,
     summarise_rankings,
 )
@@ -64,6 +57,7 @@ from common.visualization.charts import reliability_chart, trend_chart
 from common.visualization.curves import training_curves
 from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
+from common.visualization.outcomes import questions_figure
 from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
 
 import numpy as np
@@ -94,12 +88,7 @@ BY_SCORE = [
     ((CLASSIFIER, ENERGY), (CLASSIFIER, PROBABILITY)),
 ]
 PAIRS = {
-    KNOWN: [
-        (ARCFACE, CLASSIFIER),
-        (TRIPLET, CLASSIFIER),
-        (FEATURES, CLASSIFIER),
-        (ARCFACE, ARCFACE_MEANS),
-    ],
+    KNOWN: [*((own, CLASSIFIER) for own in (ARCFACE, TRIPLET, FEATURES)), (ARCFACE, ARCFACE_MEANS)],
     JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
     parts.GEOMETRIC_MEAN: BY_SCORE,
     "AUROC": BY_SCORE,
@@ -111,14 +100,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
     shared_flags(parser, "batch_size", "cached_views", "seeds", "device", "mixed_precision")
     shared_flags(parser, "output_dir", "smoke", epochs=8, unfreeze=4)
-    parser.add_argument(
-        "--n_enrolled",
-        type=list_of(whole_number(1, 1_000), is_rising=True),
-        default=[1, 2, 5],
-        metavar="N,...",
-        help="photos of a new animal that are enrolled, exactly, one number after the other "
-        "(default: 1,2,5)",
-    )
+    counts = list_of(whole_number(1, 1_000), is_rising=True)
+    words = "photos of a new animal that are enrolled, exactly, one number after the other"
+    add_flag(parser, "n_enrolled", counts, "N,...", words, "1,2,5")
     parser.add_argument(
         "--classes",
         choices=CLASSES,
@@ -151,14 +135,10 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone as it comes and with its last stages free; a small network as the floor.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    experiment = catalogue_experiment(
-        study,
-        backbone.preprocessing.stored_size,
-        TrainingSettings.from_flags(args),
-        questions=questions,
-        classes=args.classes or ("side" if study.catalogue.has_sides else "identity"),
-        run=run,
-    )
+    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
+    classes = args.classes or ("side" if study.catalogue.has_sides else "identity")
+    options = {"questions": questions, "classes": classes, "run": run}
+    experiment = catalogue_experiment(study, stored_size, settings, **options)
     print(experiment.classed.description)
     approaches = approaches_on(backbone, args, experiment)
     minutes = experiment.expected_minutes(planned(args, experiment, approaches))
@@ -187,21 +167,20 @@ def approaches_on(
     """All that are trained, by name; those on the same stages differ in what the head learns."""
     scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
     views = args.cached_views
-    tuned = experiment.approach(
-        CLASSIFIER, backbone, [Step(args.unfreeze, args.epochs)], n_views=views
+    everything, head, last = (
+        [Step(n_stages, args.epochs)] for n_stages in (None, 0, args.unfreeze)
     )
-    return {
-        SCRATCH: experiment.approach(
-            SCRATCH, scratch, [Step(None, args.epochs)], from_scratch=True, n_views=views
-        ),
-        FROZEN_HEAD: experiment.approach(
-            FROZEN_HEAD, backbone, [Step(0, args.epochs)], n_views=min(FROZEN_VIEWS, views)
-        ),
-        CLASSIFIER: tuned,
-        AGAIN: replace(tuned, name=AGAIN),
-        TRIPLET: replace(tuned, name=TRIPLET, recipe=train_embedding),
-        ARCFACE: replace(tuned, name=ARCFACE, recipe=train_embedding),
-    }
+    tuned = experiment.approach(CLASSIFIER, backbone, last, n_views=views)
+    few = min(FROZEN_VIEWS, views)
+    approaches = [
+        experiment.approach(SCRATCH, scratch, everything, from_scratch=True, n_views=views),
+        experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
+        tuned,
+        replace(tuned, name=AGAIN),
+        replace(tuned, name=TRIPLET, recipe=train_embedding),
+        replace(tuned, name=ARCFACE, recipe=train_embedding),
+    ]
+    return {approach.name: approach for approach in approaches}
 
 
 def planned(
@@ -236,41 +215,44 @@ def run_seed(
         if len(questions.known) or name == CLASSIFIER:  # its features are searched, anyhow
             classifier = experiment.train(approaches[name], seed)
         if len(questions.known):
-            trials.append(try_classifier(experiment, approaches[name], seed, classifier))
+            trials.append(
+                three_questions.try_classifier(experiment, approaches[name], seed, classifier)
+            )
     if len(questions.joined):
         counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
-        trials.append(try_retrained(experiment, approaches[AGAIN], seed, counts))
+        trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
 
     # What searches: frozen features, those of the classifier, and two embeddings.
     frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
-    found = embed(experiment, frozen, frozen.behind.tail)
-    trials.append(try_search(experiment, FROZEN, seed, found))
-    found = embed(experiment, tuned, classifier.tail)
-    trials.append(try_search(experiment, FEATURES, seed, found, classifier))
-    trials.append(try_search(experiment, FEATURE_MEANS, seed, found, classifier, by_means=True))
+    found = three_questions.embed(experiment, frozen, frozen.behind.tail)
+    trials.append(three_questions.try_search(experiment, FROZEN, seed, found))
+    found = three_questions.embed(experiment, tuned, classifier.tail)
+    trials.append(three_questions.try_search(experiment, FEATURES, seed, found, classifier))
+    trials.append(
+        three_questions.try_search(
+            experiment, FEATURE_MEANS, seed, found, classifier, by_means=True
+        )
+    )
     if experiment.n_with_pairs() > 1:  # a triplet needs two animals
         batches = experiment.batches_of_several(seed)  # without which its loss is blind
         options = {"criterion": triplet(), "batch_sampler": batches}
         trained = experiment.train(approaches[TRIPLET], seed, **options)
-        found = embed(experiment, tuned, trained.model)
-        trials.append(try_search(experiment, TRIPLET, seed, found, trained))
+        found = three_questions.embed(experiment, tuned, trained.model)
+        trials.append(three_questions.try_search(experiment, TRIPLET, seed, found, trained))
     arcface = experiment.train(approaches[ARCFACE], seed)
-    found = embed(experiment, tuned, arcface.model)
-    trials.append(try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True))
-    trials.append(try_search(experiment, ARCFACE, seed, found, arcface))
+    found = three_questions.embed(experiment, tuned, arcface.model)
+    trials.append(
+        three_questions.try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True)
+    )
+    trials.append(three_questions.try_search(experiment, ARCFACE, seed, found, arcface))
     return trials, found[0]
 
 
 def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
     """Part 4's subsets of the training photos."""
-    return cells_of(
-        experiment.questions.train,
-        experiment.questions.known,
-        experiment.identity,
-        n_animals=args.crossover["animals"],
-        n_photos=args.crossover["photos"],
-        seed=seed,
-    )
+    sizes = {"n_animals": args.crossover["animals"], "n_photos": args.crossover["photos"]}
+    train, asked = experiment.questions.train, experiment.questions.known
+    return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
 
 
 def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
@@ -295,22 +277,18 @@ def run_crossover(
                 epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
                 validate=False,
             )
-            named = name_photos(experiment, approaches[name], trained, cell.train, cell.test)
+            named = three_questions.name_photos(
+                experiment, approaches[name], trained, cell.train, cell.test
+            )
             answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
     return answers
 
 
 def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
-    """The finding in one sentence: the embedding against the classifier, question by question.
-
-    Args:
-        differences: what `parts.compare_all` gives.
-        joining: part 2's table.
-    """
+    """The finding in one sentence: the embedding against the classifier, question by question."""
     costs = joining.set_index("approach")["adding animals"]
     found = []
-    for difference in differences:
-        question, first, second, gap = difference
+    for question, first, second, gap in differences:
         outcome = gap.better_of("the embedding", "the classifier")
         if outcome != NOT_DISTINGUISHABLE:
             outcome += " is better"
@@ -360,7 +338,7 @@ def report(
             "joined_after": trend,
             "conclusion": conclusion,
             "n_photos": questions.n_photos(),
-            "trials": [trial.to_dict() for trial in trials],
+            "trials": trials,
         },
         split=describe_split(study.split, study.leak),
         tables=tables,
@@ -389,25 +367,16 @@ def draw(
     """A figure for each part, training, and photos of animals that joined with their matches."""
     questions, last = experiment.questions, trials[-1]
     figures = {
-        "Right answers, with 95 % intervals over animals": interval_chart(
-            question_by_question(tables[SUMMARY]),
-            run.figure_path("approaches.png"),
-            value="accuracy",
-            label="approach",
-            group="question",
-            value_name="share of photos named right",
-            limits=(0, 1),
-        ),
+        **questions_figure(run, "approaches.png", tables[SUMMARY]),
         **(draw_joined(run, tables[JOINING], trend) if len(trend) else {}),
         **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }
     if len(tables[WINNERS]):
+        columns = {"x": "photos per animal", "y": "animals", "names": (ARCFACE, CLASSIFIER)}
         figures[f"{ARCFACE} minus {CLASSIFIER}, points of accuracy"] = difference_map(
             tables[WINNERS],
             run.figure_path("crossover.png"),
-            x="photos per animal",
-            y="animals",
-            names=(ARCFACE, CLASSIFIER),
+            **columns,
             x_name="training photos per animal (mean)",
             y_name="animals in training",
         )
@@ -434,8 +403,6 @@ def draw_joined(run: Run, table: pd.DataFrame, trend: pd.DataFrame) -> dict[str,
         parts.joining_lines(trend, words | {AGAIN: f"{AGAIN} ({cost})"}),
         run.figure_path("joined.png"),
         quantity="photos",
-        value="accuracy",
-        group="approach",
         quantity_name="photos enrolled of each animal",
         value_name="share of later photos named right",
     )

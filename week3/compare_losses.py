@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.cli import list_of, make_parser, one_of, real_number, run_script, shared_flags
+from common import cli
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.approach import Approach
 from common.experiments.embedding_check import EmbeddingCheck
@@ -32,7 +32,6 @@ from common.experiments.trials import (
     by_approach,
     chance_alone,
     compare,
-    question_by_question,
     summarise,
     summarise_rankings,
 )
@@ -47,9 +46,9 @@ from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_embedding
 from common.training.strategies import Step
-from common.visualization.bars import interval_chart
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
+from common.visualization.outcomes import questions_figure
 
 import numpy as np
 import pandas as pd
@@ -61,16 +60,24 @@ BEFORE = "before training"
 
 @dataclass
 class Comparison:
-    """What came out, loss by loss.
+    """What all losses share, and what came out, loss by loss.
 
     Attributes:
+        args: the script's flags.
+        experiment: photos, classes, questions.
+        approach: that each loss trains.
+        check: of validation photos, after each epoch.
         trials: every loss with every seed, and the backbone as it came.
         tuning: rows of the table of learning rates.
         value: mean validation value of each loss, over seeds.
         embeddings: of the loss that validation prefers, its last seed's.
     """
 
-    trials: list[Trial]
+    args: argparse.Namespace
+    experiment: Experiment
+    approach: Approach
+    check: EmbeddingCheck
+    trials: list[Trial] = field(default_factory=list)
     tuning: list[Mapping] = field(default_factory=list)
     value: dict[str, float] = field(default_factory=dict)
     embeddings: np.ndarray | None = None
@@ -82,25 +89,17 @@ class Comparison:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
-    shared_flags(parser, "batch_size", "cached_views", "classes", "pooling", "seeds", "device")
-    shared_flags(parser, "output_dir", "smoke", epochs=10, unfreeze=4)
-    parser.add_argument(
-        "--losses",
-        type=list_of(one_of(LOSSES)),
-        default=list(LOSSES),
-        metavar="NAME,...",
-        help=f"to compare, each with its own margin and scale (default: {','.join(LOSSES)})",
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
+    cli.shared_flags(parser, "batch_size", "cached_views", "classes", "pooling", "seeds", "device")
+    cli.shared_flags(parser, "output_dir", "smoke", epochs=10, unfreeze=4)
+    words = "to compare, each with its own margin and scale"
+    cli.add_flag(
+        parser, "losses", cli.list_of(cli.one_of(LOSSES)), "NAME,...", words, ",".join(LOSSES)
     )
-    parser.add_argument(
-        "--learning_rates",
-        type=list_of(real_number(above=0.0, up_to=10.0)),
-        default=[5e-4, 2e-3],
-        metavar="RATE,...",
-        help="of the backbone, from which validation chooses for each loss; the head's is twice "
-        "it (default: 5e-4,2e-3)",
-    )
+    rates = cli.list_of(cli.real_number(above=0.0, up_to=10.0))
+    words = "of the backbone, of which validation chooses each loss's own; the head's is twice it"
+    cli.add_flag(parser, "learning_rates", rates, "RATE,...", words, "5e-4,2e-3")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 2, 64, args.seeds[:1]
@@ -117,37 +116,32 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone for all, whose last stages learn an embedding.
     backbone = load_the_backbone(args)
-    experiment = catalogue_experiment(
-        study,
-        backbone.preprocessing.stored_size,
-        TrainingSettings.from_flags(args),
-        questions=questions,
-        trained_rows=questions.train,
-        classes=args.classes,
-        run=run,
-    )
+    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
+    options = {"questions": questions, "trained_rows": questions.train, "classes": args.classes}
+    experiment = catalogue_experiment(study, stored_size, settings, **options, run=run)
     print(experiment.classed.description)
-    plan, options = [Step(args.unfreeze, args.epochs)], {"n_views": args.cached_views}
-    approach = experiment.approach("", backbone, plan, recipe=train_embedding, **options)
+    options = {"recipe": train_embedding, "n_views": args.cached_views}
+    approach = experiment.approach("", backbone, [Step(args.unfreeze, args.epochs)], **options)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     minutes = experiment.expected_minutes([Planned(approach, n_runs)])
     print(f"Expected: about {minutes:.0f} minutes for {n_runs} trainings.")
 
     # Each loss: validation chooses its rate with the first seed; test photos see that one alone.
     check = EmbeddingCheck(approach.behind, questions, study.catalogue, experiment.classed.names)
-    found = Comparison(before_training(experiment, approach, args.seeds))
+    found = Comparison(args, experiment, approach, check)
+    found.trials += before_training(experiment, approach, args.seeds)
     for name in args.losses:
-        try_loss(name, approach, args, experiment, check, found)
+        try_loss(name, found)
 
     # Tables, figures, and what the numbers allow to say.
-    table, conclusion = summarise(found.trials), conclude(found, check)
+    table, conclusion = summarise(found.trials), conclude(found)
     seeds = ", ".join(map(str, args.seeds))
     return run.finish(
         metrics={
             "losses": table,
             "tuning": found.tuning,
             "conclusion": conclusion,
-            "trials": [trial.to_dict() for trial in found.trials],
+            "trials": found.trials,
         },
         split=describe_split(study.split, study.leak),
         tables={
@@ -156,7 +150,7 @@ def main(argv: list[str] | None = None) -> dict:
             "Learning rates, chosen on validation": pd.DataFrame(found.tuning),
             "The losses": loss_table({name: options_of(name) for name in args.losses}),
         },
-        figures=draw(run, table, found, experiment, check),
+        figures=draw(run, table, found),
         notes=[
             *conclusion,
             f"Means over seeds {seeds}; margins and scales as in the last table, not tuned. "
@@ -185,30 +179,18 @@ def before_training(experiment: Experiment, approach: Approach, seeds: list[int]
     return [Trial(BEFORE, seed, answers) for seed in seeds]
 
 
-def try_loss(
-    name: str,
-    approach: Approach,
-    args: argparse.Namespace,
-    experiment: Experiment,
-    check: EmbeddingCheck,
-    found: Comparison,
-) -> None:
+def try_loss(name: str, found: Comparison) -> None:
     """Tune one loss with the first seed, train it with the others, and ask it."""
-    first, values = args.seeds[0], []
-    tried = {
-        rate: train(name, rate, first, approach, args, experiment, check)
-        for rate in args.learning_rates
-    }
+    seeds, experiment, values = found.args.seeds, found.experiment, []
+    tried = {rate: train(name, rate, seeds[0], found) for rate in found.args.learning_rates}
     rate = max(tried, key=lambda each: tried[each].fit.best_value)
     for each, trained in tried.items():
         row = {"loss": name, "learning rate": f"{each:g}", "chosen": each == rate}
         row |= {"validation mAP": trained.fit.best_value, "best epoch": trained.fit.best_epoch}
         found.tuning.append(row)
-    for seed in args.seeds:
-        trained = tried[rate]
-        if seed != first:
-            trained = train(name, rate, seed, approach, args, experiment, check)
-        embeddings = experiment.outputs(approach, trained.model)
+    for seed in seeds:
+        trained = tried[rate] if seed == seeds[0] else train(name, rate, seed, found)
+        embeddings = experiment.outputs(found.approach, trained.model)
         found.trials.append(Trial.of(name, seed, ask(experiment, embeddings), trained))
         values.append(trained.fit.best_value)
     found.value[name] = float(np.mean(values))
@@ -216,16 +198,9 @@ def try_loss(
         found.embeddings = embeddings
 
 
-def train(
-    name: str,
-    rate: float,
-    seed: int,
-    approach: Approach,
-    args: argparse.Namespace,
-    experiment: Experiment,
-    check: EmbeddingCheck,
-) -> Trained:
+def train(name: str, rate: float, seed: int, found: Comparison) -> Trained:
     """One loss at one learning rate with one seed."""
+    experiment, approach, check = found.experiment, found.approach, found.check
     n_classes, n_features = experiment.classed.n_classes, approach.behind.n_features
     return experiment.train(
         replace(approach, rates=Rates(head=2 * rate, backbone=rate)),
@@ -243,22 +218,10 @@ def ask(experiment: Experiment, embeddings: np.ndarray) -> Answers:
     return ask_embedding(embeddings, experiment.questions, experiment.study.catalogue)
 
 
-def draw(
-    run: Run, table: pd.DataFrame, found: Comparison, experiment: Experiment, check: EmbeddingCheck
-) -> dict[str, Path]:
+def draw(run: Run, table: pd.DataFrame, found: Comparison) -> dict[str, Path]:
     """Answers with intervals, validation epoch by epoch, and what the preferred loss finds."""
-    questions = experiment.questions
-    figures = {
-        "Right answers, with 95 % intervals over animals": interval_chart(
-            question_by_question(table),
-            run.figure_path("losses.png"),
-            value="accuracy",
-            label="approach",
-            group="question",
-            value_name="share of photos named right",
-            limits=(0, 1),
-        )
-    }
+    questions, check = found.experiment.questions, found.check
+    figures = questions_figure(run, "losses.png", table)
     if check.parts:
         chooser, seed = check.chooser(), found.trials[0].seed
         firsts = {trial.approach: trial.history for trial in found.trials if trial.seed == seed}
@@ -277,16 +240,16 @@ def draw(
             found.embeddings,
             asked,
             questions.trainable,
-            experiment.study,
+            found.experiment.study,
             run.figure_path("matches.png"),
             title=found.preferred,
         )
     return figures
 
 
-def conclude(found: Comparison, check: EmbeddingCheck) -> list[str]:
+def conclude(found: Comparison) -> list[str]:
     """The loss that validation prefers against every other, and what chance alone would show."""
-    if not check.chooser():
+    if not found.check.chooser():
         return ["No validation photo can be asked: no loss is preferred."]
     compared = [
         compare(found.trials, found.preferred, other, question)
@@ -303,4 +266,4 @@ def conclude(found: Comparison, check: EmbeddingCheck) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

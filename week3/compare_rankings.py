@@ -21,25 +21,19 @@ import os
 import time
 from pathlib import Path
 
-from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
+from common import cli
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
-from common.matching.local_features import (
-    LocalFeatures,
-    read_local_features,
-    same_details,
-    score_shortlists,
-)
+from common.matching import local_features
 from common.matching.reordering import EMBEDDING, Settings, choose_settings, ways_to_order
 from common.matching.shortlists import Asked
-from common.measures.retrieval import RetrievalReport
 from common.models.backbones import load_backbone
 from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser
-from common.runs import Run, describe_split, start_run
+from common.runs import describe_split, start_run
 from common.splits.gallery_query import gallery_and_query
 from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
@@ -56,31 +50,20 @@ Sides = dict[str, tuple[np.ndarray, np.ndarray]]  # question to rows of queries 
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "seed", "device")
-    shared_flags(parser, "output_dir", "smoke", image_size=192)
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="model.safetensors of metric_learning.py, trained on the same split; its own backbone "
-        "and image size count (default: the backbone as it comes)",
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(
+        parser, "data_dir", "model", "weights", "split", "split_column", "seed", "device"
     )
-    parser.add_argument(
-        "--shortlist",
-        type=whole_number(2, 1_000),
-        default=50,
-        metavar="N",
-        help="most candidates of a query whose details are compared; validation may choose fewer "
-        "(default: %(default)s)",
+    cli.shared_flags(parser, "output_dir", "smoke", image_size=192)
+    words = (
+        "model.safetensors of metric_learning.py, trained on the same split; its own backbone and "
+        "image size count (default: the backbone as it comes)"
     )
-    parser.add_argument(
-        "--n_enrolled",
-        type=whole_number(1, 1_000),
-        default=5,
-        metavar="N",
-        help="photos that are enrolled of each animal that joined (default: %(default)s)",
-    )
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    words = "most candidates of a query whose details are compared; validation may choose fewer"
+    cli.add_flag(parser, "shortlist", cli.whole_number(2, 1_000), "N", words, 50)
+    words = "photos that are enrolled of each animal that joined"
+    cli.add_flag(parser, "n_enrolled", cli.whole_number(1, 1_000), "N", words, 5)
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size, args.shortlist = 64, min(args.shortlist, 10)
@@ -105,7 +88,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"Expected: about {minutes:.1f} minutes.")
     embeddings = embed(model, study, device)
     start = time.perf_counter()
-    found = read_local_features([paths[row] for row in rows])
+    found = local_features.read_local_features([paths[row] for row in rows])
     seconds_to_read = (time.perf_counter() - start) / len(rows)
     features = dict(zip(rows.tolist(), found, strict=True))
 
@@ -131,14 +114,16 @@ def main(argv: list[str] | None = None) -> dict:
     details = example_details(
         asked[last], ways[last], features, paths, run.figure_path("details.png"), title=last
     )
+    path = run.figure_path("rankings.png")
+    map_chart = interval_chart(chart, path, value="mAP", label="way", group="question")
     return run.finish(
         metrics={"ways": table, "differences": differences, "costs": costs}
         | plain_settings(settings)
-        | {"reports": {name: plain(own) for name, own in reports.items()}},
+        | {"reports": reports},
         split=describe_split(study.split, study.leak),
         tables={"What each way finds": table, f"Against {EMBEDDING}": differences}
         | {"What each way costs": costs, **chosen},
-        figures={MAP_TITLE: draw_map(chart, run)} | ({DETAILS_TITLE: details} if details else {}),
+        figures={MAP_TITLE: map_chart} | ({DETAILS_TITLE: details} if details else {}),
         notes=notes_on(asked, settings, args, questions),
         device=str(device),
     )
@@ -176,10 +161,12 @@ def ask(
     return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates)
 
 
-def count_same_details(asked: Asked, features: dict[int, LocalFeatures]) -> np.ndarray:
+def count_same_details(
+    asked: Asked, features: dict[int, local_features.LocalFeatures]
+) -> np.ndarray:
     """How many details each query has in common with each candidate, like `Asked.shortlist`."""
-    return score_shortlists(
-        lambda *pair: len(same_details(*(features[row] for row in pair))[0]),
+    return local_features.score_shortlists(
+        lambda *pair: len(local_features.same_details(*(features[row] for row in pair))[0]),
         asked.query,
         asked.gallery[asked.shortlist],
     )
@@ -221,31 +208,21 @@ def expected_minutes(
     seconds = len(paths) / images_per_second(model.to(device), inputs, is_training=False)
     tried = paths[:: max(1, len(paths) // 8)][:8]
     start = time.perf_counter()
-    features = read_local_features(tried, progress=False)
+    features = local_features.read_local_features(tried, progress=False)
     seconds += len(paths) * (time.perf_counter() - start) / len(tried)
     start = time.perf_counter()
-    n_pairs = len([same_details(*pair) for pair in itertools.combinations(features, 2)])
+    n_pairs = len(
+        [local_features.same_details(*pair) for pair in itertools.combinations(features, 2)]
+    )
     seconds_a_pair = (time.perf_counter() - start) / n_pairs / (os.cpu_count() or 1)
     return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
-
-
-def plain(reports: dict[str, RetrievalReport]) -> dict[str, dict]:
-    """Reports by way, as a result file keeps them."""
-    return {way: report.to_dict() for way, report in reports.items()}
 
 
 def plain_settings(settings: Settings) -> dict:
     """What validation decided, as a result file keeps it."""
     values = vars(settings).copy()
     meanings = values.pop("meanings") or {}
-    meant = {name: meaning.to_dict() for name, meaning in meanings.items()}
-    return {"settings": values, "meanings": meant}
-
-
-def draw_map(chart: pd.DataFrame, run: Run) -> Path:
-    """mAP of each way on each question."""
-    path = run.figure_path("rankings.png")
-    return interval_chart(chart, path, value="mAP", label="way", group="question")
+    return {"settings": values, "meanings": meanings}
 
 
 def notes_on(
@@ -282,4 +259,4 @@ def notes_on(
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -7,6 +7,7 @@ later photos of exactly the animals in them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
@@ -122,8 +123,7 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
 
     Args:
         answers: of both approaches, cells of all seeds.
-        first: an approach.
-        second: another; the difference is first minus second.
+        first, second: the approaches; the difference is first minus second.
 
     Returns:
         Columns animals and photos per animal (of training, mean over seeds), both accuracies and
@@ -148,14 +148,12 @@ def _pair(
     answers: Sequence[CellAnswer], place: tuple, first: str, second: str
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Right or wrong of both approaches on the same photos, all seeds together; and the animals."""
-    own = {
-        name: [each for each in answers if (each.cell.place, each.approach) == (place, name)]
-        for name in (first, second)
-    }
+    here = [answer for answer in answers if answer.cell.place == place]
     is_right = [
-        np.concatenate([each.is_right for each in group]).astype(float) for group in own.values()
+        np.concatenate([each.is_right for each in here if each.approach == name]).astype(float)
+        for name in (first, second)
     ]
-    return is_right, np.concatenate([each.animal for each in own[first]])
+    return is_right, np.concatenate([each.animal for each in here if each.approach == first])
 
 
 def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[str]:
@@ -212,16 +210,16 @@ def _leads(
         counts.append(np.bincount(index, minlength=len(everyone)))
         n_photos.append(len(values))
 
-    def lead(cell: int):
-        return lambda weights: (weights @ sums[cell]) / np.maximum(weights @ counts[cell], 1)
-
-    def interval(statistic, n_observations: int) -> Interval:
-        return bootstrap_of_statistic(
-            statistic, [len(everyone)], n_observations=n_observations, is_difference=True
+    def lead(weights: np.ndarray, which: int) -> np.ndarray:
+        own, other = (
+            (weights @ total) / np.maximum(weights @ count, 1)
+            for total, count in zip(sums, counts, strict=True)
         )
+        return (own, other, own - other)[which]
 
-    return (
-        interval(lead(0), n_photos[0]),
-        interval(lead(1), n_photos[1]),
-        interval(lambda weights: lead(0)(weights) - lead(1)(weights), sum(n_photos)),
+    return tuple(
+        bootstrap_of_statistic(
+            partial(lead, which=which), [len(everyone)], n_observations=n, is_difference=True
+        )
+        for which, n in enumerate((*n_photos, sum(n_photos)))
     )

@@ -18,31 +18,13 @@ the decisions.
 import argparse
 from pathlib import Path
 
-from common.cli import (
-    local_path,
-    make_parser,
-    present_path,
-    real_number,
-    run_script,
-    shared_flags,
-    whole_number,
-)
+from common import cli
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import drop_rows
 from common.data.catalogue_folders import find_images
 from common.errors import InputError
 from common.files import write_text
-from common.gallery.enrolment import (
-    embed,
-    has_gallery,
-    is_throwaway,
-    model_name,
-    names_of_pictures,
-    new_gallery,
-    open_gallery,
-    save_gallery,
-    validation_scores,
-)
+from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
 from common.gallery.scores import Meaning, meaning_of
@@ -62,21 +44,12 @@ N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; t
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "photos",
-        nargs="*",
-        type=present_path,
-        metavar="PHOTO",
-        help="photo files, or folders of photos",
-    )
-    shared_flags(parser, "device", "output_dir", "smoke")
-    parser.add_argument(
-        "--gallery",
-        type=local_path,
-        metavar="PATH",
-        help="folder that build_gallery.py wrote (default: runs/gallery in the current folder)",
-    )
+    parser = cli.make_parser(__doc__)
+    words = "photo files, or folders of photos"
+    parser.add_argument("photos", nargs="*", type=cli.present_path, metavar="PHOTO", help=words)
+    cli.shared_flags(parser, "device", "output_dir", "smoke")
+    words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
+    cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
     parser.add_argument(
         "--side",
         choices=SIDES,
@@ -87,26 +60,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="all these photos show one animal in one encounter: one answer",
     )
-    parser.add_argument(
-        "--false_match_rate",
-        type=real_number(above=0.0, up_to=0.5),
-        default=0.01,
-        metavar="RATE",
-        help="share of new individuals that may be taken for a known one (default: %(default)s)",
+    words = "share of new individuals that may be taken for a known one"
+    cli.add_flag(
+        parser, "false_match_rate", cli.real_number(above=0.0, up_to=0.5), "RATE", words, 0.01
     )
-    parser.add_argument(
-        "--k",
-        type=whole_number(1, 50),
-        default=5,
-        metavar="N",
-        help="candidates for each question (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--trained",
-        type=present_path,
-        metavar="FILE",
-        help="the network that the gallery has to be built with; another one is refused",
-    )
+    cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
+    words = "the network that the gallery has to be built with; another one is refused"
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")
@@ -122,19 +82,19 @@ def main(argv: list[str] | None = None) -> dict:
     args.gallery = args.gallery or Path("runs", "gallery")
 
     # The gallery: photos whose animals are known, in the embedding of the network beside them.
-    gallery = open_gallery(args.gallery, args.trained)
+    gallery = enrolment.open_gallery(args.gallery, args.trained)
     network, _ = load_recogniser(gallery.model)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
     photos = photos_of(args.photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
-    queries = np.split(embed(network, photos, device=args.device), len(groups))
+    queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
 
     # The threshold: from which similarity on an animal is known. Validation animals taught it, so
     # that of new animals no more than the stated rate are taken for a known one.
     kind = "encounter" if len(groups[0]) > 1 else "photo"
-    meaning = meaning_of(validation_scores(gallery), kind, args.false_match_rate)
+    meaning = meaning_of(enrolment.validation_scores(gallery), kind, args.false_match_rate)
 
     # The answer: the animals whose most alike photos come first, and whether the first one is
     # alike enough (similarity >= threshold: known) or nobody of the gallery (new individual).
@@ -142,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict:
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
-    known = gallery.facts, names_of_pictures(gallery)
+    known = gallery.facts, enrolment.names_of_pictures(gallery)
     answered = [
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
@@ -154,7 +114,7 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     """--smoke: a quick gallery in the run's folder; two photos of known animals, one of another."""
     place = folder / "gallery_to_try"
     refuse_foreign(place)
-    if has_gallery(place) and not is_throwaway(place):
+    if enrolment.has_gallery(place) and not enrolment.is_throwaway(place):
         raise InputError(
             f"{place} is a gallery of real animals, in whose place --smoke would put its own; "
             "choose another folder with --output_dir"
@@ -168,9 +128,9 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     left_out = [*known[0], *known[1], *new.index]
     enrolled = drop_rows(catalogue, left_out)
     network = {"model": "small_cnn", "weights": "none", "image_size": 64, "device": device}
-    gallery, _ = new_gallery(enrolled, place, None, **network)
+    gallery, _ = enrolment.new_gallery(enrolled, place, None, **network)
     gallery.about["is_smoke"] = True
-    save_gallery(gallery, place)
+    enrolment.save_gallery(gallery, place)
     paths = catalogue.paths()
     return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
@@ -195,7 +155,7 @@ def report(
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
         f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
-        f"Model: {model_name(gallery.model)}.",
+        f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
     ]
     if not args.side and set(SIDES) <= set(gallery.facts["side"]):
@@ -227,4 +187,4 @@ def report(
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -16,7 +16,7 @@ reads it with --trained.
 
 import argparse
 
-from common.cli import make_parser, real_number, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
 from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
@@ -114,47 +114,34 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = ("model", "weights", "pooling", "batch_size", "cached_views", "mixed_precision")
     defaults = {"epochs": 12, "image_size": 192, "learning_rate": 1e-3, "unfreeze": 4}
     shared_flags(parser, *plumbing, *model, "classes", "photos_per_identity", **defaults)
-    parser.add_argument(
-        "--loss",
-        choices=LOSSES,
-        default="arcface",
-        help="what pulls and pushes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--margin",
-        type=margin_of,
-        metavar="X",
-        help="in radians for arcface and subcenter_arcface (library: degrees), in distance of unit "
+    words = "what pulls and pushes (default: %(default)s)"
+    parser.add_argument("--loss", choices=LOSSES, default="arcface", help=words)
+    words = (
+        "in radians for arcface and subcenter_arcface (library: degrees), in distance of unit "
         "vectors, 0 to 2, for contrastive and triplet, in cosine similarity for multi_similarity, "
-        "circle and proxy_anchor (default: the loss's own)",
+        "circle and proxy_anchor (default: the loss's own)"
     )
-    parser.add_argument(
-        "--scale",
-        type=real_number(above=0.0, up_to=1_000.0),
-        metavar="X",
-        help="what cosines are multiplied with before an exponential; 1 / temperature of supcon "
-        "(default: the loss's own)",
+    add_flag(parser, "margin", margin_of, "X", words)
+    words = (
+        "what cosines are multiplied with before an exponential; 1 / temperature of supcon "
+        "(default: the loss's own)"
     )
-    parser.add_argument(
-        "--embedding_size",
-        type=whole_number(2, 8_192),
-        metavar="N",
-        help="length after a projection (default: none, the length of the backbone's features: "
-        "where photos are few a new projection loses more than it learns)",
+    add_flag(parser, "scale", real_number(above=0.0, up_to=1_000.0), "X", words)
+    words = (
+        "length after a projection (default: none, the length of the backbone's features: where "
+        "photos are few a new projection loses more than it learns)"
     )
-    parser.add_argument(
-        "--choose_by",
-        choices=["new", "known"],
-        default="new",
-        help="animals whose mAP on validation photos chooses the epoch: held out, or trained on "
-        "(default: %(default)s, where the split holds any out)",
+    add_flag(parser, "embedding_size", whole_number(2, 8_192), "N", words)
+    words = (
+        "animals whose mAP on validation photos chooses the epoch: held out, or trained on "
+        "(default: %(default)s, where the split holds any out)"
     )
-    parser.add_argument(
-        "--train_on_all",
-        action="store_true",
-        help="train on validation photos too, and take the last epoch: for a published split, "
-        "whose training part has no validation, once everything is chosen",
+    parser.add_argument("--choose_by", choices=["new", "known"], default="new", help=words)
+    words = (
+        "train on validation photos too, and take the last epoch: for a published split, whose "
+        "training part has no validation, once everything is chosen"
     )
+    parser.add_argument("--train_on_all", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 2, 64
@@ -244,7 +231,6 @@ def train(
     loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     trained = train_embedding(
         photos,
-        photos.n_features,
         tail=photos.tail,  # the end of the backbone that trains
         embedding_dim=args.embedding_size,
         criterion=loss,

@@ -6,7 +6,7 @@ again without them; and, where sides are known, with one side of the gallery at 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.data.catalogue import Catalogue
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
@@ -29,8 +29,7 @@ PROTOCOL_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(NamedTuple):
     """Which gallery photos count for a query.
 
     Attributes:
@@ -44,27 +43,12 @@ class Protocol:
     side_of: Mapping[str, str] | None = None
 
 
-AS_PUBLISHED = Protocol("as published", same_encounter_rule=False)
-NO_ENCOUNTER = Protocol("same-encounter photos removed", same_encounter_rule=True)
-ONE_SIDE = (
+PROTOCOLS = (
+    Protocol("as published", same_encounter_rule=False),
+    Protocol("same-encounter photos removed", same_encounter_rule=True),
     Protocol("the same, same side only", True, {side: side for side in OTHER_SIDE}),
     Protocol("the same, other side only", True, OTHER_SIDE),
 )
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What became of each query, each shape (n_query,); zeros where no photo can be right.
-
-    Attributes:
-        has_match: bool, a right gallery photo counts.
-        is_right: the most alike photo is a right one, 0 or 1.
-        average_precision: in [0, 1].
-    """
-
-    has_match: np.ndarray
-    is_right: np.ndarray
-    average_precision: np.ndarray
 
 
 def known_by_protocol(
@@ -82,100 +66,76 @@ def known_by_protocol(
         all queries with intervals over animals, and rank-1 over queries with a match. No row
         where no query has a photo of its own encounter in the gallery.
     """
-    identity = catalogue.table["identity"].to_numpy(str)
-    encounter = catalogue.table["encounter"].to_numpy(str)
-    gallery = np.union1d(split.rows("train"), split.rows("validation"))
-    query = split.rows("test")
-    query = query[np.isin(identity[query], identity[gallery])]
-    if not is_met(encounter[query], encounter[gallery]).any():
+    photos = catalogue.table[["identity", "encounter", "orientation"]].astype(str)
+    gallery = photos.iloc[np.union1d(split.rows("train"), split.rows("validation"))]
+    query = photos.iloc[split.rows("test")]
+    query = query[query["identity"].isin(gallery["identity"])]
+    if not is_met(query["encounter"].to_numpy(), gallery["encounter"].to_numpy()).any():
         return table_of([], BY_PROTOCOL)
-    protocols = [AS_PUBLISHED, NO_ENCOUNTER, *(ONE_SIDE if catalogue.has_sides else ())]
-    rows = [
-        {"approach": approach, "protocol": protocol.name}
-        | _row(each, query, gallery, catalogue, protocol)
-        for approach, each in embeddings.items()
-        for protocol in protocols
-    ]
-    return table_of([row for row in rows if row.get("queries")], BY_PROTOCOL)
+    rows = []
+    for approach, each in embeddings.items():
+        for protocol in PROTOCOLS if catalogue.has_sides else PROTOCOLS[:2]:
+            pairs = [(query, gallery)]
+            if protocol.side_of:
+                pairs = [
+                    (
+                        query[query["orientation"] == own],
+                        gallery[gallery["orientation"] == searched],
+                    )
+                    for own, searched in protocol.side_of.items()
+                ]
+            ranked = pd.concat([_rank(each, *pair, protocol.same_encounter_rule) for pair in pairs])
+            if len(ranked):
+                place = {"approach": approach, "protocol": protocol.name}
+                rows.append(place | _cells(ranked.sort_index()))
+    return table_of(rows, BY_PROTOCOL)
 
 
-def _row(
-    embeddings: np.ndarray,
-    query: np.ndarray,
-    gallery: np.ndarray,
-    catalogue: Catalogue,
-    protocol: Protocol,
-) -> dict:
-    """A table's cells for one approach and protocol; none where nothing can be asked."""
-    if protocol.side_of:
-        query = query[catalogue.table["orientation"].iloc[query].isin(protocol.side_of)]
-    if not len(query):
-        return {}
-    animals = catalogue.table["identity"].to_numpy(str)[query]
-    ranked = rank_known(embeddings, query, gallery, catalogue, protocol)
-    row = {"queries": len(query), "without a match": int((~ranked.has_match).sum())}
-    row |= interval_columns("rank-1", bootstrap_over_individuals(ranked.is_right, animals))
-    row |= interval_columns("mAP", bootstrap_over_individuals(ranked.average_precision, animals))
-    answerable = ranked.is_right[ranked.has_match]
-    return row | {"rank-1 with a match": answerable.mean() if len(answerable) else np.nan}
+def _cells(ranked: pd.DataFrame) -> dict:
+    """A table's cells for one approach and protocol."""
+    has_match, animals = ranked["has_match"], ranked["identity"]
+    rank_1, mean_precision = (
+        bootstrap_over_individuals(ranked[name], animals) for name in ("is_right", "precision")
+    )
+    return {
+        "queries": len(ranked),
+        "without a match": int((~has_match).sum()),
+        **interval_columns("rank-1", rank_1),
+        **interval_columns("mAP", mean_precision),
+        "rank-1 with a match": ranked["is_right"][has_match].mean(),
+    }
 
 
-def rank_known(
-    embeddings: np.ndarray,
-    query: np.ndarray,
-    gallery: np.ndarray,
-    catalogue: Catalogue,
-    protocol: Protocol,
-) -> Ranked:
-    """Rank the gallery for each query under one protocol.
+def _rank(
+    embeddings: np.ndarray, query: pd.DataFrame, gallery: pd.DataFrame, same_encounter_rule: bool
+) -> pd.DataFrame:
+    """Queries with has_match, is_right and precision; the last two 0 where no photo can be right.
 
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
-        query: rows, shape (n_query,).
-        gallery: rows.
-        catalogue: the photos.
-        protocol: which gallery photos count; where it is about sides, each query's is known.
+        query: rows of the photos' table, with their number as index.
+        gallery: likewise.
+        same_encounter_rule: photos of the query's own encounter do not count.
     """
-    if protocol.side_of is None:
-        return _rank_together(embeddings, query, gallery, catalogue, protocol)
-    orientation = catalogue.table["orientation"].to_numpy(str)
-    ranked = Ranked(np.zeros(len(query), bool), np.zeros(len(query)), np.zeros(len(query)))
-    for side, searched in protocol.side_of.items():
-        asked = np.flatnonzero(orientation[query] == side)
-        among = gallery[orientation[gallery] == searched]
-        part = _rank_together(embeddings, query[asked], among, catalogue, protocol)
-        for name, values in vars(part).items():
-            getattr(ranked, name)[asked] = values
-    return ranked
 
-
-def _rank_together(
-    embeddings: np.ndarray,
-    query: np.ndarray,
-    gallery: np.ndarray,
-    catalogue: Catalogue,
-    protocol: Protocol,
-) -> Ranked:
-    identity = catalogue.table["identity"].to_numpy(str)
-    encounter = catalogue.table["encounter"].to_numpy(str)
-
-    def facts(side: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {f"{side}_identities": identity[rows], f"{side}_encounters": encounter[rows]}
+    def facts(side: str, photos: pd.DataFrame) -> dict[str, np.ndarray]:
+        names = {"identities": photos["identity"], "encounters": photos["encounter"]}
+        return {f"{side}_{name}": values.to_numpy() for name, values in names.items()}
 
     searched = facts("gallery", gallery)
-    is_answerable = np.isin(identity[query], identity[gallery])
-    if protocol.same_encounter_rule:
+    is_answerable = query["identity"].isin(gallery["identity"]).to_numpy()
+    if same_encounter_rule:
         is_answerable = has_match(**facts("query", query), **searched)
-    is_right, precision = np.zeros(len(query)), np.zeros(len(query))
+    ranked = query.assign(has_match=is_answerable, is_right=0.0, precision=0.0)
     if is_answerable.any():
         asked = query[is_answerable]
         report = evaluate_retrieval(
-            query_embeddings=embeddings[asked],
-            gallery_embeddings=embeddings[gallery],
+            query_embeddings=embeddings[asked.index],
+            gallery_embeddings=embeddings[gallery.index],
             **facts("query", asked),
             **searched,
-            same_encounter_rule=protocol.same_encounter_rule,
+            same_encounter_rule=same_encounter_rule,
         )
-        is_right[is_answerable] = report.is_correct_at_1
-        precision[is_answerable] = report.average_precision
-    return Ranked(is_answerable, is_right, precision)
+        ranked.loc[asked.index, "is_right"] = report.is_correct_at_1.astype(float)
+        ranked.loc[asked.index, "precision"] = report.average_precision
+    return ranked

@@ -9,8 +9,8 @@ from common.experiments.trials import (
     adding_cost,
     by_approach,
     compare,
+    mean_of,
     mean_right,
-    mean_seconds,
     require_same_seeds,
 )
 from common.measures.calibration import reliability
@@ -46,14 +46,10 @@ def known_table(trials: Sequence[Trial]) -> pd.DataFrame:
         if not len(values):
             continue
         row = {"approach": approach}
-        for name, statistic in (
-            ("accuracy", "mean_over_observations"),
-            ("balanced accuracy", "mean_over_individuals"),
-        ):
-            interval = bootstrap_over_individuals(values, animals, statistic=statistic)
-            row |= interval_columns(name, interval)
-        row["training, s"] = mean_seconds(own)
-        rows.append(row)
+        row |= interval_columns("accuracy", bootstrap_over_individuals(values, animals))
+        balanced = bootstrap_over_individuals(values, animals, statistic="mean_over_individuals")
+        row |= interval_columns("balanced accuracy", balanced)
+        rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return table_of(rows, ("approach", "accuracy±", "balanced accuracy±", "training, s"))
 
 
@@ -87,27 +83,22 @@ def joining_lines(trend: pd.DataFrame, approaches: Mapping[str, str]) -> pd.Data
 
 
 def joining_table(trials: Sequence[Trial], trend: pd.DataFrame) -> pd.DataFrame:
-    """Question 2 for people: one row per approach, one column per number of enrolled photos.
-
-    Args:
-        trials: of all approaches.
-        trend: what `joining_trend` gives.
+    """Question 2 for people: `joining_trend` with one column per number of enrolled photos.
 
     Returns:
         Columns approach; "1 photo", … with their intervals; what it costs until the animals are
         known, as text. No row where nobody joined.
     """
-    rows, names = [], []
-    for n_photos in sorted(trend["photos"].unique()):
+    if not len(trend):
+        return table_of([], ("approach", "adding animals"))
+    table = pd.DataFrame({"approach": list(by_approach(trials))})
+    for n_photos, rows in trend.groupby("photos"):
         name = f"{n_photos} photo" + ("s" if n_photos > 1 else "")
-        names += [name, f"{name}_low", f"{name}_high"]
-    for approach, own in by_approach(trials).items():
-        row = {"approach": approach}
-        for cell in trend[trend["approach"] == approach].to_dict("records"):
-            name = f"{cell['photos']} photo" + ("s" if cell["photos"] > 1 else "")
-            row |= {f"{name}{end}": cell[f"accuracy{end}"] for end in ("", "_low", "_high")}
-        rows.append(row | {"adding animals": adding_cost(own)})
-    return pd.DataFrame(rows if names else [], columns=["approach", *names, "adding animals"])
+        for end in ("", "_low", "_high"):
+            values = rows.set_index("approach")[f"accuracy{end}"]
+            table[f"{name}{end}"] = table["approach"].map(values)
+    costs = {approach: adding_cost(own) for approach, own in by_approach(trials).items()}
+    return table.assign(**{"adding animals": table["approach"].map(costs)})
 
 
 def rejections_of(own: Sequence[Trial]) -> dict[str, list[Rejection]]:
@@ -132,21 +123,18 @@ def unknown_table(trials: Sequence[Trial]) -> pd.DataFrame:
     rows = []
     for approach, own in by_approach(trials).items():
         for score, rejections in rejections_of(own).items():
-            measures = WeightedMeasures(rejections)
-            reports = [each.report for each in rejections]
-
-            def mean(name: str, reports: list = reports) -> float:
-                return float(np.mean([getattr(report, name) for report in reports]))
-
+            measures, reports = WeightedMeasures(rejections), [each.report for each in rejections]
             row = {"approach": approach, "score": score}
             row |= interval_columns("AUROC", measures.interval("auroc"))
-            row |= {"BAKS": mean("baks"), "BAUS": mean("baus")}
+            row |= {"BAKS": mean_of(reports, "baks"), "BAUS": mean_of(reports, "baus")}
             row |= interval_columns(GEOMETRIC_MEAN, measures.interval("geometric_mean"))
-            row["accepted at 1 % false"] = mean("true_accept_rate_at_false_accept_rate")
-            row[f"known rejected, of {reports[0].n_known}"] = mean("n_known_rejected")
-            row[f"unknown accepted, of {reports[0].n_unknown}"] = mean("n_unknown_accepted")
-            row["calibration error"] = np.mean([each.calibration_error for each in rejections])
-            rows.append(row)
+            for name, attribute in (
+                ("accepted at 1 % false", "true_accept_rate_at_false_accept_rate"),
+                (f"known rejected, of {reports[0].n_known}", "n_known_rejected"),
+                (f"unknown accepted, of {reports[0].n_unknown}", "n_unknown_accepted"),
+            ):
+                row[name] = mean_of(reports, attribute)
+            rows.append(row | {"calibration error": mean_of(rejections, "calibration_error")})
     return table_of(rows, UNKNOWN)
 
 
@@ -159,24 +147,17 @@ def separation(table: pd.DataFrame) -> pd.DataFrame:
     """
     is_first = ~table["approach"].duplicated()
     names = table["approach"].where(is_first, table["approach"] + ", " + table["score"])
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "approach": names,
-                "measure": measure,
-                **{f"value{end}": table[f"{measure}{end}"] for end in ("", "_low", "_high")},
-            }
-        )
-        for measure in ("AUROC", GEOMETRIC_MEAN)
-    )
+    parts = []
+    for measure in ("AUROC", GEOMETRIC_MEAN):
+        values = {f"value{end}": table[f"{measure}{end}"] for end in ("", "_low", "_high")}
+        parts.append(pd.DataFrame({"approach": names, "measure": measure} | values))
+    return pd.concat(parts)
 
 
 def reliability_bins(trials: Sequence[Trial], approaches: Sequence[str]) -> dict[str, pd.DataFrame]:
     """What probabilities said beside what came true, all seeds together.
 
-    Args:
-        trials: of all approaches.
-        approaches: some of these; those that reject nothing are left out.
+    Approaches that reject nothing are left out.
 
     Returns:
         Approach and score to what `common.measures.calibration.reliability` gives.
@@ -210,8 +191,8 @@ def cluster_table(trials: Sequence[Trial]) -> pd.DataFrame:
         index, n_animals = rand_index_statistic([each.labels for each in clusters], identity)
         interval = bootstrap_of_statistic(index, [n_animals], n_observations=len(identity))
         row = {"approach": approach} | interval_columns("adjusted Rand index", interval)
-        row |= {"groups": np.mean([each.n_clusters for each in clusters]), "animals": n_animals}
-        rows.append(row | {"distance": np.mean([each.distance for each in clusters])})
+        row |= {"groups": mean_of(clusters, "n_clusters"), "animals": n_animals}
+        rows.append(row | {"distance": mean_of(clusters, "distance")})
     return table_of(rows, GROUPED)
 
 
@@ -222,8 +203,7 @@ def compare_rejection(
 
     Args:
         trials: of all approaches.
-        first: approach and score.
-        second: approach and score; the difference is first minus second.
+        first, second: approach and score; the difference is first minus second.
         measure: of `MEASURES`.
 
     Returns:

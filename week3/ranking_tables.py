@@ -5,28 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.files import MEGABYTE
-from common.matching.local_features import (
-    LocalFeatures,
-    find_details,
-    same_details,
-    small_photo,
-)
-from common.matching.reordering import (
-    EMBEDDING,
-    EVERYTHING,
-    FUSED,
-    RERANKED,
-    SIFT,
-    TOGETHER,
-    Settings,
-)
+from common.matching import reordering
+from common.matching.local_features import LocalFeatures, find_details, same_details, small_photo
 from common.matching.reranking import ReciprocalGallery, rerank_together
 from common.matching.shortlists import Asked, ScoreBlock
-from common.measures.intervals import (
-    bootstrap_over_individuals,
-    interval_columns,
-    paired_bootstrap_over_individuals,
-)
+from common.measures import intervals
 from common.measures.retrieval import RetrievalReport
 from common.visualization.detail_matches import DetailPair, detail_panel
 from common.visualization.matches import spread
@@ -60,13 +43,12 @@ def compare_ways(
             row, point = rows.setdefault(way, {"way": way}), {"way": way, "question": question}
             difference = {"way": way, "question": question}
             for measure, values in _per_query(each).items():
-                interval = bootstrap_over_individuals(values, animals)
-                row |= interval_columns(f"{question}, {measure}", interval)
-                point |= interval_columns(measure, interval)
-                gain = paired_bootstrap_over_individuals(
-                    values, _per_query(own[first])[measure], animals
-                )
-                difference |= interval_columns(f"{measure} gained", gain)
+                interval = intervals.bootstrap_over_individuals(values, animals)
+                row |= intervals.interval_columns(f"{question}, {measure}", interval)
+                point |= intervals.interval_columns(measure, interval)
+                before = _per_query(own[first])[measure]
+                gain = intervals.paired_bootstrap_over_individuals(values, before, animals)
+                difference |= intervals.interval_columns(f"{measure} gained", gain)
                 difference[f"by {measure}"] = gain.better_of("better", "worse")
             chart.append(point)
             if way != first:
@@ -80,7 +62,7 @@ def _per_query(report: RetrievalReport) -> dict[str, np.ndarray]:
 
 def cost_table(
     asked: Asked,
-    settings: Settings,
+    settings: reordering.Settings,
     features: Mapping[int, LocalFeatures],
     paths: Sequence[Path],
     seconds_to_read: float,
@@ -118,12 +100,12 @@ def cost_table(
 
     details = _milliseconds(compare_details, asked)
     costs = {
-        EMBEDDING: (cosine, []),
-        RERANKED: (reranking, ["neighbourhoods"]),
-        TOGETHER: (together, ["neighbourhoods"]),
-        SIFT: (cosine + details, ["details"]),
-        FUSED: (cosine + details, ["details"]),
-        EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
+        reordering.EMBEDDING: (cosine, []),
+        reordering.RERANKED: (reranking, ["neighbourhoods"]),
+        reordering.TOGETHER: (together, ["neighbourhoods"]),
+        reordering.SIFT: (cosine + details, ["details"]),
+        reordering.FUSED: (cosine + details, ["details"]),
+        reordering.EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
     }
     return pd.DataFrame(
         {
@@ -141,11 +123,9 @@ def _milliseconds_to_rank(
 ) -> tuple[float, float, float]:
     """Per query: by cosine, re-ranked one by one, and re-ranked all together."""
     query, ks = asked.query_embeddings, {"k1": neighbourhoods.k1, "k2": neighbourhoods.k2}
+    both = {"query_embeddings": query, "gallery_embeddings": asked.gallery_embeddings}
     start = time.perf_counter()
-    together = rerank_together(
-        query_embeddings=query, gallery_embeddings=asked.gallery_embeddings, **ks
-    )
-    together.block(0, len(query))
+    rerank_together(**both, **ks).block(0, len(query))
     seconds_together = time.perf_counter() - start
     with threadpool_limits(1):  # products of one row: a second core only waits
         cosine = _milliseconds(lambda i: asked.cosines(i, i + 1).argsort(), asked)
@@ -171,8 +151,7 @@ def example_details(
     features: Mapping[int, LocalFeatures],
     paths: Sequence[Path],
     path: str | Path,
-    *,
-    title: str = "",
+    title: str,
 ) -> Path | None:
     """Draw queries that the embedding gets wrong: put right by details, and still wrong.
 
@@ -187,13 +166,13 @@ def example_details(
     Returns:
         The path; None where the embedding gets nothing wrong.
     """
-    other = FUSED if FUSED in ways else SIFT
-    first = {way: asked.first_rows(ways[way]) for way in (EMBEDDING, other)}
+    other = reordering.FUSED if reordering.FUSED in ways else reordering.SIFT
+    first = {way: asked.first_rows(ways[way]) for way in (reordering.EMBEDDING, other)}
     is_right = {
         way: asked.identity[rows] == asked.identity[asked.query] for way, rows in first.items()
     }
-    helped = np.flatnonzero(~is_right[EMBEDDING] & is_right[other])
-    wrong = np.flatnonzero(~is_right[EMBEDDING] & ~is_right[other])
+    helped = np.flatnonzero(~is_right[reordering.EMBEDDING] & is_right[other])
+    wrong = np.flatnonzero(~is_right[reordering.EMBEDDING] & ~is_right[other])
     chosen = [*spread(helped, N_HELPED), *spread(wrong, N_WRONG)]
 
     def pair(i: int, way: str) -> DetailPair:

@@ -46,12 +46,15 @@ def shown(
             f"--gallery {gallery}: its small picture {missing[0].name} is missing; copy the whole "
             "folder, or build the gallery anew with --replace"
         )
-    captions = [", ".join(filter(None, (facts["side"][row], facts["date"][row]))) for row in rows]
-    names = [(photo.name, enrolled_as.get(photo_name(photo))) for photo in photos]
+    seen = [
+        ", ".join(filter(None, (facts["side"][row], facts["date"][row])))
+        or Path(facts["path"][row]).name
+        for row in rows
+    ]
     itself = [
-        f"{file} itself is in the gallery, as {name}: its likeness proves nothing."
-        for file, name in names
-        if name
+        f"{photo.name} itself is in the gallery, as {name}: its likeness proves nothing."
+        for photo in photos
+        if (name := enrolled_as.get(photo_name(photo)))
     ]
     more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
     return {
@@ -62,10 +65,7 @@ def shown(
         "similarities": verdict.similarities,
         "probabilities": verdict.probabilities,
         "n_compared": [each.n_compared for each in verdict.candidates],
-        "seen": [
-            caption or Path(facts["path"][row]).name
-            for caption, row in zip(captions, rows, strict=True)
-        ],
+        "seen": seen,
         "pictures": pictures,
         "remarks": [*verdict.remarks, *itself],
     }

@@ -11,14 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.data.catalogue_folders import read_folders
-from common.data.catalogue_tables import (
-    Problem,
-    as_text,
-    match_columns,
-    normalise_paths,
-    read_csv,
-    standardise_table,
-)
+from common.data.catalogue_tables import Problem, listed_paths, read_csv, standardise_table
 from common.errors import InputError
 from common.turtles.dataset import ensure_turtles
 
@@ -102,14 +95,14 @@ def load_catalogue(
     """
     source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
-    table_file, options = _table_file(source), {"split_column": split_column}
-    options["fewest_identities"] = fewest_identities
+    table_file = _table_file(source)
+    options = {"split_column": split_column, "fewest_identities": fewest_identities}
     if table_file is not None:
         root = table_file.parent
         name = root.name if table_file.name == TABLE_FILE else table_file.stem
         rows = read_csv(table_file)
         catalogue = _from_source(rows, root, name, str(table_file), **options)
-        return replace(catalogue, listed_paths=_listed_paths(rows, root, table_file))
+        return replace(catalogue, listed_paths=listed_paths(rows, root, str(table_file)))
     rows, remarks = read_folders(source)
     catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **options)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
@@ -162,9 +155,8 @@ def _from_source(
     split_column: str | None = None,
     fewest_identities: int = 2,
 ) -> Catalogue:
-    table, problems = standardise_table(
-        source, root, where, columns=columns, split_column=split_column
-    )
+    options = {"columns": columns, "split_column": split_column}
+    table, problems = standardise_table(source, root, where, **options)
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
         raise InputError(
@@ -174,8 +166,3 @@ def _from_source(
             f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
         )
     return Catalogue(name, root, table, tuple(problems))
-
-
-def _listed_paths(rows: pd.DataFrame, root: Path, table_file: Path) -> frozenset[str]:
-    column = match_columns(list(rows.columns), str(table_file))["path"]
-    return frozenset(normalise_paths(as_text(rows[column]), root))

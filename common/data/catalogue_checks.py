@@ -42,9 +42,8 @@ class CatalogueReport:
 
     def rows(self, *kinds: str) -> np.ndarray:
         """Return the rows, sorted, that the problems of these kinds concern."""
-        return np.array(
-            sorted({row for p in self.problems if p.kind in kinds for row in p.rows}), dtype=int
-        )
+        rows = {row for problem in self.problems if problem.kind in kinds for row in problem.rows}
+        return np.array(sorted(rows), dtype=int)
 
     def text(self) -> str:
         """Return the report for people: one line of counts, one line per problem."""
@@ -143,16 +142,11 @@ def check_catalogue(catalogue: Catalogue) -> CatalogueReport:
         The report. Nothing is left out yet: `drop_rows` and `load_checked_catalogue` do that.
     """
     problems = _file_problems(catalogue)
-    unusable = {
-        row for problem in problems if problem.kind in DROPPED_KINDS for row in problem.rows
-    }
-    usable = catalogue.table.drop(index=list(unusable))
+    unusable = CatalogueReport(catalogue.name, {}, problems).rows(*DROPPED_KINDS)
+    usable = catalogue.table.drop(index=unusable)
     problems += [*catalogue.remarks, *_table_problems(usable), *_unlisted_files(catalogue)]
-    return CatalogueReport(
-        name=catalogue.name,
-        counts=count_rows(catalogue.table),
-        problems=[problem for problem in problems if problem.names],
-    )
+    problems = [problem for problem in problems if problem.names]
+    return CatalogueReport(catalogue.name, count_rows(catalogue.table), problems)
 
 
 def drop_rows(catalogue: Catalogue, rows: Iterable[int]) -> Catalogue:
@@ -179,28 +173,22 @@ def _file_problems(catalogue: Catalogue) -> list[Problem]:
     is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
     problems = [_photo_problem("missing_file", "photos that cannot be found", table, is_missing)]
     there = [path for path, missing in zip(paths, is_missing, strict=True) if not missing]
+    has_bar = len(there) > N_PHOTOS_WITH_BAR
+    checked = each_photo(inspect_photo, there, "checking photos", smallest_side=1, progress=has_bar)
     digests = np.full(len(paths), "missing", dtype=object)
-    digests[~is_missing] = _inspect_all(there)
-    problems.append(
-        _photo_problem("unreadable_file", "photos that cannot be opened", table, digests == "")
-    )
+    digests[~is_missing] = list(checked)
+    broken = "photos that cannot be opened"
+    problems.append(_photo_problem("unreadable_file", broken, table, digests == ""))
     is_read = (digests != "") & ~is_missing
     # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
     return problems if "bbox" in table else problems + _copy_problems(table[is_read], digests)
 
 
 def _photo_problem(
-    kind: str, summary: str, table: pd.DataFrame, is_concerned: np.ndarray, action: str = ""
+    kind: str, summary: str, table: pd.DataFrame, is_concerned: np.ndarray | pd.Series
 ) -> Problem:
-    names = tuple(table["path"][is_concerned])
-    rows = tuple(int(row) for row in np.flatnonzero(is_concerned))
-    return Problem(kind, summary, names, rows, action)
-
-
-def _inspect_all(paths: list[str]) -> list[str]:
-    has_bar = len(paths) > N_PHOTOS_WITH_BAR
-    checked = each_photo(inspect_photo, paths, "checking photos", smallest_side=1, progress=has_bar)
-    return list(checked)
+    concerned = table["path"][is_concerned]
+    return Problem(kind, summary, tuple(concerned), tuple(map(int, concerned.index)))
 
 
 def inspect_photo(path: str) -> str:
@@ -216,13 +204,11 @@ def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
     groups = table.groupby(digests[table.index])
     is_contradictory = groups["identity"].transform("nunique") > 1
     is_later_copy = ~is_contradictory & (groups.cumcount() > 0)
-    kinds = {
-        "contradictory_copy": ("identical photos under different identities", is_contradictory),
-        "copy": ("further copies of a photo of the same animal", is_later_copy),
-    }
+    contradictory = "identical photos under different identities"
+    copies = "further copies of a photo of the same animal"
     return [
-        Problem(kind, summary, tuple(table["path"][is_it]), tuple(map(int, table.index[is_it])))
-        for kind, (summary, is_it) in kinds.items()
+        _photo_problem("contradictory_copy", contradictory, table, is_contradictory),
+        _photo_problem("copy", copies, table, is_later_copy),
     ]
 
 
@@ -232,26 +218,15 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
     n_encounters = by_identity["encounter"].nunique()
     n_days = table["date"].dt.normalize().groupby(table["encounter"]).nunique()
     has_encounters = bool(table["encounter_known"].any())
-    one_encounter = n_encounters[(n_encounters == 1) & (n_images > 1)]
+    has_one_encounter = (n_encounters == 1) & (n_images > 1) & has_encounters
+    together = tuple(n_images.index[has_one_encounter])
+    one_photo = "animals with one photo", tuple(n_images.index[n_images == 1])
+    one_encounter = "animals with several photos of one encounter", together
+    long_encounter = "encounters of more than one day", tuple(n_days.index[n_days > 1])
     return [
-        Problem(
-            "one_photo",
-            "animals with one photo",
-            tuple(n_images[n_images == 1].index),
-            action="they can never be tested as known animals",
-        ),
-        Problem(
-            "one_encounter",
-            "animals with several photos of one encounter",
-            tuple(one_encounter.index) if has_encounters else (),
-            action="they can be tested only as new animals",
-        ),
-        Problem(
-            "long_encounter",
-            "encounters of more than one day",
-            tuple(n_days[n_days > 1].index),
-            action="kept on one side of a split",
-        ),
+        Problem("one_photo", *one_photo, action="they can never be tested as known animals"),
+        Problem("one_encounter", *one_encounter, action="they can be tested only as new animals"),
+        Problem("long_encounter", *long_encounter, action="kept on one side of a split"),
     ]
 
 
@@ -260,11 +235,5 @@ def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
         return []
     images, _ = find_images(catalogue.root)
     unlisted = tuple(image for image in images if image not in catalogue.listed_paths)
-    return [
-        Problem(
-            "unlisted_photo",
-            "photos in the folder that the table does not list",
-            unlisted,
-            action="not used",
-        )
-    ]
+    summary = "photos in the folder that the table does not list"
+    return [Problem("unlisted_photo", summary, unlisted, action="not used")]

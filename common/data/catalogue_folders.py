@@ -12,9 +12,8 @@ import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-SPLIT_FOLDER = re.compile(
-    r"(train|training|val|valid|validation|test|testing|query|gallery)([_-].*)?", re.IGNORECASE
-)
+PART_NAMES = r"train|training|val|valid|validation|test|testing|query|gallery"
+SPLIT_FOLDER = re.compile(rf"({PART_NAMES})([_-].*)?", re.IGNORECASE)
 
 
 def find_images(root: Path) -> tuple[list[str], list[str]]:
@@ -26,9 +25,8 @@ def find_images(root: Path) -> tuple[list[str], list[str]]:
         Paths of photos and of other files, relative to the root with forward slashes, sorted.
     """
     files = sorted(os.path.relpath(file, root).replace(os.sep, "/") for file in _walk(str(root)))
-    is_image = [file.lower().endswith(IMAGE_SUFFIXES) for file in files]
-    images = [file for file, image in zip(files, is_image, strict=True) if image]
-    return images, [file for file, image in zip(files, is_image, strict=True) if not image]
+    images = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
+    return images, sorted(set(files).difference(images))
 
 
 def _walk(folder: str, ancestors: tuple[str, ...] = ()) -> Iterator[str]:
@@ -58,8 +56,7 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     tops = sorted({image.split("/")[0] for image in images if "/" in image})
     has_splits = _are_split_folders(tops, images, root)
     depth = 2 if has_splits else 1
-    parts = {image: image.split("/") for image in images}
-    inside = [image for image in images if len(parts[image]) > depth]
+    inside = [image for image in images if image.count("/") >= depth]
     if not inside:
         raise InputError(
             f"--data_dir {root} has {len(images):,} photos but none in a folder per animal, "
@@ -67,10 +64,11 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
             "data/README.md"
         )
     table = pd.DataFrame({"path": inside})
-    table["identity"] = [parts[image][depth - 1] for image in inside]
+    folders = table["path"].str.split("/")
+    table["identity"] = folders.str[depth - 1]
     if has_splits:
-        table["split"] = [parts[image][0] for image in inside]
-    stray = tuple(image for image in images if len(parts[image]) <= depth)
+        table["split"] = folders.str[0]
+    stray = tuple(image for image in images if image.count("/") < depth)
     problems = [
         Problem("not_a_photo", "files that are not photos", tuple(others), action="passed over"),
         Problem("stray_photo", "photos outside an animal's folder", stray, action="left out"),

@@ -15,19 +15,16 @@ from common.errors import InputError
 import pandas as pd
 
 # Our column, then the names it is found under. Our own name wins over all others.
-COLUMN_NAMES = {
-    name: aliases.split()
-    for name, aliases in {
-        "path": "path file filename file_name filepath file_path image image_path photo",
-        "identity": "identity individual individual_id animal animal_id name id class label",
-        "date": "date timestamp datetime date_taken",
-        "orientation": "orientation side viewpoint view position",
-        "encounter": "encounter encounter_id sighting sighting_id occurrence occurrence_id clip "
-        "sequence sequence_id",
-        "image_id": "image_id",
-        "split": "split",
-    }.items()
-}
+ALIASES = """
+    path file filename file_name filepath file_path image image_path photo
+    identity individual individual_id animal animal_id name id class label
+    date timestamp datetime date_taken
+    orientation side viewpoint view position
+    encounter encounter_id sighting sighting_id occurrence occurrence_id clip sequence sequence_id
+    image_id
+    split
+"""
+COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
 NOT_TEXT = ("date", "encounter_known")
@@ -107,7 +104,12 @@ def match_columns(
     matched = {}
     for ours, aliases in COLUMN_NAMES.items():
         if columns and ours in columns:
-            matched[ours] = _named_column(columns[ours], found, where)
+            matched[ours] = columns[ours]
+            if columns[ours] not in found:
+                raise InputError(
+                    f"{where} has no column {columns[ours]!r}, expected one of "
+                    f"{', '.join(map(str, found))}; check the name you gave"
+                )
         elif theirs := _alias_column(ours, aliases, found, where):
             matched[ours] = theirs
     if "date" not in matched and (years := [c for c in found if c.lower() == "year"]):
@@ -120,15 +122,6 @@ def match_columns(
             "rename the column that holds it"
         )
     return matched
-
-
-def _named_column(name: str, found: list[str], where: str) -> str:
-    if name not in found:
-        raise InputError(
-            f"{where} has no column {name!r}, expected one of {', '.join(map(str, found))}; "
-            "check the name you gave"
-        )
-    return name
 
 
 def _alias_column(ours: str, aliases: tuple[str, ...], found: list[str], where: str) -> str | None:
@@ -149,15 +142,12 @@ def as_text(values: pd.Series) -> pd.Series:
     """
 
     def text_of(value: object) -> str:
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        return str(value).strip()
+        if pd.isna(value):
+            return ""
+        is_whole = isinstance(value, float) and value.is_integer()
+        return str(int(value)) if is_whole else str(value).strip()
 
-    return pd.Series(
-        ["" if pd.isna(value) else text_of(value) for value in values.astype(object)],
-        index=values.index,
-        dtype=object,
-    )
+    return pd.Series(map(text_of, values.astype(object)), index=values.index, dtype=object)
 
 
 def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -187,6 +177,12 @@ def normalise_paths(text: pd.Series, root: Path) -> pd.Series:
         return Path(path).relative_to(root).as_posix() if inside else path
 
     return text.map(normalise)
+
+
+def listed_paths(source: pd.DataFrame, root: Path, where: str) -> frozenset[str]:
+    """Return every path in a source's table, as the catalogue writes paths."""
+    column = match_columns(list(source), where)["path"]
+    return frozenset(normalise_paths(as_text(source[column]), root))
 
 
 def normalise_orientation(text: pd.Series) -> pd.Series:
@@ -236,11 +232,8 @@ def _of_several_identities(encounter: pd.Series, identity: pd.Series) -> pd.Seri
 
 def make_image_ids(keys: pd.Series) -> pd.Series:
     """Return the first 16 hex digits of each key's md5, the ids wildlife-datasets uses."""
-    return keys.map(
-        lambda key: hashlib.md5(
-            key.encode("utf-8", "surrogateescape"), usedforsecurity=False
-        ).hexdigest()[:16]
-    )
+    encoded = keys.map(lambda key: key.encode("utf-8", "surrogateescape"))
+    return encoded.map(lambda key: hashlib.md5(key, usedforsecurity=False).hexdigest()[:16])
 
 
 def standardise_table(
@@ -271,13 +264,22 @@ def standardise_table(
     matched = match_columns(list(source.columns), where, chosen)
     source = source.reset_index(drop=True)
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
-    dates, is_unreadable, is_year = _dates_of(text.get("date"), source.index)
+    blank = pd.Series("", index=source.index, dtype=object)
+    date_text = text.get("date", blank)
+    dates, is_unreadable, is_year = parse_dates(date_text)
     is_known = ~text["identity"].str.lower().isin(UNKNOWN_WORDS)
-    problems = _problems_of_rows(text, is_known, is_unreadable, is_year)
+    unreadable = "dates that cannot be read", is_unreadable & is_known, date_text
+    years = "dates that give the year only", is_year & is_known, date_text
+    unknown = "rows without a known identity", ~is_known, text["path"]
+    problems = [
+        _row_problem("unknown_identity", *unknown, "left out"),
+        _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
+        _row_problem("year_only_date", *years, "taken as 1 January"),
+    ]
     table = pd.DataFrame({"identity": text["identity"]})
     table["path"] = normalise_paths(text["path"], root)
     table["date"] = dates
-    table["orientation"] = normalise_orientation(text.get("orientation", _blank(source.index)))
+    table["orientation"] = normalise_orientation(text.get("orientation", blank))
     if "split" in text:
         table["split"] = text["split"].map(split_word)
     consumed = {theirs for theirs in matched.values() if theirs != split_column}
@@ -293,32 +295,8 @@ def standardise_table(
     return table, [problem for problem in problems if problem.names]
 
 
-def _problems_of_rows(
-    text: Mapping[str, pd.Series], is_known: pd.Series, is_unreadable: pd.Series, is_year: pd.Series
-) -> list[Problem]:
-    """What is wrong with single rows; dates count only where the animal is known."""
-    dates = text.get("date")
-    unreadable = "dates that cannot be read", is_unreadable & is_known, dates
-    years = "dates that give the year only", is_year & is_known, dates
-    return [
-        _row_problem(
-            "unknown_identity", "rows without a known identity", ~is_known, text["path"], "left out"
-        ),
-        _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
-        _row_problem("year_only_date", *years, "taken as 1 January"),
-    ]
-
-
-def _blank(index: pd.Index) -> pd.Series:
-    return pd.Series("", index=index, dtype=object)
-
-
-def _dates_of(text: pd.Series | None, index: pd.Index) -> tuple[pd.Series, pd.Series, pd.Series]:
-    return parse_dates(text if text is not None else _blank(index))
-
-
 def _row_problem(
-    kind: str, summary: str, is_concerned: pd.Series, text: pd.Series | None, action: str
+    kind: str, summary: str, is_concerned: pd.Series, text: pd.Series, action: str
 ) -> Problem:
     concerned = is_concerned[is_concerned].index
     names = tuple(f"row {row + 2}: {text[row]!r}" for row in concerned)

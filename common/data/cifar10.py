@@ -5,7 +5,6 @@ by torchvision, after it has checked that each is the published file, by its MD5
 """
 
 import io
-import itertools
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from common.data.photo_files import open_photo
 from common.errors import InputError
 
 import numpy as np
+from torchvision.datasets import CIFAR10
 
 SIDE = 32  # pixels
 JPEG_NOTE = (
@@ -60,35 +60,20 @@ def read_cifar10(folder: Path, *, download: bool = False) -> Pictures:
     """
     copies = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     if copies and not download:
-        return _read_copies(copies[0])
-    from torchvision.datasets import CIFAR10
-
+        where = f"--data_dir {copies[0]}"
+        train, train_labels, names = read_copies(copies[0], "train", where)
+        test, test_labels, _ = read_copies(copies[0], "test", where)
+        pixels, labels = np.concatenate([train, test]), np.concatenate([train_labels, test_labels])
+        return Pictures(pixels, labels, names, len(train), "JPEG copies", JPEG_NOTE)
     try:
-        train, test = (
-            CIFAR10(folder, train=is_train, download=download) for is_train in (True, False)
-        )
+        train, test = (CIFAR10(folder, train=is_it, download=download) for is_it in (True, False))
     except (RuntimeError, OSError) as error:  # no folder, other files than published, no network
         raise InputError(
             f"--data_dir {folder}: no CIFAR-10 that can be trusted ({error}); expected the "
             "published cifar-10-batches-py or an .npz of JPEG copies; fetch it with --download"
         ) from error
-    return Pictures(
-        pixels=np.concatenate([train.data, test.data]),
-        labels=np.array(train.targets + test.targets),
-        names=list(train.classes),
-        n_train=len(train.data),
-    )
-
-
-def _read_copies(file: Path) -> Pictures:
-    where = f"--data_dir {file}"
-    (train, train_labels, names), (test, test_labels, _) = (
-        read_copies(file, part, where) for part in ("train", "test")
-    )
-    labels = np.concatenate([train_labels, test_labels])
-    return Pictures(
-        np.concatenate([train, test]), labels, names, len(train), "JPEG copies", JPEG_NOTE
-    )
+    pixels, labels = np.concatenate([train.data, test.data]), np.array(train.targets + test.targets)
+    return Pictures(pixels, labels, list(train.classes), len(train.data))
 
 
 def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -127,13 +112,8 @@ def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarr
 
 def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Decode JPEG files that lie one after the other, shape (n_images, 32, 32, 3)."""
-    raw = content.tobytes()
-    pixels = np.stack(
-        [
-            np.asarray(open_photo(io.BytesIO(raw[start:end])))
-            for start, end in itertools.pairwise(offsets)
-        ]
-    )
+    files = np.split(content, offsets[1:-1])
+    pixels = np.stack([np.asarray(open_photo(io.BytesIO(file.tobytes()))) for file in files])
     if pixels.shape[1:] != (SIDE, SIDE, 3):
         raise ValueError(f"its pictures have {pixels.shape[1:3]} pixels, not {SIDE} x {SIDE}")
     return pixels

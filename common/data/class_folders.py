@@ -46,10 +46,8 @@ class ClassPhotos:
             return self
         share = n / len(self.paths)
         rows = stratified_split(self.labels, seed, {"kept": share, "rest": 1 - share})["kept"]
-        return replace(
-            self, paths=[self.paths[row] for row in rows], labels=self.labels[rows],
-            given=self.given[rows],
-        )  # fmt: skip
+        paths = [self.paths[row] for row in rows]
+        return replace(self, paths=paths, labels=self.labels[rows], given=self.given[rows])
 
 
 def folder_name(path: str) -> str:
@@ -113,9 +111,7 @@ def read_class_folders(
 def _part_of(path: str) -> str:
     """The part that a folder above the class names, as the catalogue's folders do."""
     words = [folder.lower() for folder in path.split("/")[:-2] if SPLIT_FOLDER.fullmatch(folder)]
-    if not words:
-        return ""
-    return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test")
+    return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test") if words else ""
 
 
 def stratified_split(
@@ -183,9 +179,8 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
     Returns:
         The folder.
     """
-    folder = (
-        SMOKE_FOLDER / hashlib.blake2b(repr([names, n_each]).encode(), digest_size=6).hexdigest()
-    )
+    key = hashlib.blake2b(repr([names, n_each]).encode(), digest_size=6).hexdigest()
+    folder = SMOKE_FOLDER / key
     rng = np.random.default_rng(0)
     with processes.one_first() as is_first:
         for name in names if is_first else ():

@@ -5,6 +5,7 @@ last release under a free licence.
 """
 
 import copy
+import functools
 import hashlib
 import itertools
 import os
@@ -71,9 +72,7 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
     else:
         photos = np.empty(shape, dtype=np.uint8)
 
-    def read(path: str | Path) -> np.ndarray:
-        return squashed_photo(path, size)
-
+    read = functools.partial(squashed_photo, size=size)
     decoded = each_photo(read, paths, "reading photos", smallest_side=size, progress=progress)
     for row, photo in enumerate(decoded):
         photos[row] = photo
@@ -121,23 +120,21 @@ class PhotoSelection:
 
     def with_mirrored(self, indices: np.ndarray) -> "PhotoSelection":
         """These photos, and behind them the mirror images of some."""
-        return PhotoSelection(
-            self.array,
-            np.concatenate([self.rows, self.rows[indices]]),
-            np.concatenate([self.is_mirrored, ~self.is_mirrored[indices]]),
-        )
+        rows = np.concatenate([self.rows, self.rows[indices]])
+        is_mirrored = np.concatenate([self.is_mirrored, ~self.is_mirrored[indices]])
+        return PhotoSelection(self.array, rows, is_mirrored)
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Transform:
     """The whole photo at the network's size, normalised; nothing random."""
     side = preprocessing.image_size
-    return albumentations.Compose(
-        [
-            albumentations.Resize(side, side, interpolation=cv2.INTER_AREA),
-            albumentations.Normalize(preprocessing.mean, preprocessing.std),
-            albumentations.ToTensorV2(),
-        ]
-    )
+    resize = albumentations.Resize(side, side, interpolation=cv2.INTER_AREA)
+    return albumentations.Compose([resize, *_as_input(preprocessing)])
+
+
+def _as_input(preprocessing: Preprocessing) -> list[albumentations.BasicTransform]:
+    normalise = albumentations.Normalize(preprocessing.mean, preprocessing.std)
+    return [normalise, albumentations.ToTensorV2()]
 
 
 def training_transform(
@@ -159,11 +156,7 @@ def training_transform(
                 (side, side), scale=(smallest_crop, 1.0), ratio=(0.85, 1.18)
             ),
             albumentations.HorizontalFlip(p=0.5 if flip else 0.0),
-            albumentations.Affine(
-                rotate=(-15, 15),  # degrees
-                border_mode=cv2.BORDER_REFLECT_101,
-                p=0.7,
-            ),
+            albumentations.Affine(rotate=(-15, 15), border_mode=cv2.BORDER_REFLECT_101, p=0.7),
             albumentations.ColorJitter(
                 brightness=(0.7, 1.3), contrast=(0.7, 1.3), saturation=(0.6, 1.4), hue=(-0.05, 0.05)
             ),
@@ -175,8 +168,7 @@ def training_transform(
                 fill="random_uniform",
                 p=erasing,
             ),
-            albumentations.Normalize(preprocessing.mean, preprocessing.std),
-            albumentations.ToTensorV2(),
+            *_as_input(preprocessing),
         ]
     )
 

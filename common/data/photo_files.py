@@ -65,10 +65,9 @@ def _to_rgb(photo: Image.Image) -> Image.Image:
         values = np.asarray(photo, dtype=np.float32)
         full_range = 65_535.0 if values.max(initial=0) > 255 else 255.0
         photo = Image.fromarray((values / full_range * 255).clip(0, 255).astype(np.uint8))
-    if "transparency" in photo.info or photo.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        photo = photo.convert("RGBA")
+    if photo.has_transparency_data:
         white = Image.new("RGBA", photo.size, "white")
-        photo = Image.alpha_composite(white, photo)
+        photo = Image.alpha_composite(white, photo.convert("RGBA"))
     return photo if photo.mode == "RGB" else photo.convert("RGB")
 
 

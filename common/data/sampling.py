@@ -5,12 +5,14 @@ positive; positives come from another encounter first; and every process draws t
 from one seed, without touching any global generator.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from common.errors import InputError
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 
 class ShuffledBatchSampler:
@@ -95,10 +97,8 @@ class IdentityBatchSampler:
             raise ValueError(f"found {len(labels)} labels and {len(encounters)} encounters")
         self.groups = _group(np.asarray(labels), np.asarray(encounters))
         _check(self.groups, n_identities, n_images, n_batches)
-        self.n_identities = n_identities
-        self.n_images = n_images
-        self.seed = seed
-        self.epoch = 0
+        self.n_identities, self.n_images = n_identities, n_images
+        self.seed, self.epoch = seed, 0
         self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
 
     def set_epoch(self, epoch: int) -> None:
@@ -148,7 +148,7 @@ def identity_batches(
 
 
 def deal_animals(
-    weights: np.ndarray, n_batches: int, n_per_batch: int, rng: np.random.Generator
+    weights: np.ndarray, n_batches: int, n_per_batch: int, rng: Generator
 ) -> np.ndarray:
     """Deal animals to batches in proportion to weights, none twice in a batch.
 
@@ -193,23 +193,20 @@ def _capped_shares(weights: np.ndarray, n_places: int, cap: int) -> np.ndarray:
 
 
 def _draw_photos(
-    encounters: list[np.ndarray], n_images: int, rng: np.random.Generator
+    encounters: list[np.ndarray], n_images: int, rng: Generator
 ) -> Iterator[list[int]]:
     """Yield one animal's photos, n_images at a time or all it has, without end."""
-    queues = [rng.permutation(encounters[i]) for i in rng.permutation(len(encounters))]
-    positions = [0] * len(queues)
-    turn = 0
+    queues = [rng.permutation(encounters[i]).tolist() for i in rng.permutation(len(encounters))]
     n_wanted = min(n_images, sum(map(len, queues)))
+    turns = itertools.cycle(range(len(queues)))
+    endless = [itertools.cycle(queue) for queue in queues]
     while True:
-        taken = [0] * len(queues)
-        photos = []
+        photos, n_taken = [], [0] * len(queues)
         while len(photos) < n_wanted:
-            i = turn % len(queues)
-            turn += 1
-            if taken[i] < len(queues[i]):  # a queue has no photo twice in one draw
-                photos.append(int(queues[i][positions[i] % len(queues[i])]))
-                positions[i] += 1
-                taken[i] += 1
+            turn = next(turns)
+            if n_taken[turn] < len(queues[turn]):  # a queue has no photo twice in one draw
+                photos.append(next(endless[turn]))
+                n_taken[turn] += 1
         yield photos
 
 

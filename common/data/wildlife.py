@@ -7,7 +7,6 @@ any other table is.
 
 import difflib
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, catalogue_from_table
@@ -24,11 +23,7 @@ NO_LICENCE = "none stated: treat it as all rights reserved"
 
 
 def open_dataset(
-    name: str,
-    *,
-    download: bool = False,
-    split_column: str | None = None,
-    drop_copies: bool = True,
+    name: str, *, download: bool = False, split_column: str | None = None, drop_copies: bool = True
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a set of wildlife-datasets, after its terms are printed, and leave out what is broken.
 
@@ -55,11 +50,8 @@ def open_dataset(
         raise InputError(_other_column(name, root, table, split_column))
     print(*_what_is_not_used(table), sep="", end="")
     has_own_split = GIVEN_SPLIT in table and "split" not in table
-    catalogue = catalogue_from_table(
-        table, root, name,
-        columns={"split": GIVEN_SPLIT} if has_own_split else None,
-        split_column=split_column,
-    )  # fmt: skip
+    columns = {"split": GIVEN_SPLIT} if has_own_split else None
+    catalogue = catalogue_from_table(table, root, name, columns=columns, split_column=split_column)
     return leave_out_unusable(catalogue, drop_copies=drop_copies)
 
 
@@ -103,13 +95,11 @@ def _import_datasets(name: str) -> object:
 def terms_of(dataset: type) -> str:
     """Say, for people, under which licence a set may be used, and what to cite."""
     facts = dataset.summary
-    licence = ", ".join(
-        facts[key] for key in ("licenses", "licenses_url") if facts.get(key)
-    ) or NO_LICENCE  # fmt: skip
+    licence = ", ".join(facts[key] for key in ("licenses", "licenses_url") if facts.get(key))
     cite = ", ".join(facts[key] for key in ("publication_url", "cite") if facts.get(key))
     return (
         f"Data set {dataset.__name__}, as wildlife-datasets describes it; read the terms at the "
-        f"source.\n  - licence: {licence}\n  - cite: {cite or 'see the source'}\n"
+        f"source.\n  - licence: {licence or NO_LICENCE}\n  - cite: {cite or 'see the source'}\n"
         f"  - source: {facts.get('url') or 'not stated'}"
     )
 
@@ -170,17 +160,14 @@ def _other_column(name: str, root: Path, table: pd.DataFrame, split_column: str)
         f"--split_column {split_column}: the table that wildlife-datasets makes of {name} has the "
         f"columns {', '.join(map(str, table.columns))}; "
     )
-    file = next(_tables_with(root, split_column), None)
-    if file is None:
-        return text + "take one of them, or leave the flag out"
-    return text + f"the source's own table has it, so take --data_dir {file} instead of --dataset"
-
-
-def _tables_with(root: Path, column: str) -> Iterator[Path]:
     for file in sorted(root.rglob("*.csv")):
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
-            if column in lines.readline().strip().split(","):
-                yield file
+            if split_column in lines.readline().strip().split(","):
+                return (
+                    f"{text}the source's own table has it, so take --data_dir {file} instead of "
+                    "--dataset"
+                )
+    return text + "take one of them, or leave the flag out"
 
 
 def _what_is_not_used(table: pd.DataFrame) -> list[str]:

@@ -11,11 +11,7 @@ from dataclasses import dataclass, field
 from common.data.catalogue import Catalogue
 from common.gallery.gallery import Gallery
 from common.measures.classification import ClassificationReport, evaluate_classification
-from common.measures.classifier_scores import (
-    energy_score,
-    highest_probability,
-    identity_logits,
-)
+from common.measures.classifier_scores import energy_score, highest_probability, identity_logits
 from common.measures.clustering import Clusters
 from common.measures.open_set import OpenSetReport
 from common.measures.prototypes import class_means
@@ -221,11 +217,9 @@ def ask_embedding(
     for n_photos in questions.n_enrolled:
         gallery = enrol(Gallery(embeddings.shape[1]), questions.train)
         enrol(gallery, questions.first_enrolled(n_photos))
-        if len(questions.joined):
-            named, _ = gallery.identify(embeddings[questions.joined])
-            joined_after[n_photos] = named == identity[questions.joined]
-        else:
-            joined_after[n_photos] = np.zeros(0, dtype=bool)
+        asked = questions.joined
+        named = gallery.identify(embeddings[asked])[0] if len(asked) else identity[asked]
+        joined_after[n_photos] = named == identity[asked]
     return Answers(
         known=(predicted == identity)[questions.known],
         joined_after=joined_after,

@@ -163,7 +163,7 @@ class Experiment:
         (step,) = plan
         settings = replace(settings, epochs=step.epochs, **step.settings)
         common["rates"] = step.rates or approach.rates
-        return approach.recipe(behind, behind.n_features, settings=settings, **common)
+        return approach.recipe(behind, settings=settings, **common)
 
     def outputs(
         self, approach: Approach, model: nn.Module, rows: np.ndarray | None = None

@@ -123,15 +123,7 @@ def name_photos(
     train: np.ndarray,
     asked: np.ndarray,
 ) -> np.ndarray:
-    """Names of the asked photos, str: the likeliest, or that of the most alike training photo.
-
-    Args:
-        experiment: whose photos.
-        approach: classifier or embedding.
-        trained: on some rows.
-        train: these rows.
-        asked: rows to name.
-    """
+    """Names of the asked rows, str: the likeliest, or that of the most alike row of `train`."""
     outputs = experiment.outputs(approach, trained.model, asked)
     if approach.is_classifier:
         catalogue = experiment.study.catalogue

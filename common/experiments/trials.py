@@ -78,8 +78,7 @@ class Difference(NamedTuple):
 
     Attributes:
         question: what both were asked.
-        first: an approach.
-        second: another.
+        first, second: the approaches.
         interval: of the first minus the second.
     """
 
@@ -142,8 +141,7 @@ def compare(
 
     Args:
         trials: of both.
-        first: an approach.
-        second: another; the difference is first minus second.
+        first, second: approaches; the difference is first minus second.
         question: of `QUESTIONS`.
         same_seeds: False: also of approaches that were trained with other seeds.
 
@@ -196,9 +194,9 @@ def closed_set_table(trials: Iterable[Trial]) -> pd.DataFrame:
         validation = mean_right(own, VALIDATION)[0]
         row = {"name": name, "validation": np.mean(validation) if len(validation) else np.nan}
         row |= interval_columns("test", bootstrap_over_individuals(*mean_right(own)))
-        row["balanced"] = np.mean([report.balanced_accuracy for report in reports])
-        row["macro F1"] = np.mean([report.macro_f1 for report in reports])
-        rows.append(row | {"training, s": mean_seconds(own)})
+        row["balanced"] = mean_of(reports, "balanced_accuracy")
+        row["macro F1"] = mean_of(reports, "macro_f1")
+        rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return table_of(rows, CLOSED_SET)
 
 
@@ -218,29 +216,11 @@ def summarise(trials: Iterable[Trial]) -> pd.DataFrame:
             if len(values):
                 row |= interval_columns(question, bootstrap_over_individuals(values, animals))
         reports = [trial.answers.rejection for trial in own if trial.answers.rejection]
-        for name, attribute in REJECTION.items() if reports else ():
-            row[name] = np.mean([getattr(report, attribute) for report in reports])
-        row["training, s"] = mean_seconds(own)
-        row["adding animals"] = adding_cost(own)
-        rows.append(row)
+        if reports:
+            row |= {name: mean_of(reports, attribute) for name, attribute in REJECTION.items()}
+        row["training, s"] = mean_of(own, "training_seconds")
+        rows.append(row | {"adding animals": adding_cost(own)})
     return table_of(rows, ("approach", "training, s", "adding animals"))
-
-
-def question_by_question(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per approach and question, for a chart.
-
-    Args:
-        table: what `summarise` gives.
-
-    Returns:
-        Columns approach, question, accuracy with its `_low` and `_high`.
-    """
-    rows = []
-    for question in (KNOWN, JOINED):
-        for row in table.to_dict("records") if question in table else ():
-            cells = {f"accuracy{end}": row[f"{question}{end}"] for end in ("", "_low", "_high")}
-            rows.append({"approach": row["approach"], "question": question} | cells)
-    return table_of(rows, ("approach", "question", "accuracy±"))
 
 
 def summarise_rankings(trials: Iterable[Trial]) -> pd.DataFrame:
@@ -256,13 +236,11 @@ def summarise_rankings(trials: Iterable[Trial]) -> pd.DataFrame:
     for approach, own in by_approach(t for t in trials if t.answers.ranking).items():
         reports, animals = [t.answers.ranking for t in own], own[0].answers.animals["unknown"]
         row = {"approach": approach}
-        for name, values in (
-            ("rank-1", np.mean([report.is_correct_at_1 for report in reports], axis=0)),
-            ("mAP", np.mean([report.average_precision for report in reports], axis=0)),
-        ):
+        for name, attribute in (("rank-1", "is_correct_at_1"), ("mAP", "average_precision")):
+            values = np.mean([getattr(report, attribute) for report in reports], axis=0)
             row |= interval_columns(name, bootstrap_over_individuals(values, animals))
         row["rank-5"] = np.mean([report.rank_k[5] for report in reports])
-        row["mINP"] = np.mean([report.mINP for report in reports])
+        row["mINP"] = mean_of(reports, "mINP")
         row["queries"], row["without a match"] = reports[0].n_queries, reports[0].n_without_match
         rows.append(row)
     return table_of(rows, RANKED)
@@ -284,9 +262,9 @@ def difference_table(differences: Iterable[Difference]) -> pd.DataFrame:
     return table_of(rows, DIFFERENCES)
 
 
-def mean_seconds(trials: Sequence[Trial]) -> float:
-    """Of training, mean over seeds."""
-    return float(np.mean([trial.training_seconds for trial in trials]))
+def mean_of(things: Iterable[object], attribute: str) -> float:
+    """Mean of one attribute, such as "training_seconds" of trials or "auroc" of reports."""
+    return float(np.mean([getattr(thing, attribute) for thing in things]))
 
 
 def adding_cost(trials: Sequence[Trial]) -> str | None:
@@ -294,5 +272,5 @@ def adding_cost(trials: Sequence[Trial]) -> str | None:
 
     Two digits, or whole seconds; None for what cannot be had.
     """
-    seconds = float(np.mean([trial.adding_seconds for trial in trials]))
+    seconds = mean_of(trials, "adding_seconds")
     return f"{seconds:{'.0f' if seconds >= 10 else '.2g'}} s" if np.isfinite(seconds) else None

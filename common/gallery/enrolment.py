@@ -177,15 +177,7 @@ def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.n
 
 
 def new_gallery(
-    catalogue: Catalogue,
-    folder: Path,
-    trained: Path | None,
-    *,
-    model: str,
-    weights: str,
-    image_size: int,
-    device: str,
-    seed: int = 0,
+    catalogue: Catalogue, folder: Path, trained: Path | None, *, device: str, **untrained: object
 ) -> tuple[Gallery, Enrolled]:
     """Make a gallery of a catalogue's photos, without an index yet, to be saved.
 
@@ -193,15 +185,12 @@ def new_gallery(
         catalogue: all its photos are enrolled.
         folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
-        model, weights, image_size: of the untrained backbone.
         device: where to compute.
-        seed: of an untrained backbone.
+        untrained: model, weights, image_size and seed, see `untrained_embedding`.
     """
     begin_gallery_list(folder)
     if trained is None:
-        network = untrained_embedding(
-            catalogue.paths(), model, weights, image_size, device=device, seed=seed
-        )
+        network = untrained_embedding(catalogue.paths(), device=device, **untrained)
     else:
         check_embedding(trained)
         network, _ = load_recogniser(trained)
@@ -251,12 +240,8 @@ def enrol_catalogue(
         }
         embeddings = embed(network, [paths[i] for i in rows], device=device)
         gallery.enrol(embeddings, joining["identity"].tolist(), facts)
-    return Enrolled(
-        len(rows),
-        table["identity"].iloc[rows].nunique(),
-        len(paths) - len(rows),
-        time.perf_counter() - started,
-    )
+    n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
+    return Enrolled(len(rows), n_animals, len(paths) - len(rows), seconds)
 
 
 def names_of_pictures(gallery: Gallery) -> dict[str, str]:

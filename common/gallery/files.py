@@ -21,14 +21,8 @@ import numpy as np
 
 DESCRIPTION = "gallery.json"
 FORMAT = 2
-ENDINGS = {
-    "indexed": ".npy",
-    "recent": ".npy",
-    "kept": ".npy",
-    "facts": ".json",
-    "index": ".faiss",
-    "model": ".safetensors",
-}
+ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
+ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,13 @@ class GalleryParts:
 
 
 def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Path | None) -> Path:
-    """Write a gallery; the folder's former one stays whole until the new one is.
+    """Write a gallery and return its folder, whose former one stays whole until the new one is.
 
     Args:
         folder: made if it is not there.
         parts: of the gallery.
         about: what else to store, plain JSON types.
         model: file of the network that made the embeddings, to be copied; None: not stored.
-
-    Returns:
-        The folder.
 
     Raises:
         InputError: the folder cannot be written to.

@@ -6,15 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import InputError
+from common.gallery import index as indexes
 from common.gallery.files import GalleryParts, read_parts, write_parts
-from common.gallery.index import (
-    INDEXES,
-    IndexReport,
-    best_of,
-    build_index,
-    find_nearest,
-    kind_for,
-)
+from common.gallery.index import INDEXES, IndexReport
 
 import numpy as np
 
@@ -160,8 +154,10 @@ class Gallery:
         embeddings, facts = self._all_embeddings(), self._parts.facts
         if len(self) < self._n_rows:
             facts = _at(facts, np.flatnonzero(self.can_be_found()))
-        kind = kind_for(len(self)) if index == "auto" else index
-        built, report = build_index(embeddings, kind, recall=recall, seed=seed, progress=progress)
+        kind = indexes.kind_for(len(self)) if index == "auto" else index
+        built, report = indexes.build_index(
+            embeddings, kind, recall=recall, seed=seed, progress=progress
+        )
         self._parts = GalleryParts(
             embeddings, embeddings[:0], np.ones(len(embeddings), dtype=bool), facts, built, report
         )
@@ -195,12 +191,12 @@ class Gallery:
         for index, embeddings, allowed, first_row in sides:
             if n_allowed := int(allowed.sum()):
                 only = None if n_allowed == len(allowed) else allowed
-                nearest = find_nearest(index, embeddings, queries, min(k, n_allowed), only)
+                nearest = indexes.find_nearest(index, embeddings, queries, min(k, n_allowed), only)
                 found.append((nearest[0], nearest[1] + first_row))
         if not found:
             raise ValueError("no photo may be found: enrol some before searching")
         similarity, rows = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
-        return best_of(similarity, rows, k)
+        return indexes.best_of(similarity, rows, k)
 
     def identify(self, query_embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The most alike animal for each query, however unlike it is.

@@ -150,7 +150,8 @@ def _rank(known: _Known, question: Question, k: int) -> Ranking:
     judged = np.unique(known.labels[is_anyones])
     not_judged = np.setdiff1d(known.labels[known.is_present], judged)
     rows = np.flatnonzero(is_anyones)
-    if not _is_small(known.gallery):
+    has_index = known.gallery.report is not None and known.gallery.report.kind != "flat"
+    if has_index or len(known.gallery) > EXACT_UP_TO:
         rows = rows[np.isin(known.labels[rows], _proposed(known, question, allowed))]
     similarity = question.embeddings @ known.gallery.embeddings_at(rows).T
     allowed, labels = allowed[:, rows], known.labels[rows]
@@ -161,20 +162,10 @@ def _rank(known: _Known, question: Question, k: int) -> Ranking:
     for label in order:
         own = np.flatnonzero(labels == label)
         best = np.where(allowed[:, own], similarity[:, own], -np.inf).max(axis=0).argmax()
-        candidates.append(
-            Candidate(
-                str(known.names[label]),
-                float(fused[label]),
-                int(rows[own[best]]),
-                int(np.isfinite(scores[:, label]).sum()),
-            )
-        )
+        row, n_compared = int(rows[own[best]]), int(np.isfinite(scores[:, label]).sum())
+        name, similarity_to_it = str(known.names[label]), float(fused[label])
+        candidates.append(Candidate(name, similarity_to_it, row, n_compared))
     return Ranking(candidates, [str(name) for name in known.names[not_judged]])
-
-
-def _is_small(gallery: Gallery) -> bool:
-    has_index = gallery.report is not None and gallery.report.kind != "flat"
-    return not has_index and len(gallery) <= EXACT_UP_TO
 
 
 def _proposed(known: _Known, question: Question, allowed: np.ndarray) -> np.ndarray:

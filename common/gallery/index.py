@@ -13,7 +13,6 @@ threshold for "new individual" stays valid.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.errors import InputError
@@ -31,6 +30,7 @@ BUILD_EFFORT = 100  # candidates looked at to find a photo's neighbours in the g
 DIMENSIONS_PER_CODE = 4  # of an embedding in one 4-bit code of ivfpq
 TRAINING_PHOTOS_PER_LIST = 64  # from which a list's centre is computed
 N_CANDIDATES = {"hnsw": 32, "ivfpq": 500}  # per query, compared exactly
+N_SAMPLED = 1_000  # photos, and strangers, that the recall is measured with
 BLOCK = 20_000  # photos added at a time
 
 
@@ -71,7 +71,6 @@ def build_index(
     kind: str,
     *,
     recall: float = 0.995,
-    n_sampled: int = 1_000,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[faiss.Index | None, IndexReport]:
@@ -82,7 +81,6 @@ def build_index(
         kind: one of `INDEXES`.
         recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
             new photos need; if no effort reaches it, the report says what was reached.
-        n_sampled: photos, and strangers, that it is measured with.
         seed: of the sample.
         progress: whether to draw a bar.
 
@@ -100,13 +98,13 @@ def build_index(
     blocks = range(0, len(embeddings), BLOCK)
     for first in tqdm(blocks, f"building {kind}", unit="block", disable=not progress, leave=False):
         index.add(np.ascontiguousarray(embeddings[first : first + BLOCK]))
-    reached = _search_as_hard_as_needed(index, embeddings, recall, n_sampled, seed)
+    effort, reached = _search_as_hard_as_needed(index, embeddings, recall, seed)
     report = IndexReport(
         kind=kind,
         n_photos=len(embeddings),
-        effort=_effort(index),
+        effort=effort,
         recall_at_1=reached,
-        n_sampled=min(n_sampled, len(embeddings)),
+        n_sampled=min(N_SAMPLED, len(embeddings)),
         build_seconds=time.perf_counter() - start,
     )
     return index, report
@@ -138,7 +136,8 @@ def find_nearest(
         photos = np.asarray(embeddings) if where is None else embeddings[where]
         similarity, rows = faiss.knn(queries, photos, k, metric=faiss.METRIC_INNER_PRODUCT)
         return similarity, rows if where is None else np.flatnonzero(where)[rows]
-    n_candidates = min(max(N_CANDIDATES[_kind(index)], 2 * k), len(embeddings))
+    kind = "hnsw" if hasattr(index, "hnsw") else "ivfpq"
+    n_candidates = min(max(N_CANDIDATES[kind], 2 * k), len(embeddings))
     _, candidates = index.search(queries, n_candidates)
     if where is not None:
         candidates = np.where(where[candidates], candidates, -1)  # -1 is not found, and stays so
@@ -185,23 +184,30 @@ def _empty_index(embeddings: np.ndarray, kind: str, generator: np.random.Generat
 
 
 def _search_as_hard_as_needed(
-    index: faiss.Index, embeddings: np.ndarray, recall: float, n_sampled: int, seed: int
-) -> float:
-    """Raise the effort until the recall is reached; returns what was reached."""
+    index: faiss.Index, embeddings: np.ndarray, recall: float, seed: int
+) -> tuple[int, float]:
+    """Raise the effort, each time about twice, until the recall is reached; returns both."""
     generator = np.random.default_rng(seed)
-    rows = generator.choice(len(embeddings), size=min(n_sampled, len(embeddings)), replace=False)
+    rows = generator.choice(len(embeddings), size=min(N_SAMPLED, len(embeddings)), replace=False)
     photos = np.ascontiguousarray(embeddings[rows])
     queries = np.concatenate([photos, _strangers(photos, generator)])
     own_rows = np.concatenate([rows, np.full(len(rows), -1)])
     exact = _nearest_other(None, embeddings, queries, own_rows)
-    reached = 0.0
-    for effort in _efforts(index):
-        _set_effort(index, effort)
+    if hasattr(index, "hnsw"):
+        efforts, searched, name = [2**i for i in range(6, 12)], index.hnsw, "efSearch"
+    else:
+        efforts, searched, name = (
+            [max(1, index.nlist >> i) for i in range(5, -1, -1)],
+            index,
+            "nprobe",
+        )
+    for effort in efforts:
+        setattr(searched, name, effort)
         found = _nearest_other(index, embeddings, queries, own_rows) >= exact - TIE_TOLERANCE
         reached = float(min(found[: len(rows)].mean(), found[len(rows) :].mean()))
         if reached >= recall:
             break
-    return reached
+    return effort, reached
 
 
 def _strangers(photos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -218,25 +224,3 @@ def _nearest_other(
     """Similarity of the nearest photo that is not the query itself, shape (n_query,)."""
     similarity, rows = find_nearest(index, embeddings, queries, min(2, len(embeddings)))
     return np.where(rows == own_rows[:, None], -np.inf, similarity).max(axis=1)
-
-
-def _kind(index: faiss.Index) -> str:
-    return "hnsw" if hasattr(index, "hnsw") else "ivfpq"
-
-
-def _efforts(index: faiss.Index) -> Iterator[int]:
-    """Ever more work per query, each about twice the one before."""
-    if _kind(index) == "hnsw":
-        return (2**i for i in range(6, 12))
-    return (max(1, index.nlist >> i) for i in range(5, -1, -1))
-
-
-def _set_effort(index: faiss.Index, effort: int) -> None:
-    if _kind(index) == "hnsw":
-        index.hnsw.efSearch = effort
-    else:
-        index.nprobe = effort
-
-
-def _effort(index: faiss.Index) -> int:
-    return index.hnsw.efSearch if _kind(index) == "hnsw" else index.nprobe

@@ -13,7 +13,7 @@ from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.gallery.identification import best_per_animal, comparable, mean_over_photos
 from common.measures.calibration import Calibration, calibrate
-from common.measures.open_set import Threshold, choose_threshold
+from common.measures.open_set import Queries, Threshold, choose_threshold
 from common.splits.encounters import same_encounter
 from common.splits.questions import Questions
 
@@ -290,14 +290,9 @@ def meaning_of(scores: ValidationScores, kind: str, false_match_rate: float) -> 
     first = np.array([each[0] for each in asked.similarities])
     names = np.where(is_known, "known ", "new ").astype(object) + [str(i) for i in asked.animal]
     is_right = right_place == 0
-    threshold = choose_threshold(
-        scores=first,
-        predicted_identities=np.where(is_right, names, "another"),
-        true_identities=names,
-        known_identities={*names[is_known], "another"},
-        criterion="false_match_rate",
-        false_match_rate=false_match_rate,
-    )
+    predicted, can_be_named = np.where(is_right, names, "another"), {*names[is_known], "another"}
+    queries = Queries(first, predicted, names, can_be_named)
+    threshold = choose_threshold(queries, "false_match_rate", false_match_rate)
     later = [
         (similarity, place == right)
         for similarities, right in zip(asked.similarities, right_place, strict=True)

@@ -38,8 +38,7 @@ def verdict_on(ranking: Ranking, meaning: Meaning) -> Verdict:
         ranking: of a question's photos.
         meaning: of similarities, for questions of that kind.
     """
-    similarities = [each.similarity for each in ranking.candidates]
-    text = INCOMPARABLE
+    similarities, text = [each.similarity for each in ranking.candidates], INCOMPARABLE
     if similarities:
         is_known = meaning.is_known(similarities)
         text = f"known: {ranking.candidates[0].identity}" if is_known else NEW

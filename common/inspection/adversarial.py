@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 UNIT = 1 / 255  # budgets are counted in steps of an 8-bit pixel
+N_NOISES = 2  # draws of noise per photo
 FEWEST_PHOTOS = 5  # in training, of an animal that photos are pushed to
 
 
@@ -115,13 +116,7 @@ def push_to_target(
 
 
 def add_noise(pixels: torch.Tensor, budget: float, seed: int) -> torch.Tensor:
-    """The control: every value goes to one end of the budget, up or down by chance.
-
-    Args:
-        pixels: in [0, 1].
-        budget: in units of 1/255.
-        seed: of the noise.
-    """
+    """The control: every value goes to one end of the budget (1/255), up or down by chance."""
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, pixels.shape, generator=generator) * 2.0 - 1.0
     return (pixels + signs.to(pixels.device) * budget * UNIT).clamp(0, 1)
@@ -167,7 +162,6 @@ def success_by_budget(
     *,
     steps: int,
     seed: int = 0,
-    n_noises: int = 2,
 ) -> dict[str, list[torch.Tensor]]:
     """Which photos are named as their target, budget by budget.
 
@@ -177,7 +171,6 @@ def success_by_budget(
         budgets: in units of 1/255.
         steps: of PGD, the same for every budget.
         seed: of the noise.
-        n_noises: draws of noise per photo.
 
     Returns:
         For "pgd", "fgsm" and "noise" one float tensor per budget, shape (n_images,): 1 where
@@ -190,16 +183,14 @@ def success_by_budget(
             reached[name].append(is_named(model, changed, targets).float().cpu())
         draws = [
             is_named(model, add_noise(pixels, budget, seed + draw), targets).float().cpu()
-            for draw in range(n_noises)
+            for draw in range(N_NOISES)
         ]
         reached["noise"].append(torch.stack(draws).mean(dim=0))
     return reached
 
 
 def success_table(
-    reached: dict[str, dict[str, list[torch.Tensor]]],
-    budgets: list[float],
-    individuals: np.ndarray,
+    reached: dict[str, dict[str, list[torch.Tensor]]], budgets: list[float], individuals: np.ndarray
 ) -> pd.DataFrame:
     """Success rate of every model and method at every budget, with intervals over individuals.
 

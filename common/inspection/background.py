@@ -4,15 +4,13 @@ Photos of one encounter share their background. A network that has such photos i
 name an animal by its background; this asks how much it does.
 """
 
+from functools import reduce
+
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.inspection.attention import grad_cam, keep_only, map_layer, share_on_background
 from common.inspection.pixels import OnPixels
-from common.measures.intervals import (
-    Interval,
-    bootstrap_over_individuals,
-    paired_bootstrap_over_individuals,
-)
+from common.measures import intervals
 from common.splits.splits import Split
 from common.turtles.dataset import read_parameters, true_pictures
 
@@ -38,9 +36,7 @@ def photos_to_test(catalogue: Catalogue, splits: list[Split]) -> np.ndarray:
     Raises:
         InputError: there is none.
     """
-    rows = splits[0].rows_known("test", catalogue)
-    for split in splits[1:]:
-        rows = np.intersect1d(rows, split.rows_known("test", catalogue))
+    rows = reduce(np.intersect1d, (split.rows_known("test", catalogue) for split in splits))
     if not len(rows):
         raise InputError(
             f"--data_dir: found no photo that is a test photo in each of the splits "
@@ -107,7 +103,7 @@ def _named(model: OnPixels, pixels: torch.Tensor) -> torch.Tensor:
         return torch.cat([model(part).argmax(dim=1) for part in pixels.split(64)]).cpu()
 
 
-def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
+def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, intervals.Interval]]:
     """Every measure of every split, over animals.
 
     Args:
@@ -116,19 +112,20 @@ def summarise_answers(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
     Returns:
         Split to measure to interval; measures that are not known are left out.
     """
-    return {
-        name: {
-            measure: bootstrap_over_individuals(
-                table[measure].dropna(), table["identity"][table[measure].notna()]
-            )
-            for measure in MEASURES
-            if table[measure].notna().any()
-        }
-        for name, table in answers.groupby("split", sort=False)
-    }
+    summary: dict[str, dict[str, intervals.Interval]] = {}
+    for name, table in answers.groupby("split", sort=False):
+        summary[name] = {}
+        for measure in MEASURES:
+            known = table.dropna(subset=measure)
+            if len(known):
+                values, animals = known[measure], known["identity"]
+                summary[name][measure] = intervals.bootstrap_over_individuals(values, animals)
+    return summary
 
 
-def compare_answers(answers: pd.DataFrame, first: str, second: str) -> dict[str, Interval]:
+def compare_answers(
+    answers: pd.DataFrame, first: str, second: str
+) -> dict[str, intervals.Interval]:
     """Measure to the difference, first split minus second, on the same photos.
 
     Args:
@@ -141,7 +138,7 @@ def compare_answers(answers: pd.DataFrame, first: str, second: str) -> dict[str,
     for measure in MEASURES:
         values = pairs[[f"{measure}_first", f"{measure}_second"]].astype(float).dropna()
         if len(values) and measure != "area_share":  # the same photos have the same area
-            differences[measure] = paired_bootstrap_over_individuals(
+            differences[measure] = intervals.paired_bootstrap_over_individuals(
                 values.iloc[:, 0], values.iloc[:, 1], values.index.get_level_values("identity")
             )
     return differences

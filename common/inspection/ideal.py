@@ -90,9 +90,8 @@ def ideal_images(
     weights, pending = [0.0] * len(labels), torch.arange(len(labels), device=device)
     for climb in range(MOST_CLIMBS):
         weight = settings.variation_weight / 4**climb
-        images[pending] = _climb_all_scales(
-            model, labels[pending], image_size, replace(settings, variation_weight=weight), seed
-        )
+        weighted = replace(settings, variation_weight=weight)
+        images[pending] = _climb_all_scales(model, labels[pending], image_size, weighted, seed)
         for i in pending.tolist():
             weights[i] = weight
         with torch.no_grad():
@@ -104,26 +103,18 @@ def ideal_images(
 
 
 def _climb_all_scales(
-    model: nn.Module,
-    labels: torch.Tensor,
-    image_size: int,
-    settings: AscentSettings,
-    seed: int,
+    model: nn.Module, labels: torch.Tensor, image_size: int, settings: AscentSettings, seed: int
 ) -> torch.Tensor:
     """From the noise of a seed to images of the full size."""
     generator = torch.Generator().manual_seed(seed)
-    side = _side(image_size, settings.scales[0])
-    noise = torch.randn(1, 3, side, side, generator=generator) * START_SPREAD + 0.5
+    # Below 32 pixels the last maps would be empty.
+    sides = [max(32, round(image_size * scale)) for scale in settings.scales]
+    noise = torch.randn(1, 3, sides[0], sides[0], generator=generator) * START_SPREAD + 0.5
     images = noise.repeat(len(labels), 1, 1, 1).to(labels.device)
-    for scale in settings.scales:
-        side = _side(image_size, scale)
+    for side in sides:
         images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
         images = _climb(model, images, labels, settings, generator)
     return images
-
-
-def _side(image_size: int, scale: float) -> int:
-    return max(32, round(image_size * scale))  # below 32 pixels the last maps would be empty
 
 
 def _climb(

@@ -9,11 +9,15 @@ import torch
 from timm.data import ImageNetInfo
 
 
+def _descriptions() -> list[str]:
+    info = ImageNetInfo()
+    return [info.index_to_description(index) for index in range(info.num_classes())]
+
+
 @cache
 def class_names() -> tuple[str, ...]:
     """First name of each class, in ImageNet's order, such as "tabby" at 281."""
-    info = ImageNetInfo()
-    return tuple(info.index_to_description(i).split(",")[0] for i in range(info.num_classes()))
+    return tuple(names.split(",")[0] for names in _descriptions())
 
 
 def find_class(text: str) -> int | None:
@@ -63,8 +67,8 @@ def top_classes(logits: torch.Tensor, k: int = 5) -> list[tuple[str, float]]:
 
 @cache
 def _index_of_names() -> dict[str, int]:
-    info, indices = ImageNetInfo(), {}
-    for index in range(info.num_classes()):
-        for name in info.index_to_description(index).split(","):
+    indices: dict[str, int] = {}
+    for index, names in enumerate(_descriptions()):
+        for name in names.split(","):
             indices.setdefault(name.strip().lower(), index)  # "crane" is a bird and a machine
     return indices

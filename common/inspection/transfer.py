@@ -81,16 +81,12 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
     if path.suffix == ".npz":
         return _read_archive(name, path, side, seed)
     catalogue = load_catalogue(path, progress=False)
-    table = catalogue.table
-    rows = _few_per_class(table["identity"].to_numpy(dtype=str), seed)
-    groups = np.where(table["encounter_known"], table["encounter"], table["image_id"])
-    paths = catalogue.paths()
-    return PhotoSet(
-        name=name,
-        photos=read_photos([paths[row] for row in rows], side, progress=False),
-        labels=table["identity"].to_numpy(dtype=str)[rows],
-        groups=groups.astype(str)[rows],
-    )
+    table, paths = catalogue.table, catalogue.paths()
+    labels = table["identity"].to_numpy(dtype=str)
+    groups = np.where(table["encounter_known"], table["encounter"], table["image_id"]).astype(str)
+    rows = _few_per_class(labels, seed)
+    photos = read_photos([paths[row] for row in rows], side, progress=False)
+    return PhotoSet(name, photos, labels[rows], groups[rows])
 
 
 def _few_per_class(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -146,10 +142,11 @@ def _draw_task(
     train, test = [], []
     for label in generator.permutation(np.unique(photo_set.labels)):
         rows = np.flatnonzero(photo_set.labels == label)
-        parts = _part_class(rows, photo_set.groups[rows], task, generator)
-        if parts is not None and len(train) < task.n_classes:
-            train.append(parts[0])
-            test.append(parts[1])
+        own_train, own_test = _part_class(rows, photo_set.groups[rows], task, generator)
+        has_enough = len(own_train) >= task.n_train and len(own_test) >= task.n_test
+        if has_enough and len(train) < task.n_classes:
+            train.append(own_train[: task.n_train])
+            test.append(own_test[: task.n_test])
     if len(train) < task.n_classes:
         raise InputError(
             f"{photo_set.name} has {len(train)} classes with {task.n_train} + {task.n_test} photos "
@@ -161,16 +158,13 @@ def _draw_task(
 
 def _part_class(
     rows: np.ndarray, groups: np.ndarray, task: TransferTask, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Whole groups to the test until it is full, the others train; None if too few photos."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and to test on: whole groups to the test until it is full, the others train."""
     order = generator.permutation(np.unique(groups))
     sizes = np.cumsum([np.count_nonzero(groups == group) for group in order])
     n_groups = int(np.searchsorted(sizes, task.n_test)) + 1
     test = generator.permutation(rows[np.isin(groups, order[:n_groups])])
-    train = generator.permutation(rows[~np.isin(groups, order[:n_groups])])
-    if len(test) < task.n_test or len(train) < task.n_train:
-        return None
-    return train[: task.n_train], test[: task.n_test]
+    return generator.permutation(rows[~np.isin(groups, order[:n_groups])]), test
 
 
 def measure_transfer(
@@ -197,11 +191,8 @@ def measure_transfer(
     records, reasons = [], []
     for photo_set in sets:
         for words, backbone in backbones.items():
-            dataset = PhotoDataset(
-                photo_set.photos,
-                np.zeros(len(photo_set.photos)),
-                evaluation_transform(backbone.preprocessing),
-            )
+            transform = evaluation_transform(backbone.preprocessing)
+            dataset = PhotoDataset(photo_set.photos, np.zeros(len(photo_set.photos)), transform)
             features = extract(backbone, dataset, device=device, title=photo_set.name)
             try:
                 answers = probe(features, photo_set, task, seed)
@@ -209,12 +200,7 @@ def measure_transfer(
                 reasons.append(f"skipped: {error}")
                 break
             interval = bootstrap_over_individuals(answers["is_correct"], answers["label"])
-            records.append(
-                {
-                    "set": photo_set.name,
-                    "features": words,
-                    **interval_columns("accuracy", interval),
-                    "chance": task.chance,
-                }
-            )
+            accuracy = interval_columns("accuracy", interval)
+            record = {"set": photo_set.name, "features": words, **accuracy, "chance": task.chance}
+            records.append(record)
     return pd.DataFrame(records), reasons

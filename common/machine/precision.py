@@ -10,7 +10,7 @@ import functools
 import itertools
 from dataclasses import dataclass
 
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.machine.timing import rates_in_turns
 
 import torch
@@ -89,7 +89,7 @@ def compiled(model: nn.Module) -> nn.Module:
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # whatever a missing or broken compiler brings
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        reason = first_line(error)
         raise InputError(
             f"--compile: no compiler works here ({reason}); expected a C++ compiler and, on a "
             "GPU, Triton: install one, or leave --compile out"

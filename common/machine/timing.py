@@ -43,10 +43,7 @@ def images_per_second(model: nn.Module, inputs: torch.Tensor, *, is_training: bo
 
 
 def rates_in_turns(
-    runs: Mapping[str, Callable[[object], object]],
-    inputs: object,
-    *,
-    n_rounds: int = 5,
+    runs: Mapping[str, Callable[[object], object]], inputs: object, *, n_rounds: int = 5
 ) -> dict[str, float]:
     """Inputs a second of several ways to compute the same thing, taken in turns.
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 LONGEST_SIDE = 384  # pixels; larger photos are made smaller, smaller ones stay
 MOST_DETAILS = 500  # of one photo, those of the strongest contrast
+LOWE = {"nOctaveLayers": 3, "contrastThreshold": 0.04, "edgeThreshold": 10, "sigma": 1.6}
 RATIO = 0.85  # largest distance to the best detail over that to the second best
 FEWEST_MATCHES = 3  # that determine an affine map
 INLIER_DISTANCE = 6.0  # pixels between where the map puts a detail and where it lies
@@ -62,10 +63,8 @@ def read_local_features(
     def read_one(path: str | Path) -> LocalFeatures:
         return find_details(np.asarray(small_photo(path).convert("L")))
 
-    features = each_photo(
-        read_one, paths, "local features", smallest_side=LONGEST_SIDE, progress=progress
-    )
-    return list(features)
+    options = {"smallest_side": LONGEST_SIDE, "progress": progress}
+    return list(each_photo(read_one, paths, "local features", **options))
 
 
 def small_photo(path: str | Path) -> Image.Image:
@@ -81,21 +80,12 @@ def find_details(grey: np.ndarray) -> LocalFeatures:
     Args:
         grey: uint8, shape (height, width).
     """
-    sift = cv2.SIFT_create(  # the values that Lowe gives; descriptors of one byte a number
-        nfeatures=MOST_DETAILS,
-        nOctaveLayers=3,
-        contrastThreshold=0.04,
-        edgeThreshold=10,
-        sigma=1.6,
-        descriptorType=cv2.CV_8U,
-    )
+    sift = cv2.SIFT_create(MOST_DETAILS, **LOWE, descriptorType=cv2.CV_8U)  # a byte a number
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None:  # a photo without any contrast
         descriptors = np.empty((0, 128), dtype=np.uint8)
     points = cv2.KeyPoint.convert(keypoints) if keypoints else np.empty((0, 2))
-    return LocalFeatures(
-        np.asarray(points, dtype=np.float32), descriptors, (grey.shape[1], grey.shape[0])
-    )
+    return LocalFeatures(np.asarray(points, dtype=np.float32), descriptors, grey.shape[::-1])
 
 
 def root_sift(descriptors: np.ndarray) -> np.ndarray:

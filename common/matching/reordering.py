@@ -24,6 +24,8 @@ FUSIONS = {FUSED: ("cosine", "details"), EVERYTHING: ("cosine", "re-ranked", "de
 K1, K2, ORIGINAL_SHARES = (5, 10, 20), (2, 4, 6), (0.1, 0.3, 0.5, 0.7)  # tried
 SHARES_OF_SHORTLIST = (0.2, 0.5, 1.0)  # tried
 
+PairScores = dict[str, np.ndarray]  # name of a score to an array like `Asked.shortlist`
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -129,10 +131,8 @@ def ways_to_order(
         k2=settings.k2,
         original_share=settings.original_share,
     )
-    scores = {
-        name: values[:, : settings.n_candidates]
-        for name, values in _pair_scores(asked, n_same_details, reranked).items()
-    }
+    scores = _pair_scores(asked, n_same_details, reranked)
+    scores = {name: values[:, : settings.n_candidates] for name, values in scores.items()}
     ways = {
         EMBEDDING: asked.cosines,
         RERANKED: reranked.block,
@@ -151,20 +151,13 @@ def _reranked(asked: Asked, settings: Settings) -> Reranked:
     return gallery.rerank(asked.query_embeddings, original_share=settings.original_share)
 
 
-def _pair_scores(
-    asked: Asked, n_same_details: np.ndarray, reranked: Reranked
-) -> dict[str, np.ndarray]:
+def _pair_scores(asked: Asked, n_same: np.ndarray, reranked: Reranked) -> PairScores:
     """What each way says of each query and candidate, like `Asked.shortlist`."""
-    return {
-        "cosine": asked.at_shortlist(asked.cosines),
-        "re-ranked": asked.at_shortlist(reranked.block),
-        "details": n_same_details,
-    }
+    cosines, others = asked.at_shortlist(asked.cosines), asked.at_shortlist(reranked.block)
+    return {"cosine": cosines, "re-ranked": others, "details": n_same}
 
 
-def _fused(
-    way: str, scores: Mapping[str, np.ndarray], meanings: Mapping[str, Calibration]
-) -> np.ndarray:
+def _fused(way: str, scores: PairScores, meanings: Mapping[str, Calibration]) -> np.ndarray:
     return fuse({name: scores[name] for name in FUSIONS[way]}, meanings)
 
 

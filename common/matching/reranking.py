@@ -102,7 +102,9 @@ class ReciprocalGallery:
         self.embeddings = checked_embeddings(embeddings, "gallery")
         self.k1, self.k2 = k1, k2
         nearest = _nearest(self.embeddings, self.embeddings, max(k1 + 1, k2), are_the_same=True)
-        self._reach = _kth_cosine(nearest, k1)
+        # Cosine of each gallery photo's k1-th neighbour; -inf where there are fewer.
+        none = np.full(len(self.embeddings), -np.inf)
+        self._reach = nearest.cosines[:, k1] if nearest.cosines.shape[1] > k1 else none
         self._half = _mutual(nearest.rows[:, : round(k1 / 2) + 1])
         members = _with_their_neighbours(_mutual(nearest.rows[:, : k1 + 1]), self._half)
         self.furthest = nearest.furthest
@@ -140,14 +142,8 @@ class ReciprocalGallery:
         if n_averaged > 1:
             others = _mean_of(nearest.rows[:, : n_averaged - 1], self._codes)
             codes = (codes + (n_averaged - 1) * others) / np.float32(n_averaged)
-        return Reranked(
-            query,
-            self.embeddings,
-            nearest.furthest,
-            csr_array(codes),
-            self._codes_by_column,
-            original_share,
-        )
+        described = csr_array(codes), self._codes_by_column
+        return Reranked(query, self.embeddings, nearest.furthest, *described, original_share)
 
 
 def rerank_together(
@@ -170,41 +166,26 @@ def rerank_together(
     query = checked_embeddings(query_embeddings, "query")
     gallery, n_query = checked_embeddings(gallery_embeddings, "gallery"), len(query)
     everything = ReciprocalGallery(np.concatenate([query, gallery]), k1=k1, k2=k2)
-    return Reranked(
-        query,
-        gallery,
-        everything.furthest[:n_query],
-        everything.codes[:n_query],
-        everything.codes[n_query:].tocsc(),
-        original_share,
-    )
+    codes = everything.codes[:n_query], everything.codes[n_query:].tocsc()
+    return Reranked(query, gallery, everything.furthest[:n_query], *codes, original_share)
 
 
 @dataclass(frozen=True)
 class _Nearest:
-    """The nearest photos of each, nearest first.
+    """The nearest photos of each, nearest first."""
 
-    Attributes:
-        rows: shape (n_photos, k).
-        cosines: float64, rounded, shape (n_photos, k).
-        furthest: largest distance of each to any, float32, shape (n_photos,), above 0.
-    """
-
-    rows: np.ndarray
-    cosines: np.ndarray
-    furthest: np.ndarray
+    rows: np.ndarray  # (n_photos, k)
+    cosines: np.ndarray  # float64, rounded, (n_photos, k)
+    furthest: np.ndarray  # largest distance of each to any, float32, (n_photos,), above 0
 
 
 def _nearest(
     photos: np.ndarray, gallery: np.ndarray, k: int, *, are_the_same: bool = False
 ) -> _Nearest:
-    """The k nearest gallery photos of each photo; fewer where there are fewer.
+    """The k nearest gallery photos of each photo; of the gallery itself, each is its own nearest.
 
     A float32 product says which pairs may be among them, and float64 which are: only so do
     equal photos have equal cosines, whatever the block they are in.
-
-    Args:
-        are_the_same: photos are the gallery; each is its own nearest.
     """
     k = min(k, len(gallery))
 
@@ -251,13 +232,6 @@ def _to_distance(cosines: np.ndarray) -> np.ndarray:
     return np.maximum(cosines, 0, out=cosines)
 
 
-def _kth_cosine(nearest: _Nearest, k1: int) -> np.ndarray:
-    """Cosine of each gallery photo's k1-th neighbour; -inf where there are fewer."""
-    if nearest.cosines.shape[1] <= k1:
-        return np.full(len(nearest.rows), -np.inf)
-    return nearest.cosines[:, k1]
-
-
 def _selected(rows: np.ndarray, is_selected: np.ndarray, n_columns: int) -> csr_array:
     """Ones where a photo (row) has selected another (column), sparse."""
     ends = np.concatenate([[0], np.cumsum(is_selected.sum(axis=1))]).astype(np.int32)
@@ -267,11 +241,7 @@ def _selected(rows: np.ndarray, is_selected: np.ndarray, n_columns: int) -> csr_
 
 
 def _mutual(rows: np.ndarray) -> csr_array:
-    """Ones where two photos are each other's neighbours; symmetric.
-
-    Args:
-        rows: the neighbours of each photo, shape (n_photos, k).
-    """
+    """Ones where two photos are each other's neighbours, rows (n_photos, k); symmetric."""
     neighbours = _selected(rows, np.ones(rows.shape, dtype=bool), len(rows))
     return csr_array(neighbours.multiply(neighbours.T))
 
@@ -313,11 +283,7 @@ def _rows_divided(matrix: csr_array, divisors: np.ndarray) -> csr_array:
 
 
 def _mean_of(rows: np.ndarray, codes: csr_array) -> csr_array:
-    """Mean description of some photos each (eq. 11), sparse.
-
-    Args:
-        rows: of `codes`, shape (n_means, k).
-    """
+    """Mean description of some photos each (eq. 11), sparse; rows of codes, (n_means, k)."""
     chosen = _selected(rows, np.ones(rows.shape, dtype=bool), codes.shape[0])
     return csr_array(chosen @ codes) / np.float32(rows.shape[1])
 

@@ -12,6 +12,7 @@ from common.errors import InputError
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import confusion_matrix
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,10 @@ class ClassificationReport:
 
     def to_dict(self) -> dict:
         """Plain JSON types; the arrays per photo and the confusion matrix are left out."""
-        return {
-            "n_images": self.n_images,
-            "n_identities_present": self.n_identities_present,
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "macro_f1": self.macro_f1,
-            "top_k": {str(k): share for k, share in self.top_k.items()},
-            "per_identity": self.per_identity,
-        }
+        names = ("n_images", "n_identities_present", "accuracy", "balanced_accuracy", "macro_f1")
+        top_k = {str(k): share for k, share in self.top_k.items()}
+        plain = {name: getattr(self, name) for name in names}
+        return plain | {"top_k": top_k, "per_identity": self.per_identity}
 
 
 def evaluate_classification(
@@ -82,9 +78,6 @@ def evaluate_classification(
             a photo here, or without one in training, are allowed.
         top_k: each k, from 1, for which top-k accuracy is reported.
 
-    Returns:
-        Report; see `ClassificationReport` for fields and ranges.
-
     Raises:
         InputError: there is no photo.
         ValueError: shapes disagree, an identity occurs twice, a label is outside the map, a
@@ -96,9 +89,10 @@ def evaluate_classification(
     scores, labels = _checked(scores, labels, identities)
     if min(top_k, default=0) < 1:
         raise ValueError(f"found top_k {tuple(top_k)}, expected at least one k, each from 1")
-    rank = _rank_of_true(scores, labels)
+    true_score = np.take_along_axis(scores, labels[:, None], axis=1)
+    rank = np.count_nonzero(scores >= true_score, axis=1)  # the true one counts itself
     predicted = _predicted_labels(scores, labels, rank)
-    confusion = _confusion(labels, predicted, len(identities))
+    confusion = confusion_matrix(labels, predicted, labels=range(len(identities)))
     per_identity = _per_identity(confusion, identities)
     return ClassificationReport(
         n_images=len(labels),
@@ -159,23 +153,11 @@ def _checked(
     return scores, labels.astype(np.intp)
 
 
-def _rank_of_true(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rank of the true identity from 1, after every other one with the same score."""
-    true_score = np.take_along_axis(scores, labels[:, None], axis=1)
-    return np.count_nonzero(scores >= true_score, axis=1)  # the true one counts itself
-
-
 def _predicted_labels(scores: np.ndarray, labels: np.ndarray, rank: np.ndarray) -> np.ndarray:
     """Label of the highest score; another identity's when the true one only ties with it."""
     is_true = labels[:, None] == np.arange(scores.shape[1])
     best_other = np.where(is_true, -np.inf, scores).argmax(axis=1)
     return np.where(rank == 1, labels, best_other)
-
-
-def _confusion(labels: np.ndarray, predicted: np.ndarray, n_identities: int) -> np.ndarray:
-    """Counts, shape (n_identities, n_identities); rows true, columns predicted."""
-    cells = np.bincount(labels * n_identities + predicted, minlength=n_identities**2)
-    return cells.reshape(n_identities, n_identities)
 
 
 def _per_identity(confusion: np.ndarray, identities: Sequence[str]) -> dict[str, dict]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.cluster import contingency_matrix
 
 MOST_PHOTOS = 10_000  # whose pairs are held in memory: 400 MB
 MOST_CANDIDATES = 200  # distances that are tried on validation photos
@@ -129,17 +130,12 @@ def rand_index_statistic(
 
     Source: Hubert & Arabie 1985, equation 5, its numbers of pairs being sums over animals.
     """
-    names, animal = np.unique(identities, return_inverse=True)
-    tables = []
-    for labels in clusterings:
-        groups, group = np.unique(labels, return_inverse=True)
-        tables.append(np.zeros((len(names), len(groups))))
-        np.add.at(tables[-1], (animal, group), 1)
+    tables = [contingency_matrix(identities, labels).astype(float) for labels in clusterings]
 
     def index(weights: np.ndarray) -> np.ndarray:
         return np.mean([_weighted_index(table, weights) for table in tables], axis=0)
 
-    return index, len(names)
+    return index, len(tables[0])
 
 
 def _weighted_index(table: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 Statistic = Literal["mean_over_observations", "mean_over_individuals"]
 NOT_DISTINGUISHABLE = "not distinguishable"
+N_RESAMPLES, LEVEL = 2000, 0.95
 N_WEIGHTS_AT_ONCE = 1_000_000  # resamples times individuals in memory: 8 MB
 
 
@@ -74,15 +75,8 @@ class Interval:
 
     def to_dict(self) -> dict:
         """Plain JSON types; a missing end is None."""
-        has_ends = not np.isnan(self.low)
-        return {
-            "estimate": self.estimate,
-            "low": self.low if has_ends else None,
-            "high": self.high if has_ends else None,
-            "level": self.level,
-            "n_individuals": self.n_individuals,
-            "n_observations": self.n_observations,
-        }
+        plain = {k: each for k, each in vars(self).items() if k != "is_difference"}
+        return plain | ({"low": None, "high": None} if np.isnan(self.low) else {})
 
 
 def bootstrap_over_individuals(
@@ -90,8 +84,8 @@ def bootstrap_over_individuals(
     individuals: Sequence[Hashable] | np.ndarray,
     *,
     statistic: Statistic = "mean_over_observations",
-    n_resamples: int = 2000,
-    level: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
     """Interval of a mean, from resampling individuals.
@@ -134,11 +128,7 @@ def paired_bootstrap_over_individuals(
     values_a: Sequence[float] | np.ndarray,
     values_b: Sequence[float] | np.ndarray,
     individuals: Sequence[Hashable] | np.ndarray,
-    *,
-    statistic: Statistic = "mean_over_observations",
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    **options: object,
 ) -> Interval:
     """Interval of the difference a minus b of two methods on the same photos.
 
@@ -149,7 +139,7 @@ def paired_bootstrap_over_individuals(
         values_a: shape (n_observations,), method a, as in `bootstrap_over_individuals`.
         values_b: shape (n_observations,), method b on the same photos in the same order.
         individuals: length n_observations, the animal of each photo.
-        statistic: as in `bootstrap_over_individuals`; the other parameters too.
+        options: statistic and others of `bootstrap_over_individuals`.
 
     Returns:
         Interval with `is_difference`; `excludes_zero` tells whether the methods differ.
@@ -161,14 +151,7 @@ def paired_bootstrap_over_individuals(
     values_a, values_b = np.asarray(values_a, dtype=float), np.asarray(values_b, dtype=float)
     if values_a.shape != values_b.shape:
         raise ValueError(f"shapes {values_a.shape} and {values_b.shape} differ, expected pairs")
-    difference = bootstrap_over_individuals(
-        values_a - values_b,
-        individuals,
-        statistic=statistic,
-        n_resamples=n_resamples,
-        level=level,
-        seed=seed,
-    )
+    difference = bootstrap_over_individuals(values_a - values_b, individuals, **options)
     return replace(difference, is_difference=True)
 
 
@@ -178,9 +161,6 @@ def bootstrap_of_statistic(
     *,
     n_observations: int,
     is_difference: bool = False,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
 ) -> Interval:
     """Interval of any statistic that can be written with a weight for each individual.
 
@@ -194,23 +174,23 @@ def bootstrap_of_statistic(
         n_individuals: of each group.
         n_observations: photos behind the estimate.
         is_difference: whether it is of two methods.
-        n_resamples, level, seed: as in `bootstrap_over_individuals`.
 
     Returns:
         Interval with `low` and `high` nan where a group has one individual only.
     """
     estimate = float(statistic(*(np.ones((1, n)) for n in n_individuals))[0])
-    low, high = _percentiles(statistic, n_individuals, n_resamples, level, seed)
-    n_resampled = sum(n_individuals)
-    return Interval(estimate, low, high, level, n_resampled, n_observations, is_difference)
+    counts = sum(n_individuals), n_observations
+    return Interval(
+        estimate, *_percentiles(statistic, n_individuals), LEVEL, *counts, is_difference
+    )
 
 
 def _percentiles(
     statistic: Callable[..., np.ndarray],
     n_individuals: Sequence[int],
-    n_resamples: int,
-    level: float,
-    seed: int,
+    n_resamples: int = N_RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Ends of the interval of a statistic, see `bootstrap_of_statistic`; nan where it has none."""
     if min(n_individuals) < 2:
@@ -220,15 +200,11 @@ def _percentiles(
     values = []
     for start in range(0, n_resamples, n_at_once):
         n_draws = min(n_at_once, n_resamples - start)
-        values.append(statistic(*(_draw_weights(n, n_draws, generator) for n in n_individuals)))
+        # How often each individual is drawn, shape (n_draws, n) for each group.
+        drawn = [generator.multinomial(n, np.full(n, 1 / n), n_draws) for n in n_individuals]
+        values.append(statistic(*(weights.astype(float) for weights in drawn)))
     low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _draw_weights(n_individuals: int, n_draws: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each individual is drawn, float, shape (n_draws, n_individuals)."""
-    share = np.full(n_individuals, 1 / n_individuals)
-    return generator.multinomial(n_individuals, share, size=n_draws).astype(float)
 
 
 def _checked(

@@ -10,8 +10,9 @@ BAUS is the balanced accuracy on unknown samples, where the right answer is "new
 mean is the single score of AnimalCLEF 2025.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from common.errors import InputError
@@ -23,6 +24,74 @@ Criterion = Literal["geometric_mean", "false_match_rate"]
 FALSE_ACCEPT_RATE = 0.01  # share of unknown queries accepted, for the true accept rate
 TRUE_ACCEPT_RATE = 0.95  # share of known queries accepted, for the false accept rate
 SAME_SCORE = 1e-9  # criteria closer than this are tied
+
+
+@dataclass(eq=False)
+class Queries:
+    """Photos that are asked about, in any order.
+
+    Attributes:
+        scores: high for known animals, shape (n_queries,).
+        predicted: the name given if the photo is accepted, length n_queries.
+        truth: who it shows, length n_queries.
+        known: the animals that can be named: in the gallery, or in training for a classifier.
+
+    Raises:
+        InputError: there is no query.
+        ValueError: lengths differ, a score is not finite, or a predicted name is not a known one.
+    """
+
+    scores: np.ndarray
+    predicted: Sequence[Hashable]
+    truth: Sequence[Hashable]
+    known: Collection[Hashable]
+
+    def __post_init__(self) -> None:
+        self.scores = np.asarray(self.scores, dtype=float)
+        n_names = len(self.predicted), len(self.truth)
+        if self.scores.ndim != 1 or not {*n_names} == {len(self.scores)}:
+            raise ValueError(
+                f"scores have shape {self.scores.shape}, with {n_names[0]} predicted and "
+                f"{n_names[1]} true identities; expected (n_queries,) and the same number"
+            )
+        if len(self.scores) == 0:
+            raise InputError("found no query, expected at least one; check the split")
+        n_bad = int(np.count_nonzero(~np.isfinite(self.scores)))
+        if n_bad:
+            raise ValueError(f"{n_bad} of {n_names[0]} scores are not finite, expected numbers")
+        strangers = sorted(map(str, set(self.predicted) - set(self.known)))
+        if strangers:
+            raise ValueError(
+                f"{len(strangers)} predicted identities are not among the {len(self.known)} known "
+                f"ones ({', '.join(strangers[:3])}); predict known identities only"
+            )
+
+    @cached_property
+    def is_known(self) -> np.ndarray:
+        """Bool, shape (n_queries,): whether the animal can be named."""
+        known = set(self.known)
+        return np.array([each in known for each in self.truth])
+
+    @cached_property
+    def is_named_right(self) -> np.ndarray:
+        """Bool, shape (n_queries,); never for an unknown animal, which has no name here."""
+        pairs = zip(self.predicted, self.truth, strict=True)
+        return np.array([name == truth for name, truth in pairs])
+
+    @cached_property
+    def identity(self) -> np.ndarray:
+        """An integer for each true identity, shape (n_queries,)."""
+        return np.unique(np.asarray(self.truth), return_inverse=True)[1]
+
+    @property
+    def n_known(self) -> int:
+        """Queries of known animals."""
+        return int(np.count_nonzero(self.is_known))
+
+    @property
+    def n_unknown(self) -> int:
+        """Queries of other animals."""
+        return len(self.scores) - self.n_known
 
 
 @dataclass(frozen=True)
@@ -103,43 +172,25 @@ class OpenSetReport:
 
     def to_dict(self) -> dict:
         """Plain JSON types; the arrays per query are left out."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        plain = {name: each for name, each in values.items() if not isinstance(each, np.ndarray)}
-        plain["notes"] = list(self.notes)
-        return {
-            name: None if isinstance(each, float) and np.isnan(each) else each
-            for name, each in plain.items()
+        plain = {k: each for k, each in vars(self).items() if not isinstance(each, np.ndarray)}
+        missing = {
+            k: None for k, each in plain.items() if isinstance(each, float) and np.isnan(each)
         }
+        return plain | missing | {"notes": list(self.notes)}
 
 
-def evaluate_open_set(
-    *,
-    scores: Sequence[float] | np.ndarray,
-    predicted_identities: Sequence[Hashable],
-    true_identities: Sequence[Hashable],
-    known_identities: Iterable[Hashable],
-    threshold: float,
-) -> OpenSetReport:
+def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
     """Judge names and "new" verdicts at a threshold chosen beforehand.
 
     Args:
-        scores: shape (n_queries,), high = known.
-        predicted_identities: length n_queries, the name given if the query is accepted.
-        true_identities: length n_queries.
-        known_identities: those in the gallery, or in training for a classifier.
+        queries: of the test.
         threshold: from `choose_threshold` on validation queries, never from these.
 
-    Returns:
-        Report; see `OpenSetReport` for fields, ranges and what is nan.
-
     Raises:
-        InputError: there is no query.
-        ValueError: lengths differ, a score or the threshold is not finite, or a predicted
-            identity is not a known one.
+        ValueError: the threshold is not finite.
 
     Source: BAKS, BAUS and their geometric mean as in AnimalCLEF 2025.
     """
-    queries = _Queries.build(scores, predicted_identities, true_identities, known_identities)
     if not np.isfinite(threshold):
         raise ValueError(f"found threshold {threshold}, expected a finite score")
     is_known, is_accepted = queries.is_known, queries.scores >= threshold
@@ -169,13 +220,7 @@ def evaluate_open_set(
 
 
 def choose_threshold(
-    *,
-    scores: Sequence[float] | np.ndarray,
-    predicted_identities: Sequence[Hashable],
-    true_identities: Sequence[Hashable],
-    known_identities: Iterable[Hashable],
-    criterion: Criterion = "geometric_mean",
-    false_match_rate: float = 0.01,
+    queries: Queries, criterion: Criterion = "geometric_mean", false_match_rate: float = 0.01
 ) -> Threshold:
     """Choose the threshold on VALIDATION queries; never call it with test queries.
 
@@ -183,10 +228,7 @@ def choose_threshold(
     all) and a value just above the highest (rejects all).
 
     Args:
-        scores: shape (n_queries,), high = known.
-        predicted_identities: length n_queries, the name given if the query is accepted.
-        true_identities: length n_queries.
-        known_identities: those in the gallery, or in training for a classifier.
+        queries: of validation.
         criterion: "geometric_mean" takes the highest sqrt(BAKS · BAUS), of tied candidates the
             middle one (the lower of two); "false_match_rate" takes the lowest candidate that
             accepts at most that share of the unknown queries.
@@ -197,9 +239,8 @@ def choose_threshold(
 
     Raises:
         InputError: there is no known or no unknown query.
-        ValueError: as in `evaluate_open_set`, or an unknown criterion or rate.
+        ValueError: an unknown criterion or rate.
     """
-    queries = _Queries.build(scores, predicted_identities, true_identities, known_identities)
     if queries.n_known == 0 or queries.n_unknown == 0:
         raise InputError(
             f"validation has {queries.n_known} queries of known and {queries.n_unknown} of new "
@@ -230,65 +271,9 @@ def choose_threshold(
     )
 
 
-@dataclass(frozen=True)
-class _Queries:
-    """Checked input; each array has shape (n_queries,)."""
-
-    scores: np.ndarray
-    identity: np.ndarray  # integer of the true identity
-    is_known: np.ndarray
-    is_named_right: np.ndarray
-
-    @classmethod
-    def build(
-        cls,
-        scores: Sequence[float] | np.ndarray,
-        predicted_identities: Sequence[Hashable],
-        true_identities: Sequence[Hashable],
-        known_identities: Iterable[Hashable],
-    ) -> "_Queries":
-        scores = np.asarray(scores, dtype=float)
-        predicted, true = list(predicted_identities), list(true_identities)
-        if scores.ndim != 1 or not len(scores) == len(predicted) == len(true):
-            raise ValueError(
-                f"scores have shape {scores.shape}, with {len(predicted)} predicted and "
-                f"{len(true)} true identities; expected (n_queries,) and the same number"
-            )
-        if len(scores) == 0:
-            raise InputError("found no query, expected at least one; check the split")
-        n_bad = int(np.count_nonzero(~np.isfinite(scores)))
-        if n_bad:
-            raise ValueError(f"{n_bad} of {len(scores)} scores are not finite, expected numbers")
-        known = set(known_identities)
-        strangers = sorted({str(each) for each in predicted if each not in known})
-        if strangers:
-            raise ValueError(
-                f"{len(strangers)} predicted identities are not among the {len(known)} known ones "
-                f"({', '.join(strangers[:3])}); predict known identities only"
-            )
-        return cls(
-            scores=scores,
-            identity=np.unique(np.asarray(true), return_inverse=True)[1],
-            is_known=np.array([each in known for each in true]),
-            is_named_right=np.array(
-                [name == truth for name, truth in zip(predicted, true, strict=True)]
-            ),
-        )
-
-    @property
-    def n_known(self) -> int:
-        return int(np.count_nonzero(self.is_known))
-
-    @property
-    def n_unknown(self) -> int:
-        return int(np.count_nonzero(~self.is_known))
-
-
 def _mean_over_identities(is_correct: np.ndarray, identity: np.ndarray) -> float:
     """Mean over identities of the share correct, in [0, 1]; nan without a query."""
-    if len(identity) == 0:
-        return float("nan")
-    return float(is_correct @ _balanced_weights(identity))
+    return float(is_correct @ _balanced_weights(identity)) if len(identity) else float("nan")
 
 
 def _balanced_weights(identity: np.ndarray) -> np.ndarray:
@@ -309,16 +294,13 @@ def _ranking_measures(scores: np.ndarray, is_known: np.ndarray) -> tuple[float, 
     )
 
 
-def _notes(queries: _Queries) -> tuple[str, ...]:
-    notes = []
-    if queries.n_unknown == 0:
-        notes.append("No query shows a new animal, so only BAKS is measured.")
-    if queries.n_known == 0:
-        notes.append("No query shows a known animal, so only BAUS is measured.")
-    return tuple(notes)
+def _notes(queries: Queries) -> tuple[str, ...]:
+    sides = (("new", "BAKS", queries.n_unknown), ("known", "BAUS", queries.n_known))
+    note = "No query shows a {} animal, so only {} is measured."
+    return tuple(note.format(side, measure) for side, measure, n in sides if n == 0)
 
 
-def _sweep(queries: _Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _sweep(queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Candidate thresholds, ascending, with BAKS, BAUS and the share of unknown accepted."""
     distinct, position = np.unique(queries.scores, return_inverse=True)
     candidates = _candidates(distinct)

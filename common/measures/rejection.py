@@ -10,42 +10,11 @@ from dataclasses import dataclass
 
 from common.measures.calibration import calibrate, calibration_error
 from common.measures.intervals import Interval, bootstrap_of_statistic
-from common.measures.open_set import OpenSetReport, choose_threshold, evaluate_open_set
+from common.measures.open_set import OpenSetReport, Queries, choose_threshold, evaluate_open_set
 
 import numpy as np
 
 NEW = "new individual"
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Photos that are asked about, in any order.
-
-    Attributes:
-        scores: high for known animals, shape (n_queries,).
-        predicted: the name given if the photo is accepted, shape (n_queries,).
-        truth: who it shows, shape (n_queries,).
-        known: the animals that can be named.
-    """
-
-    scores: np.ndarray
-    predicted: np.ndarray
-    truth: np.ndarray
-    known: frozenset[str]
-
-    @property
-    def is_named_right(self) -> np.ndarray:
-        """Bool, shape (n_queries,); never for an unknown animal, which has no name here."""
-        return self.predicted == self.truth
-
-    def as_arguments(self) -> dict:
-        """As `common.measures.open_set` takes them."""
-        return {
-            "scores": self.scores,
-            "predicted_identities": self.predicted,
-            "true_identities": self.truth,
-            "known_identities": self.known,
-        }
 
 
 @dataclass(frozen=True)
@@ -80,12 +49,12 @@ class Rejection:
 
 def judge(validation: Queries, test: Queries) -> Rejection:
     """Choose threshold and probabilities on validation photos, then judge test photos once."""
-    threshold = choose_threshold(**validation.as_arguments())
+    threshold = choose_threshold(validation)
     probability = calibrate(validation.scores, validation.is_named_right)
-    report = evaluate_open_set(**test.as_arguments(), threshold=threshold.value)
+    report = evaluate_open_set(test, threshold.value)
     return Rejection(
         report=report,
-        scores=np.asarray(test.scores, dtype=float),
+        scores=test.scores,
         truth=test.truth,
         probability=probability(test.scores),
         is_named_right=test.is_named_right,
@@ -112,13 +81,8 @@ class WeightedMeasures:
         right = np.array([each.report.is_correct for each in rejections], dtype=float)
         self._baks = _shares(right[:, is_known], known)
         self._baus = _shares(right[:, ~is_known], unknown)
-        self._wins = np.mean(
-            [
-                _wins(each.scores[is_known], each.scores[~is_known], known, unknown)
-                for each in rejections
-            ],
-            axis=0,
-        )
+        parts = [(each.scores[is_known], each.scores[~is_known]) for each in rejections]
+        self._wins = np.mean([_wins(*part, known, unknown) for part in parts], axis=0)
 
     def auroc(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
         """Chance that a photo of a known animal scores above one of an unknown one."""
@@ -149,12 +113,9 @@ class WeightedMeasures:
         return self._resampled(lambda *drawn: own(*drawn) - others(*drawn), is_difference=True)
 
     def _resampled(self, statistic: Callable, *, is_difference: bool = False) -> Interval:
-        return bootstrap_of_statistic(
-            statistic,
-            [len(counts) for counts in self.n_per_animal],
-            n_observations=self.n_photos,
-            is_difference=is_difference,
-        )
+        n_animals = [len(counts) for counts in self.n_per_animal]
+        how = {"n_observations": self.n_photos, "is_difference": is_difference}
+        return bootstrap_of_statistic(statistic, n_animals, **how)
 
     @staticmethod
     def _means(shares: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -89,20 +89,10 @@ class RetrievalReport:
 
     def to_dict(self) -> dict:
         """Counts and means as plain JSON types; the arrays per query are left out."""
-        return {
-            "n_queries": self.n_queries,
-            "n_gallery": self.n_gallery,
-            "n_without_match": self.n_without_match,
-            "queries_without_match": list(self.queries_without_match),
-            "same_encounter_rule": self.same_encounter_rule,
-            "n_ignored": self.n_ignored,
-            "rank_k": {str(k): share for k, share in self.rank_k.items()},
-            "mAP": self.mAP,
-            "mINP": self.mINP,
-            "rank_k_answerable": {str(k): share for k, share in self.rank_k_answerable.items()},
-            "mAP_answerable": self.mAP_answerable,
-            "mINP_answerable": self.mINP_answerable,
-        }
+        plain = {k: each for k, each in vars(self).items() if not isinstance(each, np.ndarray)}
+        for name in ("rank_k", "rank_k_answerable"):
+            plain[name] = {str(k): share for k, share in plain[name].items()}
+        return plain | {"queries_without_match": list(self.queries_without_match)}
 
 
 def evaluate_retrieval(
@@ -133,9 +123,6 @@ def evaluate_retrieval(
         block_size: queries ranked at a time, by all threads together; memory is about
             4 · block_size · n_gallery bytes.
         same_encounter_rule: False keeps photos of the query's own encounter, to show the harm.
-
-    Returns:
-        Report over all queries; see `RetrievalReport` for fields, ranges and conventions.
 
     Raises:
         InputError: a side is empty, dimensions differ, embeddings are not finite, or no query
@@ -287,7 +274,14 @@ def _report(
     has_match = first_rank > 0
     without_match = tuple(str(names[row]) for row in np.flatnonzero(~has_match))
     if not has_match.any():
-        raise InputError(_no_match_message(without_match, int(result.n_ignored.sum()), has_rule))
+        shown = ", ".join(without_match[:3]) + (", …" if len(without_match) > 3 else "")
+        removed = f"removed {result.n_ignored.sum()} pairs of one identity and encounter"
+        raise InputError(
+            f"none of the {len(without_match)} queries ({shown}) has a photo of its identity in "
+            f"the gallery; the same-encounter rule {removed if has_rule else 'was off'}; expected "
+            "at least one query with a match; add gallery photos of these animals from other "
+            "encounters, or choose another split with --split"
+        )
     # None at the end is what row -1 picks: queries whose whole gallery is ignored.
     identities = np.array([*np.asarray(gallery_identities).tolist(), None], dtype=object)
     answerable = first_rank[has_match]
@@ -309,16 +303,4 @@ def _report(
         inverse_negative_penalty=result.inverse_negative_penalty,
         nearest_identity=identities[result.nearest_row],
         nearest_similarity=result.nearest_similarity,
-    )
-
-
-def _no_match_message(names: tuple[str, ...], n_ignored: int, has_rule: bool) -> str:
-    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    rule = "the same-encounter rule was off"
-    if has_rule:
-        rule = f"the same-encounter rule removed {n_ignored} pairs of one identity and encounter"
-    return (
-        f"none of the {len(names)} queries ({shown}) has a photo of its identity in the gallery; "
-        f"{rule}; expected at least one query with a match; add gallery photos of these animals "
-        "from other encounters, or choose another split with --split"
     )

@@ -9,11 +9,12 @@ import importlib
 import os
 import pickle
 import socket
+from itertools import pairwise, starmap
 from pathlib import Path
 from urllib.parse import urlparse
 
 from common.data.images import Preprocessing
-from common.errors import InputError, WeightsNotInReach
+from common.errors import InputError, WeightsNotInReach, first_line
 
 import huggingface_hub
 import timm
@@ -24,16 +25,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+# Real ImageNet weights that come from the package index, so that nothing is downloaded later.
+BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 # Name in this course → timm's name, where the two differ.
-TIMM_NAMES = {
-    "efficientnet_lite0": "tf_efficientnet_lite0",
-    "efficientnet_lite1": "tf_efficientnet_lite1",
-    "efficientnet_lite2": "tf_efficientnet_lite2",
+TIMM_NAMES = {name: f"tf_{name}" for name in BUNDLED} | {
     "mobilenet_v2": "mobilenetv2_100",
     "swin_tiny": "swin_tiny_patch4_window7_224",
 }
-# Real ImageNet weights that come from the package index, so that nothing is downloaded later.
-BUNDLED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 SCRATCH_CNN = "small_cnn"
 HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -52,10 +50,8 @@ class SmallCNN(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # as in timm
-        channels = (3, *widths)
-        self.blocks = nn.Sequential(
-            *(_conv_block(n_in, n_out) for n_in, n_out in zip(channels, widths, strict=False))
-        )
+
+        self.blocks = nn.Sequential(*starmap(_conv_block, pairwise((3, *widths))))
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = widths[-1]
 
@@ -67,12 +63,8 @@ class SmallCNN(nn.Module):
 
 
 def _conv_block(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-    )
+    convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True), nn.MaxPool2d(2))
 
 
 class Backbone(nn.Module):
@@ -144,9 +136,7 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
                 f"--weights {weights}: small_cnn is trained from scratch; leave it out"
             )
         return Backbone(SmallCNN(), name, "none", image_size)
-    network = _load_network(name, weights, image_size)
-    network.reset_classifier(0)
-    return Backbone(network, name, str(weights), _input_size(network, name, image_size))
+    return _without_classifier(_load_network(name, weights, image_size), name, weights, image_size)
 
 
 def load_imagenet_classifier(
@@ -179,9 +169,7 @@ def load_imagenet_classifier(
             f"--model {name} --weights {weights}: found a classifier of {n_classes} classes, "
             f"expected ImageNet's {N_IMAGENET_CLASSES:,}; take {', '.join(BUNDLED)}"
         )
-    network.reset_classifier(0)
-    size = _input_size(network, name, image_size)
-    return Backbone(network, name, str(weights), size), classifier
+    return _without_classifier(network, name, weights, image_size), classifier
 
 
 def _load_network(name: str, weights: str, image_size: int) -> nn.Module:
@@ -222,24 +210,24 @@ def _create_from_hub(name: str, **options: object) -> nn.Module:
         return timm.create_model(f"local-dir:{folder}", **options)
     except (OSError, RuntimeError) as error:
         raise WeightsNotInReach(
-            f"--model {name}: not in reach ({_first_line(error)}); run it once with a network, "
+            f"--model {name}: not in reach ({first_line(error)}); run it once with a network, "
             f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
             "weights are installed"
         ) from error
 
 
-def _input_size(network: nn.Module, name: str, image_size: int) -> int:
-    """Side of the input, pixels: the one asked for, unless a hub's model has a fixed one."""
+def _without_classifier(network: nn.Module, name: str, weights: str, image_size: int) -> Backbone:
+    """The backbone, at the size asked for unless it is a hub's model that has a fixed one."""
+    network.reset_classifier(0)
     config = network.pretrained_cfg
-    if not name.startswith(HUB) or not config.get("fixed_input_size"):
-        return image_size
-    own_size = config["input_size"][-1]
-    if own_size != image_size:
+    is_fixed = name.startswith(HUB) and config.get("fixed_input_size")
+    size = config["input_size"][-1] if is_fixed else image_size
+    if size != image_size:
         print(
-            f"{name} sees photos at {own_size} pixels, as its configuration says; image size "
+            f"{name} sees photos at {size} pixels, as its configuration says; image size "
             f"{image_size} is not used."
         )
-    return own_size
+    return Backbone(network, name, str(weights), size)
 
 
 def _check_name(name: str) -> None:
@@ -256,20 +244,15 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
     if name.startswith(HUB):
         return _create_from_hub(name, pretrained=True)
     try:
-        if not _is_hub_in_reach():
-            overlay = {"file": _file_in_hub_cache(name, *WEIGHTS_FILES)}
-            return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
-        return _create(name, image_size, pretrained=True)
+        is_online = _is_hub_in_reach()
+        overlay = None if is_online else {"file": _file_in_hub_cache(name, *WEIGHTS_FILES)}
+        return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError) as error:
         raise WeightsNotInReach(
-            f"--model {name}: its ImageNet weights are not in reach ({_first_line(error)}); run "
+            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}); run "
             f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
             "whose weights are installed"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else "no answer"
 
 
 def _is_hub_in_reach() -> bool:
@@ -322,19 +305,14 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
             return load_file(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (*UNREADABLE, SafetensorError) as error:
-        raise InputError(_unreadable(file, error)) from error
+        raise InputError(
+            f"--weights {file}: cannot be read as weights alone ({first_line(error)}); expected "
+            ".safetensors, or a .pth that holds tensors and nothing else"
+        ) from error
     tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise InputError(f"--weights {file}: holds no state dict; expected names and tensors only")
     return tensors
-
-
-def _unreadable(file: Path, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else "damaged"
-    return (
-        f"--weights {file}: cannot be read as weights alone ({reason}); expected .safetensors, "
-        "or a .pth that holds tensors and nothing else"
-    )
 
 
 def _load_into(
@@ -342,13 +320,10 @@ def _load_into(
 ) -> nn.Module:
     """Load by name, or in key order where another library named the same tensors otherwise."""
     expected = network.state_dict()
-    if tensors.keys() == expected.keys():
-        named = tensors
-    else:
-        named = _renamed(tensors, list(expected), file, name)
+    is_named = tensors.keys() == expected.keys()
+    named = tensors if is_named else _renamed(tensors, list(expected), file, name)
     classifier = network.get_classifier()
-    bias = named.get(f"{network.pretrained_cfg['classifier']}.bias", torch.empty(0))
-    n_classes = len(bias)
+    n_classes = len(named.get(f"{network.pretrained_cfg['classifier']}.bias", ()))
     if isinstance(classifier, nn.Linear) and n_classes not in (0, classifier.out_features):
         network = _create(name, image_size, pretrained=False, num_classes=n_classes)
         expected = network.state_dict()
@@ -383,6 +358,5 @@ def _in_torchvision_order(tensors: dict[str, torch.Tensor], name: str) -> dict[s
     if name not in torchvision.models.list_models():
         return tensors
     template = torchvision.models.get_model(name, weights=None).state_dict()
-    if not tensors.keys() <= template.keys():
-        return tensors
-    return {key: tensors[key] for key in template if key in tensors}
+    is_torchvisions = tensors.keys() <= template.keys()
+    return {key: tensors[key] for key in template if key in tensors} if is_torchvisions else tensors

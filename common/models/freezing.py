@@ -95,8 +95,8 @@ def _computes_the_same(modules: list[nn.Module], backbone: Backbone) -> bool:
     was_training = backbone.training
     backbone.eval()
     side = backbone.preprocessing.image_size
-    probe = torch.linspace(-1, 1, 3 * side * side, device=_device_of(backbone))
-    probe = probe.reshape(1, 3, side, side)
+    device = next(backbone.parameters()).device
+    probe = torch.linspace(-1, 1, 3 * side * side, device=device).reshape(1, 3, side, side)
     expected = backbone(probe)
     try:
         is_same = torch.equal(nn.Sequential(*modules)(probe), expected)
@@ -104,7 +104,3 @@ def _computes_the_same(modules: list[nn.Module], backbone: Backbone) -> bool:
         is_same = False
     backbone.train(was_training)
     return is_same
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    return next(module.parameters()).device

@@ -2,18 +2,11 @@
 
 import importlib.metadata
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from common.files import write_bytes
+from common.models import onnx_files
 from common.models.heads import EmbeddingHead, Recogniser
-from common.models.onnx_files import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OnnxDescription,
-    open_onnx,
-    open_session,
-)
 
 import numpy as np
 import onnx
@@ -29,7 +22,7 @@ LEAST_SHARE = 0.95  # of the weights' bytes in the file; folding batch norms sav
 CALIBRATION_BATCH = 16  # photos
 
 
-def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> OnnxDescription:
+def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> onnx_files.OnnxDescription:
     """Write a trained model as one ONNX file that needs nothing beside it.
 
     Batch norms are folded into the convolutions before them, so that the file is a little
@@ -53,7 +46,7 @@ def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> OnnxDes
         (torch.zeros(2, 3, side, side),),  # a batch of 1 would be taken for a constant
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("n_photos")},),
-        input_names=[INPUT_NAME],
+        input_names=[onnx_files.INPUT_NAME],
         output_names=[description.output],
         external_data=False,
         verbose=False,
@@ -71,11 +64,11 @@ def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> OnnxDes
     return description
 
 
-def describe(model: Recogniser, identities: list[str]) -> OnnxDescription:
+def describe(model: Recogniser, identities: list[str]) -> onnx_files.OnnxDescription:
     """What a model's file shall say about itself."""
     preprocessing = model.backbone.preprocessing
     stored, side = preprocessing.stored_size, preprocessing.image_size
-    return OnnxDescription(
+    return onnx_files.OnnxDescription(
         backbone=model.backbone.name,
         image_size=side,
         stored_size=stored,
@@ -120,7 +113,7 @@ def quantise_onnx(path: Path, quantised_path: Path, photos: np.ndarray) -> int:
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
-    original = open_onnx(path)
+    original = onnx_files.open_onnx(path)
     expected = _outputs(original.session, photos)
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -129,7 +122,7 @@ def quantise_onnx(path: Path, quantised_path: Path, photos: np.ndarray) -> int:
         attempts = {bits: _quantised(prepared, photos, weight_bits=bits) for bits in (8, 7)}
     errors = {}
     for bits, network in attempts.items():
-        outputs = _outputs(open_session(network.SerializeToString()), photos)
+        outputs = _outputs(onnx_files.open_session(network.SerializeToString()), photos)
         errors[bits] = float(np.abs(outputs - expected).mean())
     weight_bits = min(errors, key=errors.get)
     _write(attempts[weight_bits], quantised_path, original.description)
@@ -163,22 +156,23 @@ class CalibrationPhotos:
     """
 
     def __init__(self, photos: np.ndarray) -> None:
-        self._batches = _batches(photos)
+        self._batches = iter(_batches(photos))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(({INPUT_NAME: batch} for batch in self._batches), None)
+        return next(({onnx_files.INPUT_NAME: batch} for batch in self._batches), None)
 
 
-def _batches(photos: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(photos), CALIBRATION_BATCH):
-        yield photos[start : start + CALIBRATION_BATCH]
+def _batches(photos: np.ndarray) -> list[np.ndarray]:
+    return np.split(photos, range(CALIBRATION_BATCH, len(photos), CALIBRATION_BATCH))
 
 
 def _outputs(session: InferenceSession, photos: np.ndarray) -> np.ndarray:
-    return np.concatenate([session.run(None, {INPUT_NAME: batch})[0] for batch in _batches(photos)])
+    return np.concatenate(
+        [session.run(None, {onnx_files.INPUT_NAME: batch})[0] for batch in _batches(photos)]
+    )
 
 
-def _write(network: onnx.ModelProto, path: Path, description: OnnxDescription) -> None:
+def _write(network: onnx.ModelProto, path: Path, description: onnx_files.OnnxDescription) -> None:
     """Write in one step, with the description under this course's key alone."""
-    onnx.helper.set_model_props(network, {METADATA_KEY: description.to_json()})
+    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: description.to_json()})
     write_bytes(path, network.SerializeToString())

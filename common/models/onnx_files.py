@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from common.data.photo_files import squashed_photo
-from common.errors import InputError
+from common.errors import InputError, first_line
 
 import cv2
 import numpy as np
@@ -118,7 +118,7 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
         ) from error
     except UNREADABLE as error:
         raise InputError(
-            f"{path}: is no ONNX network that onnxruntime can run ({_first_words(error)}); "
+            f"{path}: is no ONNX network that onnxruntime can run ({first_line(error)}); "
             "expected a model.onnx with its weights inside"
         ) from error
     return OnnxModel(_description_of(session, path), session)
@@ -139,13 +139,8 @@ def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> 
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{path}: an ONNX network, but without this course's label map and preprocessing "
-            f"({_first_words(error)}); expected a file that python week2/export_onnx.py wrote"
+            f"({first_line(error)}); expected a file that python week2/export_onnx.py wrote"
         ) from error
-
-
-def _first_words(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
 
 
 def prepare(photo: np.ndarray, description: OnnxDescription) -> np.ndarray:

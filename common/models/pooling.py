@@ -40,9 +40,10 @@ def pool_by_generalised_mean(backbone: Backbone) -> None:
             class token.
     """
     found = [
-        name for name, module in backbone.network.named_modules()
+        name
+        for name, module in backbone.network.named_modules()
         if name.split(".")[-1] == "global_pool" and not isinstance(module, nn.Identity)
-    ]  # fmt: skip
+    ]
     if len(found) != 1:
         raise InputError(
             f"--pooling gem: {backbone.name} doesn't average over positions; take "

@@ -90,20 +90,18 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
         InputError: no such file, or not a model of this course.
     """
     description, tensors = read_description(path), load_file(path)
-    backbone = load_backbone(
-        description["backbone"], weights="none", image_size=description["image_size"]
-    )
+    name, image_size = description["backbone"], description["image_size"]
+    backbone = load_backbone(name, weights="none", image_size=image_size)
     if description.get("pooling") == "gem":
         pool_by_generalised_mean(backbone)
     identities, dropout = description["identities"], description["dropout"]
+    sizes = backbone.n_features, len(identities)
     if description["head"] == "embedding":
         head = EmbeddingHead(backbone.n_features, description["embedding_dim"])
     elif description["head"] == "mlp":
-        head = mlp_classifier(
-            backbone.n_features, len(identities), hidden=description["hidden"], dropout=dropout
-        )
+        head = mlp_classifier(*sizes, hidden=description["hidden"], dropout=dropout)
     else:
-        head = linear_classifier(backbone.n_features, len(identities), dropout)
+        head = linear_classifier(*sizes, dropout)
     model = Recogniser(backbone, head)
     model.load_state_dict(tensors)
     return model.eval(), identities

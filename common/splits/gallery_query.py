@@ -106,10 +106,11 @@ def places_in_time(catalogue: Catalogue, rows: np.ndarray, *, seed: int = 0) -> 
 
 def _n_gallery_units(identity: pd.Series, rank: np.ndarray, n_gallery: int) -> np.ndarray:
     """Return, for each row, how many of its animal's units go to the gallery."""
-    n_units = {}
-    used = pd.Series(rank)[rank >= 0]
-    for name, ranks in used.groupby(identity.to_numpy()[rank >= 0]):
-        counts = np.bincount(ranks)
-        enough = int(np.searchsorted(np.cumsum(counts), n_gallery)) + 1
-        n_units[name] = max(1, min(enough, len(counts) - 1))
-    return identity.map(n_units).to_numpy()
+
+    def n_units(ranks: pd.Series) -> int:
+        n_photos = np.cumsum(np.bincount(ranks))  # of the first unit, the first two, ...
+        return max(1, min(int(np.searchsorted(n_photos, n_gallery)) + 1, len(n_photos) - 1))
+
+    is_used = rank >= 0
+    n_of_animal = pd.Series(rank[is_used]).groupby(identity.to_numpy()[is_used]).agg(n_units)
+    return identity.map(n_of_animal).to_numpy()

@@ -46,10 +46,8 @@ class PartLeak:
 
     def to_dict(self) -> dict:
         """Return plain values for a result file."""
-        return asdict(self) | {
-            "share_same_encounter": self.share_same_encounter,
-            "share_same_day": self.share_same_day,
-        }
+        names = ("share_same_encounter", "share_same_day")
+        return asdict(self) | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,18 @@ class LeakReport:
 
     def text(self) -> str:
         """Return the report for people, four lines at most."""
-        counts = [
-            f"train {self.n_images['train']:,} photos of {self.n_identities['train']:,} animals"
-        ]
-        for name, part in (("validation", self.validation), ("test", self.test)):
-            counts.append(
-                f"{name} {part.n_images:,} of {part.n_identities:,} "
-                f"({part.n_new_identities:,} of them new)"
-            )
-        if self.n_images["unused"]:
-            counts.append(f"unused {self.n_images['unused']:,}")
+        n_images, n_identities = self.n_images, self.n_identities
+        parts = {"validation": self.validation, "test": self.test}
+        counts = [f"train {n_images['train']:,} photos of {n_identities['train']:,} animals"]
+        for name, part in parts.items():
+            of_these = f"{part.n_identities:,} ({part.n_new_identities:,} of them new)"
+            counts.append(f"{name} {part.n_images:,} of {of_these}")
+        if n_images["unused"]:
+            counts.append(f"unused {n_images['unused']:,}")
         lines = [f"Split {self.split_name}: {', '.join(counts)}."]
-        for name, part in (("test", self.test), ("validation", self.validation)):
-            lines += [_leak_line(name, part)] if part.n_images else []
+        lines += [
+            _leak_line(name, parts[name]) for name in ("test", "validation") if parts[name].n_images
+        ]
         if self.test.n_encounter_unknown:
             lines.append(
                 f"The encounter of {self.test.n_encounter_unknown:,} test photos of known animals "
@@ -92,13 +89,8 @@ class LeakReport:
 
     def to_dict(self) -> dict:
         """Return plain values for a result file."""
-        return {
-            "split_name": self.split_name,
-            "n_images": dict(self.n_images),
-            "n_identities": dict(self.n_identities),
-            "validation": self.validation.to_dict(),
-            "test": self.test.to_dict(),
-        }
+        parts = {"validation": self.validation.to_dict(), "test": self.test.to_dict()}
+        return vars(self) | parts
 
 
 def leak_report(catalogue: Catalogue, split: Split) -> LeakReport:

@@ -91,9 +91,8 @@ class Questions:
 
     def n_photos(self) -> dict[str, int]:
         """How many photos ask each question, and train."""
-        rows = {name: rows for name, rows in vars(self).items() if isinstance(rows, np.ndarray)}
-        del rows["enrolled_place"]  # no photos of its own
-        return {name: len(each) for name, each in rows.items()}
+        no_photos = ("enrolled_place", "n_enrolled", "reasons")
+        return {name: len(rows) for name, rows in vars(self).items() if name not in no_photos}
 
 
 def questions_of(
@@ -134,10 +133,8 @@ def questions_of(
         unknown=unknown,
         enrolled_place=place[is_enrolled],
         n_enrolled=tuple(n_enrolled),
-        reasons=[
-            *joining.notes,
-            *name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
-        ],
+        reasons=joining.notes
+        + name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
     )
     if not len(questions.train) or not (len(known) or len(questions.joined)):
         raise InputError(

@@ -19,6 +19,7 @@ NO_CLASSIFICATION = (
     "classifier has no output for any test animal; compare embeddings instead."
 )
 HELD_OUT = "Kept for validation as new"
+Newcomers = tuple[list[str], list[str]]  # animals that are tested as new, and remarks
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ def split_time_aware(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     rank[table["identity"].isin(rules.undated_identities(table))] = 0
     if n_unused := int((rank < 0).sum()):
         notes.append(f"Photos without a date of animals with dates are not used: {n_unused:,}.")
-    part = rules.split_animals(table, rank, newcomers, shares, seed)
-    notes += _check_and_describe(table, part, "time_aware", "day")
     description = (
         "Known animals are tested on later days than they are trained on; new animals are those "
         "first seen latest."
     )
+    part = rules.split_animals(table, rank, newcomers, shares, seed)
+    notes = notes + _check_and_describe(table, part, "time_aware", "day")
     return Draft(description, part, notes, vars(shares).copy())
 
 
@@ -56,67 +57,55 @@ def split_encounter(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
             "date; add one to the table or use --split random"
         )
     newcomers, notes = _newcomers(table, shares, seed)
-    rank = rules.rank_encounters(table, seed)
-    part = rules.split_animals(table, rank, newcomers, shares, seed)
-    notes += _check_and_describe(table, part, "encounter", "encounter")
     description = (
         "All photos of one encounter lie on one side; known animals are tested on other "
         "encounters than they are trained on."
     )
+    rank = rules.rank_at_random(table, "encounter", seed)
+    part = rules.split_animals(table, rank, newcomers, shares, seed)
+    notes = notes + _check_and_describe(table, part, "encounter", "encounter")
     return Draft(description, part, notes, vars(shares).copy())
 
 
 def split_random(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     """Deal each animal's photos at random; encounters end up on both sides."""
-    newcomers, notes = _newcomers(table, shares, seed)
-    return _deal_photos(table, newcomers, notes, shares, seed, "random")
+    return _deal_photos(table, _newcomers(table, shares, seed), shares, seed, "random")
 
 
 def split_open_set(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     """Keep a random share of the animals for test, deal the others' photos at random."""
-    newcomers, notes = _random_newcomers(table, shares, seed)
-    return _deal_photos(table, newcomers, notes, shares, seed, "open_set")
+    return _deal_photos(table, _random_newcomers(table, shares, seed), shares, seed, "open_set")
 
 
 def _deal_photos(
-    table: pd.DataFrame,
-    newcomers: list[str],
-    notes: list[str],
-    shares: Shares,
-    seed: int,
-    name: str,
+    table: pd.DataFrame, chosen: Newcomers, shares: Shares, seed: int, name: str
 ) -> Draft:
-    rank = rules.rank_photos(table, seed)
-    part = rules.split_animals(table, rank, newcomers, shares, seed)
-    notes = notes + _check_and_describe(table, part, name, "photo")
+    newcomers, notes = chosen
     description = (
         "Each animal's photos are dealt at random, so photos of one encounter can lie on both "
         "sides."
     )
+    rank = rules.rank_at_random(table, "image_id", seed)
+    part = rules.split_animals(table, rank, newcomers, shares, seed)
+    notes = notes + _check_and_describe(table, part, name, "photo")
     return Draft(description, part, notes, vars(shares).copy())
 
 
 def split_like(table: pd.DataFrame, part: np.ndarray, name: str, seed: int) -> Draft:
     """Deal the parts of the split called `name` anew among each animal's photos."""
-    return Draft(
-        description=(
-            f"Each animal has as many train, validation and test photos as in {name}, dealt at "
-            "random."
-        ),
-        part=rules.split_like(table, part, seed),
-        notes=[f"Counts per animal and new animals are those of the split {name}."],
-        parameters={"like": name},
+    description = (
+        f"Each animal has as many train, validation and test photos as in {name}, dealt at random."
     )
+    notes = [f"Counts per animal and new animals are those of the split {name}."]
+    return Draft(description, rules.split_like(table, part, seed), notes, {"like": name})
 
 
 def split_disjoint(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     """Put each animal wholly into train, validation or test."""
-    return Draft(
-        description="No animal is in two parts: every test animal is new.",
-        part=rules.split_identities(table, shares, seed),
-        notes=[NO_CLASSIFICATION],
-        parameters=_parameters(shares, "train_share", "validation_share"),
-    )
+    description = "No animal is in two parts: every test animal is new."
+    parameters = _parameters(shares, "train_share", "validation_share")
+    part = rules.split_identities(table, shares, seed)
+    return Draft(description, part, [NO_CLASSIFICATION], parameters)
 
 
 def split_time_cutoff(
@@ -142,13 +131,10 @@ def split_time_cutoff(
     train, validation, test = _identities_of(table, part, "train", "validation", "test")
     notes += name_animals("Without a training photo, tested as new", sorted(test - train))
     notes += name_animals(HELD_OUT, sorted(validation - train - test))
-    parameters = _parameters(shares, "validation_share", "validation_newcomer_share")
-    return Draft(
-        description=f"Photos before {first_test_day:%Y-%m-%d} train, photos from then on test.",
-        part=part,
-        notes=notes,
-        parameters={"cutoff": f"{first_test_day:%Y-%m-%d}", **parameters},
-    )
+    parameters = {"cutoff": f"{first_test_day:%Y-%m-%d}"}
+    parameters |= _parameters(shares, "validation_share", "validation_newcomer_share")
+    description = f"Photos before {first_test_day:%Y-%m-%d} train, photos from then on test."
+    return Draft(description, part, notes, parameters)
 
 
 def split_given(table: pd.DataFrame, shares: Shares, seed: int, column: str) -> Draft:
@@ -168,18 +154,12 @@ def split_given(table: pd.DataFrame, shares: Shares, seed: int, column: str) -> 
     notes = []
     if n_unused := int((part == "unused").sum()):
         words = sorted(set(table[column][part == "unused"].astype(str)))
-        notes.append(
-            f"Photos with {', '.join(map(repr, words[:3]))} in column {column} are not used: "
-            f"{n_unused:,}."
-        )
+        shown = ", ".join(map(repr, words[:3]))
+        notes.append(f"Photos with {shown} in column {column} are not used: {n_unused:,}.")
     part, carved = _with_validation(table, part, shares, seed)
-    parameters = _parameters(shares, "validation_share", "validation_newcomer_share")
-    return Draft(
-        description=f"The source's own split, column {column}.",
-        part=part,
-        notes=notes + carved,
-        parameters={"split_column": column, **parameters},
-    )
+    parameters = {"split_column": column}
+    parameters |= _parameters(shares, "validation_share", "validation_newcomer_share")
+    return Draft(f"The source's own split, column {column}.", part, notes + carved, parameters)
 
 
 def given_parts(column: pd.Series) -> np.ndarray:
@@ -195,16 +175,13 @@ def given_parts(column: pd.Series) -> np.ndarray:
 def split_published(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     """Repeat the closed-set split of the MegaDescriptor benchmark."""
     part, notes = _with_validation(table, rules.split_published(table), shares, seed)
-    return Draft(
-        description="The closed-set split of the MegaDescriptor benchmark, dealt at random.",
-        part=part,
-        notes=notes,
-        parameters={
-            "train_share": rules.PUBLISHED_TRAIN_SHARE,
-            "published_seed": rules.PUBLISHED_SEED,
-            "validation_share": shares.validation_share,
-        },
-    )
+    description = "The closed-set split of the MegaDescriptor benchmark, dealt at random."
+    parameters = {
+        "train_share": rules.PUBLISHED_TRAIN_SHARE,
+        "published_seed": rules.PUBLISHED_SEED,
+        "validation_share": shares.validation_share,
+    }
+    return Draft(description, part, notes, parameters)
 
 
 def _with_validation(
@@ -224,13 +201,13 @@ def _with_validation(
     return part, notes + name_animals(HELD_OUT, sorted(validation - train))
 
 
-def _newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> tuple[list[str], list[str]]:
+def _newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcomers:
     # By date where most photos have one, so that the same animals are new under each split.
     choose = _dated_newcomers if rules.is_mostly_dated(table) else _random_newcomers
     return choose(table, shares, seed)
 
 
-def _dated_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> tuple[list[str], list[str]]:
+def _dated_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcomers:
     latest = rules.latest_newcomers(table, shares.newcomer_share, seed)
     undated = rules.undated_identities(table)
     notes = name_animals("First seen latest, so not trained on and tested as new", latest)
@@ -238,9 +215,7 @@ def _dated_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> tuple[li
     return sorted(latest + undated), notes
 
 
-def _random_newcomers(
-    table: pd.DataFrame, shares: Shares, seed: int
-) -> tuple[list[str], list[str]]:
+def _random_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcomers:
     identities = sorted(table["identity"].unique())
     chosen = rules.random_newcomers(identities, shares.newcomer_share, seed)
     return chosen, name_animals("Chosen at random, not trained on and tested as new", chosen)
@@ -254,10 +229,9 @@ def _check_and_describe(table: pd.DataFrame, part: np.ndarray, name: str, unit: 
             "expected some to test known animals on; use another --split, a lower newcomer "
             "share, or add photos"
         )
+    one_unit = f"With one {unit} only, so trained on and not tested"
     notes = name_animals(HELD_OUT, sorted(validation - train))
-    return notes + name_animals(
-        f"With one {unit} only, so trained on and not tested", sorted(train - test)
-    )
+    return notes + name_animals(one_unit, sorted(train - test))
 
 
 def _identities_of(table: pd.DataFrame, part: np.ndarray, *names: str) -> list[set[str]]:

@@ -15,6 +15,7 @@ from common.errors import InputError
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 PUBLISHED_SEED = 666
 PUBLISHED_TRAIN_SHARE = 0.8
@@ -44,17 +45,12 @@ def n_of_share(share: float, n: int, most: int) -> int:
     return max(0, min(most, max(1, round(share * n)))) if share > 0 else 0
 
 
-def rank_photos(table: pd.DataFrame, seed: int) -> np.ndarray:
-    """Rank each identity's photos in random order, shape (n_images,)."""
-    draws = _generator(seed, RANK_STREAM).random(len(table))
-    return _rank_within_identity(table["identity"], pd.Series(draws))
-
-
-def rank_encounters(table: pd.DataFrame, seed: int) -> np.ndarray:
-    """Rank each identity's encounters in random order, shape (n_images,)."""
-    codes, encounters = pd.factorize(table["encounter"], sort=True)
-    draws = _generator(seed, RANK_STREAM).random(len(encounters))
-    return _rank_within_identity(table["identity"], pd.Series(draws[codes]))
+def rank_at_random(table: pd.DataFrame, unit: str, seed: int) -> np.ndarray:
+    """Rank each identity's units of a column (image_id, encounter), shape (n_images,)."""
+    codes, units = pd.factorize(table[unit], sort=True)
+    draws = pd.Series(_generator(seed, RANK_STREAM).random(len(units))[codes])
+    within = draws.groupby(table["identity"].to_numpy())
+    return within.rank(method="dense").to_numpy().astype(int) - 1
 
 
 def rank_days(table: pd.DataFrame) -> np.ndarray:
@@ -77,11 +73,7 @@ def rank_days(table: pd.DataFrame) -> np.ndarray:
 def rank_days_or_encounters(table: pd.DataFrame, seed: int) -> np.ndarray:
     """Rank days, and encounters in random order for animals without any date."""
     is_undated = table["identity"].isin(undated_identities(table)).to_numpy()
-    return np.where(is_undated, rank_encounters(table, seed), rank_days(table))
-
-
-def _rank_within_identity(identity: pd.Series, value: pd.Series) -> np.ndarray:
-    return value.groupby(identity.to_numpy()).rank(method="dense").to_numpy().astype(int) - 1
+    return np.where(is_undated, rank_at_random(table, "encounter", seed), rank_days(table))
 
 
 def latest_newcomers(table: pd.DataFrame, share: float, seed: int) -> list[str]:
@@ -199,7 +191,7 @@ def carve_validation(
         Parts, shape (n_images,).
     """
     part = hold_out_untested(table, part, shares.validation_newcomer_share, seed)
-    rank = rank_days(table) if is_mostly_dated(table) else rank_encounters(table, seed)
+    rank = rank_days(table) if is_mostly_dated(table) else rank_at_random(table, "encounter", seed)
     return carve_units(part, table["identity"], rank, shares.validation_share)
 
 
@@ -304,5 +296,5 @@ def lcg_states(seed: int) -> Iterator[int]:
         yield state
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
+def _generator(seed: int, stream: int) -> Generator:
     return np.random.default_rng([seed, stream])

@@ -95,13 +95,7 @@ class Split:
 
     def to_dict(self) -> dict:
         """Return plain values for a result file, without the parts themselves."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "seed": self.seed,
-            "parameters": dict(self.parameters),
-            "notes": list(self.notes),
-        }
+        return {name: value for name, value in vars(self).items() if name != "part"}
 
 
 def make_split(
@@ -141,8 +135,7 @@ def make_split(
     _check_request(name, shares, cutoff, like)
     reason = []
     if name == "auto":
-        name, sentence = choose_split_name(catalogue)
-        reason = [sentence]
+        name, *reason = choose_split_name(catalogue)
     order = np.argsort(catalogue.table["image_id"].to_numpy().astype(str), kind="stable")
     table = catalogue.table.iloc[order].reset_index(drop=True)
     if like is not None:
@@ -196,7 +189,7 @@ def choose_split_name(catalogue: Catalogue) -> tuple[str, str]:
         )
     if _has_given_split(table):
         return "given", "Chosen split given: there are few or no dates, and a split of its own."
-    n_recurring = _n_with_two(rules.rank_encounters(table, 0), table["identity"])
+    n_recurring = _n_with_two(rules.rank_at_random(table, "encounter", 0), table["identity"])
     if 2 * int(table["encounter_known"].sum()) >= len(table) and n_recurring >= 2:
         return "encounter", (
             "Chosen split encounter: there are no dates to go by, and "

@@ -90,19 +90,14 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
         InputError: photos are named twice or cannot be used.
     """
     flags = vars(args)
-    options = {
-        "split_column": flags.get("split_column"),
-        # A published split is a division of all photos, copies among them.
-        "drop_copies": _split_name(flags) not in PUBLISHED_SPLITS,
-    }
-    if flags.get("dataset"):
-        catalogue, report = open_dataset(
-            flags["dataset"], download=bool(flags.get("download")), **options
-        )
+    # A published split is a division of all photos, copies among them.
+    options = {"drop_copies": _split_name(flags) not in PUBLISHED_SPLITS}
+    options["split_column"] = flags.get("split_column")
+    if dataset := flags.get("dataset"):
+        catalogue, report = open_dataset(dataset, download=bool(flags.get("download")), **options)
     else:
-        catalogue, report = load_checked_catalogue(
-            _data_dir(flags), fewest_identities=fewest_identities, **options
-        )
+        options["fewest_identities"] = fewest_identities
+        catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
     print(report.text())
     return catalogue
 

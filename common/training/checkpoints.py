@@ -17,6 +17,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import replacing
+from common.training.feature_cache import LIBRARIES as CACHED_LIBRARIES
 
 import numpy as np
 import torch
@@ -24,16 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 CHECKPOINT_SECONDS = 15.0  # at most this much work is lost when a run is killed
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "pytorch-metric-learning",
-    "albumentations",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-)
+LIBRARIES = (*CACHED_LIBRARIES, "torchvision", "pytorch-metric-learning")
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 BLOCK = 2**24  # bytes that are copied at a time, where an array does not lie in one piece
 # Digests of arrays that nobody can write to: photos are hashed once, not once per training.

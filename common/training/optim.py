@@ -1,12 +1,12 @@
 """Optimiser groups with their own learning rates, and schedules."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from common.errors import InputError
 
 import torch
-from timm.scheduler import CosineLRScheduler, StepLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
@@ -114,8 +114,9 @@ class Schedule:
     Every group keeps its own peak rate; the schedule scales them alike.
 
     Args:
-        name: one of `SCHEDULES`. "step" divides by 10 after each third of the run, "plateau"
-            halves when validation has not improved for 3 epochs.
+        name: one of `SCHEDULES`, or a function: (step from 1, steps of the run, steps of the
+            warm-up) to the share of the peak. "step" divides by 10 after each third of the run,
+            "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
         epochs: length of the run.
         steps_per_epoch: optimiser steps in one epoch.
@@ -129,7 +130,7 @@ class Schedule:
 
     def __init__(
         self,
-        name: str,
+        name: str | Callable[[int, int, int], float],
         optimizer: torch.optim.Optimizer,
         *,
         epochs: int,
@@ -137,51 +138,55 @@ class Schedule:
         warmup_epochs: float = 0.0,
         final_rate: float = 0.0,
     ) -> None:
-        if name not in SCHEDULES:
+        if not callable(name) and name not in SCHEDULES:
             raise InputError(f"--schedule {name}: expected one of {', '.join(SCHEDULES)}")
         if not 0 <= warmup_epochs < epochs:
             raise InputError(
                 f"--warmup_epochs {warmup_epochs}: expected at least 0 and less than the "
                 f"{epochs} epochs of the run"
             )
-        self.name = name
-        total = epochs * steps_per_epoch
-        warmup = {"warmup_t": round(warmup_epochs * steps_per_epoch), "warmup_lr_init": 0.0}
-        self._plateau = ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3)
+        self.name, self.optimizer, self.final_rate = name, optimizer, final_rate
+        self.n_steps, self.n_warmup = (
+            epochs * steps_per_epoch,
+            round(warmup_epochs * steps_per_epoch),
+        )
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self._torchs = None
         if name == "one_cycle":
-            peaks = [group["lr"] for group in optimizer.param_groups]
-            self._by_step = OneCycleLR(optimizer, peaks, total_steps=total + 1)
-        elif name == "cosine":
-            self._by_step = CosineLRScheduler(
-                optimizer, max(2, total - warmup["warmup_t"]), t_in_epochs=False,
-                warmup_prefix=True, lr_min=final_rate, **warmup,
-            )  # fmt: skip
-        else:
-            decay_rate = 0.1 if name == "step" else 1.0
-            self._by_step = StepLRScheduler(
-                optimizer, max(1, total // 3), decay_rate, t_in_epochs=False, **warmup
-            )
+            self._torchs = OneCycleLR(optimizer, self.peaks, total_steps=self.n_steps + 1)
+        elif name == "plateau":
+            self._torchs = ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3)
 
     def before_step(self, step: int) -> None:
         """Set the rates for optimiser step `step`, counted from 1 over the whole run."""
-        if isinstance(self._by_step, OneCycleLR):
+        if self.name == "one_cycle":
             if step > 1:
-                self._by_step.step()
-        elif self.name != "plateau" or step <= self._by_step.warmup_t:
-            self._by_step.step_update(step)
+                self._torchs.step()
+        elif self.name != "plateau" or step <= self.n_warmup:
+            for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                group["lr"] = self._rate(step, peak)
+
+    def _rate(self, step: int, peak: float) -> float:
+        if callable(self.name):
+            return peak * float(self.name(step, self.n_steps, self.n_warmup))
+        if step < self.n_warmup:
+            return peak * step / self.n_warmup
+        if self.name == "cosine":
+            progress = (step - self.n_warmup) / max(2, self.n_steps - self.n_warmup)
+            share = (1 + math.cos(math.pi * progress)) / 2
+            return self.final_rate + (peak - self.final_rate) * share
+        return peak * 0.1 ** (step // max(1, self.n_steps // 3)) if self.name == "step" else peak
 
     def after_epoch(self, validation_value: float) -> None:
         """Tell the schedule how validation went; only "plateau" listens."""
         if self.name == "plateau":
-            self._plateau.step(validation_value)
+            self._torchs.step(validation_value)
 
     def state_dict(self) -> dict:
-        """What a resumed run needs; cosine and step are functions of the step alone."""
-        one_cycle = self._by_step.state_dict() if self.name == "one_cycle" else {}
-        return {"plateau": self._plateau.state_dict(), "one_cycle": one_cycle}
+        """What a resumed run needs; most schedules are functions of the step alone."""
+        return self._torchs.state_dict() if self._torchs else {}
 
     def load_state_dict(self, state: dict) -> None:
         """Undo `state_dict`."""
-        self._plateau.load_state_dict(state["plateau"])
-        if self.name == "one_cycle":
-            self._by_step.load_state_dict(state["one_cycle"])
+        if self._torchs:
+            self._torchs.load_state_dict(state)

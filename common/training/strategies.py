@@ -144,7 +144,7 @@ def fine_tune(
     for index, (step, behind) in enumerate(zip(plan, photos, strict=True)):
         tail = _grown(behind.tail, tail)
         trained = train_classifier(
-            behind, behind.n_features, tail=tail, head=head,
+            behind, tail=tail, head=head,
             settings=replace(settings, epochs=step.epochs, **step.settings),
             title=f"{title}, {words_of(step)}" if len(plan) > 1 else title,
             checkpoint=checkpoint and checkpoint.with_stem(f"{checkpoint.stem}_{index}"),

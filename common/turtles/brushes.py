@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -11,7 +12,7 @@ def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def smooth_noise(
-    random: np.random.Generator, shape: tuple[int, int], cell: float, n_octaves: int = 1
+    random: Generator, shape: tuple[int, int], cell: float, n_octaves: int = 1
 ) -> np.ndarray:
     """Cloudy noise, float32, about standard normal; `cell` is the coarsest grain in pixels."""
     total = np.zeros(shape, np.float32)

@@ -4,10 +4,9 @@
 Every pixel follows from `TurtleParameters`, so the truth about each photo is known: who it
 shows, where the animal is, and what it shares with the other photos of its encounter.
 
-Who is seen when is planned in `turtle_population`; `turtle_drawing` draws one photo.
+Who is seen when is planned in `population`; `drawing` draws one photo.
 """
 
-import csv
 import json
 import multiprocessing
 import os
@@ -23,27 +22,17 @@ from pathlib import Path
 from common.errors import InputError
 from common.machine import processes
 from common.own_files import LIST, foreign_files, list_everything
-from common.turtles.drawing import Face, Picture, draw_photo, make_face, paint_skin
-from common.turtles.population import (
-    Animal,
-    Encounter,
-    Photo,
-    TurtleParameters,
-    plan_population,
-)
+from common.turtles.drawing import Picture, draw_photo
+from common.turtles.population import Animal, Encounter, Photo, TurtleParameters, plan_population
 from common.turtles.scene import Look, make_look
+from common.turtles.skin import make_face, paint_skin
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-__all__ = [
-    "TurtleParameters",
-    "ensure_turtles",
-    "read_parameters",
-    "true_mask",
-    "true_pictures",
-]
+__all__ = ["TurtleParameters", "ensure_turtles", "read_parameters", "true_mask", "true_pictures"]
 
 DRAWING_VERSION = 1  # raise it whenever the same parameters give other pixels
 DEFAULT_PARAMETERS = TurtleParameters()
@@ -88,7 +77,7 @@ def ensure_turtles(
         drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
         try:
             drawing.mkdir()
-            draw_set(drawing, animals, parameters, progress=progress, n_workers=n_workers)
+            draw_set(drawing, animals, parameters, progress, n_workers or os.cpu_count() or 1)
             list_everything(drawing)
             move_into_place(drawing, folder, parameters)
         finally:
@@ -111,12 +100,7 @@ def stored_description(folder: Path) -> dict | None:
 
 
 def refuse_foreign_folder(folder: Path) -> None:
-    """Never replace a folder that was not drawn here.
-
-    Raises:
-        InputError: the folder is not empty and has no parameters.json of ours, or holds something
-            beside what was drawn.
-    """
+    """Never replace a folder that was not drawn here, or to which something was added."""
     stored = stored_description(folder) or {}
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -149,13 +133,11 @@ def draw_set(
     folder: Path,
     animals: list[Animal],
     parameters: TurtleParameters,
-    *,
     progress: bool,
-    n_workers: int | None,
+    n_workers: int,
 ) -> None:
     """Draw all photos into a folder, then write metadata.csv and parameters.json."""
     n_photos = sum(animal.n_photos for animal in animals)
-    n_workers = n_workers or os.cpu_count() or 1
     if n_photos < FEWEST_PHOTOS_FOR_WORKERS:
         n_workers = 1
     rows = []
@@ -163,7 +145,8 @@ def draw_set(
         for animal_rows in draw_animals(folder, animals, parameters, n_workers):
             rows += animal_rows
             bar.update(len(animal_rows))
-    write_metadata(folder / METADATA_FILE, sorted(rows, key=lambda row: row["image_id"]))
+    table = pd.DataFrame(rows).sort_values("image_id")
+    table.to_csv(folder / METADATA_FILE, index=False, lineterminator="\n")
     text = json.dumps(describe(parameters), indent=2) + "\n"
     (folder / PARAMETERS_FILE).write_text(text, encoding="utf-8")
 
@@ -172,11 +155,11 @@ def draw_animals(
     folder: Path, animals: list[Animal], parameters: TurtleParameters, n_workers: int
 ) -> Iterator[list[dict]]:
     """Metadata rows of one animal after the other, in the order in which they are done."""
-    todo = {animal.index: animal for animal in animals}
+    todo = {animal.identity: animal for animal in animals}
     if n_workers > 1:
         try:
             for rows in draw_in_workers(folder, animals, parameters, n_workers):
-                todo.pop(int(rows[0]["identity"][1:]) - 1)
+                todo.pop(rows[0]["identity"])
                 yield rows
         except BrokenProcessPool:
             pass  # workers can't start (a script without a main guard, say): draw the rest here
@@ -214,9 +197,7 @@ def draw_animal(folder: Path, animal: Animal, parameters: TurtleParameters) -> l
         look = make_look(animal, encounter, parameters)
         face = make_face(animal, encounter, skin, parameters)
         for photo in encounter.photos:
-            picture = draw_photo(
-                animal, encounter, photo, face=face, look=look, parameters=parameters
-            )
+            picture = draw_photo(animal, encounter, photo, face, look, parameters)
             store_jpeg(folder / photo_path(animal, photo), picture, look)
             rows.append(metadata_row(animal, encounter, photo, picture))
     return rows
@@ -228,11 +209,7 @@ def photo_path(animal: Animal, photo: Photo) -> str:
 
 
 def store_jpeg(path: Path, picture: Picture, look: Look) -> None:
-    """Write the image as the encounter's camera compresses it.
-
-    Raises:
-        OSError: the file can't be written.
-    """
+    """Write the image as the encounter's camera compresses it."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, look.camera.jpeg_quality]
     # Encoded here and written by Python: OpenCV can't write to every path on Windows.
     _, encoded = cv2.imencode(".jpg", picture.image[..., ::-1], quality)
@@ -257,14 +234,6 @@ def metadata_row(animal: Animal, encounter: Encounter, photo: Photo, picture: Pi
     }
 
 
-def write_metadata(path: Path, rows: list[dict]) -> None:
-    """Write the rows as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
     """Draw stored photos again, to know which pixels show the animal.
 
@@ -286,7 +255,7 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
         for encounter in animal.encounters
         for photo in encounter.photos
     }
-    prepared: tuple[str, Face, Look] | None = None
+    prepared_name, face, look = "", None, None
     for image_id in image_ids:
         if image_id not in planned:
             raise InputError(
@@ -294,13 +263,10 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
                 f"in {Path(folder) / METADATA_FILE}; choose one from there."
             )
         animal, encounter, photo = planned[image_id]
-        if prepared is None or prepared[0] != encounter.name:
-            skin = paint_skin(animal, parameters)
-            face = make_face(animal, encounter, skin, parameters)
-            prepared = encounter.name, face, make_look(animal, encounter, parameters)
-        yield draw_photo(
-            animal, encounter, photo, face=prepared[1], look=prepared[2], parameters=parameters
-        )
+        if prepared_name != encounter.name:
+            face = make_face(animal, encounter, paint_skin(animal, parameters), parameters)
+            prepared_name, look = encounter.name, make_look(animal, encounter, parameters)
+        yield draw_photo(animal, encounter, photo, face, look, parameters)
 
 
 def true_mask(folder: Path, image_id: str) -> np.ndarray:

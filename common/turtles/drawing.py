@@ -1,7 +1,7 @@
 """One photo of one turtle under water, and the truth about it.
 
-The painted face comes from `turtle_skin`, its shape from `turtle_shape`, the water, the
-backdrop and the camera from `turtle_scene`. Here they meet: light, haze, things in front.
+The painted face comes from `skin`, its shape from `shape`, the water, the backdrop and the
+camera from `scene`. Here they meet: light, haze, things in front.
 """
 
 from dataclasses import dataclass, replace
@@ -9,16 +9,7 @@ from functools import cache
 
 from common.turtles.brushes import mix, ramp
 from common.turtles.foreground import add_foreground
-from common.turtles.population import (
-    PHOTO,
-    SIDES,
-    SKIN,
-    Animal,
-    Encounter,
-    Photo,
-    TurtleParameters,
-    stream,
-)
+from common.turtles.population import PHOTO, Animal, Encounter, Photo, TurtleParameters, stream
 from common.turtles.scene import RIPPLE_SIZE, Look, crop_backdrop, develop, ripple_tile
 from common.turtles.shape import (
     Pose,
@@ -31,19 +22,11 @@ from common.turtles.shape import (
     turned,
     unit,
 )
-from common.turtles.skin import (
-    ARC_PER_RADIAN,
-    N_ROWS,
-    TEXELS_PER_LENGTH,
-    Pelt,
-    age_colour,
-    choose_style,
-    leather_grain,
-    paint_pelt,
-)
+from common.turtles.skin import ARC_PER_RADIAN, N_ROWS, TEXELS_PER_LENGTH, Face, leather_grain
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 SHELL = ((2.22, 0.16, 0.0), (0.92, 0.40, 1.00))  # centre and half axes, head lengths
 SHELL_COLOUR = (0.30, 0.22, 0.12)
@@ -52,49 +35,9 @@ FLIPPER_SIZE = (0.55, 0.19, 0.045)  # half axes, head lengths
 LIMB_COLOUR = (0.30, 0.23, 0.15)
 COLOUR_LOSS = 0.35  # share of the sunlight that takes on the water's colour
 RIPPLE_SCALE = np.float32(150.0)  # texels of the tile of caustics per head length
-FAR_SIDE = {"left": "right", "right": "left"}
 FAR_AWAY = 9.0  # head lengths; depth of a pixel without the animal
-
-
-@dataclass(frozen=True)
-class Skin:
-    """The face of an animal when it is first seen.
-
-    Attributes:
-        pelts: side -> painted side.
-        slope: see `Face`; it doesn't change with the years.
-    """
-
-    pelts: dict[str, Pelt]
-    slope: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Face:
-    """The painted skin of an animal around its head, once per side turned to the camera.
-
-    Attributes:
-        paint: side -> float32, shape (2 * N_ROWS, n_columns, 4): red, green, blue, gloss;
-            the near side from the top down, then the far side from the throat up.
-        slope: side -> float32, shape (2 * N_ROWS, n_columns, 2): rise of the relief
-            towards the neck and downwards, head lengths per head length.
-    """
-
-    paint: dict[str, np.ndarray]
-    slope: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Body:
-    """A part of the animal with its colours.
-
-    Attributes:
-        surface: where it is seen.
-        paint: red, green, blue, gloss in [0, 1], shape (height, width, 4) of the window.
-    """
-
-    surface: Surface
-    paint: np.ndarray
+# A part of the animal: where it is seen; red, green, blue, gloss in [0, 1], (height, width, 4).
+Body = tuple[Surface, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -130,41 +73,6 @@ class Picture:
     visible_share: float
 
 
-def paint_skin(animal: Animal, parameters: TurtleParameters) -> Skin:
-    """Both sides of a face as they are when the animal is first seen."""
-    style = choose_style(
-        stream(parameters.seed, SKIN, animal.index),
-        tone_variation=parameters.tone_variation,
-        style_variation=parameters.style_variation,
-    )
-    pelts = {
-        side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
-        for number, side in enumerate(SIDES)
-    }
-    return Skin(
-        pelts=pelts,
-        slope={near: wrap_slope(pelts[near], pelts[far]) for near, far in FAR_SIDE.items()},
-    )
-
-
-def make_face(
-    animal: Animal, encounter: Encounter, skin: Skin, parameters: TurtleParameters
-) -> Face:
-    """The animal's skin on the day of an encounter, wrapped around its head."""
-    years = (encounter.day - animal.encounters[0].day).days / 365.25
-    paint = {
-        side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
-        for side, pelt in skin.pelts.items()
-    }
-    wrapped = {near: np.vstack([paint[near], paint[far][::-1]]) for near, far in FAR_SIDE.items()}
-    return Face(paint=wrapped, slope=skin.slope)
-
-
-def wrap_slope(near: Pelt, far: Pelt) -> np.ndarray:
-    """Slopes around the head; on the far side rows run up, so that slope turns round."""
-    return np.vstack([near.slope, far.slope[::-1] * np.array((1, -1), np.float32)])
-
-
 def paint_head(face: Face, orientation: str, pose: Pose, size: int) -> Body:
     """The head and neck: the wrapped skin on the tube, with its relief in the normals."""
     surface, angle = see_tube(pose, size)
@@ -179,7 +87,7 @@ def paint_head(face: Face, orientation: str, pose: Pose, size: int) -> Body:
     down = unit(np.stack([np.zeros_like(angle), -normal[2], normal[1]]))
     back = np.cross(normal, down, axis=0)
     normal = unit(normal - slope[..., 0] * back - slope[..., 1] * down)
-    return Body(replace(surface, normal=normal), paint)
+    return replace(surface, normal=normal), paint
 
 
 def paint_shell(pose: Pose, size: int) -> Body | None:
@@ -198,7 +106,7 @@ def paint_shell(pose: Pose, size: int) -> Body | None:
     colour = mix(flat_colour(SHELL_COLOUR, turn), (0.66, 0.47, 0.20), 0.35 + 0.30 * rays)
     colour = mix(colour, (0.86, 0.77, 0.54), 0.75 * seams)
     colour = mix(colour, (0.86, 0.80, 0.64), ramp(above, -0.02, -0.10))
-    return Body(surface, np.dstack([colour, np.zeros_like(turn)]))
+    return surface, np.dstack([colour, np.zeros_like(turn)])
 
 
 def paint_flipper(pose: Pose, size: int, *, is_near: bool) -> Body | None:
@@ -212,12 +120,11 @@ def paint_flipper(pose: Pose, size: int, *, is_near: bool) -> Body | None:
     surface, (along, across, _) = seen
     columns = ((along + 1) * 0.40 * TEXELS_PER_LENGTH).astype(np.float32)
     rows = ((across + 1) * 0.20 * TEXELS_PER_LENGTH).astype(np.float32)
-    seams = cv2.remap(
-        leather_grain(), columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    leather = leather_grain()
+    seams = cv2.remap(leather, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     colour = mix(flat_colour(LIMB_COLOUR, along), (0.80, 0.73, 0.58), ramp(seams, 0.009, 0.004))
     colour = mix(colour, (0.76, 0.69, 0.54), ramp(np.abs(across), 0.80, 0.97))
-    return Body(surface, np.dstack([colour, np.zeros_like(along)]))
+    return surface, np.dstack([colour, np.zeros_like(along)])
 
 
 def flat_colour(colour: tuple, like: np.ndarray) -> np.ndarray:
@@ -234,14 +141,13 @@ def assemble(bodies: list[Body], size: int) -> Scene:
         point=np.zeros((3, size, size), np.float32),
         normal=np.zeros((3, size, size), np.float32),
     )
-    for body in bodies:
-        surface = body.surface
+    for surface, paint in bodies:
         part = surface.window
         is_behind = surface.depth > scene.depth[part]
         # Behind another body only its uncovered rest shows; on bare water all of it does.
         own = np.where(is_behind, surface.share * (1 - scene.covered[part]), surface.share)
         share = np.where((scene.covered[part] == 0) & (surface.share > 0), 1, own)
-        scene.paint[part] += share[..., None] * (body.paint - scene.paint[part])
+        scene.paint[part] += share[..., None] * (paint - scene.paint[part])
         scene.point[:, *part] += share * (surface.point - scene.point[:, *part])
         scene.normal[:, *part] += share * (surface.normal - scene.normal[:, *part])
         scene.depth[part] = np.where(share > 0.5, surface.depth, scene.depth[part])
@@ -288,13 +194,8 @@ def immerse(image: np.ndarray, scene: Scene, look: Look, pose: Pose) -> np.ndarr
     """The lit animal in the water before its backdrop, hazier where it is farther away."""
     rows = np.flatnonzero(scene.covered.any(axis=1))
     part = slice(rows[0], rows[-1] + 1)  # light only what the animal covers
-    scene = Scene(
-        covered=scene.covered[part],
-        depth=scene.depth[part],
-        paint=scene.paint[part],
-        point=scene.point[:, part],
-        normal=scene.normal[:, part],
-    )
+    covered, depth, paint = scene.covered[part], scene.depth[part], scene.paint[part]
+    scene = Scene(covered, depth, paint, scene.point[:, part], scene.normal[:, part])
     distance = 1 + 0.8 * np.clip(scene.depth, -1, 2)
     colour = mix(light_up(scene, look, pose), look.water, 1 - np.exp(-look.haze * distance))
     image = image.copy()
@@ -306,7 +207,6 @@ def draw_photo(
     animal: Animal,
     encounter: Encounter,
     photo: Photo,
-    *,
     face: Face,
     look: Look,
     parameters: TurtleParameters,
@@ -335,9 +235,7 @@ def draw_photo(
     )
 
 
-def defocus(
-    random: np.random.Generator, image: np.ndarray, parameters: TurtleParameters
-) -> np.ndarray:
+def defocus(random: Generator, image: np.ndarray, parameters: TurtleParameters) -> np.ndarray:
     """Blur by focus in every photo, by movement in some."""
     pixels = parameters.photo_size / 192
     softness = 0.35 + parameters.blur_range * random.random() ** 2

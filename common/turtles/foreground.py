@@ -9,17 +9,14 @@ from common.turtles.scene import CORALS, MEADOW, Look
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 THINGS = {"bed": ("grass", "fish"), "reef": ("coral", "fish"), "open water": ("fish", "bubbles")}
 FISH = np.array([(0.85, 0.70, 0.15), (0.70, 0.74, 0.78), (0.15, 0.25, 0.55)], np.float32)
 
 
 def add_foreground(
-    random: np.random.Generator,
-    image: np.ndarray,
-    look: Look,
-    background: str,
-    parameters: TurtleParameters,
+    random: Generator, image: np.ndarray, look: Look, background: str, parameters: TurtleParameters
 ) -> tuple[np.ndarray, np.ndarray]:
     """Particles in every photo; in some, a thing that hides part of the animal.
 
@@ -39,7 +36,7 @@ def add_foreground(
     return add_particles(random, image, look), hidden
 
 
-def add_particles(random: np.random.Generator, image: np.ndarray, look: Look) -> np.ndarray:
+def add_particles(random: Generator, image: np.ndarray, look: Look) -> np.ndarray:
     """Drifting specks, more of them in hazy water, brighter with a strobe."""
     size = len(image)
     canvas = np.zeros((size, size), np.uint8)
@@ -52,10 +49,9 @@ def add_particles(random: np.random.Generator, image: np.ndarray, look: Look) ->
     return mix(image, np.clip(look.water * 0.5 + 0.5, 0, 1), share)
 
 
-def paint_grass(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_grass(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Blades of seagrass in front of the lens, swaying from the lower edge."""
-    colour = np.zeros((size, size, 3), np.float32)
-    share = np.zeros((size, size), np.uint8)
+    blades = []
     middle = random.uniform(0, size)
     for _ in range(random.integers(5, 12)):
         foot = np.array([random.normal(middle, 0.2 * size), 1.05 * size])
@@ -65,14 +61,11 @@ def paint_grass(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.
         spine = foot + np.hstack([bend * way**2, -length * way])
         width = size * random.uniform(0.010, 0.020) * (1 - way**3)
         blade = np.vstack([spine - [1, 0] * width, (spine + [1, 0] * width)[::-1]])
-        points = np.round(blade * 16).astype(np.int32)
-        green = np.asarray(MEADOW) * random.uniform(0.8, 1.9)
-        cv2.fillPoly(colour, [points], green.tolist(), cv2.LINE_8, shift=4)
-        cv2.fillPoly(share, [points], 255, cv2.LINE_AA, shift=4)
-    return soften(colour, share, size)
+        blades.append((blade, np.asarray(MEADOW) * random.uniform(0.8, 1.9)))
+    return paint_polygons(blades, size)
 
 
-def paint_coral(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_coral(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A lump of coral, too near to be sharp, in a lower corner."""
     down, across = np.mgrid[0:size, 0:size].astype(np.float32) / size
     middle = random.choice([random.uniform(-0.1, 0.2), random.uniform(0.8, 1.1)])
@@ -84,37 +77,31 @@ def paint_coral(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.
     return np.clip(coral, 0, 1), ramp(reach, radius + 0.02, radius - 0.02)
 
 
-def paint_fish(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_fish(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A few small fish of one shoal."""
-    colour = np.zeros((size, size, 3), np.float32)
-    share = np.zeros((size, size), np.uint8)
+    fish = []
     coat = FISH[random.integers(len(FISH))]
     shoal = random.uniform(0.25, 0.8, 2) * size
     heading = random.choice([-1, 1])
     for _ in range(random.integers(2, 6)):
         length = size * random.uniform(0.09, 0.17)
         place = shoal + random.normal(0, 0.16 * size, 2)
-        for points, tone in fish_shapes(place, length, heading):
-            cv2.fillPoly(colour, [points], (coat * tone).tolist(), cv2.LINE_8, shift=4)
-            cv2.fillPoly(share, [points], 255, cv2.LINE_AA, shift=4)
-    return soften(colour, share, size)
+        for shape, tone in fish_shapes():
+            fish.append((place + shape * length * (heading, 1), coat * tone))
+    return paint_polygons(fish, size)
 
 
-def fish_shapes(place: np.ndarray, length: float, heading: int) -> list[tuple[np.ndarray, float]]:
-    """Tail, body, back and eye of a fish: polygons in 1/16 pixels and their brightness."""
+def fish_shapes() -> list[tuple[np.ndarray, float]]:
+    """Tail, body, back and eye of a fish: corners in lengths of it, and their brightness."""
     turn = np.linspace(0, 2 * np.pi, 25)
     oval = np.stack([np.cos(turn) * 0.5, np.sin(turn) * 0.20 * (1 + 0.3 * np.cos(turn))], 1)
     back = np.stack([np.cos(turn) * 0.42, -0.09 + np.sin(turn) * 0.07], 1)
     eye = np.stack([0.33 + np.cos(turn) * 0.035, -0.03 + np.sin(turn) * 0.035], 1)
     tail = np.array([(-0.42, 0.0), (-0.72, -0.2), (-0.64, 0.0), (-0.72, 0.2)])
-    shapes = [(tail, 0.8), (oval, 1.0), (back, 0.7), (eye, 0.05)]
-    return [
-        (np.round((place + shape * length * (heading, 1)) * 16).astype(np.int32), tone)
-        for shape, tone in shapes
-    ]
+    return [(tail, 0.8), (oval, 1.0), (back, 0.7), (eye, 0.05)]
 
 
-def paint_bubbles(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def paint_bubbles(random: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A column of rising air: bright rims with a highlight."""
     share = np.zeros((size, size), np.uint8)
     middle = random.uniform(0.2, 0.8) * size
@@ -129,8 +116,16 @@ def paint_bubbles(random: np.random.Generator, size: int) -> tuple[np.ndarray, n
     return np.full((size, size, 3), (0.86, 0.94, 0.97), np.float32), share / np.float32(255)
 
 
-def soften(colour: np.ndarray, share: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Out of focus: blur colour and share alike, without dark edges."""
+def paint_polygons(
+    polygons: list[tuple[np.ndarray, np.ndarray]], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes (corners in pixels, colour), the last in front; blurred, without dark edges."""
+    colour = np.zeros((size, size, 3), np.float32)
+    share = np.zeros((size, size), np.uint8)
+    for corners, tone in polygons:
+        points = np.round(corners * 16).astype(np.int32)
+        cv2.fillPoly(colour, [points], tone.tolist(), cv2.LINE_8, shift=4)
+        cv2.fillPoly(share, [points], 255, cv2.LINE_AA, shift=4)
     covered = share.astype(np.float32) / 255
     blur = 1.1 * size / 192
     soft = cv2.GaussianBlur(covered, (0, 0), blur)

@@ -4,12 +4,13 @@ Nothing is drawn here. A plan follows from the parameters alone, so a stored pho
 planned again at any time, and each photo has a random stream of its own.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import date, timedelta
 
 from common.errors import InputError
 
 import numpy as np
+from numpy.random import Generator
 
 SEASON_START = (5, 1)  # month, day of the first dives of a year
 SEASON_DAYS = 184  # days of diving in a year, May to October
@@ -21,6 +22,16 @@ SIDES = ("left", "right")
 BACKGROUNDS = ("bed", "reef", "open water")
 CAMERAS = ("compact", "action", "mirrorless", "phone", "strobe")
 POPULATION, ENCOUNTER, PHOTO, SKIN = range(4)  # what a random stream is for
+IN_ORDER = (
+    ("fewest_photos", "most_photos"),
+    ("smallest_head", "largest_head"),
+    ("first_year", "last_year"),
+)
+
+
+def _within(low: float, high: float, *, default: float) -> Field:
+    """A parameter with the lowest and the highest value that it may take, both included."""
+    return field(default=default, metadata={"range": (low, high)})
 
 
 @dataclass(frozen=True)
@@ -57,31 +68,31 @@ class TurtleParameters:
         noise: standard deviation of the sensor noise, share of full scale.
     """
 
-    seed: int = 0
-    n_known: int = 60
-    n_newcomers: int = 20
-    photo_size: int = 192
-    first_year: int = 2015
-    last_year: int = 2024
-    newcomer_years: int = 3
-    one_day_share: float = 0.1
-    most_encounters: int = 10
-    fewest_photos: int = 2
-    most_photos: int = 6
-    yaw_range: float = 0.26
-    pitch_range: float = 0.2
-    roll_range: float = 0.18
-    smallest_head: float = 0.75
-    largest_head: float = 0.87
-    shift_range: float = 0.04
-    haze: float = 0.17
-    encounter_variation: float = 0.45
-    tone_variation: float = 0.02
-    style_variation: float = 1.0
-    slow_change: float = 1.0
-    blur_range: float = 0.8
-    occlusion_share: float = 0.25
-    noise: float = 0.01
+    seed: int = _within(0, 2**31 - 1, default=0)
+    n_known: int = _within(1, 10_000, default=60)
+    n_newcomers: int = _within(0, 10_000, default=20)
+    photo_size: int = _within(32, 1024, default=192)
+    first_year: int = _within(1900, 2100, default=2015)
+    last_year: int = _within(1900, 2100, default=2024)
+    newcomer_years: int = _within(1, 50, default=3)
+    one_day_share: float = _within(0.0, 1.0, default=0.1)
+    most_encounters: int = _within(2, 50, default=10)
+    fewest_photos: int = _within(1, 20, default=2)
+    most_photos: int = _within(1, 20, default=6)
+    yaw_range: float = _within(0.0, 0.9, default=0.26)
+    pitch_range: float = _within(0.0, 0.7, default=0.2)
+    roll_range: float = _within(0.0, 3.2, default=0.18)
+    smallest_head: float = _within(0.3, 1.0, default=0.75)
+    largest_head: float = _within(0.3, 1.0, default=0.87)
+    shift_range: float = _within(0.0, 0.3, default=0.04)
+    haze: float = _within(0.0, 2.0, default=0.17)
+    encounter_variation: float = _within(0.0, 2.0, default=0.45)
+    tone_variation: float = _within(0.0, 0.2, default=0.02)
+    style_variation: float = _within(0.0, 2.0, default=1.0)
+    slow_change: float = _within(0.0, 2.0, default=1.0)
+    blur_range: float = _within(0.0, 6.0, default=0.8)
+    occlusion_share: float = _within(0.0, 1.0, default=0.25)
+    noise: float = _within(0.0, 0.2, default=0.01)
 
     @classmethod
     def small(cls, seed: int = 0) -> "TurtleParameters":
@@ -101,36 +112,6 @@ class TurtleParameters:
     def newcomers_from(self) -> int:
         """First year in which newcomers are seen."""
         return self.last_year - self.newcomer_years + 1
-
-
-# Lowest and highest value that each parameter may take, both included.
-ALLOWED = {
-    "seed": (0, 2**31 - 1),
-    "n_known": (1, 10_000),
-    "n_newcomers": (0, 10_000),
-    "photo_size": (32, 1024),
-    "first_year": (1900, 2100),
-    "last_year": (1900, 2100),
-    "newcomer_years": (1, 50),
-    "one_day_share": (0.0, 1.0),
-    "most_encounters": (2, 50),
-    "fewest_photos": (1, 20),
-    "most_photos": (1, 20),
-    "yaw_range": (0.0, 0.9),
-    "pitch_range": (0.0, 0.7),
-    "roll_range": (0.0, 3.2),
-    "smallest_head": (0.3, 1.0),
-    "largest_head": (0.3, 1.0),
-    "shift_range": (0.0, 0.3),
-    "haze": (0.0, 2.0),
-    "encounter_variation": (0.0, 2.0),
-    "tone_variation": (0.0, 0.2),
-    "style_variation": (0.0, 2.0),
-    "slow_change": (0.0, 2.0),
-    "blur_range": (0.0, 6.0),
-    "occlusion_share": (0.0, 1.0),
-    "noise": (0.0, 0.2),
-}
 
 
 @dataclass(frozen=True)
@@ -169,7 +150,7 @@ class Animal:
         return sum(len(encounter.photos) for encounter in self.encounters)
 
 
-def stream(seed: int, purpose: int, *indices: int) -> np.random.Generator:
+def stream(seed: int, purpose: int, *indices: int) -> Generator:
     """Random numbers that belong to one thing (an animal, an encounter, a photo)."""
     return np.random.default_rng([seed, purpose, *indices])
 
@@ -180,25 +161,19 @@ def check_parameters(parameters: TurtleParameters) -> None:
     Raises:
         InputError: a value is out of its range, or two values contradict each other.
     """
-    for field in fields(parameters):
-        value = getattr(parameters, field.name)
-        low, high = ALLOWED[field.name]
-        if not low <= value <= high:
+    values = vars(parameters)
+    for each in fields(parameters):
+        low, high = each.metadata["range"]
+        if not low <= values[each.name] <= high:
             raise InputError(
-                f"found {field.name}={value}, expected {low} to {high}; "
-                f"change {field.name} in TurtleParameters."
+                f"found {each.name}={values[each.name]}, expected {low} to {high}; "
+                f"change {each.name} in TurtleParameters."
             )
-    ordered = [
-        ("fewest_photos", "most_photos"),
-        ("smallest_head", "largest_head"),
-        ("first_year", "last_year"),
-    ]
-    for smaller, larger in ordered:
-        if getattr(parameters, smaller) > getattr(parameters, larger):
+    for smaller, larger in IN_ORDER:
+        if values[smaller] > values[larger]:
             raise InputError(
-                f"found {smaller}={getattr(parameters, smaller)} above "
-                f"{larger}={getattr(parameters, larger)}, expected {smaller} <= {larger}; "
-                "swap them in TurtleParameters."
+                f"found {smaller}={values[smaller]} above {larger}={values[larger]}, expected "
+                f"{smaller} <= {larger}; swap them in TurtleParameters."
             )
     if parameters.newcomers_from <= parameters.first_year:
         raise InputError(
@@ -253,10 +228,7 @@ def plan_animal(index: int, n_encounters: int, parameters: TurtleParameters) -> 
 
 
 def encounter_years(
-    random: np.random.Generator,
-    n_encounters: int,
-    is_newcomer: bool,
-    parameters: TurtleParameters,
+    random: Generator, n_encounters: int, is_newcomer: bool, parameters: TurtleParameters
 ) -> list[int]:
     """Years of the encounters, sorted; as many different years as possible."""
     first = parameters.newcomers_from if is_newcomer else parameters.first_year
@@ -268,20 +240,14 @@ def encounter_years(
     return sorted(int(year) for year in years)
 
 
-def encounter_days(random: np.random.Generator, years: list[int]) -> list[date]:
+def encounter_days(random: Generator, years: list[int]) -> list[date]:
     """One day in the season of each year, sorted, no day twice."""
     days: set[date] = set()
-    for year in years:
-        day = season_day(random, year)
-        while day in days:
-            day = season_day(random, year)
-        days.add(day)
+    for n_before, year in enumerate(years):
+        while len(days) == n_before:
+            day_of_season = int(random.integers(SEASON_DAYS))
+            days.add(date(year, *SEASON_START) + timedelta(days=day_of_season))
     return sorted(days)
-
-
-def season_day(random: np.random.Generator, year: int) -> date:
-    """A day of a year on which dives may take place."""
-    return date(year, *SEASON_START) + timedelta(days=int(random.integers(SEASON_DAYS)))
 
 
 def plan_encounter(
@@ -300,7 +266,7 @@ def plan_encounter(
     return Encounter(index, name, day, camera, background, photos)
 
 
-def photo_sides(random: np.random.Generator, n_photos: int) -> list[str]:
+def photo_sides(random: Generator, n_photos: int) -> list[str]:
     """Side of the face in each photo of an encounter; both sides more often than not."""
     first, other = random.permutation(SIDES)
     if n_photos == 1 or random.random() > BOTH_SIDES_SHARE:

@@ -4,13 +4,14 @@ One encounter is one day in one place with one camera, so all its photos share a
 model that has learned the look instead of the face finds the encounter, not the animal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.turtles.brushes import mix, ramp, smooth_noise
 from common.turtles.population import ENCOUNTER, Animal, Encounter, TurtleParameters, stream
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 # Waters a diver meets: red, green, blue in [0, 1].
 WATERS = np.array(
@@ -30,7 +31,7 @@ CORALS = np.array(
 )
 MID_GREY = 0.45  # share of full scale that no contrast changes
 RIPPLE_SIZE = 256  # texels of the tile of caustics
-BACKDROP_SHARE = 1.0  # pixels of a backdrop per pixel of the photo, along one edge
+
 SMALLEST_PART = 0.65  # share of the backdrop's width that a photo shows at least
 
 
@@ -97,11 +98,13 @@ def make_look(animal: Animal, encounter: Encounter, parameters: TurtleParameters
         sunlight=0.75 + 0.30 * variation * random.uniform(-1, 1),
         ripples=ripples,
         ripple_offset=random.uniform(0, RIPPLE_SIZE, 2).astype(np.float32),
-        backdrop=paint_backdrop(random, encounter.background, water, ripples, parameters),
+        backdrop=paint_backdrop(
+            random, encounter.background, water, ripples, parameters.photo_size
+        ),
     )
 
 
-def choose_water(random: np.random.Generator, variation: float) -> np.ndarray:
+def choose_water(random: Generator, variation: float) -> np.ndarray:
     """A mixture of two waters, brighter or darker; the mean water without variation."""
     first, second = random.permutation(len(WATERS))[:2]
     share = random.random()
@@ -110,17 +113,16 @@ def choose_water(random: np.random.Generator, variation: float) -> np.ndarray:
     return np.clip(mean + min(variation, 1.0) * (own - mean), 0.02, 1).astype(np.float32)
 
 
-def set_camera(random: np.random.Generator, camera: Camera, variation: float) -> Camera:
+def set_camera(random: Generator, camera: Camera, variation: float) -> Camera:
     """The camera with this day's white balance and contrast."""
     gains = np.asarray(camera.white_balance) ** min(variation, 1.0)
     gains = gains * np.exp(0.06 * variation * random.standard_normal(3))
-    return Camera(
+    return replace(
+        camera,
         white_balance=tuple(float(gain) for gain in gains),
         contrast=1 + (camera.contrast - 1 + 0.1 * random.standard_normal()) * variation,
         saturation=1 + (camera.saturation - 1 + 0.1 * random.standard_normal()) * variation,
         vignette=camera.vignette * variation,
-        noise=camera.noise,
-        jpeg_quality=camera.jpeg_quality,
         strobe=camera.strobe * variation,
     )
 
@@ -136,14 +138,9 @@ def ripple_tile() -> np.ndarray:
 
 
 def paint_backdrop(
-    random: np.random.Generator,
-    background: str,
-    water: np.ndarray,
-    ripples: float,
-    parameters: TurtleParameters,
+    random: Generator, background: str, water: np.ndarray, ripples: float, size: int
 ) -> np.ndarray:
-    """The scene behind the animal, of which a photo shows a part: float32, shape (n, n, 3)."""
-    size = round(BACKDROP_SHARE * parameters.photo_size)
+    """The scene behind the animal, of which a photo shows a part: float32, (size, size, 3)."""
     image = paint_open_water(random, water, size)
     if background == "open water":
         return image
@@ -153,18 +150,15 @@ def paint_backdrop(
     return add_bed(random, image, water, horizon, ripples)
 
 
-def paint_open_water(random: np.random.Generator, water: np.ndarray, size: int) -> np.ndarray:
+def paint_open_water(random: Generator, water: np.ndarray, size: int) -> np.ndarray:
     """Bright above, dark below, with shafts of light."""
     down = np.linspace(0, 1, size, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, size, dtype=np.float32)[None, :]
     fall = random.uniform(0.5, 0.9)
     brightness = (1.25 - fall * down) * np.ones_like(across)
     slant = random.uniform(-0.8, 0.8)
-    beams = cv2.resize(
-        random.standard_normal((1, 24), dtype=np.float32),
-        (4 * size, 1),
-        interpolation=cv2.INTER_CUBIC,
-    )[0]
+    beams = random.standard_normal((1, 24), dtype=np.float32)
+    beams = cv2.resize(beams, (4 * size, 1), interpolation=cv2.INTER_CUBIC)[0]
     columns = ((across + slant * down + 3) / 6 * (4 * size - 1)).astype(np.int32)
     brightness += random.uniform(0.02, 0.14) * np.maximum(beams[columns], 0) * (1 - down)
     brightness += 0.03 * smooth_noise(random, (size, size), size / 4, n_octaves=2)
@@ -173,17 +167,8 @@ def paint_open_water(random: np.random.Generator, water: np.ndarray, size: int) 
     return np.clip(mix(image, np.clip(water * 1.3 + 0.22, 0, 1), glow * np.ones_like(across)), 0, 1)
 
 
-def distance_haze(down: np.ndarray, horizon: np.ndarray | float) -> np.ndarray:
-    """Share of water colour over the ground: all at the horizon, little at the feet."""
-    return np.exp(-3.2 * np.clip(down - horizon, 0, 1) / (1 - np.min(horizon)))
-
-
 def add_bed(
-    random: np.random.Generator,
-    image: np.ndarray,
-    water: np.ndarray,
-    horizon: float,
-    ripples: float,
+    random: Generator, image: np.ndarray, water: np.ndarray, horizon: float, ripples: float
 ) -> np.ndarray:
     """Sand with ripples and caustics, or a meadow of seagrass, fading into the distance."""
     size = len(image)
@@ -197,23 +182,19 @@ def add_bed(
     grain = smooth_noise(random, (size, size), size / 9, n_octaves=4)
     light = 0.75 + 0.10 * grain + 0.45 * ripples * net
     ground = (np.asarray(SAND, np.float32) * random.uniform(0.6, 1.0)) * light[..., None]
-    meadow = ramp(
-        smooth_noise(random, (size, size), size / 3, n_octaves=3),
-        *(random.uniform(-1.2, 1.2) + np.array([-0.3, 0.5])),
-    )
+    patches = smooth_noise(random, (size, size), size / 3, n_octaves=3)
+    meadow = ramp(patches, *(random.uniform(-1.2, 1.2) + np.array([-0.3, 0.5])))
     blades = smooth_noise(random, (size // 8, size), 3.0)
     blades = cv2.resize(blades, (size, size), interpolation=cv2.INTER_LINEAR)
     grass = np.asarray(MEADOW, np.float32) * (1 + 0.28 * blades + 0.3 * ripples * net)[..., None]
     ground = mix(ground, grass, 0.85 * meadow)
-    ground = mix(
-        ground * (0.55 + 0.45 * water / water.max()), water, 0.15 + 0.8 * distance_haze(down, line)
-    )
+    # All water colour at the horizon, little at the feet.
+    haze = np.exp(-3.2 * np.clip(down - line, 0, 1) / (1 - np.min(line)))
+    ground = mix(ground * (0.55 + 0.45 * water / water.max()), water, 0.15 + 0.8 * haze)
     return np.clip(mix(image, ground, ramp(down - line, -0.004, 0.010)), 0, 1)
 
 
-def add_reef(
-    random: np.random.Generator, image: np.ndarray, water: np.ndarray, horizon: float
-) -> np.ndarray:
+def add_reef(random: Generator, image: np.ndarray, water: np.ndarray, horizon: float) -> np.ndarray:
     """Ridges of coral, each nearer, lower and clearer than the one behind it."""
     size = len(image)
     down = np.linspace(0, 1, size, dtype=np.float32)[:, None]
@@ -235,7 +216,7 @@ def add_reef(
     return np.clip(image, 0, 1)
 
 
-def crop_backdrop(random: np.random.Generator, look: Look, size: int) -> np.ndarray:
+def crop_backdrop(random: Generator, look: Look, size: int) -> np.ndarray:
     """The part of the backdrop that this photo shows, out of focus: (size, size, 3)."""
     whole = len(look.backdrop)
     part = int(whole * random.uniform(SMALLEST_PART, 1.0))
@@ -246,7 +227,7 @@ def crop_backdrop(random: np.random.Generator, look: Look, size: int) -> np.ndar
     return cv2.GaussianBlur(cropped, (0, 0), size / 192 * random.uniform(0.6, 2.2))
 
 
-def develop(random: np.random.Generator, image: np.ndarray, look: Look, noise: float) -> np.ndarray:
+def develop(random: Generator, image: np.ndarray, look: Look, noise: float) -> np.ndarray:
     """What the camera stores: uint8 from light in [0, 1].
 
     Args:

@@ -16,26 +16,14 @@ from common.turtles.population import TurtleParameters
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
-# Outline of the head: place on the axis, top, bottom and half width there, head lengths.
-PROFILE = np.array(
-    [
-        (0.000, -0.010, -0.140, 0.035),
-        (0.018, 0.045, -0.185, 0.062),
-        (0.050, 0.098, -0.200, 0.092),
-        (0.100, 0.150, -0.205, 0.128),
-        (0.160, 0.206, -0.222, 0.166),
-        (0.230, 0.262, -0.246, 0.210),
-        (0.320, 0.302, -0.272, 0.255),
-        (0.430, 0.322, -0.296, 0.292),
-        (0.560, 0.334, -0.312, 0.320),
-        (0.700, 0.334, -0.312, 0.334),
-        (0.840, 0.312, -0.290, 0.322),
-        (0.960, 0.262, -0.258, 0.276),
-        (1.060, 0.224, -0.240, 0.244),
-        (1.250, 0.214, -0.250, 0.246),
-        (1.700, 0.260, -0.310, 0.310),
-    ]
+# Outline of the head in thousandths of its length: places on the axis; top, bottom, half width.
+PROFILE = (
+    (0, 18, 50, 100, 160, 230, 320, 430, 560, 700, 840, 960, 1060, 1250, 1700),
+    (-10, 45, 98, 150, 206, 262, 302, 322, 334, 334, 312, 262, 224, 214, 260),
+    (-140, -185, -200, -205, -222, -246, -272, -296, -312, -312, -290, -258, -240, -250, -310),
+    (35, 62, 92, 128, 166, 210, 255, 292, 320, 334, 322, 276, 244, 246, 310),
 )
 PROFILE_STEP = 0.001  # head lengths between two entries of the smooth outline
 SOFTNESS = 0.008  # head lengths over which the corners of the outline are rounded
@@ -86,16 +74,11 @@ class Surface:
     normal: np.ndarray
 
 
-def choose_pose(
-    random: np.random.Generator, orientation: str, parameters: TurtleParameters
-) -> Pose:
+def choose_pose(random: Generator, orientation: str, parameters: TurtleParameters) -> Pose:
     """A random pose in which the wanted side of the face is seen."""
     size = parameters.photo_size
-    yaw, pitch, roll = random.uniform(-1, 1, 3) * (
-        parameters.yaw_range,
-        parameters.pitch_range,
-        parameters.roll_range,
-    )
+    ranges = parameters.yaw_range, parameters.pitch_range, parameters.roll_range
+    yaw, pitch, roll = random.uniform(-1, 1, 3) * ranges
     pitch += 0.3 * parameters.pitch_range  # divers look down on turtles more than up
     head = random.uniform(parameters.smallest_head, parameters.largest_head)
     shift = random.uniform(-1, 1, 2) * parameters.shift_range
@@ -160,25 +143,22 @@ def make_rays(
 
 
 def find_window(
-    pose: Pose, size: int, *, centre: np.ndarray, half_extent: np.ndarray, step: int = 2
+    pose: Pose, size: int, *, centre: np.ndarray, half_extent: np.ndarray
 ) -> tuple[slice, slice] | None:
     """The part of the photo that a body may cover, or None where it is out of sight.
 
     Args:
         centre: of the body, head coordinates, shape (3,).
         half_extent: of the body to the right and up in the picture, head lengths.
-        step: the window's edges are multiples of it.
     """
     right, up = (pose.rotation @ (np.asarray(centre) - HEAD_CENTRE))[:2] * pose.scale
     middle = pose.centre[1] - up, pose.centre[0] + (-right if pose.is_mirrored else right)
     reach = np.asarray(half_extent)[::-1] * pose.scale + 3
-    starts = [max(int(m - r) // step * step, 0) for m, r in zip(middle, reach, strict=True)]
-    stops = [
-        min(-int(-(m + r)) // step * step + step, size) for m, r in zip(middle, reach, strict=True)
-    ]
-    if any(stop - start < 2 * step for start, stop in zip(starts, stops, strict=True)):
-        return None
-    return tuple(slice(start, stop) for start, stop in zip(starts, stops, strict=True))
+    window = tuple(
+        slice(max(int(m - r) // 2 * 2, 0), min(-int(-(m + r)) // 2 * 2 + 2, size))  # even edges
+        for m, r in zip(middle, reach, strict=True)
+    )
+    return window if all(part.stop - part.start >= 4 for part in window) else None
 
 
 @cache
@@ -189,8 +169,9 @@ def outline() -> tuple[np.ndarray, ...]:
         Six arrays of shape (n_samples,): middle height, half height and half width, then
         the slopes of these three along the axis.
     """
-    axis = np.arange(PROFILE_START, PROFILE[-1, 0] + 0.6, PROFILE_STEP)
-    top, bottom, width = (np.interp(axis, PROFILE[:, 0], PROFILE[:, n]) for n in (1, 2, 3))
+    places, *outlines = np.array(PROFILE) / 1000
+    axis = np.arange(PROFILE_START, places[-1] + 0.6, PROFILE_STEP)
+    top, bottom, width = (np.interp(axis, places, lengths) for lengths in outlines)
     sections = np.stack([(top + bottom) / 2, (top - bottom) / 2, width], axis=1)
     # Before the tip of the beak the tube shrinks to nothing, with a round end.
     is_before = axis < 0

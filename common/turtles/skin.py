@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from common.turtles.brushes import mix, ramp, smooth_noise
+from common.turtles.population import SIDES, SKIN, Animal, Encounter, TurtleParameters, stream
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 TEXELS_PER_LENGTH = 200  # texels per head length
 ARC_PER_RADIAN = 0.30  # head lengths along the skin per radian around the head
@@ -40,6 +42,7 @@ AMBER = (0.58, 0.40, 0.19)
 LID = (0.30, 0.25, 0.19)
 ALGAE = (0.31, 0.37, 0.19)
 SCAR = (0.82, 0.70, 0.62)
+FAR_SIDE = {"left": "right", "right": "left"}
 
 Coat = tuple[np.ndarray, np.ndarray]  # colour and height while a pelt is being painted
 Places = tuple[np.ndarray, np.ndarray]  # along and around, one value per texel
@@ -87,12 +90,52 @@ class Pelt:
     scar_year: float
 
 
-def choose_style(
-    random: np.random.Generator, *, tone_variation: float, style_variation: float
-) -> Style:
-    """The style of one animal; variations as in `TurtleParameters`."""
-    tone = tone_variation * random.standard_normal(3)
-    fine, wide, varied, amber = style_variation * random.uniform(-1, 1, 4)
+@dataclass(frozen=True)
+class Face:
+    """The painted skin of an animal around its head, once per side turned to the camera.
+
+    Attributes:
+        paint: side -> float32, shape (2 * N_ROWS, n_columns, 4): red, green, blue, gloss;
+            the near side from the top down, then the far side from the throat up.
+        slope: side -> float32, shape (2 * N_ROWS, n_columns, 2): rise of the relief
+            towards the neck and downwards, head lengths per head length.
+    """
+
+    paint: dict[str, np.ndarray]
+    slope: dict[str, np.ndarray]
+
+
+def paint_skin(animal: Animal, parameters: TurtleParameters) -> dict[str, Pelt]:
+    """Both sides of a face as they are when the animal is first seen: side -> painted side."""
+    style = choose_style(stream(parameters.seed, SKIN, animal.index), parameters)
+    return {
+        side: paint_pelt(stream(parameters.seed, SKIN, animal.index, number), style)
+        for number, side in enumerate(SIDES)
+    }
+
+
+def make_face(
+    animal: Animal, encounter: Encounter, skin: dict[str, Pelt], parameters: TurtleParameters
+) -> Face:
+    """The animal's skin on the day of an encounter, wrapped around its head."""
+    years = (encounter.day - animal.encounters[0].day).days / 365.25
+    paint = {
+        side: np.dstack([age_colour(pelt, years, parameters.slow_change), pelt.gloss])
+        for side, pelt in skin.items()
+    }
+    # On the far side rows run up, so that its slope turns round.
+    far_slope = {side: pelt.slope * np.array((1, -1), np.float32) for side, pelt in skin.items()}
+    sides = FAR_SIDE.items()
+    return Face(
+        paint={near: np.vstack([paint[near], paint[far][::-1]]) for near, far in sides},
+        slope={near: np.vstack([skin[near].slope, far_slope[far][::-1]]) for near, far in sides},
+    )
+
+
+def choose_style(random: Generator, parameters: TurtleParameters) -> Style:
+    """The style of one animal."""
+    tone = parameters.tone_variation * random.standard_normal(3)
+    fine, wide, varied, amber = parameters.style_variation * random.uniform(-1, 1, 4)
     return Style(
         tone=tone.astype(np.float32),
         fineness=float(np.exp(0.28 * fine)),
@@ -106,8 +149,7 @@ def positions() -> Places:
     """Where each texel lies: two arrays (N_ROWS, N_COLUMNS), along and around."""
     along = (np.arange(N_COLUMNS, dtype=np.float32) + 0.5) / TEXELS_PER_LENGTH
     around = (N_ROWS / 2 - 0.5 - np.arange(N_ROWS, dtype=np.float32)) / TEXELS_PER_LENGTH
-    along, around = np.meshgrid(along, around)
-    return along, around
+    return tuple(np.meshgrid(along, around))
 
 
 def scute_radius(along: np.ndarray, around: np.ndarray) -> np.ndarray:
@@ -116,7 +158,7 @@ def scute_radius(along: np.ndarray, around: np.ndarray) -> np.ndarray:
     return 0.050 + 0.036 * temple + 0.016 * np.clip(around / 0.45, 0, 1)
 
 
-def scatter_scutes(random: np.random.Generator, fineness: float) -> np.ndarray:
+def scatter_scutes(random: Generator, fineness: float) -> np.ndarray:
     """Centres of the scutes, shape (n_scutes, 2): darts that land too close are dropped."""
     along = random.uniform(SCUTES_FROM - 0.05, SCUTES_TO + 0.08, N_DARTS)
     around = random.uniform(-0.50, 0.50, N_DARTS)
@@ -152,9 +194,8 @@ def seam_distance(
     reach = int(NEIGHBOURHOOD * TEXELS_PER_LENGTH)
     for number, (column, row) in enumerate(to_texels(centres)):
         part = np.s_[max(row - reach, 0) : row + reach, max(column - reach, 0) : column + reach]
-        distance = cv2.magnitude(
-            along[part] - centres[number, 0], around[part] - centres[number, 1]
-        )
+        forward, up = along[part] - centres[number, 0], around[part] - centres[number, 1]
+        distance = cv2.magnitude(forward, up)
         scutes[part] = np.where(distance < nearest[part], number, scutes[part])
         farther = np.maximum(distance, nearest[part])
         nearest[part] = np.minimum(distance, nearest[part])
@@ -169,7 +210,7 @@ def to_texels(centres: np.ndarray) -> np.ndarray:
     return np.maximum(np.stack([columns, rows], axis=1), 0).astype(int)
 
 
-def paint_pelt(random: np.random.Generator, style: Style) -> Pelt:
+def paint_pelt(random: Generator, style: Style) -> Pelt:
     """Paint one side of a face from the random stream of this animal and side."""
     along, around = positions()
     shape = along.shape
@@ -180,11 +221,8 @@ def paint_pelt(random: np.random.Generator, style: Style) -> Pelt:
     grain = smooth_noise(random, shape, 6.0, n_octaves=3)
     shades = np.exp(style.contrast * random.standard_normal(len(centres))).astype(np.float32)
     colour = paint_scutes(distance, np.clip(shades, 0.45, 2.2)[scutes], grain, style)
-    colour = mix(
-        colour * (1.0 - 0.22 * ramp(around, 0.10, 0.42))[..., None],
-        THROAT,
-        0.30 * ramp(around, 0.0, -0.36),
-    )
+    colour = colour * (1.0 - 0.22 * ramp(around, 0.10, 0.42))[..., None]
+    colour = mix(colour, THROAT, 0.30 * ramp(around, 0.0, -0.36))
     height = 0.010 * ramp(distance, 0, 2.2 * style.seam_width) + 0.0006 * grain
     coat = add_neck(random, (colour, height), (along, around), style.tone)
     coat = add_jaws(random, coat, (along, around))
@@ -204,13 +242,9 @@ def paint_pelt(random: np.random.Generator, style: Style) -> Pelt:
 def paint_scutes(
     distance: np.ndarray, shade: np.ndarray, grain: np.ndarray, style: Style
 ) -> np.ndarray:
-    """Dark bodies, each with its own shade, paling towards cream seams.
+    """Dark bodies, each with its own shade (1 = usual), paling towards cream seams.
 
-    Args:
-        distance: to the nearest seam, head lengths, shape (N_ROWS, N_COLUMNS).
-        shade: brightness of the scute at each texel, 1 = usual; same shape.
-        grain: cloudy noise, same shape.
-        style: of the animal.
+    The arrays have shape (N_ROWS, N_COLUMNS); distances to the seams are in head lengths.
     """
     texture = shade * (1 + 0.10 * grain)
     body = (np.asarray(BODY, np.float32) + style.tone) * cv2.merge([texture] * 3)
@@ -230,15 +264,12 @@ def leather_grain() -> np.ndarray:
     """Distance to the creases of the neck's skin, head lengths; alike in all animals."""
     random = np.random.default_rng(0)
     along, around = positions()
-    n_granules = 500
-    centres = np.stack(
-        [random.uniform(0.0, SKIN_LENGTH, n_granules), random.uniform(-0.5, 0.5, n_granules)],
-        axis=1,
-    )
+    columns, rows = random.uniform(0.0, SKIN_LENGTH, 500), random.uniform(-0.5, 0.5, 500)
+    centres = np.stack([columns, rows], axis=1)  # of the granules between the creases
     return seam_distance(centres, along, around)[0]
 
 
-def add_neck(random: np.random.Generator, coat: Coat, places: Places, tone: np.ndarray) -> Coat:
+def add_neck(random: Generator, coat: Coat, places: Places, tone: np.ndarray) -> Coat:
     """Wrinkled skin behind the skull and under the throat."""
     colour, height = coat
     along, around = places
@@ -263,7 +294,7 @@ def mouth_height(along: np.ndarray) -> np.ndarray:
     return -0.085 - 0.075 * ramp(along, 0.02, 0.30) + 0.03 * ramp(along, 0.30, 0.46)
 
 
-def add_jaws(random: np.random.Generator, coat: Coat, places: Places) -> Coat:
+def add_jaws(random: Generator, coat: Coat, places: Places) -> Coat:
     """Horny beak with streaks, nostril, pale lower jaw and the line of the mouth."""
     colour, height = coat
     along, around = places
@@ -300,17 +331,14 @@ def add_eye(coat: Coat, places: Places) -> tuple[np.ndarray, np.ndarray, np.ndar
     ball = np.hypot(across / EYE_SIZE[0], over / EYE_SIZE[1])
     colour = mix(colour, (0.78, 0.70, 0.52), 0.75 * np.exp(-(((ball - 1.12) / 0.10) ** 2)))
     is_ball = ramp(ball, 1.06, 0.94)
-    iris = mix(
-        np.full_like(colour, (0.20, 0.12, 0.06)), (0.015, 0.012, 0.012), ramp(ball, 0.8, 0.5)
-    )
+    iris = np.full_like(colour, (0.20, 0.12, 0.06))
+    iris = mix(iris, (0.015, 0.012, 0.012), ramp(ball, 0.8, 0.5))
     colour = mix(colour, iris, is_ball)
     dome = 0.050 * np.sqrt(np.clip(1 - (ball / 1.3) ** 2, 0, 1))
     return colour, height * (1 - is_ball) + dome * is_ball, is_ball.astype(np.float32)
 
 
-def make_scar(
-    random: np.random.Generator, along: np.ndarray, around: np.ndarray
-) -> tuple[float, np.ndarray]:
+def make_scar(random: Generator, along: np.ndarray, around: np.ndarray) -> tuple[float, np.ndarray]:
     """A bent scratch: years after the first encounter, and its share of each texel."""
     year, middle, height, turn = random.uniform((0.5, 0.35, -0.2, 0.0), (12.0, 0.95, 0.3, np.pi))
     forward, up = along - middle, around - height

@@ -3,18 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.visualization.style import (
-    COLOURS,
-    INK,
-    LINE,
-    SOFT,
-    figure_title,
-    legend_below,
-    new_figure,
-    save_figure,
-    shortened,
-    tidy,
-)
+from common.visualization import style
 
 import numpy as np
 import pandas as pd
@@ -28,7 +17,6 @@ def interval_chart(
     value: str,
     label: str,
     group: str | None = None,
-    title: str = "",
     value_name: str | None = None,
     limits: tuple[float, float] | None = None,
     chance: float | None = None,
@@ -39,55 +27,48 @@ def interval_chart(
     Args:
         table: columns `value`, `label`, optionally `value`_low and `value`_high (ends of the
             interval) and `group`. Rows without a value are drawn as "skipped".
-        path: PNG to write.
+        path: PNG to write; returned.
         value: column of the measure.
         label: column that names each line, top to bottom in first order.
         group: column that names the colour, such as the split or the side of a comparison.
-        title: above the figure.
         value_name: words for the measure; the column's name with spaces by default.
         limits: ends of the axis; 0 to 1 when all values lie there.
         chance: value that guessing gives; drawn as a line.
         chance_name: words for that line.
 
-    Returns:
-        The path.
-
     Raises:
         ValueError: an empty table or a missing column.
     """
     needed = [value, label] + ([group] if group else [])
-    missing = [name for name in needed if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
+    style.check_columns(table, needed)
     labels = list(dict.fromkeys(table[label].astype(str)))
     groups = list(dict.fromkeys(table[group].astype(str))) if group else [""]
-    figure = new_figure(7.2, 1.5 + (0.24 + 0.2 * len(groups)) * len(labels))
-    axes = tidy(figure.add_subplot(), grid="x")
+    figure = style.new_figure(7.2, 1.5 + (0.24 + 0.2 * len(groups)) * len(labels))
+    axes = style.tidy(figure.add_subplot(), grid="x")
     shifts = np.linspace(-0.28, 0.28, len(groups)) if len(groups) > 1 else [0.0]
     for i, name in enumerate(groups):
         rows = table[table[group].astype(str) == name] if group else table
         heights = [labels.index(text) + shifts[i] for text in rows[label].astype(str)]
-        _draw_dots(axes, rows, value, heights, COLOURS[i % len(COLOURS)], name)
+        _draw_dots(axes, rows, value, heights, style.COLOURS[i % len(style.COLOURS)], name)
     if chance is not None:
-        axes.axvline(chance, color=SOFT, linewidth=1, linestyle=":", label=chance_name)
+        axes.axvline(chance, color=style.SOFT, linewidth=1, linestyle=":", label=chance_name)
     _name_lines(axes, labels)
     axes.set_xlabel(value_name or value.replace("_", " "))
     limits = limits or _limits(table, value)
     if limits:
         axes.set_xlim(*limits)
     if group or chance is not None:
-        legend_below(axes, 4)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+        style.legend_outside(axes, 4)
+    return style.save_figure(figure, path)
 
 
 def _name_lines(axes: Axes, labels: Sequence[str]) -> None:
     """Names at the left, the first on top, and a faint rule between the lines."""
-    names = [shortened(text, 34) for text in labels]
-    axes.set_yticks(range(len(labels)), names, fontsize=9, color=INK, parse_math=False)
+    names = [style.shortened(text, 34) for text in labels]
+    axes.set_yticks(range(len(labels)), names, fontsize=9, color=style.INK, parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     for line in range(1, len(labels)):
-        axes.axhline(line - 0.5, color=LINE, linewidth=0.6)
+        axes.axhline(line - 0.5, color=style.LINE, linewidth=0.6)
 
 
 def _draw_dots(
@@ -95,21 +76,20 @@ def _draw_dots(
 ) -> None:
     """Dots of one group, each with its interval and its number."""
     values = rows[value].to_numpy(dtype=float)
-    has_interval = {f"{value}_low", f"{value}_high"} <= set(rows.columns)
-    low = rows[f"{value}_low"].to_numpy(dtype=float) if has_interval else values
-    high = rows[f"{value}_high"].to_numpy(dtype=float) if has_interval else values
+    low, high = (
+        rows.get(f"{value}{end}", rows[value]).to_numpy(dtype=float) for end in ("_low", "_high")
+    )
     axes.hlines(heights, low, high, color=colour, linewidth=2.2, alpha=0.55)
     axes.scatter(values, heights, s=34, color=colour, zorder=3, label=name or None)
     text = {"va": "center", "fontsize": 7.5, "textcoords": "offset points"}
     for number, end, height in zip(values, high, heights, strict=True):
         if np.isfinite(number):
             end = np.nanmax([number, end])
-            axes.annotate(f"{number:.3f}", (end, height), xytext=(6, 0), color=INK, **text)
+            axes.annotate(f"{number:.3f}", (end, height), xytext=(6, 0), color=style.INK, **text)
         else:
             left_edge = axes.get_yaxis_transform()  # x: share of the width, y: data
-            axes.annotate(
-                "skipped", (0.03, height), xytext=(0, 0), xycoords=left_edge, color=SOFT, **text
-            )
+            place = {"xy": (0.03, height), "xytext": (0, 0), "xycoords": left_edge}
+            axes.annotate("skipped", **place, color=style.SOFT, **text)
 
 
 def _limits(table: pd.DataFrame, value: str) -> tuple[float, float] | None:

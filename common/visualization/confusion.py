@@ -3,38 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.visualization.style import (
-    COLOURS,
-    INK,
-    LINE,
-    RIGHT,
-    WRONG,
-    figure_title,
-    legible_ticks,
-    new_figure,
-    save_figure,
-    tidy,
-)
+from common.visualization import style
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-_SHADES = {
-    "right": LinearSegmentedColormap.from_list("right", ["white", RIGHT]),
-    "wrong": LinearSegmentedColormap.from_list("wrong", ["white", WRONG]),
-}
 MOST_COUNTED = 20  # identities up to which counts are written into the cells
 MOST_NAMES = 64  # identity names along one side
 
 
 def confusion_figure(
-    counts: np.ndarray,
-    identities: Sequence[str],
-    path: str | Path,
-    *,
-    title: str = "",
-    kind: str = "identity",
+    counts: np.ndarray, identities: Sequence[str], path: str | Path, *, kind: str = "identity"
 ) -> Path:
     """Draw a confusion matrix; right answers in one colour, mistakes in another.
 
@@ -45,12 +25,8 @@ def confusion_figure(
         counts: whole numbers, shape (n_identities, n_identities); row = true identity,
             column = answer.
         identities: names of rows and columns, length n_identities.
-        path: PNG to write.
-        title: above the figure.
+        path: PNG to write; returned.
         kind: what is named, "identity" or another word such as "breed".
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: shapes that don't fit.
@@ -60,12 +36,11 @@ def confusion_figure(
     if counts.shape != (n_identities, n_identities) or n_identities == 0:
         raise ValueError(f"counts have shape {counts.shape}, expected one row per identity")
     side = float(np.clip(2.6 + 0.115 * n_identities, 4.2, 12))  # inches
-    figure = new_figure(side + 0.2, side)
-    axes = tidy(figure.add_subplot())
+    figure = style.new_figure(side + 0.2, side)
+    axes = style.tidy(figure.add_subplot())
     _draw_cells(axes, counts)
     _name_both_axes(axes, identities, kind)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+    return style.save_figure(figure, path)
 
 
 def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
@@ -74,23 +49,22 @@ def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     is_right = np.eye(n_identities, dtype=bool)
     ends = [-0.5, n_identities - 0.5]
-    axes.plot(ends, ends, color=LINE, linewidth=0.6, zorder=0)
-    for kind, hidden in (("wrong", is_right), ("right", ~is_right)):
-        cells = np.ma.masked_where(hidden | (counts == 0), shares)
+    axes.plot(ends, ends, color=style.LINE, linewidth=0.6, zorder=0)
+    for colour, hidden in ((style.WRONG, is_right), (style.RIGHT, ~is_right)):
+        shades = LinearSegmentedColormap.from_list(colour, ["white", colour])
         # Square root: a single mistake among many photos stays visible.
-        axes.imshow(
-            np.sqrt(cells), cmap=_SHADES[kind], vmin=0, vmax=1, interpolation="nearest", zorder=1
-        )
+        cells = np.sqrt(np.ma.masked_where(hidden | (counts == 0), shares))
+        axes.imshow(cells, cmap=shades, vmin=0, vmax=1, interpolation="nearest", zorder=1)
     if n_identities <= MOST_COUNTED:
         for row, column in np.argwhere(counts > 0):
-            colour = "white" if shares[row, column] > 0.45 else INK
+            colour = "white" if shares[row, column] > 0.45 else style.INK
             centre = {"ha": "center", "va": "center"}
             axes.text(column, row, str(counts[row, column]), fontsize=8, color=colour, **centre)
 
 
 def _name_both_axes(axes: Axes, identities: Sequence[str], kind: str) -> None:
     """Names of identities down the side and along the foot, with faint lines between cells."""
-    positions, names = legible_ticks(identities, most=MOST_NAMES)
+    positions, names = style.legible_ticks(identities, most=MOST_NAMES)
     size = 7.5 if len(names) <= 24 else 5.5
     axes.set_xticks(positions, names, rotation=90, fontsize=size, parse_math=False)
     axes.set_yticks(positions, names, fontsize=size, parse_math=False)
@@ -99,18 +73,13 @@ def _name_both_axes(axes: Axes, identities: Sequence[str], kind: str) -> None:
         edges = np.arange(len(identities) + 1) - 0.5
         axes.set_xticks(edges, minor=True)
         axes.set_yticks(edges, minor=True)
-        axes.grid(which="minor", color=LINE, linewidth=0.35)
+        axes.grid(which="minor", color=style.LINE, linewidth=0.35)
         axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
 
 
 def recall_bars(
-    recalls: np.ndarray,
-    n_photos: np.ndarray,
-    identities: Sequence[str],
-    path: str | Path,
-    *,
-    title: str = "",
+    recalls: np.ndarray, n_photos: np.ndarray, identities: Sequence[str], path: str | Path
 ) -> Path:
     """Draw each identity's recall, best first, with the number of photos it rests on.
 
@@ -119,11 +88,7 @@ def recall_bars(
             (n_identities,); nan where it has none, such identities are left out.
         n_photos: photos each recall rests on, shape (n_identities,).
         identities: names, length n_identities.
-        path: PNG to write.
-        title: above the figure.
-
-    Returns:
-        The path.
+        path: PNG to write; returned.
 
     Raises:
         ValueError: lengths that don't fit, or no identity with a photo.
@@ -134,26 +99,26 @@ def recall_bars(
     order = [i for i in np.argsort(-recalls, kind="stable") if np.isfinite(recalls[i])]
     if not order:
         raise ValueError("no identity has a photo; a recall needs at least one")
-    figure = new_figure(float(np.clip(2.0 + 0.13 * len(order), 5, 13)), 3.4)
-    axes = tidy(figure.add_subplot(), grid="y")
+    figure = style.new_figure(float(np.clip(2.0 + 0.13 * len(order), 5, 13)), 3.4)
+    axes = style.tidy(figure.add_subplot(), grid="y")
     _draw_recalls(axes, recalls[order])
     labels = [f"{identities[i]} ({n_photos[i]})" for i in order]
-    ticks, names = legible_ticks(labels, most=90)
+    ticks, names = style.legible_ticks(labels, most=90)
     axes.set_xticks(ticks, names, rotation=90, fontsize=6.5, parse_math=False)
     axes.set(ylim=(0, 1.04), xlim=(-0.8, len(order) - 0.2), ylabel="recall")
     axes.set_xlabel("identity (number of photos)")
-    figure_title(figure, title)
-    return save_figure(figure, path)
+    return style.save_figure(figure, path)
 
 
 def _draw_recalls(axes: Axes, recalls: np.ndarray) -> None:
     """Bars, and the mean over identities as a line."""
     positions = np.arange(len(recalls))
-    axes.bar(positions, recalls, width=0.72, color=COLOURS[0])
+    axes.bar(positions, recalls, width=0.72, color=style.COLOURS[0])
     # A recall of zero has no bar; the ring shows that the identity was asked for.
     missed = positions[recalls == 0]
-    axes.scatter(missed, np.full(len(missed), 0.015), s=16, facecolor="white", edgecolor=WRONG)
+    ring = {"s": 16, "facecolor": "white", "edgecolor": style.WRONG}
+    axes.scatter(missed, np.full(len(missed), 0.015), **ring)
     mean = float(np.mean(recalls))
-    axes.axhline(mean, color=INK, linewidth=1, linestyle="--")
+    axes.axhline(mean, color=style.INK, linewidth=1, linestyle="--")
     words = f"mean over identities {mean:.3f}"
-    axes.text(len(recalls) - 0.4, mean + 0.02, words, ha="right", fontsize=8, color=INK)
+    axes.text(len(recalls) - 0.4, mean + 0.02, words, ha="right", fontsize=8, color=style.INK)

@@ -3,20 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.visualization.style import (
-    COLOURS,
-    INK,
-    LINE,
-    PART_COLOURS,
-    SOFT,
-    figure_title,
-    legible_ticks,
-    new_figure,
-    save_figure,
-    shortened,
-    show_photo,
-    tidy,
-)
+from common.visualization import style
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -39,14 +26,11 @@ def contact_sheet(
 
     Args:
         photos: files, length n_images.
-        path: PNG to write.
+        path: PNG to write; returned.
         identities: of each photo; equal names share a row.
         captions: beneath each photo, such as "left · 2019-05-03".
         n_columns: photos of an identity that are shown; more are left out.
         title: above the sheet.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: no photos, or lengths that don't fit.
@@ -61,38 +45,27 @@ def contact_sheet(
     for i, identity in enumerate(identities):
         rows.setdefault(str(identity), []).append(i)
     n_columns = min(n_columns, max(len(members) for members in rows.values()))
-    figure = new_figure(1.35 * n_columns + 0.5, 1.55 * len(rows) + 0.5)
+    figure = style.new_figure(1.35 * n_columns + 0.5, 1.55 * len(rows) + 0.5)
     cells = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, (identity, members) in zip(cells, rows.items(), strict=True):
         for axes in line[len(members) :]:
             axes.set_axis_off()
         for axes, i in zip(line, members, strict=False):
-            show_photo(axes, photos[i])
-            axes.set_xlabel(captions[i], fontsize=7, color=SOFT, labelpad=2, parse_math=False)
-        line[0].set_ylabel(
-            shortened(identity, 16), fontsize=9, color=INK, weight="bold", parse_math=False
-        )
-    figure_title(figure, title)
-    return save_figure(figure, path)
+            style.show_photo(axes, photos[i])
+            axes.set_xlabel(captions[i], fontsize=7, color=style.SOFT, labelpad=2, parse_math=False)
+        style.name_row(line[0], identity, 16)
+    return style.save_figure(figure, path, title)
 
 
 def catalogue_overview(
-    table: pd.DataFrame,
-    path: str | Path,
-    *,
-    part: Sequence[str] | None = None,
-    title: str = "",
+    table: pd.DataFrame, path: str | Path, *, part: Sequence[str] | None = None
 ) -> Path:
     """Draw photos per identity beside a calendar of who was seen when.
 
     Args:
         table: a catalogue's table: columns identity, encounter, date.
-        path: PNG to write.
+        path: PNG to write; returned.
         part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
-        title: above the figure.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: an empty table, or lengths that don't fit.
@@ -103,13 +76,12 @@ def catalogue_overview(
     has_dates = bool(table["date"].notna().any())
     # Beyond names that can be read, the shape of the tail is what counts.
     height = max(3.6, 1.6 + 0.105 * len(counts)) if len(counts) <= MOST_NAMED else 8.0
-    figure = new_figure(10 if has_dates else 5, height)
+    figure = style.new_figure(10 if has_dates else 5, height)
     panels = figure.subplots(1, 2 if has_dates else 1, squeeze=False, sharey=True)[0]
     _draw_counts(panels[0], table, counts)
     if has_dates:
         _draw_calendar(panels[1], table, list(counts.index), part)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+    return style.save_figure(figure, path)
 
 
 def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
@@ -118,60 +90,39 @@ def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
     segments = table.groupby(["identity", "encounter"], sort=False).size()
     if len(segments) > MOST_SEGMENTS or len(rows) > MOST_NAMED:
         segments = table.groupby("identity").size()
-        tidy(axes, title="photos per identity", grid="x")
+        style.tidy(axes, title="photos per identity", grid="x")
     else:
-        tidy(axes, title="photos per identity (segments: encounters)", grid="x")
+        style.tidy(axes, title="photos per identity (segments: encounters)", grid="x")
     identity = segments.index.get_level_values("identity")
     left = segments.groupby(identity).cumsum() - segments
-    axes.barh(
-        identity.map(rows),
-        segments,
-        left=left,
-        height=0.78,
-        color=COLOURS[0],
-        edgecolor="white",
-        linewidth=0.6 if len(rows) <= MOST_NAMED else 0,
-    )
-    positions, names = legible_ticks(list(rows), most=MOST_NAMED if len(rows) <= MOST_NAMED else 60)
+    are_named = len(rows) <= MOST_NAMED
+    edge = {"edgecolor": "white", "linewidth": 0.6 if are_named else 0}
+    bars = {"height": 0.78, "color": style.COLOURS[0], **edge}
+    axes.barh(identity.map(rows), segments, left=left, **bars)
+    positions, names = style.legible_ticks(list(rows), most=MOST_NAMED if are_named else 60)
     axes.set_yticks(positions, names, fontsize=6.5 if len(rows) > 24 else 8, parse_math=False)
-    axes.set_ylim(-0.8, len(rows) - 0.2)
-    axes.set_xlabel("photos")
+    axes.set(ylim=(-0.8, len(rows) - 0.2), xlabel="photos")
 
 
 def _draw_calendar(
     axes: Axes, table: pd.DataFrame, identities: list[str], part: Sequence[str] | None
 ) -> None:
     """One dot per day on which an identity was photographed."""
-    tidy(axes, title="who was seen when (a dot: one day)", grid="y")
+    style.tidy(axes, title="who was seen when (a dot: one day)", grid="y")
     rows = {identity: row for row, identity in enumerate(identities)}
     seen = table[["identity", "date"]].assign(part="train" if part is None else list(part))
     seen = seen.dropna(subset="date")
     days = seen.assign(date=seen["date"].dt.normalize()).groupby(["identity", "date", "part"])
     days = days.size().reset_index(name="n_photos")
-    for name, colour in PART_COLOURS.items():
+    edge = {"edgecolor": "white", "linewidth": 0.4, "zorder": 3}
+    for name, colour in style.PART_COLOURS.items():
         dots = days[days["part"] == name]
         if len(dots):
-            axes.scatter(
-                dots["date"].to_numpy(),
-                dots["identity"].map(rows),
-                s=5 + 4 * dots["n_photos"],
-                color=colour,
-                edgecolor="white",
-                linewidth=0.4,
-                label=name,
-                zorder=3,
-            )
+            places, sizes = dots["identity"].map(rows), 5 + 4 * dots["n_photos"]
+            axes.scatter(dots["date"].to_numpy(), places, s=sizes, color=colour, label=name, **edge)
     locator = AutoDateLocator(minticks=4, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_xlabel("date (larger dots: more photos)")
     if part is not None:
-        axes.figure.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside upper right",
-            ncols=4,
-            fontsize=8,
-            frameon=False,
-            labelcolor=SOFT,
-            edgecolor=LINE,
-        )
+        style.legend_outside(axes, 4, "upper right")

@@ -5,16 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.matching.local_features import small_photo
-from common.visualization.style import (
-    PAPER,
-    RIGHT,
-    SOFT,
-    WRONG,
-    figure_title,
-    new_figure,
-    save_figure,
-    shortened,
-)
+from common.visualization import style
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -56,12 +47,9 @@ def detail_panel(
 
     Args:
         rows: of pairs, each as long as `column_names`.
-        path: PNG to write.
+        path: PNG to write; returned.
         column_names: above the columns.
         title: above the panel.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: no rows.
@@ -69,33 +57,30 @@ def detail_panel(
     """
     if not rows:
         raise ValueError("no rows; a panel needs at least one query")
-    figure = new_figure(4.1 * len(column_names), 2.3 * len(rows) + 0.5)
+    figure = style.new_figure(4.1 * len(column_names), 2.3 * len(rows) + 0.5)
     cells = figure.subplots(len(rows), len(column_names), squeeze=False)
     for line, pairs in zip(cells, rows, strict=True):
         for axes, pair in zip(line, pairs, strict=True):
             _draw_pair(axes, pair)
     for axes, name in zip(cells[0], column_names, strict=True):
-        axes.set_title(name, fontsize=9, color=SOFT)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+        axes.set_title(name, fontsize=9, color=style.SOFT)
+    return style.save_figure(figure, path, title)
 
 
 def _draw_pair(axes: Axes, pair: DetailPair) -> None:
-    side, (mark, colour) = 300, ("✓ ", RIGHT) if pair.is_match else ("✗ ", WRONG)
+    side, (mark, colour) = 300, ("✓ ", style.RIGHT) if pair.is_match else ("✗ ", style.WRONG)
     ends = []
-    for position, (file, points) in enumerate(
-        zip((pair.query, pair.candidate), pair.points, strict=True)
-    ):
-        photo, left = small_photo(file), position * (1 + GAP) * side
-        square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=PAPER)
+    files_at = {0: pair.query, (1 + GAP) * side: pair.candidate}
+    for (left, file), points in zip(files_at.items(), pair.points, strict=True):
+        photo = small_photo(file)
+        square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=style.PAPER)
         axes.imshow(np.asarray(square), extent=(left, left + side, side, 0))
         scale = side / max(photo.size)
         margins = (side - scale * np.array(photo.size)) / 2
         ends.append(points[:MOST_LINES] * scale + margins + [left, 0])
-    axes.add_collection(
-        LineCollection(np.stack(ends, axis=1), colors=colour, linewidths=0.8, alpha=0.75)
-    )
-    axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    text = mark + shortened(pair.caption, 60)
+    look = {"colors": colour, "linewidths": 0.8, "alpha": 0.75}
+    axes.add_collection(LineCollection(np.stack(ends, axis=1), **look))
+    style.bare(axes)
+    axes.set(xlim=(0, (2 + GAP) * side), ylim=(side, 0))
+    text = mark + style.shortened(pair.caption, 60)
     axes.set_xlabel(text, fontsize=8, color=colour, labelpad=3, parse_math=False)

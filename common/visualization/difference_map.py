@@ -26,15 +26,12 @@ def difference_map(
     Args:
         table: columns x, y, and difference with its `_low` and `_high`, in [-1, 1]; complete,
             one row of the map after the other.
-        path: PNG to write.
+        path: PNG to write; returned.
         x: column along x, a number.
         y: column along y, a number; equal within a row of the map.
         names: first approach and second; the difference is first minus second.
         x_name: words for x, with its unit.
         y_name: words for y, with its unit.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: an empty table.
@@ -67,13 +64,7 @@ def _write_cells(axes: Axes, table: pd.DataFrame, n_columns: int) -> None:
         low, high = row["difference_low"], row["difference_high"]
         is_clear = low > 0 or high < 0
         on_dark = abs(row["difference"]) > 0.75 * STRONG
-        axes.text(
-            index % n_columns,
-            index // n_columns,
-            f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]",
-            ha="center",
-            va="center",
-            fontsize=8.5,
-            weight="bold" if is_clear else "normal",
-            color="white" if on_dark else INK if is_clear else SOFT,
-        )
+        text = f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]"
+        look = {"color": "white" if on_dark else INK if is_clear else SOFT, "fontsize": 8.5}
+        look |= {"weight": "bold" if is_clear else "normal", "ha": "center", "va": "center"}
+        axes.text(index % n_columns, index // n_columns, text, **look)

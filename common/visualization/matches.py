@@ -6,18 +6,7 @@ from pathlib import Path
 
 from common.gallery.gallery import Gallery
 from common.splits.study import Study
-from common.visualization.style import (
-    INK,
-    LINE,
-    RIGHT,
-    SOFT,
-    WRONG,
-    figure_title,
-    new_figure,
-    save_figure,
-    shortened,
-    show_photo,
-)
+from common.visualization import style
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,11 +40,7 @@ class RankedMatches:
 
 
 def matches_panel(
-    rankings: Sequence[RankedMatches],
-    path: str | Path,
-    *,
-    n_columns: int = 5,
-    title: str = "",
+    rankings: Sequence[RankedMatches], path: str | Path, *, n_columns: int = 5, title: str = ""
 ) -> Path:
     """Draw one row per query: the query, then its ranked gallery photos.
 
@@ -63,12 +48,9 @@ def matches_panel(
 
     Args:
         rankings: rows, top to bottom.
-        path: PNG to write.
+        path: PNG to write; returned.
         n_columns: gallery photos per row.
         title: above the panel.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: no rankings, or lengths that don't fit.
@@ -77,49 +59,50 @@ def matches_panel(
     if not rankings:
         raise ValueError("no rankings; a panel needs at least one query")
     n_columns = max(1, min(n_columns, max(len(ranking.gallery) for ranking in rankings)))
-    figure = new_figure(1.5 * (n_columns + 1) + 0.3, 1.9 * len(rankings) + 0.5)
+    figure = style.new_figure(1.5 * (n_columns + 1) + 0.3, 1.9 * len(rankings) + 0.5)
     widths = [1.0, 0.12, *[1.0] * n_columns]  # a gap parts the query from what was found
     cells = figure.subplots(len(rankings), len(widths), squeeze=False, width_ratios=widths)
     for line, ranking in zip(cells, rankings, strict=True):
         _draw_query(line[0], ranking)
         line[1].set_axis_off()
         _draw_gallery(line[2:], ranking)
-    cells[0][0].set_title("query", fontsize=9, color=SOFT)
+    cells[0][0].set_title("query", fontsize=9, color=style.SOFT)
     for rank, axes in enumerate(cells[0][2:], start=1):
-        axes.set_title(f"rank {rank}", fontsize=9, color=SOFT)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+        axes.set_title(f"rank {rank}", fontsize=9, color=style.SOFT)
+    return style.save_figure(figure, path, title)
 
 
 def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
-    show_photo(axes, ranking.query)
-    _frame(axes, INK, 1.2)
-    lines = [shortened(ranking.query_caption), ranking.verdict]
-    _caption(axes, "\n".join(line for line in lines if line), INK)
+    style.show_photo(axes, ranking.query)
+    _frame(axes, style.INK, 1.2)
+    lines = [style.shortened(ranking.query_caption), ranking.verdict]
+    _caption(axes, "\n".join(line for line in lines if line), style.INK)
 
 
 def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
     n_found = len(ranking.gallery)
-    lengths = {n_found, len(ranking.gallery_captions), len(ranking.similarities)}
-    if ranking.is_match is not None:
-        lengths.add(len(ranking.is_match))
-    if ranking.probabilities is not None:
-        lengths.add(len(ranking.probabilities))
+    given = (
+        ranking.gallery_captions,
+        ranking.similarities,
+        ranking.is_match,
+        ranking.probabilities,
+    )
+    lengths = {n_found, *(len(each) for each in given if each is not None)}
     if len(lengths) > 1:
         raise ValueError(f"lengths of photos, captions and similarities differ: {sorted(lengths)}")
     for axes in line[n_found:]:
         axes.set_axis_off()
     for rank, axes in zip(range(n_found), line, strict=False):
-        show_photo(axes, ranking.gallery[rank])
-        mark, colour = "", LINE
+        style.show_photo(axes, ranking.gallery[rank])
+        mark, colour = "", style.LINE
         if ranking.is_match is not None:
-            mark, colour = ("✓ ", RIGHT) if ranking.is_match[rank] else ("✗ ", WRONG)
+            mark, colour = ("✓ ", style.RIGHT) if ranking.is_match[rank] else ("✗ ", style.WRONG)
         _frame(axes, colour, 3)
-        caption = shortened(ranking.gallery_captions[rank], 18)
+        caption = style.shortened(ranking.gallery_captions[rank], 18)
         likeness = f"{ranking.similarities[rank]:.3f}"
         if ranking.probabilities is not None:
             likeness += f" · {percent(ranking.probabilities[rank])}"
-        _caption(axes, f"{mark}{caption}\n{likeness}", colour if mark else INK)
+        _caption(axes, f"{mark}{caption}\n{likeness}", colour if mark else style.INK)
 
 
 def percent(probability: float) -> str:
@@ -159,7 +142,7 @@ def example_matches(
         query: rows that are asked about; some whose most alike photo is right, some not.
         gallery: rows to search.
         study: whose photos they are.
-        path: PNG to write.
+        path: PNG to write; returned.
         title: above the panel.
     """
     searched = Gallery(embeddings.shape[1])
@@ -171,8 +154,8 @@ def example_matches(
     paths = study.catalogue.paths()
     examples = [
         RankedMatches(
-            query=paths[query[index]],
-            query_caption=study.identity[query[index]],
+            paths[query[index]],
+            study.identity[query[index]],
             gallery=[paths[row] for row in rows[index]],
             gallery_captions=list(study.identity[rows[index]]),
             similarities=similarity[index].tolist(),

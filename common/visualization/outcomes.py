@@ -1,33 +1,30 @@
 """What one trained classifier did: how it trained, whom it confuses, some answers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from common.experiments.experiment import Experiment
-from common.experiments.trials import Trial
+from common.experiments.trials import JOINED, KNOWN, Trial
 from common.measures.classification import ClassificationReport
 from common.runs import Run
+from common.visualization.bars import interval_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.curves import training_curves
+from common.visualization.matches import spread
 
 import numpy as np
+import pandas as pd
 
 N_SAMPLES = 6  # of right answers, and of wrong ones
-
-
-class Training(Protocol):
-    """How a training went: a `FitResult`, or a `Trial` of an experiment."""
-
-    history: Sequence[Mapping]
-    best_epoch: int
 
 
 def classification_figures(
     run: Run,
     report: ClassificationReport,
-    training: Training,
+    history: Sequence[Mapping],
+    best_epoch: int,
     trained_labels: np.ndarray,
     paths: Sequence[str | Path] = (),
 ) -> dict[str, Path]:
@@ -36,7 +33,8 @@ def classification_figures(
     Args:
         run: whose folder gets the figures.
         report: on the test photos.
-        training: its history, and the epoch that validation chose.
+        history: of training, one row per epoch.
+        best_epoch: that validation chose.
         trained_labels: of the training photos; animals that joined later are left out.
         paths: files of the test photos, for the sample answers; empty leaves them out.
 
@@ -49,7 +47,7 @@ def classification_figures(
     )
     figures = {
         "Training": training_curves(
-            training.history, run.figure_path("curves.png"), chosen_epoch=training.best_epoch
+            history, run.figure_path("curves.png"), chosen_epoch=best_epoch
         ),
         "Who is taken for whom": confusion_figure(
             report.confusion[np.ix_(named, named)],
@@ -70,15 +68,62 @@ def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, P
     train, test = experiment.questions.train, experiment.questions.known
     paths, labels = experiment.study.catalogue.paths(), experiment.classed.labels[train]
     asked = [paths[row] for row in test]
-    return classification_figures(run, trial.answers.report, trial, labels, asked)
+    report, history = trial.answers.report, trial.history
+    return classification_figures(run, report, history, trial.best_epoch, labels, asked)
+
+
+def class_figures(
+    run: Run, trial: Trial, *, kind: str = "class", name: str = "", title: str = ""
+) -> dict[str, Path]:
+    """Training of one model of classes, and which class it takes for which.
+
+    Args:
+        run: whose folder gets the figures.
+        trial: that was asked.
+        kind: what a class is, such as "breed".
+        name: for titles, after a comma, and for files; empty: of the only model.
+        title: written into the figures.
+    """
+    ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
+    curves, confusion = (run.figure_path(f"{each}{stem}.png") for each in ("curves", "confusion"))
+    report, chosen = trial.answers.report, trial.best_epoch
+    words = {"kind": kind, "title": title}
+    return {
+        f"Training{ending}": training_curves(
+            trial.history, curves, title=title, chosen_epoch=chosen
+        ),
+        f"Which {kind} is taken for which{ending}": confusion_figure(
+            report.confusion, report.identities, confusion, **words
+        ),
+    }
+
+
+def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path]:
+    """Share of photos named right, by approach and question; no figure where none was asked.
+
+    Args:
+        run: whose folder gets the figure.
+        name: of its file.
+        table: what `common.experiments.trials.summarise` gives.
+    """
+    rows = []
+    for question in (KNOWN, JOINED):
+        for row in table.to_dict("records") if question in table else ():
+            cells = {f"accuracy{end}": row[f"{question}{end}"] for end in ("", "_low", "_high")}
+            rows.append({"approach": row["approach"], "question": question} | cells)
+    if not rows:
+        return {}
+    names = {"value": "accuracy", "label": "approach", "group": "question"}
+    names |= {"value_name": "share of photos named right"}
+    path = run.figure_path(name)
+    chart = interval_chart(pd.DataFrame(rows), path, **names, limits=(0, 1))
+    return {"Right answers, with 95 % intervals over animals": chart}
 
 
 def _samples(report: ClassificationReport, paths: Sequence[str | Path], path: Path) -> Path:
     shown, rows, captions = [], [], []
     for words, is_kind in (("right", report.is_correct), ("wrong", ~report.is_correct)):
-        chosen = np.flatnonzero(is_kind)
-        n_shown = min(N_SAMPLES, len(chosen))
-        for index in chosen[np.linspace(0, len(chosen) - 1, n_shown).astype(int)]:
+        for index in spread(np.flatnonzero(is_kind), N_SAMPLES):
             truth = report.identities[report.labels[index]]
             said = report.identities[report.predicted_labels[index]]
             shown.append(paths[index])

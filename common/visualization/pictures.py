@@ -5,20 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.visualization.style import (
-    INK,
-    SOFT,
-    figure_title,
-    new_figure,
-    save_figure,
-    shortened,
-)
+from common.visualization import style
 
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
 FILTER_SIDE, MAP_SIDE = 24, 64  # pixels at which a filter and a map are drawn, at least
+GAP = 4  # pixels between them
 HEAT = colormaps["inferno"]
 
 
@@ -43,20 +37,15 @@ def picture_grid(
     path: str | Path,
     *,
     column_titles: Sequence[str] = (),
-    title: str = "",
     cell: float = 1.75,
 ) -> Path:
     """Draw rows of pictures; small ones keep their hard pixels.
 
     Args:
         rows: top to bottom.
-        path: PNG to write.
+        path: PNG to write; returned.
         column_titles: above the first row.
-        title: above the figure.
         cell: side of one picture, inches.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: no rows, or a row whose captions don't fit its pictures.
@@ -66,7 +55,7 @@ def picture_grid(
     n_columns = max(len(row.pictures) for row in rows)
     n_lines = max(caption.count("\n") + 1 for row in rows for caption in row.captions)
     height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + 0.75
-    figure = new_figure((cell + 0.12) * n_columns + 0.5, height)
+    figure = style.new_figure((cell + 0.12) * n_columns + 0.5, height)
     cells = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, row in zip(cells, rows, strict=True):
         for axes in line[len(row.pictures) :]:
@@ -75,43 +64,32 @@ def picture_grid(
             if picture is None:
                 axes.set_axis_off()
                 continue
-            small = picture.shape[0] < 40  # pixels
-            axes.imshow(
-                picture,
-                cmap="gray",
-                vmin=0,
-                vmax=1 if picture.dtype.kind == "f" else 255,
-                interpolation="nearest" if small else "antialiased",
-            )
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            axes.set_xlabel(caption, fontsize=7.5, color=INK, labelpad=3, parse_math=False)
-        line[0].set_ylabel(
-            shortened(row.name, 30), fontsize=8.5, color=INK, weight="bold", parse_math=False
-        )
+            interpolation = "nearest" if picture.shape[0] < 40 else "antialiased"  # pixels
+            full = 1 if picture.dtype.kind == "f" else 255
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=full, interpolation=interpolation)
+            style.bare(axes)
+            axes.set_xlabel(caption, fontsize=7.5, color=style.INK, labelpad=3, parse_math=False)
+        style.name_row(line[0], row.name, 30)
     for axes, text in zip(cells[0], column_titles, strict=False):
-        axes.set_title(text, fontsize=8.5, color=SOFT, pad=5, parse_math=False)
-    figure_title(figure, title)
-    return save_figure(figure, path)
+        axes.set_title(text, fontsize=8.5, color=style.SOFT, pad=5, parse_math=False)
+    return style.save_figure(figure, path)
 
 
-def tiled(tiles: np.ndarray, n_columns: int, gap: int = 1, side: int | None = None) -> np.ndarray:
-    """Small pictures side by side; what lies between them stays white.
+def tiled(tiles: np.ndarray, side: int) -> np.ndarray:
+    """Small pictures side by side in a square; what lies between them stays white.
 
     Args:
         tiles: in [0, 1], shape (n_tiles, height, width) or (n_tiles, height, width, 3).
-        n_columns: tiles in a row.
-        gap: between them, pixels.
-        side: of every tile, pixels, enlarged without smoothing; None for their own.
+        side: of every tile, pixels, enlarged without smoothing.
     """
-    if side is not None:
-        tiles = np.repeat(tiles, max(1, side // tiles.shape[1]), axis=1)
-        tiles = np.repeat(tiles, max(1, side // tiles.shape[2]), axis=2)
-    n_rows = -(-len(tiles) // n_columns)
-    height, width = tiles.shape[1] + gap, tiles.shape[2] + gap
+    for axis in (1, 2):
+        tiles = np.repeat(tiles, max(1, side // tiles.shape[axis]), axis=axis)
+    n_columns = math.ceil(math.sqrt(len(tiles)))
+    n_rows = math.ceil(len(tiles) / n_columns)
+    height, width = tiles.shape[1] + GAP, tiles.shape[2] + GAP
     # Where there is nothing: white in colours, and no value where colours stand for values.
     nothing = 1.0 if tiles.ndim == 4 else np.nan
-    sheet = np.full((n_rows * height - gap, n_columns * width - gap, *tiles.shape[3:]), nothing)
+    sheet = np.full((n_rows * height - GAP, n_columns * width - GAP, *tiles.shape[3:]), nothing)
     for i, tile in enumerate(tiles):
         y, x = i // n_columns * height, i % n_columns * width
         sheet[y : y + tiles.shape[1], x : x + tiles.shape[2]] = tile
@@ -143,10 +121,7 @@ def full_contrast(picture: np.ndarray) -> np.ndarray:
 
 
 def features_figure(
-    filters: np.ndarray,
-    photo: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    path: str | Path,
+    filters: np.ndarray, photo: np.ndarray, maps: Mapping[str, np.ndarray], path: str | Path
 ) -> Path:
     """Draw first filters, the photo, and a sheet of maps for each stage.
 
@@ -154,34 +129,25 @@ def features_figure(
         filters: in [0, 1], shape (n_filters, height, width, 3).
         photo: uint8, shape (height, width, 3).
         maps: words for the stage to its channels, in [0, 1], shape (n_channels, height, width).
-        path: PNG to write.
-
-    Returns:
-        The path.
+        path: PNG to write; returned.
     """
-    height, width = filters.shape[1:3]
+    named, caption = f"first filters ({len(filters)})", "{} × {} pixels of 3 colours"
     sheets = [
-        (
-            f"first filters ({len(filters)})",
-            f"{height} × {width} pixels of 3 colours",
-            tiled(filters, math.ceil(math.sqrt(len(filters))), gap=4, side=FILTER_SIDE),
-        ),
-        ("photo", f"{photo.shape[0]} × {photo.shape[1]} pixels", photo),
+        (named, caption.format(*filters.shape[1:3]), tiled(filters, FILTER_SIDE)),
+        ("photo", "{} × {} pixels".format(*photo.shape[:2]), photo),
     ]
     for words, channels in maps.items():
-        columns = math.ceil(math.sqrt(len(channels)))
-        caption = f"{channels.shape[1]} × {channels.shape[2]} cells a channel"
-        sheets.append((words, caption, tiled(channels, columns, gap=4, side=MAP_SIDE)))
+        caption = "{} × {} cells a channel".format(*channels.shape[1:])
+        sheets.append((words, caption, tiled(channels, MAP_SIDE)))
     n_columns = min(3, len(sheets))
     n_rows = math.ceil(len(sheets) / n_columns)
-    figure = new_figure(2.9 * n_columns, 3.2 * n_rows)
+    figure = style.new_figure(2.9 * n_columns, 3.2 * n_rows)
     cells = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes in cells[len(sheets) :]:
         axes.set_axis_off()
     for axes, (words, caption, sheet) in zip(cells, sheets, strict=False):
         axes.imshow(sheet, cmap="viridis" if sheet.ndim == 2 else None, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        axes.set_title(words, fontsize=9.5, color=INK, pad=5, parse_math=False)
-        axes.set_xlabel(caption, fontsize=8, color=SOFT, labelpad=4, parse_math=False)
-    return save_figure(figure, path)
+        style.bare(axes)
+        axes.set_title(words, fontsize=9.5, color=style.INK, pad=5, parse_math=False)
+        axes.set_xlabel(caption, fontsize=8, color=style.SOFT, labelpad=4, parse_math=False)
+    return style.save_figure(figure, path)

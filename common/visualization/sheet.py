@@ -73,19 +73,13 @@ def render_sheet(
         questions: one section each.
         identities: all animals of the gallery, offered where it is none of the candidates.
     """
-    about = [
-        {
-            "photos": list(each.photos),
-            "side": each.side,
-            "encounter": each.encounter,
-            "verdict": each.verdict,
-            "candidates": [
-                [c.identity, round(c.similarity, 4), round(c.probability, 4)]
-                for c in each.candidates
-            ],
-        }
-        for each in questions
-    ]
+    about = []
+    for each in questions:
+        plain = {name: getattr(each, name) for name in ("side", "encounter", "verdict")}
+        plain["candidates"] = [
+            [c.identity, round(c.similarity, 4), round(c.probability, 4)] for c in each.candidates
+        ]
+        about.append({"photos": list(each.photos), **plain})
     # Inside a script element only "<" could end it.
     data = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
     names = "".join(f'<option value="{escape(name)}">' for name in identities)

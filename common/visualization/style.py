@@ -5,13 +5,14 @@ no window is ever needed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.data.photo_files import open_photo
 from common.files import replacing
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,12 +24,8 @@ INK, SOFT, LINE, PAPER = "#1f2933", "#5f6c7b", "#d9dfe5", "#eef1f3"
 # never carry a meaning alone.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a7a7a")
 RIGHT, WRONG = "#009e73", "#d55e00"
-PART_COLOURS = {
-    "train": "#0072b2",
-    "validation": "#e69f00",
-    "test": "#d55e00",
-    "unused": "#b8c0c8",
-}
+PART_COLOURS = {"train": "#0072b2", "validation": "#e69f00", "test": "#d55e00", "unused": "#b8c0c8"}
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # told apart without colour
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -54,28 +51,47 @@ def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
     return axes
 
 
-def figure_title(figure: Figure, title: str) -> None:
-    """Title above all axes, to the left."""
+def check_columns(table: pd.DataFrame, needed: Iterable[str]) -> None:
+    """Refuse a table without rows or without a column that a figure needs."""
+    missing = [name for name in needed if name not in table.columns]
+    if missing or table.empty:
+        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
+
+
+def look(index: int) -> dict[str, str]:
+    """Colour and marker of so many-th series."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def bare(axes: Axes) -> None:
+    """No ticks and no frame, for pictures."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def name_row(axes: Axes, name: str, most: int) -> None:
+    """Name of a row of pictures, at the left of its first."""
+    words = {"color": INK, "weight": "bold", "parse_math": False}
+    axes.set_ylabel(shortened(name, most), fontsize=9, **words)
+
+
+def legend_outside(axes: Axes, n_columns: int, where: str = "lower center") -> None:
+    """What each colour and marker of the axes stands for, below them or elsewhere."""
+    place = {"loc": f"outside {where}", "ncols": n_columns}
+    shown = axes.get_legend_handles_labels()
+    axes.figure.legend(*shown, **place, fontsize=8.5, frameon=False, labelcolor=SOFT)
+
+
+def legend_inside(axes: Axes) -> None:
+    """The same in a frame, wherever the lines leave room."""
+    axes.legend(fontsize=8, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
+
+
+def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
+    """Save as PNG in one step, a title above all axes, to the left; returns the path."""
     if title:
-        figure.suptitle(
-            title, x=0.01, ha="left", fontsize=12, color=INK, weight="bold", parse_math=False
-        )
-
-
-def legend_below(axes: Axes, n_columns: int) -> None:
-    """What each colour and marker of the axes stands for, below them."""
-    axes.figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=n_columns,
-        fontsize=8.5,
-        frameon=False,
-        labelcolor=SOFT,
-    )
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Save as PNG in one step; returns the path."""
+        words = {"color": INK, "weight": "bold", "parse_math": False}
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, **words)
     with replacing(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=DPI)
     return Path(path)
@@ -102,8 +118,7 @@ def thumbnail(path: str | Path, side: int = 220) -> np.ndarray:
 def show_photo(axes: Axes, path: str | Path) -> None:
     """Put a square thumbnail on the axes, without ticks or frame."""
     axes.imshow(thumbnail(path), interpolation="antialiased")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    bare(axes)
 
 
 def legible_ticks(names: Sequence[str], *, most: int) -> tuple[list[int], list[str]]:

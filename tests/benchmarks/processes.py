@@ -134,7 +134,7 @@ def compute(folder: Path, is_smoke: bool) -> dict:
 
     def losses_of(recipe, photos, *, rates=None, settings=settings, **options) -> list[float]:
         trained = recipe(
-            photos, photos.n_features, train_rows=train, validation_rows=np.empty(0, dtype=int),
+            photos, train_rows=train, validation_rows=np.empty(0, dtype=int),
             n_identities=n_identities, settings=settings, rates=rates, progress=False, **options,
         )  # fmt: skip
         return [row["train_loss"] for row in trained.fit.history]

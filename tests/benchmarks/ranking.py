@@ -74,10 +74,7 @@ def main(argv=None):
             "at_market_size": {"ways": table, **effect_of_ties(case)},
             "many_photos": {"ways": many, **effect_of_ties(many_case)},
         },
-        tables={
-            "Ranking at Market-1501 size": table,
-            "About 400 right photos per query": many,
-        },
+        tables={"Ranking at Market-1501 size": table, "About 400 right photos per query": many},
         notes=[
             "extra memory: peak of a fresh process above what it holds with the data loaded",
             "largest difference: of rank-1, -5, -10, mAP and mINP to ours, where a way gives them; "

@@ -41,7 +41,7 @@ def test_a_smoke_run_returns_what_it_stores(results, script):
     assert stored == result
     assert set(result["figures"].values()) == FIGURES[script]
     names = {path.name for path in folder.iterdir()}
-    assert names == {"result.json", "report.html", *FIGURES[script]}
+    assert names == {"written.jsonl", "result.json", "report.html", *FIGURES[script]}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -4,13 +4,7 @@ from common.errors import InputError
 
 import pytest
 from readme_blocks import ROOT
-from readme_commands import (
-    STAND_INS,
-    a_classifier,
-    python_commands_of,
-    run_command,
-    stand_ins_for,
-)
+from readme_commands import STAND_INS, a_classifier, python_commands_of, run_command, stand_ins_for
 
 COMMANDS = python_commands_of(ROOT / "week2" / "README.md")
 FROM_THE_HUB = ("resnet50", "efficientnet_b0", "convnext_tiny")  # no test has a network

@@ -45,7 +45,7 @@ def test_a_smoke_run_returns_what_it_stores(compared):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     assert {path.name for path in folder.iterdir()} == {
-        "result.json", "report.html", "rankings.png", "details.png",
+        "written.jsonl", "result.json", "report.html", "rankings.png", "details.png",
     }  # fmt: skip
 
 

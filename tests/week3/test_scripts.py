@@ -30,8 +30,8 @@ def test_a_smoke_run_returns_what_it_stores(finding):
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "result.json", "report.html", "approaches.png", "joined.png", "unknown.png",
-        "reliability.png", "curves.png", "matches.png",
+        "written.jsonl", "result.json", "report.html", "approaches.png", "joined.png",
+        "unknown.png", "reliability.png", "curves.png", "matches.png",
     }  # fmt: skip
 
 

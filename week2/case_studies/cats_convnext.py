@@ -17,7 +17,7 @@ author expects transfer to win while cats are few; the last lines say whether yo
 import argparse
 from dataclasses import replace
 
-from common.cli import make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
 from common.data.sampling import ShuffledBatchSampler
 from common.experiments.approach import Approach
 from common.experiments.experiment import Experiment, catalogue_experiment
@@ -49,18 +49,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
     shared_flags(parser, "batch_size", "device", "output_dir", "smoke")
-    shared_flags(parser, epochs=20, learning_rate=5e-5, unfreeze=2, seeds=[0])
-    for name, least, default, words in (
-        ("head_epochs", 1, 10, "passes of the first stage; --epochs are the second's"),
-        ("full_epochs", 0, 0, "passes of the third stage, everything; 0: none"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=whole_number(least, 10_000),
-            metavar="N",
-            default=default,
-            help=f"{words} (default: %(default)s)",
-        )
+    shared_flags(parser, head_epochs=10, epochs=20, learning_rate=5e-5, unfreeze=2, seeds="0")
+    words = "passes of the third stage, everything; 0: none"
+    add_flag(parser, "full_epochs", whole_number(0, 10_000), "N", words, 0)
     args = parser.parse_args(argv)
     if args.smoke:
         args.head_epochs = args.epochs = 1
@@ -150,10 +141,7 @@ def main(argv: list[str] | None = None) -> dict:
     path, words = run.figure_path("accuracy.png"), "share of test photos named"
     accuracy = interval_chart(table, path, value="test", label="name", value_name=words)
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "gains": {gain.second: gain.interval.to_dict() for gain in gains},
-        },
+        metrics={"trials": trials, "gains": {gain.second: gain.interval for gain in gains}},
         split=describe_split(study.split, study.leak),
         tables={
             f"Test photos of known animals, seeds {args.seeds}": table,

@@ -14,14 +14,8 @@ so that nothing here is new to it.
 
 import argparse
 
-from common.cli import make_parser, present_path, run_script, shared_flags, whole_number
-from common.data.class_folders import (
-    ClassPhotos,
-    describe_parts,
-    draw_noise_photos,
-    read_class_folders,
-    split_given,
-)
+from common import cli
+from common.data import class_folders
 from common.data.images import read_photos
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
@@ -32,9 +26,8 @@ from common.runs import Run, start_run
 from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
-from common.visualization.confusion import confusion_figure
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 from scipy.special import softmax
@@ -48,26 +41,16 @@ MISSING = (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=present_path,
-        metavar="PATH",
-        help="folder with cat and dog, or with train and test above them",
-    )
-    shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
-    shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
-    parser.add_argument(
-        "--n_photos",
-        type=whole_number(4, 1_000_000),
-        metavar="N",
-        help="use so many photos, drawn by chance (default: all)",
-    )
+    parser = cli.make_parser(__doc__)
+    words = "folder with cat and dog, or with train and test above them"
+    cli.add_flag(parser, "data_dir", cli.present_path, "PATH", words)
+    cli.shared_flags(parser, "model", "weights", "image_size", "batch_size", "seed", "device")
+    cli.shared_flags(parser, "output_dir", "smoke", epochs=10, learning_rate=2e-3)
+    words = "use so many photos, drawn by chance (default: all)"
+    cli.add_flag(parser, "n_photos", cli.whole_number(4, 1_000_000), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 1, 64
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -77,22 +60,24 @@ def animal_of(path: str) -> str | None:
     >>> animal_of("train/Cats/1.jpg"), animal_of("train/horse/1.jpg")
     ('cat', None)
     """
-    folder = path.split("/")[-2].lower() if "/" in path else ""
-    return folder.removesuffix("s") if folder.removesuffix("s") in ("cat", "dog") else None
+    animal = class_folders.folder_name(path).removesuffix("s")
+    return animal if animal in ("cat", "dog") else None
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data: the source's own test photos where it has them.
-    photos = read_class_folders(
-        args.data_dir or draw_noise_photos(["cat", "dog"]),
+    photos = class_folders.read_class_folders(
+        args.data_dir or class_folders.draw_noise_photos(["cat", "dog"]),
         class_of=animal_of,
         expected="folders cat and dog with photos, or train and test above them",
     )
     if args.n_photos:
         photos = photos.some(args.n_photos, args.seed)
-    parts = split_given(photos, args.seed)
+    parts = class_folders.split_given(photos, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
     print(f"{len(photos.paths):,} photos: {counts}")
@@ -107,20 +92,11 @@ def main(argv: list[str] | None = None) -> dict:
     trial = experiment.ask(frozen, args.seed, experiment.train(frozen, args.seed))
 
     # Tables and figures.
-    report, questions = trial.answers.report, experiment.questions
-    path = run.figure_path("confusion.png")
-    figures = {
-        "Training": training_curves(
-            trial.history, run.figure_path("curves.png"), chosen_epoch=trial.best_epoch
-        ),
-        "Who is taken for whom": confusion_figure(
-            report.confusion, photos.names, path, kind="class"
-        ),
-        **mistakes_figure(run, trial, photos, questions.known),
-    }
+    report, asked = trial.answers.report, experiment.questions.known
+    figures = class_figures(run, trial) | mistakes_figure(run, trial, photos, asked)
     return run.finish(
         metrics={**trial.to_dict(), "n_mistakes": int(np.sum(~report.is_correct))},
-        split=describe_parts(parts, "the folders' own test or stratified", args.seed),
+        split=class_folders.describe_parts(parts, "the folders' own test or stratified", args.seed),
         tables={
             f"{report.n_images:,} test photos; interval over photos": closed_set_table([trial]),
             "Each class": class_table(report),
@@ -131,15 +107,10 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
 
-def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarray) -> dict:
-    """The mistakes that the network is surest of, with their probability; none without any.
-
-    Args:
-        run: whose folder gets the figure.
-        trial: that was asked.
-        photos: all photos.
-        asked: rows of the test photos.
-    """
+def mistakes_figure(
+    run: Run, trial: Trial, photos: class_folders.ClassPhotos, asked: np.ndarray
+) -> dict:
+    """The mistakes that the network is surest of; none without any; `asked`: rows of the test."""
     report, names = trial.answers.report, photos.names
     confidence = softmax(trial.answers.scores, axis=1).max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -161,4 +132,4 @@ def mistakes_figure(run: Run, trial: Trial, photos: ClassPhotos, asked: np.ndarr
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -17,7 +17,7 @@ once. The whole recipe wants a GPU; on a laptop, --n_train and --epochs make it 
 import argparse
 from functools import partial
 
-from common.cli import local_path, make_parser, run_script, shared_flags, whole_number
+from common import cli
 from common.data.cifar10 import SIDE, Pictures, noise_pictures, read_cifar10
 from common.data.class_folders import ClassPhotos, describe_parts, stratified_split
 from common.data.images import small_picture_transform
@@ -32,8 +32,7 @@ from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 import torch
@@ -56,32 +55,17 @@ PUBLISHED = (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=local_path,
-        metavar="PATH",
-        help="folder of torchvision's CIFAR-10, or with an .npz file of JPEG copies of it",
-    )
+    parser = cli.make_parser(__doc__)
+    words = "folder of torchvision's CIFAR-10, or with an .npz file of JPEG copies of it"
+    cli.add_flag(parser, "data_dir", cli.local_path, "PATH", words)
     parser.add_argument(
         "--download", action="store_true", help="fetch CIFAR-10 into --data_dir first, 170 MB"
     )
-    shared_flags(parser, "weights", "device", "output_dir", "smoke", model="resnet34.tv_in1k")
-    shared_flags(parser, epochs=100, batch_size=128, seeds=[0])
-    shared_flags(parser, learning_rate=1e-3, head_learning_rate=1e-2)
-    parser.add_argument(
-        "--head_epochs",
-        type=whole_number(1, 10_000),
-        metavar="N",
-        default=8,
-        help="passes with the head alone (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--n_train",
-        type=whole_number(20, 1_000_000),
-        metavar="N",
-        help="use so many pictures of the training part (default: all)",
-    )
+    cli.shared_flags(parser, "weights", "device", "output_dir", "smoke", model="resnet34.tv_in1k")
+    cli.shared_flags(parser, head_epochs=8, epochs=100, batch_size=128, seeds="0")
+    cli.shared_flags(parser, learning_rate=1e-3, head_learning_rate=1e-2)
+    words = "use so many pictures of the training part (default: all)"
+    cli.add_flag(parser, "n_train", cli.whole_number(20, 1_000_000), "N", words)
     parser.add_argument(
         "--stem",
         choices=["new", "cropped"],
@@ -94,8 +78,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.epochs, args.head_epochs, args.n_train, args.batch_size = 1, 1, 40, 16
         if args.weights == "imagenet":
             args.weights = "none"  # nothing to download for a run that means nothing
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -157,6 +139,8 @@ def train_and_ask(experiment: Experiment, seed: int, args: argparse.Namespace) -
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data; validation comes out of the training part, so that the test chooses nothing.
     pictures = read_cifar10(args.data_dir, download=args.download) if args.data_dir else None
@@ -180,31 +164,22 @@ def main(argv: list[str] | None = None) -> dict:
     ]
 
     # Tables and figures; those of one network show the first seed.
-    report, source = trials[0].answers.report, pictures.source
+    source = pictures.source
     table = closed_set_table(trials)
+    figures = class_figures(run, trials[0], title=source)
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
-    curves, path = run.figure_path("curves.png"), run.figure_path("confusion.png")
-    titles = {"kind": "class", "title": source}
-    confusion = confusion_figure(report.confusion, pictures.names, path, **titles)
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "test_losses": test_losses,
-            "source": source,
-        },
+        metrics={"trials": trials, "test_losses": test_losses, "source": source},
         split=describe_parts(parts, "a tenth of the training part validates", seed=0),
         tables={
             f"Test pictures, {source}, seeds {args.seeds}": table,
-            f"Each class, {source}": class_table(report),
+            f"Each class, {source}": class_table(trials[0].answers.report),
         },
-        figures={
-            f"Training on {source}": training_curves(trials[0].history, curves, title=source),
-            f"What is taken for what, {source}": confusion,
-        },
+        figures={f"{title}, {source}": path for title, path in figures.items()},
         notes=[*([pictures.note] if pictures.note else []), PUBLISHED],
         device=str(experiment.device),
     )
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

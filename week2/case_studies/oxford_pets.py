@@ -13,19 +13,15 @@ ImageNet has classes for many of these breeds: the network has seen such animals
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from common.cli import local_path, make_parser, run_script, shared_flags
-from common.data.class_folders import (
-    describe_parts,
-    draw_noise_photos,
-    read_class_folders,
-    stratified_split,
-)
+from common.cli import add_flag, local_path, make_parser, run_script, shared_flags
+from common.data import class_folders
 from common.data.images import read_photos
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
-from common.experiments.trials import Difference, Trial, by_approach, mean_seconds
+from common.experiments.trials import Difference, Trial, by_approach, mean_of
 from common.measures.classification import (
     ClassificationReport,
     class_table,
@@ -42,27 +38,17 @@ from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import numpy as np
 import pandas as pd
 from torchvision.datasets import OxfordIIITPet
 
-CAT_BREEDS = {
-    "abyssinian",
-    "bengal",
-    "birman",
-    "bombay",
-    "british_shorthair",
-    "egyptian_mau",
-    "maine_coon",
-    "persian",
-    "ragdoll",
-    "russian_blue",
-    "siamese",
-    "sphynx",
-}
+CATS = (
+    "abyssinian, bengal, birman, bombay, british_shorthair, egyptian_mau, maine_coon, persian, "
+    "ragdoll, russian_blue, siamese, sphynx"
+)
+CAT_BREEDS = CATS.split(", ")
 MISSING = (
     "--data_dir is missing: name a folder for Oxford-IIIT Pet and add --download (800 MB from "
     "https://www.robots.ox.ac.uk/~vgg/data/pets/), or a folder with one folder per breed"
@@ -71,23 +57,17 @@ MISSING = (
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=local_path,
-        metavar="PATH",
-        help="folder of torchvision's OxfordIIITPet, or with one folder per breed",
-    )
+    words = "folder of torchvision's OxfordIIITPet, or with one folder per breed"
+    add_flag(parser, "data_dir", local_path, "PATH", words)
     parser.add_argument(
         "--download", action="store_true", help="fetch the photos into --data_dir first, 800 MB"
     )
     shared_flags(parser, "model", "weights", "batch_size", "device", "output_dir", "smoke")
     shared_flags(parser, "head_learning_rate", image_size=160, epochs=10, learning_rate=1e-4)
-    shared_flags(parser, unfreeze=2, seeds=[0])
+    shared_flags(parser, unfreeze=2, seeds="0")
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:2]
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -110,12 +90,18 @@ def breed_of(path: str) -> str | None:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data, and which breeds are cats.
     if args.data_dir and args.download:
         fetch(args.data_dir)
-    folder = args.data_dir or draw_noise_photos(["Abyssinian", "Maine Coon", "beagle", "pug"])
-    photos = read_class_folders(folder, class_of=breed_of, expected="one folder per breed")
+    folder = args.data_dir or class_folders.draw_noise_photos(
+        ["Abyssinian", "Maine Coon", "beagle", "pug"]
+    )
+    photos = class_folders.read_class_folders(
+        folder, class_of=breed_of, expected="one folder per breed"
+    )
     is_cat = np.array([name in CAT_BREEDS for name in photos.names])
     if is_cat.all() or not is_cat.any():
         raise InputError(
@@ -132,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     rates = Rates(head=args.head_learning_rate, backbone=args.learning_rate)
     trials, asked = [], []
     for seed in args.seeds:
-        parts = stratified_split(photos.labels, seed)
+        parts = class_folders.stratified_split(photos.labels, seed)
         experiment = classes_experiment(pixels, photos, parts, settings, run)
         asked.append(parts["test"])
         for name, plan in plans_of(args).items():
@@ -148,11 +134,10 @@ def main(argv: list[str] | None = None) -> dict:
     gain = Difference("breeds", second, first, paired_bootstrap_over_individuals(*both, asked))
 
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "gain": gain.interval.to_dict(),
-        },
-        split=describe_parts(parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]),
+        metrics={"trials": trials, "gain": gain.interval},
+        split=class_folders.describe_parts(
+            parts, f"stratified by breed, seeds {args.seeds}", args.seeds[-1]
+        ),
         tables={
             f"Test photos of seeds {args.seeds}; intervals over photos": table,
             f"Each breed, {second}": class_table(reports[second], "breed"),
@@ -192,14 +177,7 @@ def family_table(
     asked: np.ndarray,
     is_cat: np.ndarray,
 ) -> pd.DataFrame:
-    """One row per way: the breed, the breed among five, and the family that it belongs to.
-
-    Args:
-        trials: both ways with all seeds.
-        reports: what `reports_of` gives.
-        asked: the photo behind each answer.
-        is_cat: bool, of each breed.
-    """
+    """One row per way: the breed, the breed among five, and the family that it belongs to."""
     rows = []
     for name, own in by_approach(trials).items():
         report, row = reports[name], {"way": name}
@@ -209,26 +187,17 @@ def family_table(
             ("family", is_cat[report.predicted_labels] == is_cat[report.labels]),
         ):
             row |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
-        rows.append(row | {"training, s": mean_seconds(own)})
+        rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return pd.DataFrame(rows)
 
 
-def draw(
-    run: Run, table: pd.DataFrame, report: ClassificationReport, trial: Trial
-) -> dict[str, Path]:
+def draw(run: Run, table: pd.DataFrame, report: ClassificationReport, trial: Trial) -> dict:
     """Accuracy of both ways; of the second, what it confuses and how its first seed trained."""
-    accuracy, confusion, curves = (
-        run.figure_path(f"{name}.png") for name in ("accuracy", "confusion", "curves")
-    )
-    words, way = "share of test photos whose breed is named", trial.approach
-    chart = interval_chart(table, accuracy, value="breed", label="way", value_name=words)
-    return {
-        "Breed accuracy": chart,
-        f"Which breed is taken for which, {way}": confusion_figure(
-            report.confusion, report.identities, confusion, kind="breed"
-        ),
-        f"Training, {way}": training_curves(trial.history, curves),
-    }
+    path, words = run.figure_path("accuracy.png"), "share of test photos whose breed is named"
+    chart = interval_chart(table, path, value="breed", label="way", value_name=words)
+    all_seeds = replace(trial, answers=replace(trial.answers, report=report))
+    figures = class_figures(run, all_seeds, kind="breed", name=trial.approach)
+    return {"Breed accuracy": chart} | figures
 
 
 def fetch(folder: Path) -> None:

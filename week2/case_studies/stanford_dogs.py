@@ -17,21 +17,8 @@ The official folders hold three kinds of poodle; `--breeds` says which names to 
 import argparse
 from collections.abc import Callable
 
-from common.cli import (
-    list_of,
-    make_parser,
-    plain_word,
-    present_path,
-    run_script,
-    shared_flags,
-    whole_number,
-)
-from common.data.class_folders import (
-    describe_parts,
-    draw_noise_photos,
-    read_class_folders,
-    stratified_split,
-)
+from common import cli
+from common.data import class_folders
 from common.data.images import read_photos, training_transform
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.experiment import Experiment, classes_experiment
@@ -44,8 +31,7 @@ from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.confusion import confusion_figure
-from common.visualization.curves import training_curves
+from common.visualization.outcomes import class_figures
 
 import pandas as pd
 
@@ -59,43 +45,22 @@ MISSING = (
     "--data_dir is missing: download http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar "
     "(about 750 MB), unpack it, and name its folder Images with --data_dir path/to/Images"
 )
-
-
 RECIPE = {"freeze": (15, 1e-3), "partial": (15, 1e-4), "full": (20, 1e-5)}  # epochs and rate
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__)
-    parser.add_argument(
-        "--data_dir",
-        type=present_path,
-        metavar="PATH",
-        help="any folder in which folders of photos are named after breeds",
-    )
-    for name, default, words in (
-        ("breeds", BREEDS, "parts of the folders' names"),
-        ("models", ["efficientnet_lite0"], "backbones"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=list_of(plain_word),
-            default=default,
-            metavar="NAME,...",
-            help=f"{words} (default: {','.join(default)})",
-        )
-    shared_flags(parser, "weights", "batch_size", "seed", "device", "output_dir", "smoke")
-    shared_flags(parser, image_size=224)
-    parser.add_argument(
-        "--unfreeze",
-        type=whole_number(1, 100),
-        metavar="N",
-        help="last blocks that partial trains (default: 2 of a ResNet, 1 of any other)",
-    )
+    parser = cli.make_parser(__doc__)
+    words = "any folder in which folders of photos are named after breeds"
+    cli.add_flag(parser, "data_dir", cli.present_path, "PATH", words)
+    words, breeds = "parts of the folders' names", ",".join(BREEDS)
+    cli.add_flag(parser, "breeds", cli.list_of(cli.plain_word), "NAME,...", words, breeds)
+    cli.shared_flags(parser, "models", "weights", "batch_size", "seed", "device", "output_dir")
+    cli.shared_flags(parser, "smoke", image_size=224)
+    words = "last blocks that partial trains (default: 2 of a ResNet, 1 of any other)"
+    cli.add_flag(parser, "unfreeze", cli.whole_number(1, 100), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.image_size = 64
-    if args.data_dir is None and not args.smoke:
-        raise InputError(MISSING)
     return args
 
 
@@ -125,14 +90,16 @@ def plans_of(args: argparse.Namespace, model: str) -> dict[str, list[Step]]:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.data_dir is None and not args.smoke:
+        raise InputError(MISSING)
 
     # Data: 70, 15 and 15 hundredths of each breed.
-    photos = read_class_folders(
-        args.data_dir or draw_noise_photos(BREEDS),
+    photos = class_folders.read_class_folders(
+        args.data_dir or class_folders.draw_noise_photos(BREEDS),
         class_of=breed_finder(args.breeds),
         expected=f"folders named after {', '.join(args.breeds)}",
     )
-    parts = stratified_split(photos.labels, args.seed)
+    parts = class_folders.stratified_split(photos.labels, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
     print(f"{len(photos.paths)} photos of {', '.join(photos.names)}: {counts}")
@@ -156,23 +123,17 @@ def main(argv: list[str] | None = None) -> dict:
             facts.append(row | {"rate": f"{plan[0].rates.head:.0e}"})
 
     # Tables and figures.
-    summary, columns = closed_set_table(trials), {"validation": "best validation"}
-    columns |= {"training, s": "seconds", "test": "test"}
-    columns |= {"test_low": "test_low", "test_high": "test_high"}
+    summary, names = closed_set_table(trials), ["validation", "training, s", "test"]
+    measured = summary[[*names, "test_low", "test_high"]]
+    measured = measured.rename(columns={"validation": "best validation", "training, s": "seconds"})
     facts += [{"model": model, "strategy": "skipped: see the notes"} for model in skipped]
-    measured = summary[list(columns)].rename(columns=columns)
+    table = pd.DataFrame(facts).join(measured)
     per_breed = {trial.approach: class_table(trial.answers.report, "breed") for trial in trials}
     return run.finish(
-        metrics={
-            "trials": [trial.to_dict() for trial in trials],
-            "skipped": skipped,
-            "caveat": CAVEAT,
-        },
-        split=describe_parts(parts, "stratified by breed", args.seed),
+        metrics={"trials": trials, "skipped": skipped, "caveat": CAVEAT},
+        split=class_folders.describe_parts(parts, "stratified by breed", args.seed),
         tables={
-            f"{len(parts['test'])} test photos; intervals over photos": pd.concat(
-                [pd.DataFrame(facts), measured], axis=1
-            ),
+            f"{len(parts['test'])} test photos; intervals over photos": table,
             "Each breed": pd.concat(per_breed, names=["way"]),
         },
         figures=draw(run, summary, trials),
@@ -214,18 +175,9 @@ def draw(run: Run, summary: pd.DataFrame, trials: list[Trial]) -> dict:
     chart = interval_chart(summary, path, value="test", label="name", value_name="test accuracy")
     figures = {"Test accuracy": chart}
     for trial in trials:
-        report, stem = trial.answers.report, trial.approach.replace(", ", "_").replace("/", "_")
-        figures[f"Training, {trial.approach}"] = training_curves(
-            trial.history, run.figure_path(f"curves_{stem}.png")
-        )
-        figures[f"Which breed is taken for which, {trial.approach}"] = confusion_figure(
-            report.confusion,
-            report.identities,
-            run.figure_path(f"confusion_{stem}.png"),
-            kind="breed",
-        )
+        figures |= class_figures(run, trial, kind="breed", name=trial.approach)
     return figures
 
 
 if __name__ == "__main__":
-    run_script(main)
+    cli.run_script(main)

@@ -1,15 +1,7 @@
 """One photo renamed, and how many photos are at which budget."""
 
 from common.data.sampling import spread_over_animals
-from common.inspection.adversarial import (
-    FEWEST_PHOTOS,
-    Attack,
-    SimilarityToMeans,
-    choose_targets,
-    push_to_target,
-    success_by_budget,
-    success_table,
-)
+from common.inspection import adversarial
 from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.visualization.charts import rate_chart
@@ -30,7 +22,9 @@ def push_photo(run, path, namers, targets) -> dict:
         original, wanted = pixels_of([path], model), targets[kind][-1]
         target = torch.tensor([names.index(wanted)], device=original.device)
         for steps in (1, PICTURE_STEPS):
-            changed = push_to_target(model, original, target, Attack(PICTURE_BUDGET, steps))
+            changed = adversarial.push_to_target(
+                model, original, target, adversarial.Attack(PICTURE_BUDGET, steps)
+            )
             with torch.no_grad():
                 both = model(torch.cat([original, changed])).softmax(dim=1).cpu()
             said = [f"{names[int(each.argmax())]} {each.max():.2f}" for each in both]
@@ -42,11 +36,8 @@ def push_photo(run, path, namers, targets) -> dict:
                 f"{said[1]}\n{wanted} {share[1]:.2f}",
             ]
             method = "FGSM, 1 step" if steps == 1 else f"PGD, {steps} steps"
-            rows.append(
-                PictureRow(
-                    f"{kind}\n{method}", [to_pictures(each)[0] for each in pictures], captions
-                )
-            )
+            shown = [to_pictures(each)[0] for each in pictures]
+            rows.append(PictureRow(f"{kind}\n{method}", shown, captions))
             records.append((kind, method, *said, wanted, *share))
     titles = ["original", "difference around grey", "result"]
     figure = picture_grid(rows, run.figure_path("adversarial.png"), column_titles=titles)
@@ -62,7 +53,9 @@ def measure_attacks(
     # The embedding answers with the identity whose mean training photo is most alike.
     train, labels = study.split.rows("train"), torch.tensor(study.labels)
     gallery = outputs_of(embedding, photos, train)
-    means = SimilarityToMeans(embedding, gallery, labels[train], len(study.catalogue.identities))
+    means = adversarial.SimilarityToMeans(
+        embedding, gallery, labels[train], len(study.catalogue.identities)
+    )
     models = {"classifier": classifier, "embedding": means.to(photos.device)}
 
     # The same photos, targets, budgets and steps for both.
@@ -70,15 +63,15 @@ def measure_attacks(
     pixels = to_pixels(photos.pixels[rows], classifier.image_size).to(photos.device)
     with torch.no_grad():
         said = [model(pixels).argmax(dim=1).cpu() for model in models.values()]
-    targets = choose_targets(labels[rows], said, labels[train], seed).to(photos.device)
+    targets = adversarial.choose_targets(labels[rows], said, labels[train], seed).to(photos.device)
     reached = {
-        name: success_by_budget(model, pixels, targets, budgets, steps=steps, seed=seed)
+        name: adversarial.success_by_budget(model, pixels, targets, budgets, steps=steps, seed=seed)
         for name, model in models.items()
     }
 
     # Rates over animals, and the difference between the two on the same photos.
     animals = study.identity[rows]
-    table = success_table(reached, budgets, animals)
+    table = adversarial.success_table(reached, budgets, animals)
     series = {
         column: column.replace("_one_step", ", one step (FGSM)").replace("_", ", ")
         for column in table.columns[1:]
@@ -114,9 +107,9 @@ def measure_attacks(
         },
         "notes": [
             f"Adversarial photos: {len(rows)} test photos of {len(set(animals))} animals, each "
-            f"pushed to an animal drawn by lot among those with {FEWEST_PHOTOS} training photos, "
-            f"in {steps} steps. Before that the "
-            f"classifier names {right[0]:.0%} of them right, the embedding {right[1]:.0%}.",
+            f"pushed to an animal drawn by lot among those with {adversarial.FEWEST_PHOTOS} "
+            f"training photos, in {steps} steps. Before that the classifier names {right[0]:.0%} "
+            f"of them right, the embedding {right[1]:.0%}.",
             "Classifier minus embedding, share renamed: "
             + "; ".join(f"{k} {v.text()}" for k, v in differences.items())
             + ".",

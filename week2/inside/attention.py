@@ -1,15 +1,8 @@
 """Where networks look: on the animal or beside it, and what makes two photos a match."""
 
 from common.data.sampling import spread_over_animals
+from common.inspection import background
 from common.inspection.attention import SimilarityToPhoto, grad_cam, map_layer, share_on_background
-from common.inspection.background import (
-    MEASURES,
-    ask_about_background,
-    compare_answers,
-    photos_to_test,
-    summarise_answers,
-    true_masks,
-)
 from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import interval_columns
 from common.visualization.bars import interval_chart
@@ -24,29 +17,31 @@ def measure_background(run, study, photos, splits, classifiers, seeds) -> dict:
     """How much of each network's trust lies in the background, split by split."""
     side = photos.preprocessing.image_size
     # The same photos for both splits: those that are test photos in both.
-    rows = [photos_to_test(study.catalogue, list(pair.values())) for pair in splits]
-    masks = true_masks(study.catalogue, np.unique(np.concatenate(rows)), side)
+    rows = [background.photos_to_test(study.catalogue, list(pair.values())) for pair in splits]
+    masks = background.true_masks(study.catalogue, np.unique(np.concatenate(rows)), side)
     tables, maps = [], {}
     for seed, models, seed_rows in zip(seeds, classifiers, rows, strict=True):
         pixels = to_pixels(photos.pixels[seed_rows], side).to(photos.device)
         seed_masks = np.stack([masks[row] for row in seed_rows]) if masks else None
         for name, model in models.items():
-            answers, heat = ask_about_background(model, pixels, study.labels[seed_rows], seed_masks)
-            who = study.identity[seed_rows]
+            labels, who = study.labels[seed_rows], study.identity[seed_rows]
+            answers, heat = background.ask_about_background(model, pixels, labels, seed_masks)
             tables.append(answers.assign(split=name, seed=seed, row=seed_rows, identity=who))
             maps.setdefault(name, heat)
     answers = pd.concat(tables, ignore_index=True)
 
     # By split, over animals; the difference on the same photos.
-    summary = summarise_answers(answers)
+    summary = background.summarise_answers(answers)
     records, lines = [], []
     for name, of_split in summary.items():
         records.append({"split": name})
         for measure, interval in of_split.items():
             records[-1] |= interval_columns(measure, interval)
-            line = {"measure": MEASURES[measure], "split": name}
+            line = {"measure": background.MEASURES[measure], "split": name}
             lines.append(line | interval_columns("share", interval))
-    differences = compare_answers(answers, "random", study.split.name) if len(summary) > 1 else {}
+    differences = (
+        background.compare_answers(answers, "random", study.split.name) if len(summary) > 1 else {}
+    )
     figures = {
         "Where the classifiers look": draw_maps(run, study, photos, rows[0], maps, masks),
         "The background, counted": interval_chart(
@@ -66,13 +61,13 @@ def measure_background(run, study, photos, splits, classifiers, seeds) -> dict:
         f"{', '.join(map(str, seeds))}. Attention is Grad-CAM's for the animal that was named, "
         f"{cells} × {cells} cells.",
         *(
-            f"Random minus {study.split.name}, {MEASURES[measure]}: {difference.text()}."
+            f"Random minus {study.split.name}, {background.MEASURES[measure]}: {difference.text()}."
             for measure, difference in differences.items()
         ),
     ]
     if not masks:
         notes.append("The background is only known for generated turtles: not counted.")
-    by_seed = answers.groupby(["split", "seed"])[list(MEASURES)].mean().reset_index()
+    by_seed = answers.groupby(["split", "seed"])[list(background.MEASURES)].mean().reset_index()
     return {
         "figures": figures,
         "tables": {"Where it looks": pd.DataFrame(records)},

@@ -23,9 +23,8 @@ def look_at_features(run, backbone, path, stages=None) -> dict:
             f"--stages {max(stages)}: {backbone.name} has maps of stages 0 to {len(maps) - 1}"
         )
     sheets = {f"stage {stage}": strongest_channels(maps[stage], 16) for stage in stages}
-    figure = features_figure(
-        first_filters(backbone), photo[0], sheets, run.figure_path("features.png")
-    )
+    drawn = run.figure_path("features.png")
+    figure = features_figure(first_filters(backbone), photo[0], sheets, drawn)
     return {"figures": {"First filters, and one photo as some stages see it": figure}}
 
 

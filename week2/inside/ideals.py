@@ -19,9 +19,8 @@ def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
         pictures, captions = [], []
         for kind, (model, names) in namers.items():
             labels = [names.index(name) for name in targets[kind]]
-            images, weights = ideal_images(
-                model, labels, image_size=model.image_size, settings=settings, seed=seed
-            )
+            climb = {"image_size": model.image_size, "settings": settings, "seed": seed}
+            images, weights = ideal_images(model, labels, **climb)
             with torch.no_grad():
                 probabilities = model(images).softmax(dim=1)[range(len(labels)), labels].tolist()
             variations = (variation_loss(images) * 255).tolist()
@@ -33,12 +32,8 @@ def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
         rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
     stretched = [full_contrast(picture) for picture in rows[-1].pictures]
     rows.append(PictureRow("the same, full contrast", stretched, [""] * len(stretched)))
-    figure = picture_grid(
-        rows,
-        run.figure_path("ideal.png"),
-        cell=2.4,
-        column_titles=[f"ideal {name}" for kind in namers for name in targets[kind]],
-    )
+    titles = [f"ideal {name}" for kind in namers for name in targets[kind]]
+    figure = picture_grid(rows, run.figure_path("ideal.png"), cell=2.4, column_titles=titles)
     by_class = {}
     for record in records:
         with_or_without = "with" if record["variation_loss"] else "without"

@@ -18,18 +18,12 @@ def try_other_pictures(run, study, backbone, photos, more_data, task, seed) -> d
         PhotoSet("random textures", textures, labels, np.arange(len(labels))),
         *(read_photo_set(name, path, side, seed) for name, path in more_data),
     ]
-    floor = load_backbone(
-        backbone.name, weights="none", image_size=backbone.preprocessing.image_size
-    )
+    image_size = backbone.preprocessing.image_size
+    floor = load_backbone(backbone.name, weights="none", image_size=image_size)
     restart(floor, seed)
     known = backbone.weights if backbone.weights in ("imagenet", "none") else "given"
-    table, reasons = measure_transfer(
-        sets,
-        {f"{known} weights": backbone, "random start": floor},
-        task,
-        seed=seed,
-        device=photos.device,
-    )
+    backbones = {f"{known} weights": backbone, "random start": floor}
+    table, reasons = measure_transfer(sets, backbones, task, seed=seed, device=photos.device)
     if table.empty:
         return {"notes": reasons}
     figure = interval_chart(

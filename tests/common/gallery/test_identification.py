@@ -166,9 +166,7 @@ def test_the_order_of_the_gallery_does_not_matter():
     [one] = rank_animals(gallery_of(embeddings, identities, sides), [question])
     [other] = rank_animals(
         gallery_of(
-            embeddings[shuffled],
-            [identities[i] for i in shuffled],
-            [sides[i] for i in shuffled],
+            embeddings[shuffled], [identities[i] for i in shuffled], [sides[i] for i in shuffled]
         ),
         [question],
     )

@@ -3,7 +3,7 @@
 import json
 
 from common.errors import InputError
-from common.measures.open_set import choose_threshold, evaluate_open_set
+from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 # Known: a, b, c. New: x, y. Worked by hand below.
 HAND_CASE = {
     "scores": [0.9, 0.8, 0.7, 0.4, 0.6, 0.3, 0.85, 0.2],
-    "true_identities": ["a", "a", "a", "b", "b", "x", "x", "y"],
-    "predicted_identities": ["a", "a", "b", "b", "b", "a", "b", "b"],
-    "known_identities": ["a", "b", "c"],
+    "truth": ["a", "a", "a", "b", "b", "x", "x", "y"],
+    "predicted": ["a", "a", "b", "b", "b", "a", "b", "b"],
+    "known": ["a", "b", "c"],
 }
 
 
@@ -29,20 +29,18 @@ def random_case(seed, n_queries=80, n_values=None):
         scores = generator.integers(0, n_values, n_queries).astype(float)
     return {
         "scores": scores,
-        "true_identities": [f"t{each}" for each in identity],
-        "predicted_identities": [f"t{each}" for each in np.where(guess < 5, guess, 1)],
-        "known_identities": [f"t{each}" for each in range(5)],
+        "truth": [f"t{each}" for each in identity],
+        "predicted": [f"t{each}" for each in np.where(guess < 5, guess, 1)],
+        "known": [f"t{each}" for each in range(5)],
     }
 
 
 def naive_rates(case, threshold):
     """BAKS, BAUS and share of unknown queries accepted, photo by photo."""
     known, new, accepted = {}, {}, []
-    for score, truth, name in zip(
-        case["scores"], case["true_identities"], case["predicted_identities"], strict=True
-    ):
+    for score, truth, name in zip(case["scores"], case["truth"], case["predicted"], strict=True):
         answer = name if score >= threshold else "new"
-        if truth in case["known_identities"]:
+        if truth in case["known"]:
             known.setdefault(truth, []).append(answer == truth)
         else:
             new.setdefault(truth, []).append(answer == "new")
@@ -52,7 +50,7 @@ def naive_rates(case, threshold):
 
 
 def test_numbers_worked_by_hand():
-    report = evaluate_open_set(**HAND_CASE, threshold=0.5)
+    report = evaluate_open_set(Queries(**HAND_CASE), threshold=0.5)
 
     # a: 2 of 3 (one named b). b: 1 of 2 (one rejected). x: 1 of 2 (one accepted). y: 1 of 1.
     assert report.baks == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -65,7 +63,7 @@ def test_numbers_worked_by_hand():
 
 
 def test_areas_and_rates_worked_by_hand():
-    report = evaluate_open_set(**HAND_CASE, threshold=0.5)
+    report = evaluate_open_set(Queries(**HAND_CASE), threshold=0.5)
 
     # Known 0.9 0.8 0.7 0.6 0.4 beat new 0.85 0.3 0.2 in 3 + 2 + 2 + 2 + 2 of 15 pairs.
     assert report.auroc == pytest.approx(11 / 15)
@@ -79,7 +77,7 @@ def test_areas_and_rates_worked_by_hand():
 def test_report_equals_naive_loop(seed):
     case = random_case(seed)
 
-    report = evaluate_open_set(**case, threshold=0.4)
+    report = evaluate_open_set(Queries(**case), threshold=0.4)
 
     baks, baus, accepted = naive_rates(case, 0.4)
     assert report.baks == pytest.approx(baks)
@@ -91,7 +89,7 @@ def test_report_equals_naive_loop(seed):
 def test_auroc_equals_counting_pairs(n_values):
     case = random_case(1, n_values=n_values)
 
-    report = evaluate_open_set(**case, threshold=0.0)
+    report = evaluate_open_set(Queries(**case), threshold=0.0)
 
     known, new = case["scores"][report.is_known], case["scores"][~report.is_known]
     wins = (known[:, None] > new).sum() + (known[:, None] == new).sum() / 2
@@ -99,31 +97,31 @@ def test_auroc_equals_counting_pairs(n_values):
 
 
 def test_score_equal_to_the_threshold_counts_as_known():
-    report = evaluate_open_set(**HAND_CASE, threshold=0.4)
+    report = evaluate_open_set(Queries(**HAND_CASE), threshold=0.4)
 
     assert report.is_accepted[3]
     assert report.baks == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_rejecting_a_known_animal_is_an_error_even_if_named_right():
-    report = evaluate_open_set(**HAND_CASE, threshold=1.0)
+    report = evaluate_open_set(Queries(**HAND_CASE), threshold=1.0)
 
     assert (report.baks, report.baus, report.geometric_mean) == (0, 1, 0)
 
 
 def test_known_identity_without_a_query_does_not_enter_the_mean():
-    fewer = HAND_CASE | {"known_identities": ["a", "b"]}
+    fewer = HAND_CASE | {"known": ["a", "b"]}
 
-    with_c = evaluate_open_set(**HAND_CASE, threshold=0.5)
+    with_c = evaluate_open_set(Queries(**HAND_CASE), threshold=0.5)
 
-    assert with_c.baks == evaluate_open_set(**fewer, threshold=0.5).baks
+    assert with_c.baks == evaluate_open_set(Queries(**fewer), threshold=0.5).baks
 
 
 @pytest.mark.parametrize(("part", "missing"), [(slice(0, 5), "baus"), (slice(5, 8), "baks")])
 def test_one_sided_queries_give_nan_with_a_note(part, missing):
-    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known_identities"}
+    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known"}
 
-    report = evaluate_open_set(**HAND_CASE | lists, threshold=0.5)
+    report = evaluate_open_set(Queries(**HAND_CASE | lists), threshold=0.5)
 
     assert np.isnan(getattr(report, missing))
     assert np.isnan(report.auroc)
@@ -137,7 +135,7 @@ def test_one_sided_queries_give_nan_with_a_note(part, missing):
 def test_threshold_is_the_best_of_a_naive_sweep(seed, n_values):
     case = random_case(seed, n_values=n_values)
 
-    chosen = choose_threshold(**case)
+    chosen = choose_threshold(Queries(**case))
 
     sweep = [*case["scores"], case["scores"].max() + 1]
     best = max(np.sqrt(np.prod(naive_rates(case, each)[:2])) for each in sweep)
@@ -152,7 +150,7 @@ def test_threshold_is_the_best_of_a_naive_sweep(seed, n_values):
 def test_false_match_rate_takes_the_lowest_threshold_allowed(rate, n_values):
     case = random_case(3, n_values=n_values)
 
-    chosen = choose_threshold(**case, criterion="false_match_rate", false_match_rate=rate)
+    chosen = choose_threshold(Queries(**case), criterion="false_match_rate", false_match_rate=rate)
 
     below = case["scores"][case["scores"] < chosen.value]
     assert naive_rates(case, chosen.value)[2] <= rate
@@ -162,12 +160,12 @@ def test_false_match_rate_takes_the_lowest_threshold_allowed(rate, n_values):
 def test_threshold_lies_in_the_middle_of_the_gap():
     case = {
         "scores": [0.9, 0.8, 0.4, 0.2],
-        "true_identities": ["a", "a", "x", "x"],
-        "predicted_identities": ["a"] * 4,
-        "known_identities": ["a"],
+        "truth": ["a", "a", "x", "x"],
+        "predicted": ["a"] * 4,
+        "known": ["a"],
     }
 
-    chosen = choose_threshold(**case)
+    chosen = choose_threshold(Queries(**case))
 
     assert chosen.value == pytest.approx(0.6)
     assert chosen.geometric_mean == 1.0
@@ -177,12 +175,14 @@ def test_middle_one_of_tied_thresholds_is_taken():
     # Known animals named wrong at 0.7, 0.6 and 0.5 change nothing: 0.75 to 0.35 all tie.
     case = {
         "scores": [0.9, 0.8, 0.7, 0.6, 0.5, 0.2],
-        "true_identities": ["a", "a", "b", "b", "b", "x"],
-        "predicted_identities": ["a"] * 6,
-        "known_identities": ["a", "b"],
+        "truth": ["a", "a", "b", "b", "b", "x"],
+        "predicted": ["a"] * 6,
+        "known": ["a", "b"],
     }
 
-    assert choose_threshold(**case).value == pytest.approx(0.55)  # the lower of the middle two
+    assert choose_threshold(Queries(**case)).value == pytest.approx(
+        0.55
+    )  # the lower of the middle two
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -190,12 +190,8 @@ def test_neighbouring_floats_are_told_apart(dtype):
     low = dtype(0.5)
     scores = np.array([np.nextafter(low, dtype(1)), low])
 
-    chosen = choose_threshold(
-        scores=scores,
-        true_identities=["a", "x"],
-        predicted_identities=["a", "a"],
-        known_identities=["a"],
-    )
+    queries = Queries(scores, predicted=["a", "a"], truth=["a", "x"], known=["a"])
+    chosen = choose_threshold(queries)
 
     assert (scores.astype(float) >= chosen.value).tolist() == [True, False]
 
@@ -203,14 +199,8 @@ def test_neighbouring_floats_are_told_apart(dtype):
 def test_rejecting_all_holds_in_float32_too():
     scores = np.array([0.3, 1.0], dtype=np.float32)
 
-    chosen = choose_threshold(
-        scores=scores,
-        true_identities=["a", "x"],
-        predicted_identities=["a", "a"],
-        known_identities=["a"],
-        criterion="false_match_rate",
-        false_match_rate=0.0,
-    )
+    queries = Queries(scores, predicted=["a", "a"], truth=["a", "x"], known=["a"])
+    chosen = choose_threshold(queries, criterion="false_match_rate", false_match_rate=0.0)
 
     assert not (scores >= chosen.value).any()
 
@@ -219,10 +209,10 @@ def test_rejecting_all_holds_in_float32_too():
     ("part", "counts"), [(slice(0, 5), "5 .*known and 0"), (slice(5, 8), "0 .*known and 3")]
 )
 def test_validation_needs_known_and_new_animals(part, counts):
-    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known_identities"}
+    lists = {name: HAND_CASE[name][part] for name in HAND_CASE if name != "known"}
 
     with pytest.raises(InputError, match=counts):
-        choose_threshold(**HAND_CASE | lists)
+        choose_threshold(Queries(**HAND_CASE | lists))
 
 
 @settings(max_examples=40, deadline=None)
@@ -231,15 +221,15 @@ def test_order_and_names_change_nothing(seed, n_values):
     case = random_case(seed, n_values=n_values)
     order = np.random.default_rng(seed).permutation(len(case["scores"]))
     moved = {"scores": case["scores"][order]}
-    for name in ("true_identities", "predicted_identities"):
+    for name in ("truth", "predicted"):
         moved[name] = [f"turtle {9 - int(case[name][i][1:])}" for i in order]
-    moved["known_identities"] = {f"turtle {9 - i}" for i in range(5)}
+    moved["known"] = {f"turtle {9 - i}" for i in range(5)}
 
-    plain, changed = choose_threshold(**case), choose_threshold(**moved)
+    plain, changed = choose_threshold(Queries(**case)), choose_threshold(Queries(**moved))
 
     assert changed.value == plain.value
-    first = evaluate_open_set(**case, threshold=plain.value)
-    second = evaluate_open_set(**moved, threshold=plain.value)
+    first = evaluate_open_set(Queries(**case), threshold=plain.value)
+    second = evaluate_open_set(Queries(**moved), threshold=plain.value)
     np.testing.assert_array_equal(second.is_correct, first.is_correct[order])
     assert (second.baks, second.baus) == pytest.approx((first.baks, first.baus))
     assert second.auroc == pytest.approx(first.auroc)
@@ -250,16 +240,16 @@ def test_order_and_names_change_nothing(seed, n_values):
 def test_threshold_scales_with_the_scores(seed, scale):
     case = random_case(seed)
 
-    plain = choose_threshold(**case)
-    scaled = choose_threshold(**case | {"scores": case["scores"] * scale})
+    plain = choose_threshold(Queries(**case))
+    scaled = choose_threshold(Queries(**case | {"scores": case["scores"] * scale}))
 
     assert scaled.geometric_mean == plain.geometric_mean
     assert scaled.value == pytest.approx(plain.value * scale, rel=1e-6)
 
 
 def test_dictionaries_are_plain_json():
-    chosen = choose_threshold(**random_case(0))
-    report = evaluate_open_set(**random_case(1), threshold=chosen.value)
+    chosen = choose_threshold(Queries(**random_case(0)))
+    report = evaluate_open_set(Queries(**random_case(1)), threshold=chosen.value)
 
     for each in (chosen, report):
         assert json.loads(json.dumps(each.to_dict(), allow_nan=False)) == each.to_dict()
@@ -270,27 +260,24 @@ def test_dictionaries_are_plain_json():
     [
         ({"scores": [0.1, 0.2]}, "8 predicted"),
         ({"scores": [np.nan] * 8}, "8 of 8 scores are not finite"),
-        ({"known_identities": ["a", "c"]}, r"1 predicted .* \(b\)"),
+        ({"known": ["a", "c"]}, r"1 predicted .* \(b\)"),
         ({"threshold": np.inf}, "threshold inf"),
     ],
 )
 def test_misuse_is_named(changes, message):
+    case = {"threshold": 0.5} | HAND_CASE | changes
+    threshold = case.pop("threshold")
+
     with pytest.raises(ValueError, match=message):
-        evaluate_open_set(**{"threshold": 0.5} | HAND_CASE | changes)
+        evaluate_open_set(Queries(**case), threshold)
 
 
 @pytest.mark.parametrize("options", [{"criterion": "accuracy"}, {"false_match_rate": 1.5}])
 def test_unknown_criterion_or_rate_is_refused(options):
     with pytest.raises(ValueError, match="found criterion"):
-        choose_threshold(**HAND_CASE, **options)
+        choose_threshold(Queries(**HAND_CASE), **options)
 
 
 def test_no_query_is_an_input_error():
     with pytest.raises(InputError, match="no query"):
-        evaluate_open_set(
-            scores=[],
-            predicted_identities=[],
-            true_identities=[],
-            known_identities=["a"],
-            threshold=0.5,
-        )
+        Queries(scores=[], predicted=[], truth=[], known=["a"])

@@ -7,12 +7,7 @@ from common.errors import InputError
 from common.splits.gallery_query import gallery_and_query, places_in_time
 from common.splits.leaks import leak_report
 from common.splits.rules import lcg_states, published_train_positions
-from common.splits.splits import (
-    SPLIT_NAMES,
-    Split,
-    choose_split_name,
-    make_split,
-)
+from common.splits.splits import SPLIT_NAMES, Split, choose_split_name, make_split
 
 import numpy as np
 import pandas as pd
@@ -289,8 +284,7 @@ def test_auto_takes_the_most_honest_split_there_is(rows, columns, name):
 
 def test_the_leak_is_counted_by_animal_encounter_and_day():
     catalogue = catalogue_of(
-        "a 1,a 1,a 1,a 2,b 1,b 1,c 1,c 1",
-        encounter=["e", "e", "f", "g", "e", "", "h", "h"],
+        "a 1,a 1,a 1,a 2,b 1,b 1,c 1,c 1", encounter=["e", "e", "f", "g", "e", "", "h", "h"]
     )
     part = ["train", "test", "test", "test", "test", "test", "train", "validation"]
     split = Split("hand", "By hand.", 0, {}, np.array(part))

@@ -8,9 +8,8 @@ from itertools import chain
 from common.errors import InputError
 from common.turtles import dataset as synthetic
 from common.turtles.dataset import TurtleParameters, ensure_turtles, true_mask, true_pictures
-from common.turtles.drawing import paint_skin
 from common.turtles.population import plan_population
-from common.turtles.skin import positions, seam_distance
+from common.turtles.skin import paint_skin, positions, seam_distance
 
 import cv2
 import numpy as np
@@ -239,7 +238,7 @@ def test_plan_of_the_default_set_has_about_1500_photos(population):
 def test_two_sides_of_an_animal_have_different_scutes():
     skin = paint_skin(plan_population(TINY)[0], TINY)
 
-    assert scute_agreement(skin.pelts["left"], skin.pelts["right"]) < 0.6
+    assert scute_agreement(skin["left"], skin["right"]) < 0.6
 
 
 def scute_agreement(pelt, other):

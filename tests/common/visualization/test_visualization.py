@@ -216,7 +216,7 @@ def test_names_with_formula_signs_are_drawn_as_they_are(photos, tmp_path):
     days = pd.to_datetime(["2020-05-01"] * 4)
     seen = pd.DataFrame({"identity": ODD_NAMES, "encounter": ODD_NAMES, "date": days})
 
-    confusion_figure(np.eye(4, dtype=int), ODD_NAMES, tmp_path / "a.png", title="$x_")
+    confusion_figure(np.eye(4, dtype=int), ODD_NAMES, tmp_path / "a.png")
     recall_bars(np.ones(4), np.ones(4, dtype=int), ODD_NAMES, tmp_path / "b.png")
     contact_sheet(photos[:4], tmp_path / "c.png", identities=ODD_NAMES, captions=ODD_NAMES)
     catalogue_overview(seen, tmp_path / "d.png")
