@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from pathlib import Path
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 from common.data.photo_files import each_photo, squashed_photo
+from common.errors import InputError
+from common.files import let_go
 
 import albumentations
 import cv2
@@ -28,7 +30,7 @@ from torch.utils.data import Dataset
 
 STORED_RATIO = 8 / 7  # stored side over network side, as ImageNet's 256 over 224: room to crop
 Transform = albumentations.Compose  # so that other files need not name the package
-MEMORY_LIMIT = 2_000_000_000  # bytes of decoded photos held in memory; more goes to a file
+MEMORY_LIMIT = 100_000_000  # bytes of decoded photos held in memory; more goes to a file
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,33 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
         unnamed temporary file and is read from there as needed.
 
     Raises:
-        InputError: a photo is missing or cannot be decoded.
+        InputError: a photo is missing or cannot be decoded, or there is no room for that file.
     """
     shape = (len(paths), size, size, 3)
-    if np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
-        with tempfile.TemporaryFile() as file:  # the mapping outlives the open file
-            photos = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
-    else:
-        photos = np.empty(shape, dtype=np.uint8)
-
     read = functools.partial(squashed_photo, size=size)
     decoded = each_photo(read, paths, "reading photos", smallest_side=size, progress=progress)
+    if np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
+        return _in_file(decoded, shape)
+    photos = np.empty(shape, dtype=np.uint8)
     for row, photo in enumerate(decoded):
         photos[row] = photo
     return photos
+
+
+def _in_file(photos: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.memmap:
+    """Photos in an unnamed temporary file, which is gone when nobody reads it any more."""
+    try:
+        with tempfile.TemporaryFile() as file:  # the mapping outlives the open file
+            for photo in photos:  # written, not mapped: a full disk raises, and does not kill
+                file.write(photo)
+            file.flush()
+            return np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"{tempfile.gettempdir()}: {np.prod(shape, dtype=np.int64) / 1e6:,.0f} MB of decoded "
+            f"photos cannot be stored ({error.strerror or error}); make room, or name another "
+            "folder in the environment variable TMPDIR"
+        ) from error
 
 
 class PhotoSelection:
@@ -241,6 +256,7 @@ class PhotoDataset(Dataset):
         digest.update(repr(recipe).encode() + photos.is_mirrored.tobytes())
         for row in photos.rows:
             digest.update(np.ascontiguousarray(photos.array[row]))
+            let_go(photos.array)
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -261,7 +277,9 @@ class PhotoDataset(Dataset):
 
         with ThreadPoolExecutor(n_threads) as threads:  # OpenCV frees the GIL
             prepared = threads.map(prepare, parts, self._transforms)
-            return list(itertools.chain.from_iterable(prepared))
+            items = list(itertools.chain.from_iterable(prepared))
+        let_go(self.photos.array)
+        return items
 
     def _item(self, index: int, transform: Transform) -> tuple[torch.Tensor, int]:
         transform.set_random_seed(view_seed(self.seed, self.epoch, index))

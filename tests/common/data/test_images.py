@@ -1,7 +1,10 @@
 """Photos of every kind become the same pixels, and random views follow from their seed."""
 
+import errno
+import os
 import threading
 import time
+from unittest.mock import Mock
 
 from common.data.images import (
     PhotoDataset,
@@ -119,6 +122,16 @@ def test_photos_beyond_the_memory_limit_lie_in_a_file(tmp_path, monkeypatch):
 
     assert isinstance(photos, np.memmap)
     assert photos[0, 8, 0].tolist() == [255, 0, 0]
+
+
+def test_too_small_a_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("common.data.images.MEMORY_LIMIT", 100)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("common.data.images.tempfile.TemporaryFile", Mock(side_effect=full))
+    Image.fromarray(half_red_half_blue()).save(tmp_path / "a.png")
+
+    with pytest.raises(InputError, match=r"No space left.*TMPDIR"):
+        read_photos([tmp_path / "a.png"], 16, progress=False)
 
 
 def test_photos_give_the_same_items_from_a_file_as_from_memory(tmp_path, monkeypatch):
