@@ -14,15 +14,20 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "cv2"}
 
 
-def load_main(script):
-    """The main function of a script such as "week1/look_at_data"."""
+def load_script(script):
+    """The module of a script such as "week1/look_at_data"."""
     path = ROOT / f"{script}.py"
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # as Python does: a script finds the modules beside it
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+    return module
+
+
+def load_main(script):
+    """The main function of a script."""
+    return load_script(script).main
 
 
 def refusal_of(script, capsys, *flags):

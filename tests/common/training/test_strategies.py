@@ -2,15 +2,14 @@
 
 from common.errors import InputError
 from common.models.backbones import load_backbone
-from common.models.freezing import freeze_stages, stages_of
+from common.models.freezing import freeze_stages, split_at_boundary, stages_of
 from common.models.heads import linear_classifier
 from common.training import boundary, feature_cache
 from common.training.loop import TrainingSettings
-from common.training.optim import Rates
+from common.training.optim import Rates, parameter_group
 from common.training.strategies import (
     Step,
     fine_tune,
-    install,
     photos_for_plan,
     plan_of,
     read_plan,
@@ -60,7 +59,10 @@ def trained_backbone(name, n_trainable, *, cached):
     trained, _ = tuned([Step(n_trainable, 2)], before, cached=cached)
     after = backbone_of(name)
     freeze_stages(after, n_trainable)
-    install(trained.tail, after)
+    tail = split_at_boundary(after)[1] if cached else after
+    tail.load_state_dict(
+        dict(zip(tail.state_dict(), trained.tail.state_dict().values(), strict=True))
+    )
     return before.network, after.network
 
 
@@ -149,7 +151,16 @@ def test_the_stage_table_shows_rates_and_counts_every_parameter():
     backbone = backbone_of()
     head = linear_classifier(backbone.n_features, 3)
 
-    table = stage_table(backbone, head, 2, Rates(head=0.1, backbone=0.01, layer_decay=0.5))
+    freeze_stages(backbone, 2)
+    groups = [
+        group
+        for stage, rate in zip(stages_of(backbone)[2:], (0.005, 0.01), strict=True)
+        for group in parameter_group(
+            [backbone.network.get_parameter(name) for name in stage.parameter_names], rate
+        )
+    ]
+
+    table = stage_table(backbone, head, [*groups, *parameter_group(head, 0.1)])
 
     n_parameters = sum(p.numel() for module in (backbone, head) for p in module.parameters())
     assert table["parameters"].sum() == n_parameters
