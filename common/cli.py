@@ -278,6 +278,12 @@ _FLAGS: dict[str, dict] = {
         "action": "store_true",
         "help": "a run of seconds on few photos: proves that everything works, means nothing",
     },
+    "mine": {
+        "type": present_path,
+        "metavar": "FILE",
+        "help": "your copy of the week's exercises.py: what is right in it runs in place of the "
+        "reference's functions",
+    },
     "workers": {
         "type": whole_number(0, 64),
         "metavar": "N",

@@ -100,7 +100,8 @@ def train_epoch(
 
     Args:
         model: images to scores, (n_images, n_identities); changed in place.
-        batches: images and labels, (n_images, ...) and (n_images,); the last may be shorter.
+        batches: images and labels, (n_images, ...) and (n_images,); the last may be
+            shorter, and they can be gone through once.
         criterion: scores and labels to the mean loss of a batch.
         optimizer: of the model's parameters.
 

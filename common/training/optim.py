@@ -1,6 +1,6 @@
 """Optimiser groups with their own learning rates, and schedules."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from common.errors import InputError
@@ -8,7 +8,7 @@ from common.errors import InputError
 import torch
 from timm.scheduler import CosineLRScheduler, StepLRScheduler
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 SCHEDULES = ("cosine", "step", "plateau", "one_cycle", "constant")
 
@@ -114,8 +114,9 @@ class Schedule:
     Every group keeps its own peak rate; the schedule scales them alike.
 
     Args:
-        name: one of `SCHEDULES`. "step" divides by 10 after each third of the run, "plateau"
-            halves when validation has not improved for 3 epochs.
+        name: one of `SCHEDULES`, or a function: (step from 1, steps of the run, steps of the
+            warm-up) to the share of the peak. "step" divides by 10 after each third of the run,
+            "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
         epochs: length of the run.
         steps_per_epoch: optimiser steps in one epoch.
@@ -129,7 +130,7 @@ class Schedule:
 
     def __init__(
         self,
-        name: str,
+        name: str | Callable[[int, int, int], float],
         optimizer: torch.optim.Optimizer,
         *,
         epochs: int,
@@ -137,7 +138,7 @@ class Schedule:
         warmup_epochs: float = 0.0,
         final_rate: float = 0.0,
     ) -> None:
-        if name not in SCHEDULES:
+        if not callable(name) and name not in SCHEDULES:
             raise InputError(f"--schedule {name}: expected one of {', '.join(SCHEDULES)}")
         if not 0 <= warmup_epochs < epochs:
             raise InputError(
@@ -151,6 +152,10 @@ class Schedule:
         if name == "one_cycle":
             peaks = [group["lr"] for group in optimizer.param_groups]
             self._by_step = OneCycleLR(optimizer, peaks, total_steps=total + 1)
+        elif callable(name):
+            n_warmup = warmup["warmup_t"]
+            # LambdaLR counts from 0, and has set the rates of its first step by now.
+            self._by_step = LambdaLR(optimizer, lambda i: float(name(i + 1, total, n_warmup)))
         elif name == "cosine":
             self._by_step = CosineLRScheduler(
                 optimizer, max(2, total - warmup["warmup_t"]), t_in_epochs=False,
@@ -164,7 +169,7 @@ class Schedule:
 
     def before_step(self, step: int) -> None:
         """Set the rates for optimiser step `step`, counted from 1 over the whole run."""
-        if isinstance(self._by_step, OneCycleLR):
+        if isinstance(self._by_step, (OneCycleLR, LambdaLR)):
             if step > 1:
                 self._by_step.step()
         elif self.name != "plateau" or step <= self._by_step.warmup_t:

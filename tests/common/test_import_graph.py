@@ -14,7 +14,7 @@ ROOMS = (
     "turtles", "data", "splits", "models", "training", "measures", "gallery", "matching",
     "experiments", "inspection", "visualization",
 )  # fmt: skip
-DESK = ("cli", "runs", "report", "tables", "errors", "files")  # for all, like the machine
+DESK = ("cli", "mine", "runs", "report", "tables", "errors", "files")  # for all, like the machine
 BLIND_TO_TRAINING = ("measures", "gallery", "matching")  # numbers in, numbers out
 
 

@@ -65,10 +65,11 @@ def call_train_epoch(train_epoch, first, second, images, labels) -> dict:
         layer.bias.data.zero_()
     model.eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-    batches = list(
-        zip(torch.from_numpy(images).split(8), torch.from_numpy(labels).split(8), strict=True)
-    )
-    once, twice = (train_epoch(model, batches, nn.CrossEntropyLoss(), optimizer) for _ in range(2))
+    photos, whose, epochs = torch.from_numpy(images), torch.from_numpy(labels), []
+    for _ in range(2):
+        batches = zip(photos.split(8), whose.split(8), strict=True)  # can be gone through once
+        epochs.append(train_epoch(model, batches, nn.CrossEntropyLoss(), optimizer))
+    once, twice = epochs
     return {
         "training mode": model.training,
         "loss": once[0],

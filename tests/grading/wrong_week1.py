@@ -101,8 +101,8 @@ WRONG = {
         "trained in evaluation mode": [("model.train()", "model.eval()")],
         "the mode left as it was": [("model.train()", "pass")],
         "a mean of the batches' means, in which a short batch weighs too much": [
-            ("loss.item() * len(labels)", "loss.item() * 8"),
-            ("return loss_sum / n_seen", "return loss_sum / (8 * len(batches))"),
+            ("loss.item() * len(labels)", "loss.item()"),
+            ("return loss_sum / n_seen", "return loss_sum / (n_seen // 8 + 1)"),
         ],
         "a step before the gradients are there": [
             ("loss.backward()\n        optimizer.step()",
