@@ -39,7 +39,7 @@ def own_functions(
     own = [name for name in names if marks[name]["state"] == "right"]
     rest = [name for name in names if name not in own]
     for name in rest:
-        print(f"{name} is {marks[name]['state']}: the reference's runs in its place")
+        print(f"{name}: {marks[name]['state']}; the reference's runs in its place")
     note = f"yours: {', '.join(own) or 'none'}; reference: {'the rest' if rest else 'none'}"
     print(note)
     if not own:
