@@ -63,7 +63,7 @@ def batch_hard(embeddings: torch.Tensor, labels: torch.Tensor, margin: float) ->
     is_positive = is_same & ~torch.eye(len(labels), dtype=torch.bool)
     farthest = distance.masked_fill(~is_positive, -torch.inf).max(dim=1).values
     nearest = distance.masked_fill(is_same, torch.inf).min(dim=1).values
-    losses = functional.relu(farthest - nearest + margin)[is_positive.any(dim=1)]
+    losses = functional.relu(farthest - nearest + margin)  # 0 where there is no positive
     return losses.sum() / max(1, torch.count_nonzero(losses))
     ### END SOLUTION
 

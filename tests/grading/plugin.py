@@ -81,11 +81,12 @@ def submissions_of(config: pytest.Config, week: str) -> dict[str, Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each exercise of each submission."""
+    """One test for each exercise of each submission; one for all of the reference solutions."""
     if {"submission", "exercise"} <= set(metafunc.fixturenames):
         week = metafunc.cls.week
         metafunc.parametrize("submission", submissions_of(metafunc.config, week), scope="class")
-        metafunc.parametrize("exercise", load_week(week))
+        asked = load_week(week) if metafunc.config.option.mine else ["all"]
+        metafunc.parametrize("exercise", asked)
     elif "exercise" in metafunc.fixturenames and hasattr(metafunc.cls, "week"):
         metafunc.parametrize("exercise", load_week(metafunc.cls.week))
 

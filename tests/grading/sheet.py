@@ -11,10 +11,10 @@ from grading.grade import Grades, Mark
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
 th, td { border: 1px solid #8886; padding: .35rem .5rem; text-align: left; vertical-align: top; }
-th { background: #8882; }
+th { background: #8882; overflow-wrap: anywhere; }
 td.right { background: #2a93; } td.wrong { background: #d803; } td.none { background: #d333; }
 td.points { text-align: right; white-space: nowrap; } small { display: block; opacity: .85; }
 """
@@ -106,7 +106,7 @@ def page_of(graded: Sequence[Grades]) -> str:
     )
     rows = "\n".join(_row(grades) for grades in sorted(graded, key=lambda each: -each.points))
     mistakes = "\n".join(
-        f"<li>{count} of {n}: {_text(text)}</li>" for text, count in commonest_mistakes(graded)
+        f"<li>{count} of {n}: {_text(text)}</li>" for text, count in commonest_mistakes(graded)[:8]
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>

@@ -23,17 +23,36 @@ def embeddings_of_two_sides(rng: np.random.Generator, case: int) -> dict:
 
 
 def batch_of_photos(rng: np.random.Generator, case: int) -> dict:
-    """Three or four photos of some animals, and one of another; some anchors cost nothing."""
+    """Three or four photos of some animals, and one of another; some anchors cost nothing.
+
+    In the second case one anchor alone costs something, in the last none does.
+    """
     labels = np.repeat([4, 9, 1, 6], [4, 3, 4, 1])
     centres = rng.normal(0, 1, (10, 6))
-    centres[6] = centres[4]  # the single photo looks like another animal
-    embeddings = centres[labels] + rng.normal(0, (0.1, 0.45, 0.7, 0.1)[case % 4], (12, 6))
+    if case != 1:
+        centres[6] = centres[4]  # the single photo looks like another animal
+    embeddings = centres[labels] + rng.normal(0, (0.1, 0.15, 0.7, 0.1)[case % 4], (12, 6))
+    margin = (0.9, 0.0, 0.2, 0.001)[case % 4]
+    if case == 1:
+        margin = margin_for_one_anchor(embeddings, labels)
     order = rng.permutation(12)
     return {
         "embeddings": (embeddings * rng.uniform(0.3, 3, (12, 1)))[order].astype(np.float32),
         "labels": labels[order],
-        "margin": (0.9, 0.3, 0.2, 0.001)[case % 4],
+        "margin": margin,
     }
+
+
+def margin_for_one_anchor(embeddings: np.ndarray, labels: np.ndarray) -> float:
+    """Between what the costliest and the next anchor lack; their pairs may overlap: then 0."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    distance = np.linalg.norm(unit[:, None] - unit, axis=2)
+    is_same = labels[:, None] == labels
+    has_positive = is_same.sum(axis=1) > 1
+    farthest = np.where(is_same, distance, -np.inf).max(axis=1)
+    nearest = np.where(is_same, np.inf, distance).min(axis=1)
+    gaps = np.sort((farthest - nearest)[has_positive])
+    return max(0.0, float(-(gaps[-1] + gaps[-2]) / 2))
 
 
 def call_batch_hard(batch_hard, embeddings, labels, margin) -> dict:
@@ -47,7 +66,7 @@ def photos_and_centres(rng: np.random.Generator, case: int) -> dict:
     """Angles to the own centre stay below pi minus the margin."""
     n_identities, embedding_dim = int(rng.integers(4, 8)), 8
     centres = rng.normal(0, 1, (n_identities, embedding_dim))
-    labels = rng.integers(n_identities, size=10)
+    labels = rng.integers(n_identities - 1, size=10)  # the last animal has no photo here
     embeddings = rng.normal(0, 1, (10, embedding_dim)) + 0.4 * centres[labels]
     return {
         "embeddings": (embeddings * rng.uniform(0.3, 3, (10, 1))).astype(np.float32),

@@ -50,7 +50,7 @@ WRONG = {
             ("functional.relu(farthest - nearest + margin)", "(farthest - nearest + margin)"),
         ],
         "the mean over all anchors, also those that cost nothing": [
-            ("losses.sum() / max(1, torch.count_nonzero(losses))", "losses.mean()"),
+            ("losses.sum() / max(1, torch.count_nonzero(losses))", "losses[is_positive.any(dim=1)].mean()"),
         ],
         "embeddings not scaled to unit length": [
             ("functional.normalize(embeddings)", "embeddings"),
