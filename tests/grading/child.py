@@ -167,7 +167,8 @@ def main() -> None:
         del sys.modules[name]
 
     def say(**words: object) -> None:
-        report.write(json.dumps({"token": job["token"], **words}) + "\n")
+        facts = {"token": job["token"], "n_printed": os.fstat(1).st_size}  # bytes, so far
+        report.write(json.dumps(facts | words) + "\n")
         report.flush()
 
     warm_up()

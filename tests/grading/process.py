@@ -98,16 +98,19 @@ class Child:
             is_ours = False
         return report if is_ours else "its report is torn or forged"
 
-    def printed_since(self) -> str:
-        """The last lines that it printed since this was asked before."""
+    def printed_until(self, n_printed: object = None) -> str:
+        """The last lines that it printed since this was asked before.
+
+        Args:
+            n_printed: bytes by then, as it says; None: all there is.
+        """
         if not hasattr(os, "pread"):  # Windows; any other read would move the writer's place
             return ""
-        start, end = self.n_shown, os.fstat(self.printed.fileno()).st_size
-        self.n_shown = end
-        text = os.pread(self.printed.fileno(), 2_000, max(start, end - 2_000)).decode(
-            errors="replace"
-        )
-        return "\n".join(text[: end - start].splitlines()[-12:])
+        size = os.fstat(self.printed.fileno()).st_size
+        end = max(0, min(size, n_printed)) if isinstance(n_printed, int) else size
+        start, self.n_shown = max(self.n_shown, end - 2_000), end
+        text = os.pread(self.printed.fileno(), max(0, end - start), start).decode(errors="replace")
+        return "\n".join(text.splitlines()[-12:])
 
     def end(self) -> None:
         """Kill it, with all that it started."""
@@ -159,21 +162,23 @@ def _read_all(child: Child, checks: Sequence[tuple[str, dict]], limits: Limits) 
     """Replies up to the end of the first exercise that hung or ended the process."""
     started = child.next(limits.start_seconds)
     if not isinstance(started, dict):
-        raise RuntimeError(f"the grading process did not start: {child.printed_since()}")
+        raise RuntimeError(f"the grading process did not start: {child.printed_until()}")
     loaded = child.next(limits.seconds)
     if not isinstance(loaded, dict) or "error" in loaded:
         reason = loaded if isinstance(loaded, str) else str(loaded["error"])
-        reply = Reply(reason=f"the file cannot be loaded: {reason}", printed=child.printed_since())
+        reply = Reply(reason=f"the file cannot be loaded: {reason}", printed=child.printed_until())
         return [reply] * len(checks)
-    replies, _ = [], child.printed_since()  # while it was loaded
+    replies, _ = [], child.printed_until(loaded.get("n_printed"))  # while it was loaded
     for name, _ in checks:
         report = child.next(limits.seconds)
         if isinstance(report, str):
             n_lost = sum(other == name for other, _ in checks)
             n_before = sum(other == name for other, _ in checks[: len(replies)])
-            own = [Reply(reason=report, printed=child.printed_since())] * n_lost
+            own = [Reply(reason=report, printed=child.printed_until())] * n_lost
             return replies[: len(replies) - n_before] + own
-        replies.append(replace(_reply(report), printed=child.printed_since()))
+        replies.append(
+            replace(_reply(report), printed=child.printed_until(report.get("n_printed")))
+        )
     return replies
 
 
