@@ -15,7 +15,11 @@ TESTS = Path(__file__).resolve().parents[1]
 GRADED = pytest.StashKey[dict[tuple[str, str], Grades]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    typed = list(pluginmanager.get_plugin("pytestconfig").invocation_params.args)
+    for place, word in enumerate(typed[:-1]):
+        if word == "--mine":  # pytest takes its path for one of tests until it knows the flag
+            refuse_foreign_conftest(Path(typed[place + 1]))
     group = parser.getgroup("exercises", "a learner's exercises")
     group.addoption(
         "--mine",
@@ -38,7 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def refuse_foreign_conftest(path: Path) -> None:
-    """pytest runs the conftest.py beside any path of its command line, outside of all limits."""
+    """pytest runs the conftest.py beside any path of its command line, outside of all limits.
+
+    Where the tests are named first, as in every command of the READMEs, this is asked before.
+    """
     path = path.resolve()
     folders = [path, *path.parents, *(path.glob("test*") if path.is_dir() else [])]
     for folder in folders:

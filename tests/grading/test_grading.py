@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 
 import pytest
-from grading.grade import Mark, grade, main, submissions_in
+from grading.grade import ROOT, Mark, grade, main, submissions_in
 from grading.hostile import HOSTILE, STUBS
 from grading.plugin import refuse_foreign_conftest
 from grading.process import Limits
@@ -180,3 +182,16 @@ def test_the_command_grades_one_file(tmp_path, capsys):
 
     assert "0 of 20 points" in capsys.readouterr().out
     assert json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))["points"] == 0
+
+
+def test_a_conftest_is_refused_before_it_runs(tmp_path):
+    (tmp_path / "conftest.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
+    (tmp_path / "exercises.py").touch()
+
+    ending = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/week1", "--mine", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "may not bring a conftest" in ending.stderr
+    assert "ran" not in ending.stderr.split()
