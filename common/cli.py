@@ -256,6 +256,12 @@ _FLAGS: dict[str, dict] = {
         local_path, "PATH", "folder of the results (default: runs/<script> in the current folder)"
     ),
     "smoke": _switch("a run of seconds on few photos: proves that everything works, means nothing"),
+    "mine": _flag(
+        present_path,
+        "FILE",
+        "your copy of the week's exercises.py: what is right in it runs in place of the "
+        "reference's functions",
+    ),
     "workers": _flag(
         whole_number(0, 64),
         "N",

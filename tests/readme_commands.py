@@ -11,7 +11,7 @@ from common.models.storage import load_recogniser, save_recogniser
 
 import timm
 import torch
-from script_runs import load_main
+from script_runs import ROOT, load_main
 
 FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
@@ -75,6 +75,14 @@ def a_published_split(folder, catalogue):
     return folder / "published.csv"
 
 
+def solutions_of_week_2(folder, catalogue):
+    return ROOT / "week2" / "solutions.py"
+
+
+def solutions_of_week_3(folder, catalogue):
+    return ROOT / "week3" / "solutions.py"
+
+
 def no_gallery_yet(folder, catalogue):
     return folder / "gallery"
 
@@ -99,12 +107,14 @@ STAND_INS = {
     "path/to/a.jpg": a_photo,
     "path/to/b.jpg": another_photo,
     "path/to/gallery": no_gallery_yet,
+    "my_week2.py": solutions_of_week_2,
+    "my_week3.py": solutions_of_week_3,
 }
 
 
 def stand_ins_for(commands, folder, catalogue, table=STAND_INS):
     """Make what the commands name, and nothing else; new files go to the folder."""
-    named = set(re.findall(r"path/to/[\w./]+", " ".join(commands)))
+    named = set(re.findall(r"path/to/[\w./]+|my_week\d\.py", " ".join(commands)))
     return {name: make(folder, catalogue) for name, make in table.items() if name in named}
 
 

@@ -15,6 +15,7 @@ Exercises 1.3 and 1.4 of week1/README.md start here.
 import argparse
 import copy
 import math
+from collections.abc import Callable, Iterable
 
 from common.cli import make_parser, run_script, shared_flags
 from common.data.images import (
@@ -28,6 +29,7 @@ from common.errors import InputError
 from common.machine.device import pick_device
 from common.measures.classification import ClassificationReport, evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.mine import own_functions
 from common.models.extraction import extract
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
@@ -67,8 +69,38 @@ def small_cnn(n_identities: int) -> nn.Sequential:
     )
 
 
+def train_epoch(
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    criterion: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> tuple[float, float]:
+    """Show the network each batch once; mean loss and accuracy over photos, before each step."""
+    model.train()
+    loss_sum, n_right, n_seen = 0.0, 0, 0
+    for images, labels in batches:
+        scores = model(images)  # forward: (n_images, n_identities)
+        loss = criterion(scores, labels)  # how wrong, as one number
+        optimizer.zero_grad()  # forget the gradients of the batch before
+        loss.backward()  # how the loss would change with each weight
+        optimizer.step()  # a small step that makes it smaller
+        loss_sum += loss.item() * len(labels)
+        n_right += int((scores.argmax(dim=1) == labels).sum())
+        n_seen += len(labels)
+    return loss_sum / n_seen, n_right / n_seen
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of photos, in [0, 1], whose animal has the highest score."""
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
 def train(
-    model: nn.Module, photos: PhotoDataset, validation: PhotoDataset, args: argparse.Namespace
+    model: nn.Module,
+    photos: PhotoDataset,
+    validation: PhotoDataset,
+    args: argparse.Namespace,
+    yours: dict[str, Callable] | None = None,
 ) -> list[dict]:
     """Show the network all training photos again and again; keep the best validated weights.
 
@@ -77,38 +109,30 @@ def train(
         photos: to learn from, another random view of each in every epoch.
         validation: photos of the same animals that choose the epoch.
         args: the script's flags.
+        yours: functions of --mine, by name; others are this script's.
 
     Returns:
         One row per epoch: epoch (from 1), train_loss, train_accuracy, validation_accuracy.
     """
-    device = pick_device(args.device)
-    batches = DataLoader(photos, args.batch_size, shuffle=True)
+    device, yours = pick_device(args.device), yours or {}
+    loader = DataLoader(photos, args.batch_size, shuffle=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
     history, best = [], -math.inf
     for epoch in tqdm(range(args.epochs), "training the small CNN", unit="epoch"):
         photos.set_epoch(epoch)
-        model.train()
-        loss_sum, n_right = 0.0, 0
-        for images, labels in batches:
-            images, labels = images.to(device), labels.to(device)
-            scores = model(images)  # forward: (n_images, n_identities)
-            loss = criterion(scores, labels)  # how wrong, as one number
-            optimizer.zero_grad()  # forget the gradients of the batch before
-            loss.backward()  # how the loss would change with each weight
-            optimizer.step()  # a small step that makes it smaller
-            loss_sum += loss.item() * len(images)
-            n_right += int((scores.argmax(dim=1) == labels).sum())
+        batches = ((images.to(device), labels.to(device)) for images, labels in loader)
+        one_epoch = yours.get("train_epoch", train_epoch)
+        loss, share = one_epoch(model, batches, criterion, optimizer)
         schedule.step()  # smaller steps towards the end
-        if not math.isfinite(loss_sum):
+        if not math.isfinite(loss):
             raise InputError(
                 f"the loss is no number after epoch {epoch + 1}; lower --learning_rate"
             )
-        row = {"epoch": epoch + 1, "train_loss": loss_sum / len(photos)}
-        row |= {"train_accuracy": n_right / len(photos)}
+        row = {"epoch": epoch + 1, "train_loss": float(loss), "train_accuracy": float(share)}
         if len(validation):
-            row["validation_accuracy"] = share_right(model, validation, device)
+            row["validation_accuracy"] = share_right(model, validation, device, yours)
         history.append(row)
         if row.get("validation_accuracy", epoch) > best:  # without validation: the last epoch
             best = row.get("validation_accuracy", epoch)
@@ -117,17 +141,25 @@ def train(
     return history
 
 
-def share_right(model: nn.Module, photos: PhotoDataset, device: torch.device) -> float:
+def share_right(
+    model: nn.Module, photos: PhotoDataset, device: torch.device, yours: dict[str, Callable]
+) -> float:
     """Accuracy in [0, 1]; nothing is learned, nothing is random."""
     scores = extract(model, photos, device=device, progress=False)
-    return float(np.mean(scores.argmax(axis=1) == photos.labels))
+    return float(yours.get("accuracy", accuracy)(scores, photos.labels))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
     shared_flags(
-        parser, *plumbing, "batch_size", epochs=30, learning_rate=2e-3, image_size=IMAGE_SIZE
+        parser,
+        *plumbing,
+        "batch_size",
+        "mine",
+        epochs=30,
+        learning_rate=2e-3,
+        image_size=IMAGE_SIZE,
     )
     args = parser.parse_args(argv)
     if args.smoke:
@@ -138,6 +170,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, notes = own_functions(args, __file__, "train_epoch", "accuracy")
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
@@ -155,7 +188,7 @@ def main(argv: list[str] | None = None) -> dict:
     is_sided = study.catalogue.has_sides  # then a mirrored left face is an animal that isn't there
     views = training_transform(preprocessing, flip=not is_sided)
     training_photos = PhotoDataset(parts["train"].photos, parts["train"].labels, views, args.seed)
-    history = train(model, training_photos, parts["validation"], args)
+    history = train(model, training_photos, parts["validation"], args, yours)
 
     # Evaluate: the test photos are looked at here and nowhere before.
     reports = {
@@ -181,7 +214,10 @@ def main(argv: list[str] | None = None) -> dict:
         figures=classification_figures(
             run, reports["test"], history, best_epoch, parts["train"].labels
         ),
-        notes=[f"Always naming the animal with most training photos gives {guessing:.3f} on test."],
+        notes=[
+            f"Always naming the animal with most training photos gives {guessing:.3f} on test.",
+            *notes,
+        ],
         device=str(pick_device(args.device)),
     )
 

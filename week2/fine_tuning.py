@@ -15,12 +15,14 @@ accuracy jump each time that more stages are freed, far above a frozen backbone.
 
 import argparse
 import math
+from collections.abc import Callable, Sequence
 
 from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
 from common.data.images import read_photos
 from common.machine.device import pick_device
 from common.measures.classification import class_table, evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.mine import own_functions
 from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import stages_of
 from common.models.heads import HEADS, Recogniser
@@ -45,6 +47,24 @@ WARMUP_EPOCHS = 1  # in which rates rise from 0; half of a step that has one epo
 WEIGHT_DECAY = 1e-2  # share of a weight, times its rate, that every step takes away
 
 
+def stages_at(plan: Sequence[tuple[int, int]], epoch: int) -> int:
+    """Stages that learn in an epoch, from 0, of a plan of (stages, epochs)."""
+    end = 0
+    for n_trainable, n_epochs in plan:
+        end += n_epochs
+        if epoch < end:
+            return n_trainable
+    return plan[-1][0]
+
+
+def parts_of(backbone: Backbone) -> list[nn.ParameterList]:
+    """The parameters of each stage, photo first."""
+    return [
+        nn.ParameterList(backbone.network.get_parameter(name) for name in stage.parameter_names)
+        for stage in stages_of(backbone)
+    ]
+
+
 def free_last_stages(backbone: Backbone, n_stages: int | None) -> None:
     """Let the last n stages learn and the earlier ones rest; None frees all of them."""
     stages = stages_of(backbone)
@@ -54,20 +74,25 @@ def free_last_stages(backbone: Backbone, n_stages: int | None) -> None:
             backbone.network.get_parameter(name).requires_grad = stage.index >= first
 
 
-def rate_groups(backbone: Backbone, head: nn.Module, args: argparse.Namespace) -> list[dict]:
+def rate_groups(
+    stages: Sequence[nn.Module],
+    head: nn.Module,
+    rate: float,
+    head_rate: float,
+    layer_decay: float,
+    weight_decay: float,
+) -> list[dict]:
     """Who learns how fast: large steps for the new head, small ones for what is known already.
 
     Early stages hold edges and colours, which suit any photo: with --layer_decay below 1, each
     stage moves slower than the one behind it. Frozen parameters are in no group, and weight decay
     spares norms and biases (`parameter_group`).
     """
-    stages, groups = stages_of(backbone), []
-    for stage in stages:
-        n_behind = len(stages) - 1 - stage.index
-        rate = args.learning_rate * args.layer_decay**n_behind
-        own = [backbone.network.get_parameter(name) for name in stage.parameter_names]
-        groups += parameter_group(own, rate, WEIGHT_DECAY)
-    return groups + parameter_group(head, args.head_learning_rate, WEIGHT_DECAY)
+    groups = []
+    for index, stage in enumerate(stages):
+        n_behind = len(stages) - 1 - index
+        groups += parameter_group(stage, rate * layer_decay**n_behind, weight_decay)
+    return groups + parameter_group(head, head_rate, weight_decay)
 
 
 def rate_at(step: int, n_steps: int, n_warmup: int) -> float:
@@ -88,7 +113,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     machine = ("mixed_precision", "compile", "workers")
     model = ("model", "weights", "image_size", "batch_size", "cached_views", "unfreeze")
     rates = {"learning_rate": 1e-3, "head_learning_rate": 2e-3}
-    shared_flags(parser, *plumbing, *machine, *model, epochs=12, **rates)
+    shared_flags(parser, *plumbing, *machine, *model, "mine", epochs=12, **rates)
     words = "stages that train: none, the last --unfreeze, all, or ever more (default: progressive)"
     names = strategies.STRATEGIES
     parser.add_argument("--strategy", choices=names, default="progressive", help=words)
@@ -113,6 +138,7 @@ def fine_tune(
     study: Study,
     run: Run,
     args: argparse.Namespace,
+    yours: dict[str, Callable],
 ) -> tuple[Trained, PhotosAtBoundary, FitResult, dict, list]:
     """Free stages, give each its rate, train; the next step goes on with what was learned.
 
@@ -122,11 +148,17 @@ def fine_tune(
     """
     train, validation = study.split.rows("train"), study.rows_known("validation")
     pixels = read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size)
-    fits, tables, rates = [], {}, []
+    parts, fits, tables, rates, n_done = parts_of(backbone), [], {}, [], 0
+    steps = [
+        (len(parts) if step.n_trainable is None else step.n_trainable, step.epochs) for step in plan
+    ]
+    peaks = (args.learning_rate, args.head_learning_rate, args.layer_decay)
+    schedule = {"schedule": yours["rate_at"]} if "rate_at" in yours else {}
     for number, step in enumerate(plan, start=1):
         title = f"Step {number}, {strategies.words_of(step)}: {step.epochs} epochs"
-        free_last_stages(backbone, step.n_trainable)
-        groups = rate_groups(backbone, head, args)
+        free_last_stages(backbone, yours.get("stages_at", stages_at)(steps, n_done))
+        made = yours.get("rate_groups", rate_groups)(parts, head, *peaks, WEIGHT_DECAY)
+        groups = [{**group, "params": list(group["params"])} for group in made]
         tables[title] = strategies.stage_table(backbone, head, groups)
         print(f"\n{title}\n\n{format_table(tables[title])}\n")
         photos = PhotosAtBoundary(
@@ -146,26 +178,38 @@ def fine_tune(
             groups=groups,
             train_rows=train,
             validation_rows=validation,  # choose the epoch
-            settings=TrainingSettings.from_flags(args, epochs=step.epochs),
+            settings=TrainingSettings.from_flags(args, epochs=step.epochs, **schedule),
             checkpoint=run.checkpoint(title),
             title=strategies.words_of(step),
         )
         fits.append(trained.fit)
-        peaks = {"head": args.head_learning_rate}
-        if step.n_trainable != 0:
-            peaks["last stage"] = args.learning_rate
-        n_steps = math.ceil(len(train) / args.batch_size)  # of an epoch
-        n_warmup = round(n_steps * min(WARMUP_EPOCHS, step.epochs / 2))
-        shares = [
-            rate_at(i + 1, n_steps * step.epochs, n_warmup) for i in range(n_steps * step.epochs)
-        ]
-        rates += [{name: peak * share for name, peak in peaks.items()} for share in shares]
+        n_done += step.epochs
+        rates += rates_of(step, len(train), args, yours.get("rate_at", rate_at))
     return trained, photos, strategies.joined(fits), tables, rates
+
+
+def rates_of(
+    step: strategies.Step,
+    n_photos: int,
+    args: argparse.Namespace,
+    share_at: Callable[[int, int, int], float],
+) -> list[dict]:
+    """Learning rates at each step of the optimiser, in one step of the plan, for the figure."""
+    peaks = {"head": args.head_learning_rate}
+    if step.n_trainable != 0:
+        peaks["last stage"] = args.learning_rate
+    n_steps = math.ceil(n_photos / args.batch_size)  # of an epoch
+    n_warmup = round(n_steps * min(WARMUP_EPOCHS, step.epochs / 2))
+    shares = [
+        share_at(i + 1, n_steps * step.epochs, n_warmup) for i in range(n_steps * step.epochs)
+    ]
+    return [{name: peak * share for name, peak in peaks.items()} for share in shares]
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, notes = own_functions(args, __file__, "stages_at", "rate_groups", "rate_at")
     plan = (
         strategies.read_plan(args.plan)
         if args.plan
@@ -182,7 +226,9 @@ def main(argv: list[str] | None = None) -> dict:
     head = HEADS[args.head](backbone.n_features, len(identities))
 
     # Train, step by step; then test, once.
-    trained, photos, fit, stage_tables, rates = fine_tune(plan, backbone, head, study, run, args)
+    trained, photos, fit, stage_tables, rates = fine_tune(
+        plan, backbone, head, study, run, args, yours
+    )
     report = evaluate_classification(
         scores=photos.outputs(trained.model, test), labels=study.labels[test], identities=identities
     )
@@ -208,6 +254,7 @@ def main(argv: list[str] | None = None) -> dict:
         },
         figures=figures
         | classification_figures(run, report, fit.history, fit.best_epoch, labels, paths),
+        notes=notes,
         device=str(photos.device),
     )
 

@@ -17,15 +17,16 @@ import argparse
 from common.cli import make_parser, run_script, shared_flags
 from common.data.images import read_photos
 from common.machine.device import pick_device
-from common.measures.classification import evaluate_classification
-from common.measures.intervals import bootstrap_over_individuals
-from common.models.backbones import Backbone, load_backbone
+from common.measures.classification import ClassificationReport, evaluate_classification
+from common.measures.intervals import Interval, bootstrap_over_individuals
+from common.mine import own_functions
+from common.models.backbones import load_backbone
 from common.models.heads import Recogniser
 from common.models.storage import save_recogniser
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
 from common.training.boundary import PhotosAtBoundary
-from common.training.loop import TrainingSettings
+from common.training.loop import FitResult, TrainingSettings
 from common.training.optim import Rates
 from common.training.recipes import train_classifier
 from common.visualization.outcomes import classification_figures
@@ -36,16 +37,21 @@ import torch
 from torch import nn
 
 
-def freeze(backbone: Backbone) -> None:
-    """Let nothing that the backbone knows move.
+def freeze(model: nn.Sequential, n_trainable: int) -> None:
+    """Let the head and the last stages learn, and nothing that the others know move.
 
-    Without a gradient the weights stand still. Batch norms have running means besides, which
-    follow every batch in training mode: a backbone of this course keeps what is frozen in
-    evaluation mode, whoever calls train().
+    Without a gradient weights stand still. Batch norms have running means besides, which follow
+    every batch in training mode: a backbone of this course keeps what is frozen in evaluation
+    mode, whoever calls train().
+
+    Args:
+        model: stages, photo first, then the head.
+        n_trainable: stages that learn, counted from the head.
     """
-    for parameter in backbone.parameters():
-        parameter.requires_grad = False
-    backbone.eval()
+    first = len(model) - 1 - n_trainable
+    for index, part in enumerate(model):
+        part.requires_grad_(index >= first)
+        part.train(index >= first)
 
 
 def new_head(n_features: int, n_identities: int) -> nn.Linear:
@@ -64,7 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
     model = {"freeze_backbone": True, "cached_views": 3, "epochs": 20, "learning_rate": 2e-3}
-    shared_flags(parser, *plumbing, "model", "weights", "image_size", "batch_size", **model)
+    shared_flags(parser, *plumbing, "model", "weights", "image_size", "batch_size", "mine", **model)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 2, 64
@@ -74,6 +80,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, notes = own_functions(args, __file__, "freeze", "new_head")
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
@@ -81,12 +88,12 @@ def main(argv: list[str] | None = None) -> dict:
     train, validation = study.split.rows("train"), study.rows_known("validation")
     test = study.rows_known("test")
 
-    # Model: take a backbone, freeze it, put a new head on it.
+    # Model: take a backbone, put a new head on it, freeze the backbone as a whole.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    if args.freeze_backbone:
-        freeze(backbone)
     torch.manual_seed(args.seed)
-    head = new_head(backbone.n_features, len(identities))
+    head = yours.get("new_head", new_head)(backbone.n_features, len(identities))
+    if args.freeze_backbone:
+        yours.get("freeze", freeze)(nn.Sequential(backbone, head), 0)
 
     # Train; what is frozen gives the same for a photo in every epoch, so it is computed once.
     photos = PhotosAtBoundary(
@@ -113,26 +120,31 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
     # Test, once.
-    fit = trained.fit
-    report = evaluate_classification(
-        scores=photos.outputs(trained.model, test), labels=labels[test], identities=identities
-    )
+    fit, scores = trained.fit, photos.outputs(trained.model, test)
+    report = evaluate_classification(scores=scores, labels=labels[test], identities=identities)
     accuracy = bootstrap_over_individuals(report.is_correct, labels[test])
 
     # Table, figures, the model itself.
-    row = {"model": args.model, "trained": "head" if args.freeze_backbone else "all"}
-    row |= {"accuracy": accuracy.text(), "balanced accuracy": report.balanced_accuracy}
-    row |= {"top 5": report.top_k[5], "macro F1": report.macro_f1}
-    row["seconds of training"] = fit.seconds
     save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
     return run.finish(
         metrics={"accuracy": accuracy.to_dict(), "test": report.to_dict()}
         | {"history": fit.history, "best_epoch": fit.best_epoch},
         split=describe_split(study.split, study.leak),
-        tables={"Test photos of known animals": pd.DataFrame([row])},
+        tables={"Test photos of known animals": table_of(args, report, accuracy, fit)},
         figures=classification_figures(run, report, fit.history, fit.best_epoch, labels[train]),
+        notes=notes,
         device=str(photos.device),
     )
+
+
+def table_of(
+    args: argparse.Namespace, report: ClassificationReport, accuracy: Interval, fit: FitResult
+) -> pd.DataFrame:
+    """What was trained, how well it does and how long it took."""
+    row = {"model": args.model, "trained": "head" if args.freeze_backbone else "all"}
+    row |= {"accuracy": accuracy.text(), "balanced accuracy": report.balanced_accuracy}
+    row |= {"top 5": report.top_k[5], "macro F1": report.macro_f1}
+    return pd.DataFrame([row | {"seconds of training": fit.seconds}])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ reads it with --trained.
 """
 
 import argparse
+from collections.abc import Callable
 
 from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
 from common.data.images import read_photos
@@ -25,6 +26,7 @@ from common.experiments.embedding_check import EmbeddingCheck
 from common.experiments.trials import JOINED, KNOWN, Trial, compare, summarise, summarise_rankings
 from common.gallery.scores import validation_scores_of
 from common.machine.device import pick_device
+from common.mine import own_functions
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
 from common.models.heads import EmbeddingHead, Recogniser
@@ -84,23 +86,66 @@ def arcface_logits(
     return scale * torch.where(is_own, (angle + margin).cos(), cosine)
 
 
-def nearest_photos(
-    embeddings: np.ndarray, query: np.ndarray, gallery: np.ndarray, encounter: np.ndarray
-) -> np.ndarray:
-    """For each query the row of the most alike gallery photo of another encounter.
-
-    Photos of one encounter share light, water and pose: to find one of them proves nothing.
+class OwnLoss(nn.Module):
+    """The loss around a function of --mine: `arcface_logits` or `batch_hard`.
 
     Args:
-        embeddings: of all photos, shape (n_images, embedding_dim), unit length.
-        query: rows that are asked about.
-        gallery: rows that are searched.
-        encounter: of all photos, shape (n_images,).
+        function: that was written.
+        reference: the loss that it stands in for; its centres, if it has any, are the start.
+        options: margin and scale.
     """
-    similarity = embeddings[query] @ embeddings[gallery].T  # cosines, (n_query, n_gallery)
-    is_same_encounter = encounter[query][:, None] == encounter[gallery]
-    similarity[is_same_encounter] = -np.inf  # the query itself is among them
-    return gallery[similarity.argmax(axis=1)]
+
+    def __init__(self, function: Callable, reference: nn.Module, options: dict) -> None:
+        super().__init__()
+        self.function, self.options, self.centres = function, options, None
+        if hasattr(reference.loss, "W"):  # arcface's centres
+            self.centres = nn.Parameter(reference.loss.W.detach().T.clone())
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.centres is None:
+            return self.function(embeddings, labels, **self.options)
+        logits = self.function(embeddings, self.centres, labels, **self.options)
+        return functional.cross_entropy(logits, labels)
+
+
+def cosine_similarity(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Cosines of embeddings of unit length, shape (n_query, n_gallery)."""
+    return query @ gallery.T
+
+
+def keep_mask(
+    query_identities: np.ndarray,
+    query_encounters: np.ndarray,
+    gallery_identities: np.ndarray,
+    gallery_encounters: np.ndarray,
+) -> np.ndarray:
+    """Which gallery photos may answer a query, bool, shape (n_query, n_gallery).
+
+    Photos of one encounter share light, water and pose: to find one of them proves nothing. The
+    query itself is among them.
+    """
+    is_same_animal = query_identities[:, None] == gallery_identities
+    return ~(is_same_animal & (query_encounters[:, None] == gallery_encounters))
+
+
+def cmc_and_ap(similarity: np.ndarray, is_match: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank the gallery for each query: where are the right photos?
+
+    Args:
+        similarity: shape (n_query, n_gallery).
+        is_match: whether a photo shows the query's animal, bool, of the same shape.
+
+    Returns:
+        cmc: shape (n_gallery,): at k - 1 the share of queries with a right photo among the
+            first k.
+        average_precision: shape (n_query,): mean, over the right photos, of the share of right
+            photos up to there; 0 without any.
+    """
+    order = np.argsort(-similarity, axis=1)
+    ranked = np.take_along_axis(is_match, order, axis=1)  # most alike first
+    cmc = np.maximum.accumulate(ranked, axis=1).mean(axis=0)
+    precision = ranked.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
+    return cmc, (precision * ranked).sum(axis=1) / np.maximum(ranked.sum(axis=1), 1)
 
 
 def margin_of(text: str) -> float:
@@ -113,7 +158,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
     model = ("model", "weights", "pooling", "batch_size", "cached_views", "mixed_precision")
     defaults = {"epochs": 12, "image_size": 192, "learning_rate": 1e-3, "unfreeze": 4}
-    shared_flags(parser, *plumbing, *model, "classes", "photos_per_identity", **defaults)
+    shared_flags(parser, *plumbing, *model, "classes", "photos_per_identity", "mine", **defaults)
     words = "what pulls and pushes (default: %(default)s)"
     parser.add_argument("--loss", choices=LOSSES, default="arcface", help=words)
     words = (
@@ -140,6 +185,9 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     options = options_of(args.loss, margin=args.margin, scale=args.scale)
     run = start_run(__file__, args)
+    own_loss = {"arcface": ("arcface_logits",), "triplet": ("batch_hard",)}.get(args.loss, ())
+    ranking = ("cosine_similarity", "keep_mask", "cmc_and_ap")
+    yours, mine = own_functions(args, __file__, *own_loss, *ranking)
 
     # Photos, split, leak, and which photos ask which question.
     study = open_study(args)
@@ -171,7 +219,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Train; validation photos, of animals held out where there are any, choose the epoch.
     check = EmbeddingCheck(photos, questions, catalogue, classed.names)
-    fit, model = train(args, options, photos, classed, check, run)
+    fit, model = train(args, options, photos, classed, check, run, yours)
 
     # What a similarity means is learned before any test photo is looked at.
     scores = validation_scores_of(lambda rows: photos.outputs(model, rows), questions, catalogue)
@@ -189,6 +237,7 @@ def main(argv: list[str] | None = None) -> dict:
     if choose_by:
         chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
     notes = [f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.", classed.description]
+    notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
     return report(run, args, options, study, questions, embeddings, fit, notes)
 
 
@@ -199,6 +248,7 @@ def train(
     classed: ClassedPhotos,
     check: EmbeddingCheck,
     run: Run,
+    yours: dict[str, Callable],
 ) -> tuple[FitResult, nn.Sequential]:
     """Train with the loss that was asked for, in batches that suit it."""
     rows, choose_by = classed.training_rows, check.chooser(args.choose_by)
@@ -217,6 +267,8 @@ def train(
     print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
     embedding_dim = args.embedding_size or photos.n_features
     loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
+    for name in {"arcface_logits", "batch_hard"} & yours.keys():  # at most one: the loss asked for
+        loss = OwnLoss(yours[name], loss, options)
     trained = train_embedding(
         photos,
         tail=photos.tail,  # the end of the backbone that trains
@@ -268,7 +320,6 @@ def report(
         figures=draw(run, questions, study, embeddings[args.loss], fit),
         notes=[
             *(difference.sentence() for difference in differences if difference),
-            *found_again(embeddings[args.loss], questions, study),
             *notes,
             *([PROTOCOL_NOTE] if len(by_protocol) else []),
             *questions.reasons,
@@ -277,18 +328,32 @@ def report(
     )
 
 
-def found_again(embeddings: np.ndarray, questions: Questions, study: Study) -> list[str]:
+def found_again(
+    embeddings: np.ndarray, questions: Questions, study: Study, yours: dict[str, Callable]
+) -> list[str]:
     """In one sentence, how often a photo of a new animal is most like another one of it."""
     query = questions.unknown
     if not len(query):
         return []
     gallery = np.union1d(query, questions.train)
+    identity = np.asarray(study.identity, dtype=str)
     encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
-    found = nearest_photos(embeddings, query, gallery, encounter)
-    n_right = int(np.count_nonzero(study.identity[found] == study.identity[query]))
+    cosines = yours.get("cosine_similarity", cosine_similarity)
+    similarity = cosines(embeddings[query], embeddings[gallery])
+    keep = np.asarray(
+        yours.get("keep_mask", keep_mask)(
+            identity[query], encounter[query], identity[gallery], encounter[gallery]
+        )
+    )
+    is_match = keep & (identity[query][:, None] == identity[gallery])
+    cmc, average_precision = yours.get("cmc_and_ap", cmc_and_ap)(
+        np.where(keep, similarity, -np.inf), is_match
+    )
+    n_right = round(float(cmc[0]) * len(query))
     return [
         f"Of {len(query)} photos of animals never trained on, {n_right} are most like a photo of "
-        f"the same animal from another encounter, among {len(gallery)} photos."
+        f"the same animal from another encounter, among {len(gallery)} photos; mean average "
+        f"precision {np.mean(np.asarray(average_precision)):.3f}."
     ]
 
 

@@ -16,6 +16,7 @@ ROOMS = (
 )  # fmt: skip
 DESK = (
     "cli",
+    "mine",
     "runs",
     "report",
     "tables",

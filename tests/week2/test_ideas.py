@@ -25,7 +25,7 @@ def what_trains(backbone):
 
 def test_a_frozen_backbone_neither_learns_nor_follows_its_batches():
     backbone = network()
-    transfer.freeze(backbone)
+    transfer.freeze(nn.Sequential(backbone, nn.Linear(1, 1)), 0)
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
 
     backbone.train()
@@ -72,7 +72,9 @@ def test_each_stage_gets_the_rate_that_comparisons_give_it():
     names = [(stage.index, name) for stage in stages for name in stage.parameter_names]
     tail = nn.ParameterList([backbone.network.get_parameter(name) for _, name in names])
 
-    shown = tuning.rate_groups(backbone, head, args)
+    shown = tuning.rate_groups(
+        tuning.parts_of(backbone), head, args.learning_rate, 0.1, 0.5, rates.weight_decay
+    )
     common = backbone_groups(tail, [index for index, _ in names], len(stages), rates)
     common += parameter_group(head, rates.head, rates.weight_decay)
 

@@ -48,7 +48,7 @@ def test_the_margin_makes_the_own_animal_alone_harder():
     assert logits[0, 1].item() == pytest.approx(math.cos(math.pi / 4))
 
 
-def test_the_nearest_photo_is_that_of_the_ranking():
+def test_the_ranking_is_that_of_the_measures():
     rng = np.random.default_rng(0)
     identity = rng.integers(0, 6, 60)
     encounter = np.array([f"{animal}-{rng.integers(3)}" for animal in identity])
@@ -58,7 +58,13 @@ def test_the_nearest_photo_is_that_of_the_ranking():
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     query, gallery = np.arange(30), np.arange(60)
 
-    found = script.nearest_photos(embeddings, query, gallery, encounter)
+    keep = script.keep_mask(
+        identity[query], encounter[query], identity[gallery], encounter[gallery]
+    )
+    similarity = script.cosine_similarity(embeddings[query], embeddings[gallery])
+    cmc, precision = script.cmc_and_ap(
+        np.where(keep, similarity, -np.inf), keep & (identity[query][:, None] == identity[gallery])
+    )
     report = evaluate_retrieval(
         query_embeddings=embeddings[query],
         gallery_embeddings=embeddings[gallery],
@@ -68,5 +74,6 @@ def test_the_nearest_photo_is_that_of_the_ranking():
         gallery_encounters=encounter[gallery],
     )
 
-    assert not (encounter[found] == encounter[query]).any()
-    assert np.array_equal(identity[found] == identity[query], report.is_correct_at_1)
+    assert np.array_equal(keep, encounter[query][:, None] != encounter[gallery])
+    assert cmc == pytest.approx(report.cmc(len(gallery)))
+    assert precision == pytest.approx(report.average_precision)

@@ -1,0 +1,141 @@
+"""Grades as files: JSON for a program, and a class sheet (CSV and one HTML page) for a person."""
+
+import csv
+import html
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from grading.grade import Grades, Mark
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; }
+table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
+th, td { border: 1px solid #8886; padding: .35rem .5rem; text-align: left; vertical-align: top; }
+th { background: #8882; overflow-wrap: anywhere; }
+td.right { background: #2a93; } td.wrong { background: #d803; } td.none { background: #d333; }
+td.points { text-align: right; white-space: nowrap; } small { display: block; opacity: .85; }
+"""
+
+
+def points_table(graded: Sequence[Grades]) -> list[str]:
+    """Points in lines: of one file by exercise, of a class by name."""
+    if len(graded) == 1:
+        rows = [(f"{m.number} {m.name}", m.points, m.out_of, m.state) for m in graded[0].marks]
+        rows.append(("all", graded[0].points, graded[0].out_of, ""))
+    else:
+        rows = [(each.name, each.points, each.out_of, _states(each)) for each in graded]
+    width = max(len(name) for name, *_ in rows)
+    return [
+        f"{name:<{width}}  {n:>2} of {most:>2}  {state}".rstrip() for name, n, most, state in rows
+    ]
+
+
+def _states(grades: Grades) -> str:
+    """One letter for each exercise: its number where right, else . (not written), - or !."""
+    signs = {"not written": ".", "wrong": "-", "no answer": "!"}
+    return "".join(signs.get(mark.state, str(mark.number)) for mark in grades.marks)
+
+
+def commonest_mistakes(graded: Sequence[Grades]) -> list[tuple[str, int]]:
+    """Known mistakes of a class with how many made them, commonest first."""
+    found = Counter(
+        f"{mark.name}: {mark.misconception}"
+        for grades in graded
+        for mark in grades.marks
+        if mark.misconception
+    )
+    return found.most_common()
+
+
+def write_grades(graded: Sequence[Grades], path: Path) -> Path:
+    """Write JSON with everything that is known."""
+    content = {
+        "week": graded[0].week,
+        "seed": graded[0].seed,
+        "commonest_mistakes": [list(each) for each in commonest_mistakes(graded)],
+        "grades": [grades.to_dict() for grades in graded],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
+    """Write the same for people: a table for a spreadsheet, and a page."""
+    sheet, page = path.with_suffix(".csv"), path.with_suffix(".html")
+    names = [mark.name for mark in graded[0].marks]
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
+        for grades in graded:
+            said = "; ".join(
+                f"{mark.name}: {why_not(mark)}" for mark in grades.marks if mark.state != "right"
+            )
+            each = [mark.points for mark in grades.marks]
+            row = [grades.name, grades.points, grades.out_of, *each, grades.seed, said]
+            writer.writerow([_harmless(cell) for cell in row])
+    page.write_text(page_of(graded), encoding="utf-8")
+    return [sheet, page]
+
+
+def why_not(mark: Mark) -> str:
+    """Why there are no points, in a line."""
+    if mark.state == "not written":
+        return "not written"
+    return mark.misconception or mark.reason
+
+
+def _harmless(cell: object) -> object:
+    """A spreadsheet must not take a name or a message for a formula."""
+    is_formula = isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{cell}" if is_formula else cell
+
+
+def page_of(graded: Sequence[Grades]) -> str:
+    """The class sheet: who has which points, what failed, and what most have misunderstood."""
+    first, n = graded[0], len(graded)
+    title = f"Week {first.week[4:]}: {n} submission{'s' * (n > 1)}, seed {first.seed}"
+    solved = [sum(grades.marks[i].points > 0 for grades in graded) for i in range(len(first.marks))]
+    head = "".join(
+        f"<th>{mark.number} {_text(mark.name)}<small>{mark.out_of} points; {right} of {n} right"
+        "</small></th>"
+        for mark, right in zip(first.marks, solved, strict=True)
+    )
+    rows = "\n".join(_row(grades) for grades in sorted(graded, key=lambda each: -each.points))
+    mistakes = "\n".join(
+        f"<li>{count} of {n}: {_text(text)}</li>" for text, count in commonest_mistakes(graded)[:8]
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1>
+<h2>What most have misunderstood</h2>
+<ol>{mistakes or "<li>No answer has the values of a known mistake.</li>"}</ol>
+<h2>Points</h2>
+<table><thead><tr><th>name</th><th>points</th>{head}</tr></thead><tbody>
+{rows}
+</tbody></table></body></html>
+"""
+
+
+def _row(grades: Grades) -> str:
+    kinds = {"right": "right", "wrong": "wrong"}
+    cells = "".join(
+        f'<td class="{kinds.get(mark.state, "none")}">{mark.points}{_why(mark)}</td>'
+        for mark in grades.marks
+    )
+    points = f'<td class="points"><b>{grades.points}</b> of {grades.out_of}</td>'
+    return f"<tr><td>{_text(grades.name)}</td>{points}{cells}</tr>"
+
+
+def _why(mark: Mark) -> str:
+    if mark.state == "right":
+        return ""
+    hint = f" Hint: {mark.hints[0]}" if mark.hints and mark.state == "wrong" else ""
+    return f"<small>{_text(why_not(mark)[:200] + '.' + hint)}</small>"
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,197 @@
+"""Grading gives points for right answers, reasons for others, and survives hostile code."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from grading.grade import ROOT, Mark, grade, main, submissions_in
+from grading.hostile import HOSTILE, STUBS
+from grading.plugin import refuse_foreign_conftest
+from grading.process import Limits
+from grading.sheet import commonest_mistakes, page_of, points_table, write_class_sheet, write_grades
+
+QUICK = Limits(seconds=2.0, memory_mb=400)
+RIGHT = "def double(numbers):\n    return [2 * n for n in numbers]\n\ntotal = sum\n"
+
+
+def graded(folder, source, name="somebody", **options):
+    path = folder / f"{name}.py"
+    path.write_text(source, encoding="utf-8")
+    return grade(path, "toy", name=name, limits=QUICK, **options)
+
+
+def states(grades):
+    return [mark.state for mark in grades.marks]
+
+
+def test_right_answers_have_all_points(tmp_path):
+    grades = graded(tmp_path, RIGHT)
+
+    assert states(grades) == ["right", "right"]
+    assert grades.points == grades.out_of == 5
+
+
+@pytest.mark.parametrize("attempt", HOSTILE)
+def test_a_hostile_submission_scores_nothing(attempt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").write_text("still here", encoding="utf-8")
+
+    grades = graded(tmp_path, STUBS + HOSTILE[attempt])
+
+    assert grades.points == 0
+    assert all(mark.reason for mark in grades.marks)
+    assert sorted(os.listdir(tmp_path)) == ["kept", "somebody.py"]
+
+
+def test_a_neighbour_of_a_hostile_submission_keeps_the_points(tmp_path):
+    sources = {"a": HOSTILE["ten gigabytes"] + STUBS, "b": RIGHT, "c": HOSTILE["an endless loop"]}
+
+    points = [graded(tmp_path, source, name).points for name, source in sources.items()]
+
+    assert points == [0, 5, 0]
+
+
+@pytest.mark.parametrize("end", ["while True: pass", "import os; os._exit(0)", "raise SystemExit"])
+def test_an_exercise_that_hangs_or_ends_leaves_the_others_their_points(end, tmp_path):
+    grades = graded(tmp_path, f"def double(numbers):\n    {end}\n\ntotal = sum\n")
+
+    assert states(grades) == ["no answer", "right"]
+    assert grades.points == 3
+
+
+def test_a_reason_names_the_learners_line(tmp_path):
+    grades = graded(tmp_path, "def double(numbers):\n    return numbers[99]\n\ntotal = sum\n")
+
+    assert grades.marks[0].reason.startswith("line 2: IndexError")
+
+
+def test_missing_and_unwritten_answers_are_told_apart(tmp_path):
+    grades = graded(tmp_path, "def double(numbers):\n    raise NotImplementedError('week')\n")
+
+    assert states(grades) == ["not written", "no answer"]
+    assert grades.marks[1].reason == "there is no total"
+
+
+def test_a_file_that_cannot_be_read_scores_nothing(tmp_path):
+    (tmp_path / "latin.py").write_bytes(b"name = '\xe4'\n")
+
+    for name in ("latin.py", "missing.py"):
+        grades = grade(tmp_path / name, "toy", limits=QUICK)
+        assert grades.points == 0
+        assert "the file" in grades.marks[0].reason
+
+
+def test_what_the_code_prints_is_shown_where_it_fails(tmp_path):
+    grades = graded(
+        tmp_path, "def double(numbers):\n    print('len', len(numbers))\n\ntotal = sum\n"
+    )
+
+    assert "len 5" in grades.marks[0].printed
+
+
+def test_another_seed_has_other_numbers(tmp_path):
+    known = graded(tmp_path, STUBS, seed=1).marks[0].reason
+    source = "def double(numbers):\n    return {}\n\ntotal = sum\n"
+    answer = known.split("expected ")[1].replace(" ", ", ").replace("[, ", "[")
+
+    grades = graded(tmp_path, source.format(answer), seed=2)
+
+    assert grades.marks[0].state == "wrong"
+
+
+def test_a_message_says_more_with_each_hint():
+    mark = Mark(3, "total", 0, 3, "wrong", "the answer: found 1, expected 2", "a mistake",
+                ("All.", "Add them up.", "numbers.sum()"))  # fmt: skip
+
+    texts = [mark.text("week2", depth) for depth in (1, 2, 3)]
+
+    assert all(text.startswith("Failing at first is the task") for text in texts)
+    assert all(text.isascii() and "week 2, exercise 3: total" in text for text in texts)
+    assert ["a mistake" in text for text in texts] == [False, True, True]
+    assert ["expected 2" in text for text in texts] == [False, False, True]
+    assert ["numbers.sum()" in text for text in texts] == [False, False, True]
+
+
+@pytest.fixture
+def a_class(tmp_path):
+    """Three submissions: right, half, hostile."""
+    half = "def double(numbers):\n    return numbers\n\ntotal = sum\n"
+    sources = {"anna": RIGHT, "=berta": half, "carla": HOSTILE["not Python"]}
+    return [graded(tmp_path, source, name) for name, source in sources.items()]
+
+
+def test_grades_are_written_for_programs_and_for_people(a_class, tmp_path):
+    target = write_grades(a_class, tmp_path / "grades.json")
+    sheet, page = write_class_sheet(a_class, target)
+
+    stored = json.loads(target.read_text(encoding="utf-8"))
+    rows = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
+    assert [each["points"] for each in stored["grades"]] == [5, 3, 0]
+    assert [row["points"] for row in rows] == ["5", "3", "0"]
+    assert rows[1]["name"] == "'=berta"
+    assert "SyntaxError" in page.read_text(encoding="utf-8")
+    assert "<script" not in page_of(a_class)
+
+
+def test_a_class_is_shown_in_lines(a_class):
+    assert points_table(a_class) == ["anna     5 of  5  12", "=berta   3 of  5  -2",
+                                     "carla    0 of  5  !!"]  # fmt: skip
+    assert points_table(a_class[1:2])[0] == "1 double   0 of  2  wrong"
+
+
+def test_the_commonest_mistake_of_a_class_is_named(tmp_path):
+    source = (
+        "import numpy as np\n"
+        "def accuracy(scores, labels):\n"
+        "    return np.mean(scores.argmin(axis=1) == labels)\n"
+    )
+    path = tmp_path / "somebody.py"
+    path.write_text(source, encoding="utf-8")
+
+    grades = grade(path, "week1")
+
+    [(mistake, count)] = commonest_mistakes([grades])
+    assert mistake == "accuracy: the lowest score taken for the answer"
+    assert count == 1
+
+
+def test_submissions_are_found_in_three_kinds_of_folders(tmp_path):
+    for name in ("anna.py", "berta/exercises.py", "carla/week2/exercises.py",
+                 "dora/week1/exercises.py", "notes.txt"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert list(submissions_in(tmp_path, "week2")) == ["anna", "berta", "carla"]
+
+
+def test_a_submission_may_not_bring_a_conftest(tmp_path):
+    (tmp_path / "conftest.py").touch()
+
+    with pytest.raises(pytest.UsageError, match="may not bring a conftest"):
+        refuse_foreign_conftest(tmp_path / "exercises.py")
+
+
+def test_the_command_grades_one_file(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("def accuracy(scores, labels):\n    return 0\n", encoding="utf-8")
+
+    main(["week1", str(path), "--json", str(tmp_path / "grades.json")])
+
+    assert "0 of 20 points" in capsys.readouterr().out
+    assert json.loads((tmp_path / "grades.json").read_text(encoding="utf-8"))["points"] == 0
+
+
+def test_a_conftest_is_refused_before_it_runs(tmp_path):
+    (tmp_path / "conftest.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
+    (tmp_path / "exercises.py").touch()
+
+    ending = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/week1", "--mine", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "may not bring a conftest" in ending.stderr
+    assert "ran" not in ending.stderr.split()
