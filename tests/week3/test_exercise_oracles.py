@@ -1,7 +1,7 @@
 """Week 3's solutions and the course give the same answers, each in its own way."""
 
 from common.gallery.gallery import Gallery
-from common.measures.open_set import choose_threshold
+from common.measures.open_set import Queries, choose_threshold
 from common.measures.ranking import SameIdentityPairs
 from common.measures.retrieval import evaluate_scores
 from common.training.losses import arcface, triplet
@@ -132,12 +132,7 @@ def test_the_threshold_is_as_good_as_the_courses(seed):
         predicted = np.where(case["is_named_right"][own], true, known[0])
         stranger = (predicted == true) & ~case["is_named_right"][own]
         predicted[stranger] = known[1]  # known[0] itself, named wrong
-        course = choose_threshold(
-            scores=case["scores"][own],
-            predicted_identities=predicted,
-            true_identities=true,
-            known_identities=known,
-        )
+        course = choose_threshold(Queries(case["scores"][own], predicted, true, known))
 
         threshold = solutions.choose_threshold(**case)
 
