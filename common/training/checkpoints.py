@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import replacing
+from common.files import let_go, replacing
 from common.training.feature_cache import LIBRARIES as CACHED_LIBRARIES
 
 import numpy as np
@@ -211,6 +211,7 @@ def _array_digest(array: np.ndarray) -> bytes:
         n_together = max(1, BLOCK * len(rows) // max(1, rows.nbytes))
         for first in range(0, len(rows), n_together):
             digest.update(np.ascontiguousarray(rows[first : first + n_together]).data)
+            let_go(array)
     if not array.flags.writeable:
         _digests[id(array)] = (weakref.ref(array), digest.digest())
     return digest.digest()
