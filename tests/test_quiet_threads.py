@@ -17,14 +17,18 @@ STARTED = [
 
 
 def first_import(path):
-    """Name of the first package that a file imports and that is not Python's own."""
+    """Name of the first package that a file imports and that is not Python's own.
+
+    Of a module beside the script, it is the one that this imports first.
+    """
     for node in ast.parse(path.read_text("utf-8")).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
         packages = [name.split(".")[0] for name in names]
         foreign = [name for name in packages if name not in sys.stdlib_module_names]
         if foreign:
-            return foreign[0]
+            beside = path.with_name(f"{foreign[0]}.py")
+            return first_import(beside) if beside.exists() else foreign[0]
     return None
 
 

@@ -152,10 +152,8 @@ def main(argv: list[str] | None = None) -> dict:
     # Model and training: random views of training photos, validation photos as they are.
     torch.manual_seed(args.seed)  # of the first weights and of the order of photos
     model = small_cnn(len(study.catalogue.identities)).to(pick_device(args.device))
-    views = training_transform(
-        preprocessing,
-        flip=not study.catalogue.has_sides,  # a mirrored left face is an animal that isn't there
-    )
+    is_sided = study.catalogue.has_sides  # then a mirrored left face is an animal that isn't there
+    views = training_transform(preprocessing, flip=not is_sided)
     training_photos = PhotoDataset(parts["train"].photos, parts["train"].labels, views, args.seed)
     history = train(model, training_photos, parts["validation"], args)
 

@@ -89,12 +89,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model = ("model", "weights", "image_size", "batch_size", "cached_views", "unfreeze")
     rates = {"learning_rate": 1e-3, "head_learning_rate": 2e-3}
     shared_flags(parser, *plumbing, *machine, *model, epochs=12, **rates)
-    words = (
-        "which stages train: none, the last --unfreeze, all, or ever more (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--strategy", choices=strategies.STRATEGIES, default="progressive", help=words
-    )
+    words = "stages that train: none, the last --unfreeze, all, or ever more (default: progressive)"
+    names = strategies.STRATEGIES
+    parser.add_argument("--strategy", choices=names, default="progressive", help=words)
     words = "a plan of your own instead of --strategy and --epochs, such as 0:2,2:2,all:8"
     add_flag(parser, "plan", str, "N:EPOCHS,...", words)
     words = "learning rate of a stage over that of the stage behind it"

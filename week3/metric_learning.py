@@ -122,25 +122,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "circle and proxy_anchor (default: the loss's own)"
     )
     add_flag(parser, "margin", margin_of, "X", words)
-    words = (
-        "what cosines are multiplied with before an exponential; 1 / temperature of supcon "
-        "(default: the loss's own)"
-    )
+    words = "factor of cosines in an exponential; supcon: 1 / temperature (default: the loss's own)"
     add_flag(parser, "scale", real_number(above=0.0, up_to=1_000.0), "X", words)
-    words = (
-        "length after a projection (default: none, the length of the backbone's features: where "
-        "photos are few a new projection loses more than it learns)"
-    )
+    words = "length after a new projection, for many photos (default: none, the features' length)"
     add_flag(parser, "embedding_size", whole_number(2, 8_192), "N", words)
-    words = (
-        "animals whose mAP on validation photos chooses the epoch: held out, or trained on "
-        "(default: %(default)s, where the split holds any out)"
-    )
+    words = "animals, held out or trained on, whose validation mAP chooses the epoch (default: new)"
     parser.add_argument("--choose_by", choices=["new", "known"], default="new", help=words)
-    words = (
-        "train on validation photos too, and take the last epoch: for a published split, whose "
-        "training part has no validation, once everything is chosen"
-    )
+    words = "train on validation photos too, and take the last epoch, once everything is chosen"
     parser.add_argument("--train_on_all", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.smoke:

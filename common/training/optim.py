@@ -146,10 +146,8 @@ class Schedule:
                 f"{epochs} epochs of the run"
             )
         self.name, self.optimizer, self.final_rate = name, optimizer, final_rate
-        self.n_steps, self.n_warmup = (
-            epochs * steps_per_epoch,
-            round(warmup_epochs * steps_per_epoch),
-        )
+        self.n_steps = epochs * steps_per_epoch
+        self.n_warmup = round(warmup_epochs * steps_per_epoch)
         self.peaks = [group["lr"] for group in optimizer.param_groups]
         self._torchs = None
         if name == "one_cycle":

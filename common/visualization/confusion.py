@@ -14,7 +14,12 @@ MOST_NAMES = 64  # identity names along one side
 
 
 def confusion_figure(
-    counts: np.ndarray, identities: Sequence[str], path: str | Path, *, kind: str = "identity"
+    counts: np.ndarray,
+    identities: Sequence[str],
+    path: str | Path,
+    *,
+    kind: str = "identity",
+    title: str = "",
 ) -> Path:
     """Draw a confusion matrix; right answers in one colour, mistakes in another.
 
@@ -27,6 +32,7 @@ def confusion_figure(
         identities: names of rows and columns, length n_identities.
         path: PNG to write; returned.
         kind: what is named, "identity" or another word such as "breed".
+        title: above the figure.
 
     Raises:
         ValueError: shapes that don't fit.
@@ -40,7 +46,7 @@ def confusion_figure(
     axes = style.tidy(figure.add_subplot())
     _draw_cells(axes, counts)
     _name_both_axes(axes, identities, kind)
-    return style.save_figure(figure, path)
+    return style.save_figure(figure, path, title)
 
 
 def _draw_cells(axes: Axes, counts: np.ndarray) -> None:

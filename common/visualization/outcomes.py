@@ -86,16 +86,10 @@ def class_figures(
     """
     ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
     curves, confusion = (run.figure_path(f"{each}{stem}.png") for each in ("curves", "confusion"))
-    report, chosen = trial.answers.report, trial.best_epoch
-    words = {"kind": kind, "title": title}
-    return {
-        f"Training{ending}": training_curves(
-            trial.history, curves, title=title, chosen_epoch=chosen
-        ),
-        f"Which {kind} is taken for which{ending}": confusion_figure(
-            report.confusion, report.identities, confusion, **words
-        ),
-    }
+    report, words = trial.answers.report, {"kind": kind, "title": title}
+    training_curves(trial.history, curves, title=title, chosen_epoch=trial.best_epoch)
+    confusion_figure(report.confusion, report.identities, confusion, **words)
+    return {f"Training{ending}": curves, f"Which {kind} is taken for which{ending}": confusion}
 
 
 def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path]:

@@ -275,6 +275,7 @@ def scripts_with_photos():
         script for script in sorted(root.glob("week*/**/*.py"))
         if "shared_flags" in (text := script.read_text(encoding="utf-8"))
         and '"data_dir"' in text
+        and 'add_flag(parser, "data_dir"' not in text  # photos of classes, no catalogue
     ]  # fmt: skip
 
 
