@@ -1,6 +1,6 @@
 """An array on disk is what was written, or it is not there."""
 
-from common.files import read_array, write_array
+from common.files import let_go, read_array, write_array
 
 import numpy as np
 import pytest
@@ -80,3 +80,14 @@ def test_pieces_that_are_not_the_array_leave_nothing(tmp_path, pieces):
         write_array(tmp_path / "array.npy", pieces, ARRAY.shape, FLOAT16)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_that_were_let_go_are_read_again(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(100_000))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")[1:]
+
+    total = mapped.sum()
+    let_go(mapped)
+    let_go(np.arange(3))  # of nothing that is mapped: nothing happens
+
+    assert mapped.sum() == total == np.arange(100_000).sum()
