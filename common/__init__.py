@@ -1,9 +1,9 @@
 """What every week needs; every script imports it before any other package.
 
 Threads of PyTorch's OpenMP spin while they wait for each other. Beside another busy program each
-spins away the time that the other one needs, and training falls to an eighth of its speed; waiting
-quietly costs little where nothing else runs (tests/benchmarks/busy_machine.py). OpenMP reads this
-when torch is loaded; what a person has set stays.
+spins away the time that the other one needs, and training falls to an eighth of its speed. Where
+nothing else runs, waiting quietly can cost a part of it (tests/benchmarks/busy_machine.py tells how
+much). OpenMP reads this when torch is loaded; what a person has set, such as ACTIVE, stays.
 """
 
 import os

@@ -148,7 +148,7 @@ def wrong_values(week: str, seed: int, name: str, mistake: str) -> list | None:
     exercise, module = load_week(week)[name], wrong_module(solutions_of(week), name, mistake)
     try:
         return [exercise.values(module, inputs) for inputs, _ in expected_of(week, seed)[name]]
-    except Exception:
+    except Exception:  # whatever a wrong answer raises, it has no values
         return None
 
 
