@@ -1,16 +1,19 @@
 """What every week needs; every script imports it before any other package.
 
 Threads of PyTorch's OpenMP spin while they wait for each other. Beside another busy program each
-spins away the time that the other one needs, and training falls to an eighth of its speed. Where
-nothing else runs, waiting quietly can cost a part of it (tests/benchmarks/busy_machine.py tells how
-much). OpenMP reads this when torch is loaded; what a person has set, such as ACTIVE, stays.
+spins away the time that the other one needs, and training falls to an eighth of its speed. Waiting
+quietly from the start would cost a tenth of the speed where nothing else runs; GNU's OpenMP, which
+PyTorch has on Linux, can spin briefly first and loses nothing (tests/benchmarks/busy_machine.py).
+OpenMP reads this when torch is loaded; a policy that a person has set, such as ACTIVE, stays.
 """
 
 import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # rounds of spinning; 50,000 are too many
 if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that broke
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 

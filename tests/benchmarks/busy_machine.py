@@ -4,7 +4,7 @@
     python tests/benchmarks/busy_machine.py --main_job      (about 25 more)
 
 PyTorch's OpenMP threads spin while they wait for each other. `common` tells them to wait quietly
-(OMP_WAIT_POLICY=PASSIVE) before torch is loaded. Here training runs as PyTorch comes and waiting
+(OMP_WAIT_POLICY=PASSIVE, after a short spin) before torch is loaded. Here training runs as PyTorch comes and waiting
 quietly, each on a quiet machine and beside one busy process that has as many threads as there are
 cores: half the speed is all that one can hope for there. Each turn is a process of its own.
 
@@ -101,7 +101,9 @@ def environment(*, is_smoke: bool) -> dict[str, str]:
 
     A smoke run has one thread each: it shows that this script works, not how slow it can get.
     """
-    spoken = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    spoken = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))
+    }
     folders = [str(ROOT), str(Path(__file__).parent)]
     one_thread = {"OMP_NUM_THREADS": "1"} if is_smoke else {}
     return spoken | one_thread | {"PYTHONPATH": os.pathsep.join(folders)}
