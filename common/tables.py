@@ -73,6 +73,14 @@ def format_table(table: pd.DataFrame) -> str:
     return "\n".join([line(headers), ruler, *[line(row) for row in rows]])
 
 
+def markdown_table(table: pd.DataFrame) -> str:
+    """The table as Markdown, for a page; numbers and intervals stand to the right."""
+    headers, rows, is_numeric = table_cells(table)
+    ruler = ["---:" if to_the_right else "---" for to_the_right in is_numeric]
+    lines = [headers, ruler, *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _decimals(values: pd.Series) -> int:
     """Decimals of a column by size: shares 3, seconds and counts of tens 1, thousands none."""
     largest = max((abs(value) for value in values if _is_finite(value)), default=0.0)
