@@ -249,9 +249,9 @@ def draw_three_draws(axes: Axes) -> None:
             answers += MEASURED[name]
             x += 0.6
         share = f"{sum(answers)} of {len(answers)}"
-        axes.text(12, -row, share, ha="right", va="center", fontsize=10, color=style.INK)
+        axes.text(14.6, -row, share, ha="right", va="center", fontsize=10, color=style.INK)
     axes.set_yticks(-np.arange(len(rows)), list(rows), color=style.INK)
-    axes.set(xticks=[], xlim=(-0.6, 12), ylim=(-len(rows) + 0.2, 0.5))
+    axes.set(xticks=[], xlim=(-0.6, 14.6), ylim=(-len(rows) + 0.2, 0.5))
     axes.spines[:].set_visible(False)
     right, wrong = Patch(color=style.RIGHT), Patch(color=style.WRONG)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2}
