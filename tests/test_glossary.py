@@ -2,9 +2,8 @@
 
 import re
 
-from readme_blocks import ROOT
-
 import pytest
+from readme_blocks import ROOT
 
 TEXT = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
 TERMS = re.findall(r"^- \*\*(.+?)\*\*: ", TEXT, flags=re.M)

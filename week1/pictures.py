@@ -26,17 +26,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 PICTURES = Path(__file__).with_name("pictures")
 RESULT = Path(__file__).with_name("results") / "baseline_cnn.json"
 SMALLEST_FONT = 9  # points
 SMOOTHING = 0.1  # of the labels, as in baseline_cnn.py
-# Two animals, three encounters of each, and the numbers of two left faces in each encounter.
+# Two animals, two encounters of each, and the numbers of two left faces in each encounter.
 SHEET = {
-    "t007": {"2015-06-25": (1, 2), "2017-08-09": (2, 3), "2019-08-31": (1, 2)},
-    "t036": {"2015-07-28": (1, 2), "2017-07-11": (1, 2), "2018-05-27": (2, 3)},
+    "t007": {"2015-06-25": (1, 2), "2019-08-31": (1, 2)},
+    "t036": {"2017-07-11": (1, 2), "2018-05-27": (2, 3)},
 }
+REMARKS = (
+    "In a frame, an encounter:\nwater, light and ground agree.\nThe face need not be known.",
+    "From frame to frame:\nthe face alone stays.",
+)
 # Animals of the timeline, and what is special about them.
 TIMELINE = {
     "t007": "",
@@ -69,10 +72,11 @@ def draw_all(folder: Path) -> list[Path]:
 
 def draw_encounters(catalogue: Catalogue, path: Path) -> Path:
     """Two animals in rows; a frame around the two photos of each encounter."""
-    figure = style.new_figure(8.4, 3.6)
-    cells = figure.subplots(len(SHEET), 3)
-    for line, (identity, encounters) in zip(cells, SHEET.items(), strict=True):
-        for axes, (day, numbers) in zip(line, encounters.items(), strict=True):
+    figure = style.new_figure(8.4, 3.2)
+    cells = figure.subplots(len(SHEET), 3, width_ratios=(1, 1, 1.15))
+    rows = zip(cells, SHEET.items(), REMARKS, strict=True)
+    for line, (identity, encounters), remark in rows:
+        for axes, (day, numbers) in zip(line, encounters.items(), strict=False):
             names = [f"{identity}_{day}_{number}" for number in numbers]
             photos = [
                 style.thumbnail(catalogue.root / f"photos/{identity}/{name}.jpg", 160)
@@ -83,7 +87,9 @@ def draw_encounters(catalogue: Catalogue, path: Path) -> Path:
             axes.spines[:].set(color=style.COLOURS[0], linewidth=2.5)
             axes.set_xlabel(f"encounter of {day}", fontsize=SMALLEST_FONT, color=style.SOFT)
         style.name_row(line[0], identity, 16)
-    return style.save_for_page(figure, path, n_colours=48)
+        line[2].set_axis_off()
+        line[2].text(0, 0.5, remark, va="center", fontsize=10, color=style.INK)
+    return style.save_for_page(figure, path, n_colours=96)
 
 
 def draw_long_tail(catalogue: Catalogue, path: Path) -> Path:
@@ -100,7 +106,9 @@ def draw_long_tail(catalogue: Catalogue, path: Path) -> Path:
     colours = np.where(identity.map(place) < n_half, style.COLOURS[0], style.COLOURS[4])
     look = {"width": 0.8, "edgecolor": "white", "linewidth": 0.6}
     axes.bar(identity.map(place), segments, bottom=below, color=colours, **look)
-    words = f"{n_half} of {len(counts)} animals\nhave half of all photos"
+    words = (
+        f"{n_half} of {len(counts)} animals have half of all photos;\nwhite lines part encounters"
+    )
     axes.text(n_half, counts.iloc[0] * 0.98, words, fontsize=10, color=style.INK, va="top")
     axes.set(xlabel="animals, those with most photos first", ylabel="photos", xticks=[])
     axes.set_xlim(-1, len(counts))
@@ -149,7 +157,7 @@ def draw_views(catalogue: Catalogue, path: Path) -> Path:
     pixels, label = read_photos([photo], preprocessing.stored_size, progress=False), np.zeros(1)
     plain = PhotoDataset(pixels, label, evaluation_transform(preprocessing))
     random = PhotoDataset(pixels, label, training_transform(preprocessing, flip=False))
-    figure = style.new_figure(8.4, 1.7)
+    figure = style.new_figure(8.4, 1.5)
     cells = figure.subplots(1, 7)
     for epoch, axes in enumerate(cells):
         dataset = random if epoch else plain
@@ -179,13 +187,13 @@ def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
     last = len(history), history["train_loss"].iloc[-1]
     loss.annotate("training", last, (0, 8), textcoords="offset points", ha="right", fontsize=9)
     words = "the least that smoothed labels allow"
-    loss.text(1, least - 0.08, words, va="top", fontsize=9, color=style.INK)
+    loss.text(1, least + 0.03, words, va="bottom", fontsize=9, color=style.INK)
     loss.set(xlabel="epoch", ylim=(0, None))
-    for part, words in (("train", "random views of training photos"), ("validation", "validation")):
+    for part, words in (("train", "training (random views)"), ("validation", "validation")):
         values = history[f"{part}_accuracy"]
         accuracy.plot(values, color=colours[part], linewidth=1.8, label=words)
     look = {"color": style.SOFT, "linestyle": ":", "linewidth": 1.5}
-    accuracy.axvline(chosen, label="the epoch that validation chose", **look)
+    accuracy.axvline(chosen, label="chosen epoch", **look)
     accuracy.set(xlabel="epoch", ylim=(0, 1.02))
     accuracy.legend(fontsize=SMALLEST_FONT, frameon=False, loc="upper left")
     return style.save_for_page(figure, path)
@@ -209,15 +217,18 @@ def draw_interval(result: dict, path: Path) -> Path:
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     draw_three_draws(left)
     calm(right, title=f"accuracies of {N_RESAMPLES:,} draws")
-    bins = np.linspace(over_animals.min(), over_animals.max(), 41)
+    n_photos = result["metrics"]["test"]["n_images"]
+    bins = (np.arange(0, n_photos + 4, 4) - 0.5) / n_photos  # four possible counts in each
     right.hist(over_animals, bins, color=style.COLOURS[4], label="drawing animals")
     look = {"color": style.WRONG, "linewidth": 1.5, "histtype": "step"}
     right.hist(over_photos, bins, label="drawing photos: too sure", **look)
     for end in np.quantile(over_animals, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]):
-        right.axvline(end, color=style.INK, linestyle="--", linewidth=1)
+        right.axvline(end, ymax=0.62, color=style.INK, linestyle="--", linewidth=1)
     right.plot([], [], color=style.INK, linestyle="--", linewidth=1, label="the interval's ends")
-    right.set(xlabel="accuracy on test photos", yticks=[])
-    right.set_ylim(0, 1.45 * right.get_ylim()[1])  # room for the legend
+    right.set(
+        xlabel="accuracy on test photos", yticks=[], xlim=(over_animals.min(), over_animals.max())
+    )
+    right.set_ylim(0, 1.5 * right.get_ylim()[1])  # room for the legend
     right.legend(fontsize=SMALLEST_FONT, frameon=False, loc="upper left")
     return style.save_for_page(figure, path)
 
@@ -253,9 +264,11 @@ def draw_three_draws(axes: Axes) -> None:
     axes.set_yticks(-np.arange(len(rows)), list(rows), color=style.INK)
     axes.set(xticks=[], xlim=(-0.6, 14.6), ylim=(-len(rows) + 0.2, 0.5))
     axes.spines[:].set_visible(False)
-    right, wrong = Patch(color=style.RIGHT), Patch(color=style.WRONG)
+    look = {"markersize": 7, "markeredgewidth": 2, "linestyle": ""}
+    axes.plot([], [], "o", color=style.RIGHT, label="right", **look)
+    axes.plot([], [], "x", color=style.WRONG, label="wrong", **look)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2}
-    axes.legend([right, wrong], ["o: right", "x: wrong"], fontsize=9, frameon=False, **place)
+    axes.legend(fontsize=SMALLEST_FONT, frameon=False, **place)
 
 
 def calm(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
