@@ -167,7 +167,7 @@ def draw_views(catalogue: Catalogue, path: Path) -> Path:
         style.bare(axes)
         words = f"epoch {epoch}" if epoch else "as it is"
         axes.set_xlabel(words, fontsize=SMALLEST_FONT, color=style.SOFT)
-    return style.save_for_page(figure, path)
+    return style.save_for_page(figure, path, n_colours=256)
 
 
 def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
