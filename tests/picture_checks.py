@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from readme_blocks import READMES
-
 import numpy as np
 from PIL import Image
+from readme_blocks import READMES
 
 MOST_BYTES = 150_000
 MOST_PIXELS = 1_700  # of the width: 8.5 inches of 200 dots
