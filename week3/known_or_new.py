@@ -166,7 +166,7 @@ def similarity_histogram(photos: pd.DataFrame, threshold: float) -> Figure:
         own = photos[photos["part"] == part]
         right, wrong, new = (own.loc[own["kind"] == kind, "similarity"] for kind in KINDS)
         axes.hist([right, wrong], bins, stacked=True, color=colours[:2], label=KINDS[:2])
-        look = {"histtype": "stepfilled", "facecolor": f"{colours[2]}66", "edgecolor": "#a86f00"}
+        look = {"histtype": "stepfilled", "facecolor": f"{colours[2]}30", "edgecolor": "#a86f00"}
         axes.hist(new, bins, label=KINDS[2], linewidth=1.4, hatch="///", **look)
         line = {"color": style.INK, "linestyle": "--", "linewidth": 1.6}
         axes.axvline(threshold, label="threshold", **line)

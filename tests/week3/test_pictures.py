@@ -30,7 +30,7 @@ def test_a_finding_of_other_numbers_is_noticed(tmp_path):
     tables = pictures.stored("compare_approaches")["tables"]
     other = copy.deepcopy(tables)
     for row in other["Three questions, every approach"]:
-        row["known animals"] *= 0.5
+        row |= {name: row[name] / 2 for name in row if name.startswith(("known", "joined"))}
     old, new = tmp_path / "old", tmp_path / "new"
     for folder in (old, new):
         folder.mkdir()
