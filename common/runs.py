@@ -1,7 +1,8 @@
 """One run of a script: its folder, its figures, and what it leaves behind.
 
 `result.json` holds everything needed to trust or repeat a number: command, arguments, versions,
-machine, seconds, split, metrics. `report.html` shows the same to people, in one file.
+machine, seconds, split, metrics. `report.html` shows the same to people, in one file. Scripts that
+train one model add `answers.csv`, a row for each test photo, which `common.compare_runs` reads.
 """
 
 import contextlib
@@ -41,6 +42,7 @@ except ImportError:  # Windows
 CHECKPOINTS = "checkpoints"  # folder in a run's own
 # Left alone, and told when training would take them up.
 FOREIGN_CHECKPOINTS = ("last*.pt", f"{CHECKPOINTS}/*")
+ANSWERS = "answers.csv"  # beside the result, which names it: a table of hundreds of rows
 RESULTS = REPORT, RESULT = "report.html", "result.json"
 NETWORKS = ("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum")
 NUMBERS = ("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas")
@@ -109,6 +111,7 @@ class Run:
         figures: Mapping[str, Path] | Sequence[Path] = (),
         notes: Sequence[str] = (),
         device: str | None = None,
+        answers: pd.DataFrame | None = None,
     ) -> dict:
         """Write `result.json` and `report.html`, print the tables and where things lie.
 
@@ -121,6 +124,7 @@ class Run:
             figures: title -> PNG in the run's folder, or the paths alone.
             notes: sentences that a reader needs to judge the numbers.
             device: device that was used, when it is not the one asked for.
+            answers: to each test photo, see `common.splits.study.Study.answers`.
 
         Returns:
             The content of `result.json`.
@@ -145,11 +149,16 @@ class Run:
                 "metrics": metrics,
                 "tables": tables,
                 "figures": figure_files,
+                "answers": None if answers is None else ANSWERS,
                 "notes": list(notes),
             }
         )
         pictures = {title: self.folder / name for title, name in figure_files.items()}
         try:
+            if answers is not None:
+                write_text(self.folder / ANSWERS, answers.to_csv(index=False, lineterminator="\n"))
+            else:  # those of another run here would pass for its own
+                remove_own(self.folder, ANSWERS)
             write_text(self.folder / REPORT, render_report(result, tables, pictures))
             # Last, because its presence says that the rest is there.
             write_text(self.folder / RESULT, to_json(result))

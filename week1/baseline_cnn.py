@@ -16,6 +16,7 @@ import argparse
 import copy
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from common.cli import make_parser, run_script, shared_flags
 from common.data.images import (
@@ -32,7 +33,8 @@ from common.measures.intervals import bootstrap_over_individuals, interval_colum
 from common.mine import own_functions
 from common.models.extraction import extract
 from common.runs import describe_split, start_run
-from common.splits.study import open_study
+from common.splits.splits import PARTS
+from common.splits.study import Study, open_study
 from common.visualization.outcomes import classification_figures
 
 import numpy as np
@@ -149,6 +151,31 @@ def share_right(
     return float(yours.get("accuracy", accuracy)(scores, photos.labels))
 
 
+def labels_of(study: Study, yours: dict[str, Callable]) -> np.ndarray:
+    """Label of each photo, shape (n_images,), by the one label map of the whole catalogue."""
+    if "label_map" not in yours:
+        return study.labels
+    parts = {part: study.identity[study.split.rows(part)].tolist() for part in PARTS}
+    labels = yours["label_map"](parts)
+    return np.array([labels[identity] for identity in study.identity])
+
+
+def ask(
+    model: nn.Module,
+    photos: PhotoDataset,
+    identities: list[str],
+    device: torch.device,
+    yours: dict[str, Callable],
+) -> ClassificationReport:
+    """Compare the scores that a model gives photos with who they show."""
+    scores = extract(model, photos, device=device, progress=False)
+    report = evaluate_classification(scores=scores, labels=photos.labels, identities=identities)
+    if "balanced_accuracy" in yours:
+        value = yours["balanced_accuracy"](scores, photos.labels)
+        report = replace(report, balanced_accuracy=float(value))
+    return report
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
@@ -170,17 +197,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
-    yours, notes = own_functions(args, __file__, "train_epoch", "accuracy")
+    exercises = ("label_map", "train_epoch", "accuracy", "balanced_accuracy")
+    yours, notes = own_functions(args, __file__, *exercises)
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
     rows = {part: study.rows_known(part) for part in ("train", "validation", "test")}
     preprocessing = Preprocessing(args.image_size, mean=HALF_RANGE, std=HALF_RANGE)
     pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
-    plain = evaluation_transform(preprocessing)
-    parts = {
-        part: PhotoDataset(pixels[own], study.labels[own], plain) for part, own in rows.items()
-    }
+    plain, labels = evaluation_transform(preprocessing), labels_of(study, yours)
+    parts = {part: PhotoDataset(pixels[own], labels[own], plain) for part, own in rows.items()}
 
     # Model and training: random views of training photos, validation photos as they are.
     torch.manual_seed(args.seed)  # of the first weights and of the order of photos
@@ -191,12 +217,9 @@ def main(argv: list[str] | None = None) -> dict:
     history = train(model, training_photos, parts["validation"], args, yours)
 
     # Evaluate: the test photos are looked at here and nowhere before.
+    device, identities = pick_device(args.device), study.catalogue.identities
     reports = {
-        part: evaluate_classification(
-            scores=extract(model, photos, device=pick_device(args.device), progress=False),
-            labels=photos.labels,
-            identities=study.catalogue.identities,
-        )
+        part: ask(model, photos, identities, device, yours)
         for part, photos in parts.items()
         if len(photos)
     }
@@ -219,6 +242,7 @@ def main(argv: list[str] | None = None) -> dict:
             *notes,
         ],
         device=str(pick_device(args.device)),
+        answers=study.answers(rows["test"], reports["test"].answered),
     )
 
 

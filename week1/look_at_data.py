@@ -13,12 +13,15 @@ Exercises 1.1 and 1.2 of week1/README.md start here.
 
 import argparse
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
 from common.data.catalogue import Catalogue
 from common.errors import InputError
+from common.mine import own_functions
 from common.runs import describe_split, start_run
-from common.splits.splits import make_split
+from common.splits.splits import Split, make_split
 from common.splits.study import open_study
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 
@@ -29,35 +32,66 @@ MOST_ENCOUNTERS = 4  # of one animal on the contact sheet, two photos each
 COMPARED = ("random", "encounter", "time_aware", "time_cutoff")  # splits, side by side
 
 
-def leak_of(train: pd.DataFrame, test: pd.DataFrame) -> dict:
-    """The share of test photos that share an encounter, or a day, with a training photo.
+def leak_share(identities: np.ndarray, encounters: np.ndarray, is_test: np.ndarray) -> float:
+    """Share of test photos, in [0, 1], with a training photo of the same animal and encounter.
 
     Photos of one encounter are alike in light, water and pose: who has seen one of them in
     training can name the others without knowing the animal.
+    """
+    photos = pd.MultiIndex.from_arrays([identities, encounters])
+    return float(photos[is_test].isin(photos[~is_test]).mean())
+
+
+def leak_of(
+    train: pd.DataFrame, test: pd.DataFrame, share: Callable[..., float] = leak_share
+) -> dict:
+    """The share of test photos that share an encounter, or a day, with a training photo.
 
     Args:
-        train, test: rows of the catalogue's table; an encounter is of one animal.
+        train, test: rows of the catalogue's table.
+        share: of photos, see `leak_share`.
 
     Returns:
         Two shares in [0, 1]; nan where no encounter, or no date, is known.
     """
-    same_encounter = test["encounter"].isin(train["encounter"])
-    train_days, test_days = (
-        rows["identity"] + rows["date"].dt.strftime(" %Y-%m-%d") for rows in (train, test)
-    )
-    same_day = test_days.isin(train_days.dropna())
-
+    photos = pd.concat([train, test])
+    is_test = np.arange(len(photos)) >= len(train)
+    identities, encounters = (photos[name].to_numpy(str) for name in ("identity", "encounter"))
+    # A photo of an unknown day has a day of its own.
+    days = photos["date"].dt.strftime("%Y-%m-%d").fillna(photos["image_id"].astype(str))
+    shares = [
+        float(share(identities, each, is_test)) if len(test) else math.nan
+        for each in (encounters, days.to_numpy(str))
+    ]
     may_leak = test[test["identity"].isin(train["identity"])]
     is_seen = may_leak["encounter_known"].any() or may_leak.empty
     return {
-        "of the same encounter": same_encounter.mean() if is_seen else math.nan,
-        "of the same day": same_day.mean() if test["date"].notna().any() else math.nan,
+        "of the same encounter": shares[0] if is_seen else math.nan,
+        "of the same day": shares[1] if test["date"].notna().any() else math.nan,
     }
+
+
+def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) -> Split:
+    """A time-aware split whose test photos of known animals another function chooses.
+
+    Args:
+        split: whose other photos stay where they are.
+        catalogue: that it is of.
+        split_by_day: identities, days and the share for training to which photos are the test.
+    """
+    table = catalogue.table
+    is_asked = table["identity"].isin(split.known_identities(catalogue)) & table["date"].notna()
+    asked, part = table[is_asked], split.part.copy()
+    days = (asked["date"].dt.normalize() - pd.Timestamp(0)).dt.days.to_numpy()
+    is_test = split_by_day(asked["identity"].to_numpy(str), days, split.parameters["train_share"])
+    stays = np.where(part[is_asked] == "test", "train", part[is_asked])
+    part[is_asked] = np.where(is_test, "test", stays)
+    return replace(split, part=part)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
-    shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke")
+    shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke", "mine")
     words = "animals on the contact sheet, those seen most often"
     add_flag(parser, "n_animals", whole_number(1, 30), "N", words, 6)
     return parser.parse_args(argv)
@@ -66,6 +100,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, notes = own_functions(args, __file__, "leak_share", "split_by_day")
 
     # Data: what is there, what is wrong with it, how it would be split.
     study = open_study(args)
@@ -76,7 +111,7 @@ def main(argv: list[str] | None = None) -> dict:
     given = ["given"] if args.split_column or "split" in table else []
     names = list(dict.fromkeys([*COMPARED, *given, split.name]))
     splits, reasons = compare_splits(
-        catalogue, names, split_column=args.split_column, seed=args.seed
+        catalogue, names, yours, split_column=args.split_column, seed=args.seed
     )
 
     # Figures.
@@ -109,14 +144,22 @@ def main(argv: list[str] | None = None) -> dict:
             "A few animals; two photos of one day stand side by side": sheet,
             f"Photos per animal, and the split {split.name}": overview,
         },
-        notes=reasons,
+        notes=[*notes, *reasons],
     )
 
 
 def compare_splits(
-    catalogue: Catalogue, names: list[str], *, split_column: str | None, seed: int
+    catalogue: Catalogue,
+    names: list[str],
+    yours: dict[str, Callable],
+    *,
+    split_column: str | None,
+    seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
     """How many photos each split trains and tests on, and what it gives away.
+
+    Args:
+        yours: functions of --mine, by name; others are the course's.
 
     Returns:
         One row per split that the catalogue allows, and a sentence for each that it doesn't.
@@ -128,6 +171,8 @@ def compare_splits(
         except InputError as reason:
             reasons.append(f"Not possible here: {reason}")
             continue
+        if name == "time_aware" and "split_by_day" in yours:
+            split = tested_by_day(split, catalogue, yours["split_by_day"])
         of_split = ("train", "validation", "test")
         parts = {part: catalogue.table.iloc[split.rows(part)] for part in of_split}
         train, test = parts["train"], parts["test"]
@@ -136,7 +181,7 @@ def compare_splits(
             {"split": name}
             | {part: len(photos) for part, photos in parts.items()}
             | {"new animals in test": test["identity"][is_new].nunique()}
-            | leak_of(train, test)
+            | leak_of(train, test, yours.get("leak_share", leak_share))
         )
     return pd.DataFrame(rows), reasons
 

@@ -15,17 +15,21 @@ that spans zero says "cannot be told". Exercises 1.5 and 1.6 of week1/README.md 
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import replace
 
 from common.cli import make_parser, run_script, shared_flags
 from common.data.images import read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.measures.intervals import (
+    LEVEL,
+    N_RESAMPLES,
     Interval,
     bootstrap_over_individuals,
     interval_columns,
-    paired_bootstrap_over_individuals,
 )
+from common.mine import own_functions
 from common.models.backbones import SCRATCH_CNN, load_backbone, restart
 from common.models.freezing import freeze_stages
 from common.runs import describe_split, start_run
@@ -48,13 +52,16 @@ N_VIEWS = 4  # random views per training photo behind frozen stages
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "split", "split_column", "image_size", "batch_size")
-    shared_flags(parser, "seeds", "device", "output_dir", "smoke", epochs=10, learning_rate=1e-3)
+    shared_flags(
+        parser, "seeds", "device", "output_dir", "smoke", "mine", epochs=10, learning_rate=1e-3
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, mine = own_functions(args, __file__, "interval_over_animals")
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
 
@@ -84,16 +91,19 @@ def main(argv: list[str] | None = None) -> dict:
     answers = pd.concat(answers, ignore_index=True)
 
     # Compare, and say what can be told.
-    table = pd.DataFrame([summarise(*each) for each in answers.groupby("condition", sort=False)])
-    gap = difference(answers, "random", later)
+    table = pd.DataFrame(
+        [summarise(*each, yours) for each in answers.groupby("condition", sort=False)]
+    )
+    gap = difference(answers, "random", later, yours)
     metrics = {"conditions": table, "random_minus_honest": gap.to_dict()}
     tables = {"The same model on two splits": table.iloc[:2]}
     notes = [
+        *mine,
         f"Means over {len(args.seeds)} seeds; intervals: 95 %, over animals.",
         verdict(f"Random minus {later}", gap),
     ]
     if catalogue.has_sides:
-        harm = difference(answers, later_mirrored, later)
+        harm = difference(answers, later_mirrored, later, yours)
         metrics["mirrored_minus_plain"] = harm.to_dict()
         tables["No training photo mirrored, or half of them"] = table.iloc[1:]
         notes.append(verdict("Mirrored minus plain", harm))
@@ -176,9 +186,19 @@ def train_and_test(
     )
 
 
-def summarise(condition: str, asked: pd.DataFrame) -> dict:
+def interval_of(values: pd.Series, animals: pd.Series, yours: dict[str, Callable]) -> Interval:
+    """Mean over photos with its 95 % interval over animals; yours: functions of --mine."""
+    interval = bootstrap_over_individuals(values, animals)
+    if own := yours.get("interval_over_animals"):
+        photos = values.to_numpy(float), animals.to_numpy(str)
+        low, high = own(*photos, N_RESAMPLES, LEVEL, np.random.default_rng(0))
+        interval = replace(interval, low=float(low), high=float(high))
+    return interval
+
+
+def summarise(condition: str, asked: pd.DataFrame, yours: dict[str, Callable]) -> dict:
     """One line of a table: a condition's accuracy over all seeds."""
-    accuracy = bootstrap_over_individuals(asked["is_correct"], asked["identity"])
+    accuracy = interval_of(asked["is_correct"], asked["identity"], yours)
     return {
         "condition": condition,
         "test photos": len(asked) // asked["seed"].nunique(),
@@ -188,15 +208,17 @@ def summarise(condition: str, asked: pd.DataFrame) -> dict:
     }
 
 
-def difference(answers: pd.DataFrame, first: str, second: str) -> Interval:
+def difference(
+    answers: pd.DataFrame, first: str, second: str, yours: dict[str, Callable]
+) -> Interval:
     """Accuracy under the first condition minus the second, with its interval over animals.
 
     Both test the same number of photos of each animal, so that sorted by animal they pair up.
     """
     ordered = answers.sort_values("identity", kind="stable")
     one, other = (ordered[ordered["condition"] == name] for name in (first, second))
-    both = one["is_correct"], other["is_correct"]
-    return paired_bootstrap_over_individuals(*both, one["identity"])
+    gain = one["is_correct"].astype(float) - other["is_correct"].to_numpy(float)
+    return replace(interval_of(gain, one["identity"], yours), is_difference=True)
 
 
 def verdict(words: str, interval: Interval) -> str:

@@ -256,6 +256,7 @@ def main(argv: list[str] | None = None) -> dict:
         | classification_figures(run, report, fit.history, fit.best_epoch, labels, paths),
         notes=notes,
         device=str(photos.device),
+        answers=study.answers(test, report.answered),
     )
 
 

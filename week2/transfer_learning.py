@@ -134,6 +134,7 @@ def main(argv: list[str] | None = None) -> dict:
         figures=classification_figures(run, report, fit.history, fit.best_epoch, labels[train]),
         notes=notes,
         device=str(photos.device),
+        answers=study.answers(test, report.answered),
     )
 
 

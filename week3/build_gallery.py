@@ -18,6 +18,7 @@ looked at again.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from common import cli
@@ -26,6 +27,7 @@ from common.files import MEGABYTE
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.index import INDEXES
+from common.mine import own_functions
 from common.models.storage import load_recogniser
 from common.own_files import listed_files
 from common.runs import Run, start_run
@@ -38,7 +40,9 @@ TRAINED = Path("runs", "metric_learning", "model.safetensors")
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
-    cli.shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", image_size=192)
+    cli.shared_flags(
+        parser, "data_dir", "weights", "seed", "device", "smoke", "mine", image_size=192
+    )
     words = "folder of the gallery (default: runs/gallery in the current folder)"
     cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
@@ -81,6 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    yours, mine = own_functions(args, __file__, "enrol")
 
     # A gallery that is there is changed, never quietly replaced.
     is_change = bool(args.add or args.remove or args.rename)
@@ -90,12 +95,12 @@ def main(argv: list[str] | None = None) -> dict:
         refuse_other_model(args)
         gallery = enrolment.open_to_change(args.output_dir, args.trained)
         run = start_run(__file__, args, may_hold_others=True)
-        tables, notes = change(args, gallery, run.folder)
+        tables, notes = change(args, gallery, run.folder, yours.get("enrol"))
     else:
         refuse_to_replace(args)
         trained = network_of(args)
         run = start_run(__file__, args)
-        gallery, tables, notes = build(args, trained, run.folder)
+        gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
 
     # The index finds the most alike of many photos without comparing them all.
     if args.index or not is_change:
@@ -118,32 +123,36 @@ def main(argv: list[str] | None = None) -> dict:
             "model": enrolment.model_name(gallery.model),
         },
         tables={"The gallery": pd.DataFrame([held]), **tables},
-        notes=[*notes, f"Model: {network}.", meaning, ask],
+        notes=[*mine, *notes, f"Model: {network}.", meaning, ask],
     )
 
 
 def build(
-    args: argparse.Namespace, trained: Path | None, folder: Path
+    args: argparse.Namespace, trained: Path | None, folder: Path, enrol: Callable | None
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
-    """Enrol all photos of the catalogue: each becomes an embedding beside its animal's name."""
+    """Enrol all photos of the catalogue: each becomes an embedding beside its animal's name.
+
+    Args:
+        enrol: of --mine; None: the gallery's own.
+    """
     catalogue = open_catalogue(args)
     backbone = {"model": args.model, "weights": args.weights, "image_size": args.image_size}
     gallery, enrolled = enrolment.new_gallery(
-        catalogue, folder, trained, **backbone, device=args.device, seed=args.seed
+        catalogue, folder, trained, **backbone, device=args.device, enrol=enrol, seed=args.seed
     )
     gallery.about["is_smoke"] = args.smoke
     return gallery, {"Enrolled": one_row(enrolled)}, []
 
 
 def change(
-    args: argparse.Namespace, gallery: Gallery, folder: Path
+    args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Add, remove or rename, without looking at any other photo."""
     if args.add:
         catalogue = open_catalogue(args, fewest_identities=1)
         network, _ = load_recogniser(gallery.model)
         enrolled = enrolment.enrol_catalogue(
-            gallery, catalogue, network, folder, device=args.device
+            gallery, catalogue, network, folder, device=args.device, enrol=enrol
         )
         return {"Enrolled": one_row(enrolled)}, []
     if args.remove:

@@ -16,6 +16,7 @@ the decisions.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from common import cli
@@ -29,6 +30,8 @@ from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
 from common.gallery.scores import Meaning, meaning_of
 from common.gallery.verdicts import verdict_on
+from common.measures.open_set import threshold_by
+from common.mine import own_functions
 from common.models.storage import load_recogniser
 from common.own_files import refuse_foreign
 from common.runs import Run, start_run
@@ -47,7 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
     words = "photo files, or folders of photos"
     parser.add_argument("photos", nargs="*", type=cli.present_path, metavar="PHOTO", help=words)
-    cli.shared_flags(parser, "device", "output_dir", "smoke")
+    cli.shared_flags(parser, "device", "output_dir", "smoke", "mine")
     words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
     cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
     parser.add_argument(
@@ -76,6 +79,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
+    yours, notes = own_functions(args, __file__, "choose_threshold")
     if args.smoke and not args.gallery:
         args.gallery, turtles = few_turtles(run.folder, args.device)
         args.photos = args.photos or turtles
@@ -94,7 +98,12 @@ def main(argv: list[str] | None = None) -> dict:
     # The threshold: from which similarity on an animal is known. Validation animals taught it, so
     # that of new animals no more than the stated rate are taken for a known one.
     kind = "encounter" if len(groups[0]) > 1 else "photo"
-    meaning = meaning_of(enrolment.validation_scores(gallery), kind, args.false_match_rate)
+    choose = None
+    if yours:
+        choose = partial(threshold_by, yours["choose_threshold"])
+        notes.append("Your threshold goes by √(BAKS·BAUS): --false_match_rate has no say.")
+    scores = enrolment.validation_scores(gallery)
+    meaning = meaning_of(scores, kind, args.false_match_rate, choose)
 
     # The answer: the animals whose most alike photos come first, and whether the first one is
     # alike enough (similarity >= threshold: known) or nobody of the gallery (new individual).
@@ -107,7 +116,7 @@ def main(argv: list[str] | None = None) -> dict:
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
-    return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)))
+    return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)), notes)
 
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
@@ -151,12 +160,14 @@ def report(
     gallery: Gallery,
     meaning: Meaning,
     answered: list[tuple[list[Path], dict]],
+    notes: list[str],
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
         f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
         f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
+        *notes,
     ]
     if not args.side and set(SIDES) <= set(gallery.facts["side"]):
         facts.append("The gallery knows sides: --side left or right compares like with like.")

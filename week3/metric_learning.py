@@ -5,27 +5,39 @@ animals that it never saw?
 
     python week3/metric_learning.py
     python week3/metric_learning.py --loss triplet --margin 0.3
+    python week3/metric_learning.py --weights runs/fine_tuning/model.safetensors
     python week3/metric_learning.py --data_dir path/to/your/animals --loss supcon --pooling gem
 
 With no argument: the embedded turtles, ArcFace, about three minutes on two laptop cores (the
 script says how many here before it starts). You should see the similarity of photos of one animal
 and of two animals part, for animals that are trained on far more than for animals that are held
 out; and the second gap is the one that counts in the field. The model is stored: export_onnx.py
-reads it with --trained.
+reads it with --trained. The third command begins with what week 2's fine_tuning.py has learned, in
+place of ImageNet: its backbone, without its head. Take the same --split and --seed for both.
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
 from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
-from common.experiments.answers import ask_embedding
+from common.experiments.answers import Answers, ask_embedding
 from common.experiments.embedding_check import EmbeddingCheck
-from common.experiments.trials import JOINED, KNOWN, Trial, compare, summarise, summarise_rankings
+from common.experiments.trials import (
+    JOINED,
+    KNOWN,
+    QUESTIONS,
+    Trial,
+    compare,
+    summarise,
+    summarise_rankings,
+)
 from common.gallery.scores import validation_scores_of
 from common.machine.device import pick_device
+from common.measures.open_set import choose_threshold, threshold_by
 from common.mine import own_functions
 from common.models.backbones import load_backbone
 from common.models.freezing import freeze_stages
@@ -45,6 +57,7 @@ from common.visualization.matches import example_matches
 from protocols import PROTOCOL_NOTE, known_by_protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional
@@ -186,8 +199,8 @@ def main(argv: list[str] | None = None) -> dict:
     options = options_of(args.loss, margin=args.margin, scale=args.scale)
     run = start_run(__file__, args)
     own_loss = {"arcface": ("arcface_logits",), "triplet": ("batch_hard",)}.get(args.loss, ())
-    ranking = ("cosine_similarity", "keep_mask", "cmc_and_ap")
-    yours, mine = own_functions(args, __file__, *own_loss, *ranking)
+    asking = ("cosine_similarity", "keep_mask", "cmc_and_ap", "choose_threshold")
+    yours, mine = own_functions(args, __file__, *own_loss, *asking)
 
     # Photos, split, leak, and which photos ask which question.
     study = open_study(args)
@@ -238,7 +251,7 @@ def main(argv: list[str] | None = None) -> dict:
         chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
     notes = [f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.", classed.description]
     notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    return report(run, args, options, study, questions, embeddings, fit, notes)
+    return report(run, args, options, study, questions, embeddings, fit, notes, yours)
 
 
 def train(
@@ -296,10 +309,16 @@ def report(
     embeddings: dict[str, np.ndarray],
     fit: FitResult,
     notes: list[str],
+    yours: dict[str, Callable],
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
-    catalogue = study.catalogue
-    answers = {name: ask_embedding(each, questions, catalogue) for name, each in embeddings.items()}
+    catalogue, choose = study.catalogue, choose_threshold
+    if "choose_threshold" in yours:
+        choose = partial(threshold_by, yours["choose_threshold"])
+    answers = {
+        name: ask_embedding(each, questions, catalogue, choose=choose)
+        for name, each in embeddings.items()
+    }
     trials = [
         Trial(BEFORE, args.seed, answers[BEFORE]),
         Trial(args.loss, args.seed, answers[args.loss], fit.seconds, history=fit.history),
@@ -325,7 +344,18 @@ def report(
             *questions.reasons,
         ],
         device=str(pick_device(args.device)),
+        answers=answer_table(answers[args.loss], questions, study),
     )
+
+
+def answer_table(answers: Answers, questions: Questions, study: Study) -> pd.DataFrame:
+    """Each photo of known animals and of those that joined: whom it shows, who was named."""
+    parts = [
+        study.answers(getattr(questions, QUESTIONS[question]), named, question)
+        for question in (KNOWN, JOINED)
+        if len(named := answers.named[QUESTIONS[question]])
+    ]
+    return pd.concat(parts)
 
 
 def found_again(

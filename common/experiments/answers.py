@@ -13,7 +13,7 @@ from common.gallery.gallery import Gallery
 from common.measures.classification import ClassificationReport, evaluate_classification
 from common.measures.classifier_scores import energy_score, highest_probability, identity_logits
 from common.measures.clustering import Clusters
-from common.measures.open_set import OpenSetReport
+from common.measures.open_set import OpenSetReport, Threshold, choose_threshold
 from common.measures.prototypes import class_means
 from common.measures.rejection import Queries, Rejection, judge
 from common.measures.retrieval import RetrievalReport, evaluate_retrieval
@@ -33,6 +33,8 @@ class Answers:
         joined_after: question 2, number of enrolled photos to bool per row of
             `Questions.joined`; all wrong for a classifier.
         animals: whom the photos of "known", "joined", "unknown" and "validation" show.
+        named: the animal that each photo of "known" and "joined" was taken for, where an embedding
+            answered.
         rejections: question 3, by the name of the score; empty if it cannot be asked.
         ranking: every test photo of a new animal as query, among all their photos and the
             training photos, without those of its own encounter; None for a classifier.
@@ -45,6 +47,7 @@ class Answers:
     known: np.ndarray
     joined_after: Mapping[int, np.ndarray] = field(default_factory=dict)
     animals: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    named: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     rejections: Mapping[str, Rejection] = field(default_factory=dict)
     ranking: RetrievalReport | None = None
     clusters: Clusters | None = None
@@ -193,7 +196,12 @@ def _own_logits(
 
 
 def ask_embedding(
-    embeddings: np.ndarray, questions: Questions, catalogue: Catalogue, *, by_means: bool = False
+    embeddings: np.ndarray,
+    questions: Questions,
+    catalogue: Catalogue,
+    *,
+    by_means: bool = False,
+    choose: Callable[[Queries], Threshold] = choose_threshold,
 ) -> Answers:
     """Ask an embedding: the most alike gallery photo, known if alike enough.
 
@@ -203,6 +211,7 @@ def ask_embedding(
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
         by_means: compare with the mean of each animal's gallery photos in place of the photos.
+        choose: the threshold of question 3, of validation queries.
     """
     identity = _identities(catalogue)
 
@@ -213,18 +222,19 @@ def ask_embedding(
 
     known_animals = enrol(Gallery(embeddings.shape[1]), questions.train)
     predicted, similarity = known_animals.identify(embeddings)
-    joined_after = {}
+    joined_after, named = {}, {"known": predicted[questions.known]}
     for n_photos in questions.n_enrolled:
         gallery = enrol(Gallery(embeddings.shape[1]), questions.train)
         enrol(gallery, questions.first_enrolled(n_photos))
         asked = questions.joined
-        named = gallery.identify(embeddings[asked])[0] if len(asked) else identity[asked]
-        joined_after[n_photos] = named == identity[asked]
+        names = gallery.identify(embeddings[asked])[0] if len(asked) else identity[asked]
+        joined_after[n_photos], named["joined"] = names == identity[asked], names
     return Answers(
         known=(predicted == identity)[questions.known],
         joined_after=joined_after,
         animals=_animals(questions, catalogue),
-        rejections=_judged({SIMILARITY: similarity}, predicted, questions, catalogue),
+        named=named,
+        rejections=_judged({SIMILARITY: similarity}, predicted, questions, catalogue, choose),
         ranking=None if by_means else _ranking(embeddings, questions, catalogue),
     )
 
@@ -265,6 +275,7 @@ def _judged(
     predicted: np.ndarray,
     questions: Questions,
     catalogue: Catalogue,
+    choose: Callable[[Queries], Threshold] = choose_threshold,
 ) -> dict[str, Rejection]:
     """Choose threshold and probabilities on validation photos, then judge test photos, once."""
     if not questions.can_reject:
@@ -273,6 +284,8 @@ def _judged(
     known = frozenset(truth[questions.train])
     parts = (questions.validation, questions.test)
     return {
-        name: judge(*(Queries(each[rows], predicted[rows], truth[rows], known) for rows in parts))
+        name: judge(
+            *(Queries(each[rows], predicted[rows], truth[rows], known) for rows in parts), choose
+        )
         for name, each in scores.items()
     }

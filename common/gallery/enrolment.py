@@ -6,6 +6,7 @@ its similarities mean, and a small picture of each photo.
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,7 +178,13 @@ def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.n
 
 
 def new_gallery(
-    catalogue: Catalogue, folder: Path, trained: Path | None, *, device: str, **untrained: object
+    catalogue: Catalogue,
+    folder: Path,
+    trained: Path | None,
+    *,
+    device: str,
+    enrol: Callable | None = None,
+    **untrained: object,
 ) -> tuple[Gallery, Enrolled]:
     """Make a gallery of a catalogue's photos, without an index yet, to be saved.
 
@@ -186,6 +193,7 @@ def new_gallery(
         folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
         device: where to compute.
+        enrol: see `enrol_catalogue`.
         untrained: model, weights, image_size and seed, see `untrained_embedding`.
     """
     begin_gallery_list(folder)
@@ -195,7 +203,7 @@ def new_gallery(
         check_embedding(trained)
         network, _ = load_recogniser(trained)
     gallery = Gallery(network.head.embedding_dim)
-    enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=device)
+    enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=device, enrol=enrol)
     gallery.about = {"catalogue": catalogue.name}
     gallery.model = trained or folder / write_named(
         folder, "model", lambda path: save_recogniser(network, path, [])
@@ -204,7 +212,13 @@ def new_gallery(
 
 
 def enrol_catalogue(
-    gallery: Gallery, catalogue: Catalogue, network: Recogniser, folder: Path, *, device: str
+    gallery: Gallery,
+    catalogue: Catalogue,
+    network: Recogniser,
+    folder: Path,
+    *,
+    device: str,
+    enrol: Callable | None = None,
 ) -> Enrolled:
     """Add a catalogue's photos to a gallery; those that are there already are passed over.
 
@@ -214,6 +228,8 @@ def enrol_catalogue(
         network: photo to embedding.
         folder: of the gallery, for the small pictures.
         device: where to compute.
+        enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
+            does; None: they are kept as they come.
 
     Raises:
         InputError: a photo is there already, under another name.
@@ -239,9 +255,24 @@ def enrol_catalogue(
             "picture": [pictures[i] for i in rows],
         }
         embeddings = embed(network, [paths[i] for i in rows], device=device)
+        if enrol:
+            embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         gallery.enrol(embeddings, joining["identity"].tolist(), facts)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
     return Enrolled(len(rows), n_animals, len(paths) - len(rows), seconds)
+
+
+def _kept_by(
+    enrol: Callable, gallery: Gallery, embeddings: np.ndarray, identities: np.ndarray
+) -> np.ndarray:
+    """New embeddings as a function keeps them behind those that their animals have already."""
+    kept, known = np.empty_like(embeddings), gallery.facts["identity"]
+    for identity in np.unique(identities):
+        rows = np.flatnonzero(gallery.can_be_found() & (known == identity))
+        own = identities == identity
+        before = {str(identity): gallery.embeddings_at(rows)} if len(rows) else {}
+        kept[own] = enrol(before, str(identity), embeddings[own])[str(identity)][len(rows) :]
+    return kept
 
 
 def names_of_pictures(gallery: Gallery) -> dict[str, str]:

@@ -266,13 +266,19 @@ def _one(kind: str) -> str:
     return "one photo" if kind == "photo" else "the photos of an encounter together"
 
 
-def meaning_of(scores: ValidationScores, kind: str, false_match_rate: float) -> Meaning:
+def meaning_of(
+    scores: ValidationScores,
+    kind: str,
+    false_match_rate: float,
+    choose: Callable[[Queries], Threshold] | None = None,
+) -> Meaning:
     """Learn threshold and probabilities for questions of one kind.
 
     Args:
         scores: of validation photos; nothing else is looked at.
         kind: "photo" or "encounter".
         false_match_rate: wanted share of questions about new animals that are called known.
+        choose: the threshold, whatever rate is wanted; None: by that rate.
 
     Raises:
         InputError: validation has no question about a known or about a new animal.
@@ -292,7 +298,11 @@ def meaning_of(scores: ValidationScores, kind: str, false_match_rate: float) -> 
     is_right = right_place == 0
     predicted, can_be_named = np.where(is_right, names, "another"), {*names[is_known], "another"}
     queries = Queries(first, predicted, names, can_be_named)
-    threshold = choose_threshold(queries, "false_match_rate", false_match_rate)
+    if choose:
+        threshold = choose(queries)
+        false_match_rate = threshold.false_match_rate
+    else:
+        threshold = choose_threshold(queries, "false_match_rate", false_match_rate)
     later = [
         (similarity, place == right)
         for similarities, right in zip(asked.similarities, right_place, strict=True)

@@ -54,6 +54,11 @@ class ClassificationReport:
         """Bool, shape (n_images,): the true identity has the highest score, alone."""
         return self.rank == 1
 
+    @property
+    def answered(self) -> np.ndarray:
+        """The identity that each photo was taken for, str, shape (n_images,)."""
+        return np.asarray(self.identities)[self.predicted_labels]
+
     def to_dict(self) -> dict:
         """Plain JSON types; the arrays per photo and the confusion matrix are left out."""
         names = ("n_images", "n_identities_present", "accuracy", "balanced_accuracy", "macro_f1")

@@ -10,7 +10,7 @@ BAUS is the balanced accuracy on unknown samples, where the right answer is "new
 mean is the single score of AnimalCLEF 2025.
 """
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -266,6 +266,34 @@ def choose_threshold(
         baus=float(baus[best]),
         geometric_mean=float(combined[best]),
         false_match_rate=float(accepted_unknown[best]),
+        n_known=queries.n_known,
+        n_unknown=queries.n_unknown,
+    )
+
+
+def threshold_by(choose: Callable[..., float], queries: Queries) -> Threshold:
+    """A threshold that a function of another make chose, and what it achieves on VALIDATION.
+
+    Args:
+        choose: takes scores, identities, is_known, is_named_right and is_validation, each of shape
+            (n_queries,), and gives the score from which a query is accepted.
+        queries: of validation.
+    """
+    value = choose(
+        scores=queries.scores,
+        identities=np.array([str(each) for each in queries.truth]),
+        is_known=queries.is_known,
+        is_named_right=queries.is_named_right,
+        is_validation=np.ones(len(queries.scores), dtype=bool),
+    )
+    reached = evaluate_open_set(queries, float(value))
+    return Threshold(
+        value=reached.threshold,
+        criterion="geometric_mean",
+        baks=reached.baks,
+        baus=reached.baus,
+        geometric_mean=reached.geometric_mean,
+        false_match_rate=reached.n_unknown_accepted / queries.n_unknown,
         n_known=queries.n_known,
         n_unknown=queries.n_unknown,
     )

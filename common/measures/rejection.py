@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from common.measures.calibration import calibrate, calibration_error
 from common.measures.intervals import Interval, bootstrap_of_statistic
-from common.measures.open_set import OpenSetReport, Queries, choose_threshold, evaluate_open_set
+from common.measures.open_set import (
+    OpenSetReport,
+    Queries,
+    Threshold,
+    choose_threshold,
+    evaluate_open_set,
+)
 
 import numpy as np
 
@@ -47,9 +53,16 @@ class Rejection:
         return self.report.to_dict() | {"calibration_error": self.calibration_error}
 
 
-def judge(validation: Queries, test: Queries) -> Rejection:
-    """Choose threshold and probabilities on validation photos, then judge test photos once."""
-    threshold = choose_threshold(validation)
+def judge(
+    validation: Queries, test: Queries, choose: Callable[[Queries], Threshold] = choose_threshold
+) -> Rejection:
+    """Choose threshold and probabilities on validation photos, then judge test photos once.
+
+    Args:
+        validation, test: photos that are asked about.
+        choose: the threshold, of validation queries.
+    """
+    threshold = choose(validation)
     probability = calibrate(validation.scores, validation.is_named_right)
     report = evaluate_open_set(test, threshold.value)
     return Rejection(

@@ -6,6 +6,7 @@ that says what to do.
 
 import difflib
 import importlib
+import json
 import os
 import pickle
 import socket
@@ -21,7 +22,7 @@ import timm
 import torch
 import torchvision
 from huggingface_hub import constants as hub_constants
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -36,6 +37,8 @@ SCRATCH_CNN = "small_cnn"
 HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 N_IMAGENET_CLASSES = 1_000
+# Of a model that `common.models.storage` wrote: name of its description, start of its tensors' keys.
+DESCRIPTION, OWN = "recogniser", "backbone.network."
 # What a damaged file, or one with more than tensors in it, raises when it is read.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
 
@@ -122,7 +125,7 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
     Args:
         name: a bundled backbone, "small_cnn", any timm name, or "hf-hub:owner/model".
         weights: "imagenet", "none" (random start, asked for), or a .safetensors or .pth file
-            for the same architecture.
+            for the same architecture: of timm, of torchvision, or a run's model.safetensors.
         image_size: side of the input, pixels. A hub's model whose configuration fixes the size
             keeps its own.
 
@@ -131,11 +134,8 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
         WeightsNotInReach: the weights cannot be had here.
     """
     if name == SCRATCH_CNN:
-        if weights not in ("none", "imagenet"):
-            raise InputError(
-                f"--weights {weights}: small_cnn is trained from scratch; leave it out"
-            )
-        return Backbone(SmallCNN(), name, "none", image_size)
+        source = "none" if weights == "imagenet" else str(weights)  # there are none of ImageNet
+        return Backbone(_small_cnn(weights), name, source, image_size)
     return _without_classifier(_load_network(name, weights, image_size), name, weights, image_size)
 
 
@@ -180,7 +180,23 @@ def _load_network(name: str, weights: str, image_size: int) -> nn.Module:
     network = _create(name, image_size, pretrained=False)
     if weights != "none":
         file = _bundled_file(name) if weights == "imagenet" else Path(weights)
-        network = _load_into(network, _read_tensors(file), file, name, image_size)
+        if own := _backbone_of_run(file, name):
+            network.reset_classifier(0)
+        network = _load_into(network, own or _read_tensors(file), file, name, image_size)
+    return network
+
+
+def _small_cnn(weights: str) -> SmallCNN:
+    """Week 1's network, which begins with random numbers or with what a run has learned."""
+    network = SmallCNN()
+    if weights not in ("none", "imagenet"):
+        own = _backbone_of_run(Path(weights), SCRATCH_CNN)
+        if own is None:
+            raise InputError(
+                f"--weights {weights}: small_cnn is trained from scratch; leave it out, or name "
+                "the model.safetensors of a run with --model small_cnn"
+            )
+        network.load_state_dict(own)
     return network
 
 
@@ -294,6 +310,35 @@ def _bundled_file(name: str) -> Path:
     return next((Path(package.__file__).parent / "models").glob("*.pth"))
 
 
+def _backbone_of_run(file: Path, name: str) -> dict[str, torch.Tensor] | None:
+    """The backbone's tensors of a model that a run of this course stored; None: another file.
+
+    The head stays behind: it knew the animals of its own training. What `--pooling gem` learned
+    stays too, because pooling is chosen anew.
+    """
+    if file.suffix != ".safetensors" or not file.is_file():
+        return None
+    try:
+        with safe_open(file, framework="pt") as stored:
+            trained = json.loads((stored.metadata() or {}).get(DESCRIPTION, "null"))
+    except (*UNREADABLE, SafetensorError):
+        return None  # `_read_tensors` says why
+    if trained is None:
+        return None
+    if trained["backbone"] != name:
+        raise InputError(
+            f"--weights {file}: was trained as {trained['backbone']}, found --model {name}; "
+            f"add --model {trained['backbone']}"
+        )
+    print(
+        f"Weights: the backbone of {file}, which learned {len(trained['identities'])} animals; its "
+        "head is left out. With another --split or --seed than its own, it may have seen photos "
+        "that are test photos now."
+    )
+    own = {key.removeprefix(OWN): each for key, each in load_file(file).items() if OWN in key}
+    return {key: tensor for key, tensor in own.items() if not key.endswith("global_pool.power")}
+
+
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
     if not file.is_file():
         raise InputError(
@@ -331,7 +376,8 @@ def _load_into(
         if tensor.shape != expected[key].shape:
             raise InputError(
                 f"--weights {file}: {key} has shape {tuple(tensor.shape)}, {name} expects "
-                f"{tuple(expected[key].shape)}; is it another architecture?"
+                f"{tuple(expected[key].shape)}; is it "
+                "another architecture, or another --image_size?"
             )
     network.load_state_dict(expected | named)
     return network

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import replacing
-from common.models.backbones import load_backbone
+from common.models.backbones import DESCRIPTION, load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
 
@@ -41,7 +41,7 @@ def save_recogniser(
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as unfinished:
-        save_file(tensors, unfinished, metadata={"recogniser": json.dumps(description)})
+        save_file(tensors, unfinished, metadata={DESCRIPTION: json.dumps(description)})
     return Path(path)
 
 
@@ -70,7 +70,7 @@ def read_description(path: Path) -> dict:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})["recogniser"])
+            description = json.loads((file.metadata() or {})[DESCRIPTION])
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise InputError(
             f"{path}: is no model that this course saved ({error}); expected a "

@@ -14,6 +14,7 @@ from common.splits.splits import Split, make_split
 from common.turtles.dataset import DEFAULT_FOLDER, TurtleParameters, ensure_turtles
 
 import numpy as np
+import pandas as pd
 
 SMOKE_FOLDER = DEFAULT_FOLDER.with_name("turtles_small")
 PUBLISHED_SPLITS = ("given", "published_closed_set")
@@ -57,6 +58,23 @@ class Study:
                 "week3/compare_approaches.py"
             )
         return rows
+
+    def answers(
+        self, rows: np.ndarray, named: np.ndarray, question: str = "known animals"
+    ) -> pd.DataFrame:
+        """What a model answered to photos, as `common.runs.Run.finish` keeps it.
+
+        Args:
+            rows: of the photos that were asked, shape (n_asked,).
+            named: the animal that each was taken for, str, shape (n_asked,).
+            question: that they ask; runs are compared question by question.
+
+        Returns:
+            Columns photo (path from the folder of the photos), question, animal, answered, right.
+        """
+        photos, animals = self.catalogue.table["path"].iloc[rows], self.identity[rows]
+        table = pd.DataFrame({"photo": photos.to_numpy(), "question": question})
+        return table.assign(animal=animals, answered=named, right=animals == named)
 
 
 def open_study(args: Namespace) -> Study:

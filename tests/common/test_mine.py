@@ -3,11 +3,15 @@
 from argparse import Namespace
 from pathlib import Path
 
+from common.data.catalogue import load_catalogue
 from common.errors import InputError
+from common.gallery.gallery import Gallery
 from common.mine import own_functions
 
+import numpy as np
 import pytest
-from script_runs import ROOT, load_main
+from PIL import Image
+from script_runs import ROOT, load_main, load_script
 
 SCRIPT = ROOT / "week3" / "metric_learning.py"
 # Right: the margin, which counts its calls. Wrong: the cosine. Missing: all others.
@@ -82,3 +86,82 @@ def test_the_loss_trains_with_the_learners_margin(half, turtles, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert "yours: arcface_logits; reference: the rest" in theirs["notes"]
     assert Path(theirs["arguments"]["mine"]) == half
+
+
+# What each script takes of its week's exercises, where the reference's function would run.
+SEAMS = {
+    "week1/look_at_data": {"leak_share", "split_by_day"},
+    "week1/baseline_cnn": {"label_map", "train_epoch", "accuracy", "balanced_accuracy"},
+    "week1/split_pitfalls": {"interval_over_animals"},
+    "week3/metric_learning": {
+        "arcface_logits", "cosine_similarity", "keep_mask", "cmc_and_ap", "choose_threshold"
+    },
+    "week3/build_gallery": {"enrol"},
+    "week3/identify": {"choose_threshold"},
+}  # fmt: skip
+QUICK = {"week3/metric_learning": ["--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]}
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Names of the solutions that a script calls, which all pass for a learner's."""
+    names = set()
+
+    def counted(name, function):
+        def count(*inputs, **named):
+            names.add(name)
+            return function(*inputs, **named)
+
+        return count
+
+    def take_all(args, script, *wanted):
+        solutions = load_script(f"{Path(script).parent.name}/solutions")
+        return {name: counted(name, getattr(solutions, name)) for name in wanted}, ["all yours"]
+
+    monkeypatch.setattr("common.mine.own_functions", take_all)
+    return names
+
+
+@pytest.mark.parametrize("script", SEAMS)
+def test_what_is_taken_is_called_and_said_in_the_notes(script, called, turtles, tmp_path):
+    flags = [] if script == "week3/identify" else ["--data_dir", str(turtles)]
+
+    result = load_main(script)(
+        ["--smoke", *QUICK.get(script, []), *flags, "--output_dir", str(tmp_path / "run")]
+    )
+
+    assert called == SEAMS[script]
+    assert "all yours" in result["notes"]
+
+
+def without_mine(script, *flags):
+    """A run of the reference alone, while `called` is in force."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("common.mine.own_functions", lambda *_: ({}, []))
+        return load_main(script)([str(flag) for flag in flags])
+
+
+def test_the_table_of_splits_is_the_references(called, turtles, tmp_path):
+    script, flags = "week1/look_at_data", ["--data_dir", str(turtles), "--output_dir"]
+
+    theirs = load_main(script)([*flags, str(tmp_path / "a")])
+    reference = without_mine(script, *flags, tmp_path / "b")
+
+    assert called == SEAMS[script]
+    assert theirs["tables"] == reference["tables"]
+
+
+def test_a_gallery_that_grows_holds_the_references_embeddings(called, turtles, tmp_path):
+    script, flags = "week3/build_gallery", ["--smoke", "--data_dir"]
+    more = tmp_path / "more" / load_catalogue(turtles).identities[0]
+    more.mkdir(parents=True)
+    Image.new("RGB", (90, 120), "teal").save(more / "one.png")
+    for data, change in ((turtles, []), (more.parent, ["--add"])):
+        load_main(script)([*flags, str(data), *change, "--output_dir", str(tmp_path / "a")])
+        without_mine(script, *flags, data, *change, "--output_dir", tmp_path / "b")
+
+    theirs, reference = (Gallery.load(tmp_path / name) for name in "ab")
+
+    rows = np.arange(len(reference))
+    assert len(theirs) == len(reference)
+    assert theirs.embeddings_at(rows) == pytest.approx(reference.embeddings_at(rows), abs=1e-6)

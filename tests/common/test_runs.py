@@ -198,6 +198,25 @@ def test_a_figure_from_elsewhere_is_refused(run, tmp_path):
         run.finish(metrics={}, figures=[tmp_path / "curves.png"])
 
 
+def test_answers_stand_beside_the_result_that_names_them(run):
+    answers = pd.DataFrame({"photo": ["a.jpg"], "animal": ["007"], "right": [True]})
+
+    result = run.finish(metrics={}, answers=answers)
+
+    assert result["answers"] == "answers.csv"
+    text = (run.folder / "answers.csv").read_text(encoding="utf-8")
+    assert text == "photo,animal,right\na.jpg,007,True\n"
+
+
+def test_a_run_without_answers_leaves_none_of_the_run_before(args):
+    runs.start_run("look_closely.py", args).finish(metrics={}, answers=TABLE)
+
+    result = runs.start_run("other.py", args).finish(metrics={})
+
+    assert result["answers"] is None
+    assert not (args.output_dir / "answers.csv").exists()
+
+
 def test_figures_are_listed_by_title_and_file_name(run):
     path = save_square(run.figure_path("training_curves.png"))
 

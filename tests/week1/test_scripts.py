@@ -41,7 +41,8 @@ def test_a_smoke_run_returns_what_it_stores(results, script):
     assert stored == result
     assert set(result["figures"].values()) == FIGURES[script]
     names = {path.name for path in folder.iterdir()}
-    assert names == {"written.jsonl", "result.json", "report.html", *FIGURES[script]}
+    answers = {"answers.csv"} if result["answers"] else set()
+    assert names == {"written.jsonl", "result.json", "report.html", *answers, *FIGURES[script]}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -26,8 +26,8 @@ def test_a_smoke_run_returns_what_it_stores(transfer):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"written.jsonl", "result.json", "report.html", "model.safetensors",
-                     "curves.png", "confusion.png", "recall.png"}  # fmt: skip
+    assert names == {"written.jsonl", "result.json", "report.html", "answers.csv",
+                     "model.safetensors", "curves.png", "confusion.png", "recall.png"}  # fmt: skip
 
 
 def test_the_stored_model_names_every_animal_of_the_catalogue(transfer, catalogue):

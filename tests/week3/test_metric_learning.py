@@ -36,8 +36,9 @@ def test_every_loss_trains_and_is_stored_whole(trained):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     names = {path.name for path in folder.iterdir()}
-    assert names == {"written.jsonl", "result.json", "report.html", "model.safetensors",
-                     "curves.png", "matches_known.png", "matches_new.png"}  # fmt: skip
+    assert names == {"written.jsonl", "result.json", "report.html", "answers.csv",
+                     "model.safetensors", "curves.png", "matches_known.png",
+                     "matches_new.png"}  # fmt: skip
 
 
 def test_curves_hold_what_the_embedding_is_for(trained):
@@ -178,3 +179,17 @@ def test_help_names_every_loss(capsys):
         load_main(SCRIPT)(["--help"])
 
     assert "{" + ",".join(LOSSES) + "}" in "".join(capsys.readouterr().out.split())
+
+
+def test_week_2s_model_is_where_the_embedding_begins(turtles, tmp_path, capsys):
+    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir"]
+    load_main("week2/fine_tuning")([*flags, str(tmp_path / "fine_tuning")])
+    model = tmp_path / "fine_tuning" / "model.safetensors"
+
+    result = load_main(SCRIPT)([*flags, str(tmp_path / "embedding"), "--weights", str(model)])
+
+    assert f"Weights: the backbone of {model}" in capsys.readouterr().out
+    assert result["arguments"]["weights"] == str(model)
+    before, _ = result["metrics"]["trials"]
+    again = load_main(SCRIPT)([*flags, str(tmp_path / "imagenet")])
+    assert before != again["metrics"]["trials"][0]

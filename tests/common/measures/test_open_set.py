@@ -3,7 +3,7 @@
 import json
 
 from common.errors import InputError
-from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
+from common.measures.open_set import Queries, choose_threshold, evaluate_open_set, threshold_by
 
 import numpy as np
 import pytest
@@ -281,3 +281,16 @@ def test_unknown_criterion_or_rate_is_refused(options):
 def test_no_query_is_an_input_error():
     with pytest.raises(InputError, match="no query"):
         Queries(scores=[], predicted=[], truth=[], known=["a"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_threshold_that_another_function_chose_says_what_it_achieves(seed):
+    queries = Queries(**random_case(seed))
+    own = choose_threshold(queries)
+
+    def choose(scores, identities, is_known, is_named_right, is_validation):
+        assert len({*map(len, (scores, identities, is_known, is_named_right))}) == 1
+        assert is_validation.all()
+        return own.value
+
+    assert threshold_by(choose, queries).to_dict() == pytest.approx(own.to_dict())

@@ -3,10 +3,13 @@
 from common.errors import InputError
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
+from common.models.pooling import pool_by_generalised_mean
 from common.models.storage import load_recogniser, read_description, save_recogniser
 
 import pytest
 import torch
+
+NAMES = ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,33 @@ def test_what_is_no_model_is_refused(content, tmp_path):
 
     with pytest.raises(InputError, match="no model that this course saved"):
         load_recogniser(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"), [("small_cnn", False), ("efficientnet_lite0", False), ("resnet18", True)]
+)
+def test_the_backbone_of_a_stored_model_is_where_another_training_begins(name, pooled, tmp_path):
+    torch.manual_seed(0)
+    weights = "imagenet" if name == "efficientnet_lite0" else "none"
+    backbone = load_backbone(name, weights=weights, image_size=64).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = backbone(images)
+    if pooled:  # chosen anew by the next training
+        pool_by_generalised_mean(backbone)
+    file = tmp_path / "model.safetensors"
+    save_recogniser(Recogniser(backbone, linear_classifier(backbone.n_features, 3)), file, NAMES)
+
+    start = load_backbone(name, weights=str(file), image_size=64).eval()
+
+    with torch.no_grad():
+        assert torch.equal(start(images), expected)
+
+
+def test_a_model_of_another_backbone_is_named_with_the_flag(tmp_path):
+    file = tmp_path / "model.safetensors"
+    model = Recogniser(load_backbone("small_cnn", image_size=64), linear_classifier(256, 3))
+    save_recogniser(model, file, NAMES)
+
+    with pytest.raises(InputError, match="add --model small_cnn"):
+        load_backbone("efficientnet_lite0", weights=str(file), image_size=64)
