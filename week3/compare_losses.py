@@ -10,7 +10,7 @@ rate and epoch.
     python week3/compare_losses.py --losses contrastive,triplet,arcface --learning_rates 1e-3
 
 With no argument: the embedded turtles, eight losses, two learning rates, three seeds; about
-25 minutes on two laptop cores (the script says how many here before it starts). You should
+50 minutes on two laptop cores (the script says how many here before it starts). You should
 see every loss above the backbone as it came. The notes at the end say which differences from the
 loss that validation prefers are more than chance.
 """

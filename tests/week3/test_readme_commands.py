@@ -1,10 +1,13 @@
-"""Every command of week 3's README runs, as a smoke run on a few turtles."""
+"""Every command of week 3's pages runs, as a smoke run on a few turtles."""
 
 import pytest
 from readme_blocks import ROOT
 from readme_commands import STAND_INS, python_commands_of, run_command, stand_ins_for
 
-EVERY_COMMAND = python_commands_of(ROOT / "week3" / "README.md")
+PAGES = sorted((ROOT / "week3").glob("*.md"))
+EVERY_COMMAND = list(
+    dict.fromkeys(command for page in PAGES for command in python_commands_of(page))
+)
 OF_ONE_GALLERY = [command for command in EVERY_COMMAND if "path/to/gallery" in command]
 COMMANDS = [command for command in EVERY_COMMAND if command not in OF_ONE_GALLERY]
 # Many trainings: the smallest network, as nothing in them knows which one it is.

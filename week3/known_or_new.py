@@ -1,0 +1,192 @@
+"""Known or new: from which similarity on is a name believed?
+
+Question: how alike are photos of known animals to the gallery, how alike are photos of animals
+that nobody knows, and where does the threshold between them go?
+
+    python week3/known_or_new.py
+    python week3/known_or_new.py --trained path/to/model.safetensors
+
+With no argument: the embedded turtles, seen by the embedding that metric_learning.py stored; under
+a minute on two laptop cores. You should see two heaps of similarities that overlap: no threshold
+parts them without mistakes. Validation photos choose it, test photos are judged once. Take the
+--data_dir, --split and --seed that the embedding was trained with: of other splits, it has seen
+the test photos.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from common import cli
+from common.errors import InputError
+from common.gallery import enrolment
+from common.gallery.gallery import Gallery
+from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
+from common.models.backbones import load_backbone
+from common.models.heads import EmbeddingHead, Recogniser
+from common.models.storage import load_recogniser
+from common.runs import describe_split, start_run
+from common.splits.questions import Questions, questions_of
+from common.splits.study import Study, open_study
+from common.visualization import style
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+TRAINED = Path("runs", "metric_learning", "model.safetensors")
+PARTS = {
+    "validation": "validation photos: they choose the threshold",
+    "test": "test photos: judged once, at that threshold",
+}
+KINDS = ("known, named right", "known, named wrong", "new")
+N_RANKED = 5  # gallery photos kept for each query
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.make_parser(__doc__)
+    cli.shared_flags(parser, "data_dir", "split", "split_column", "seed", "device", "output_dir")
+    cli.shared_flags(parser, "smoke")
+    words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
+    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+    model = load_embedding(args)
+    run = start_run(__file__, args)
+    study = open_study(args)
+    questions = questions_of(study.catalogue, study.split)
+    if not questions.can_reject:
+        raise InputError(
+            f"--split {study.split.name}: validation or test lacks photos of known or of new "
+            "animals, of which a threshold needs both; take --split time_aware"
+        )
+
+    # Every photo's most alike training photo: whose is it, and how alike?
+    embeddings = enrolment.embed(model, study.catalogue.paths(), device=args.device)
+    photos = most_alike(embeddings, questions, study)
+
+    # Validation chooses the threshold; test photos are judged once.
+    asked = {
+        part: Queries(own["similarity"].to_numpy(), *(own[name].tolist() for name in ("named",
+              "identity")), known=set(study.identity[questions.train]))
+        for part, own in photos.groupby("part")
+    }  # fmt: skip
+    threshold = choose_threshold(asked["validation"]).value
+    reports = {part: evaluate_open_set(asked[part], threshold) for part in PARTS}
+    figure = similarity_histogram(photos, threshold)
+    path = style.save_figure(figure, run.figure_path("known_or_new.png"))
+    return run.finish(
+        metrics={
+            "threshold": threshold,
+            "photos": photos.to_dict("list"),
+            "ranked": ranked(embeddings, questions, study),
+        },
+        split=describe_split(study.split, study.leak),
+        tables={"Known or new, at one threshold": judged(reports)},
+        figures={"How alike the most alike training photo is": path},
+        notes=[f"Threshold: a similarity of {threshold:.3f}, of the largest √(BAKS·BAUS) among "
+               "validation photos.", *questions.reasons],
+    )  # fmt: skip
+
+
+def load_embedding(args: argparse.Namespace) -> Recogniser:
+    """The stored embedding; for a smoke run without one, a small network with random weights."""
+    if args.smoke and not args.trained:
+        backbone = load_backbone("small_cnn", image_size=64)
+        return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()
+    path = args.trained or TRAINED
+    if not path.exists():
+        raise InputError(
+            f"no trained embedding at {path.as_posix()} in the current folder; "
+            f"{enrolment.TRAIN_ONE}, or name one with --trained FILE"
+        )
+    enrolment.check_embedding(path)
+    return load_recogniser(path)[0]
+
+
+def most_alike(embeddings: np.ndarray, questions: Questions, study: Study) -> pd.DataFrame:
+    """One row per photo asked: who it shows, whom it is most like, how much, and what that is."""
+    gallery = Gallery(embeddings.shape[1])
+    gallery.enrol(embeddings[questions.train], study.identity[questions.train])
+    rows = {"validation": questions.validation, "test": questions.test}
+    parts = []
+    for part, asked in rows.items():
+        named, similarity = gallery.identify(embeddings[asked])
+        identity = study.identity[asked]
+        is_known = np.isin(identity, study.identity[questions.train])
+        kind = np.select([~is_known, named == identity], [KINDS[2], KINDS[0]], KINDS[1])
+        columns = {"identity": identity, "named": named, "similarity": similarity, "kind": kind}
+        parts.append(pd.DataFrame({"part": part, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def judged(reports: Mapping) -> pd.DataFrame:
+    """What the threshold does to validation photos and to test photos."""
+    measures = {"AUROC": "auroc", "BAKS": "baks", "BAUS": "baus", "√(BAKS·BAUS)": "geometric_mean"}
+    rows = [
+        {"photos of": part, "known": report.n_known, "new": report.n_unknown}
+        | {name: getattr(report, attribute) for name, attribute in measures.items()}
+        for part, report in reports.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def ranked(embeddings: np.ndarray, questions: Questions, study: Study) -> list[dict]:
+    """Photos of animals that joined after training, each with the most alike gallery photos."""
+    rows, query = questions.trainable, questions.joined
+    if not len(query):
+        return []
+    gallery = Gallery(embeddings.shape[1])
+    gallery.enrol(embeddings[rows], study.identity[rows])
+    similarity, found = gallery.search(embeddings[query], k=min(N_RANKED, len(rows)))
+    names = study.catalogue.table["image_id"].to_numpy(dtype=str)
+    return [
+        {"query": names[row], "gallery": names[rows[own]], "similarity": alike}
+        for row, own, alike in zip(query, found, similarity, strict=True)
+    ]
+
+
+def similarity_histogram(photos: pd.DataFrame, threshold: float) -> Figure:
+    """Similarities of photos of known and of new animals, with the threshold between them.
+
+    Args:
+        photos: columns part, kind and similarity, as `most_alike` gives them.
+        threshold: from which a name is believed.
+    """
+    figure = style.new_figure(8.4, 4.4)
+    panels = figure.subplots(len(PARTS), 1, sharex=True)
+    ends = photos["similarity"].min(), photos["similarity"].max()
+    bins = np.linspace(*ends, 41)
+    colours = style.COLOURS[0], style.COLOURS[4], style.COLOURS[1]
+    for axes, (part, title) in zip(panels, PARTS.items(), strict=True):
+        style.tidy(axes, title=title, grid="y")
+        own = photos[photos["part"] == part]
+        right, wrong, new = (own.loc[own["kind"] == kind, "similarity"] for kind in KINDS)
+        axes.hist([right, wrong], bins, stacked=True, color=colours[:2], label=KINDS[:2])
+        look = {"histtype": "stepfilled", "facecolor": f"{colours[2]}30", "edgecolor": "#a86f00"}
+        axes.hist(new, bins, label=KINDS[2], linewidth=1.4, hatch="///", **look)
+        line = {"color": style.INK, "linestyle": "--", "linewidth": 1.6}
+        axes.axvline(threshold, label="threshold", **line)
+        axes.set_ylabel("photos")
+        axes.tick_params(labelsize=9)
+    label_sides(panels[0], threshold)
+    panels[-1].set_xlabel("similarity of the most alike training photo")
+    style.legend_outside(panels[0], 4)
+    for text in figure.legends[0].get_texts():
+        text.set_fontsize(9.5)
+    return figure
+
+
+def label_sides(axes: object, threshold: float) -> None:
+    """What the answer is on either side of the threshold."""
+    top = {"xy": (threshold, 0.92), "xycoords": axes.get_xaxis_transform(), "fontsize": 9.5}
+    top |= {"textcoords": "offset points", "color": style.INK}
+    axes.annotate('← "new individual"', xytext=(-6, 0), ha="right", **top)
+    axes.annotate("a name →", xytext=(6, 0), ha="left", **top)
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
