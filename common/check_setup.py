@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
 
-from common import CORE, EVERYTHING, RENAMED, ROOT
+from common import CORE, EXTRA, RENAMED, ROOT
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
 OLDEST_PYTHON = (3, 11)
@@ -105,7 +105,7 @@ def findings() -> Iterator[Finding]:
     yield check_disk(free, is_installed)
     yield check_memory(memory_bytes())
     yield check_course(place_of_course())
-    needed, extra = pinned(CORE), pinned(EVERYTHING)
+    needed, extra = pinned(CORE), pinned(EXTRA)
     installed = [name for name in (*needed, *extra) if installed_version(name)]
     trial = try_packages([module_of(name) for name in installed])
     for name, version in needed.items():
@@ -191,7 +191,7 @@ def check_course(place: Path | None) -> Finding:
 
 @functools.cache
 def pinned(file: Path) -> dict[str, str]:
-    """Package to version, as the lines of a requirements file say; included files are left out."""
+    """Package to version, as the lines of a requirements file say."""
     text = file.read_text(encoding="utf-8")
     return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, flags=re.MULTILINE))
 
