@@ -17,7 +17,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that broke
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
-REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+ROOT = Path(__file__).resolve().parents[1]
+CORE, EXTRA = ROOT / "requirements-core.txt", ROOT / "requirements-tests.txt"
 RENAMED = {  # import names that are not the name there
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",
@@ -32,8 +33,8 @@ def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> Non
     """Python's last word: one line, where a script's imports lack a package of the course's."""
     name = (getattr(error, "name", None) or "").split(".")[0]
     package = RENAMED.get(name, name)
-    is_missing = issubclass(kind, ModuleNotFoundError) and REQUIREMENTS.is_file()
-    if not is_missing or f"\n{package}==" not in REQUIREMENTS.read_text(encoding="utf-8"):
+    known = "".join(file.read_text("utf-8") for file in (CORE, EXTRA) if file.is_file())
+    if not issubclass(kind, ModuleNotFoundError) or f"\n{package}==" not in known:
         sys.__excepthook__(kind, error, trace)
         return
     print(

@@ -15,6 +15,7 @@ ROOMS = (
     "experiments", "inspection", "visualization",
 )  # fmt: skip
 DESK = (
+    "check_setup",
     "cli",
     "mine",
     "runs",
