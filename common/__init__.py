@@ -1,10 +1,10 @@
 """What every week needs; every script imports it before any other package.
 
 Threads of PyTorch's OpenMP spin while they wait for each other. Beside another busy program each
-spins away the time that the other one needs, and training falls to an eighth of its speed. Waiting
-quietly from the start would cost a tenth of the speed where nothing else runs; GNU's OpenMP, which
-PyTorch has on Linux, can spin briefly first and loses nothing (tests/benchmarks/busy_machine.py).
-OpenMP reads this when torch is loaded; a policy that a person has set, such as ACTIVE, stays.
+spins away the time that the other one needs, and training falls to a fraction of its speed. Where
+nothing else runs, waiting quietly costs up to a tenth (tests/benchmarks/busy_machine.py); GNU's
+OpenMP, which PyTorch has on Linux, may spin briefly first, which loses less. OpenMP reads this when
+torch is loaded; a policy that a person has set, such as ACTIVE, stays.
 """
 
 import os

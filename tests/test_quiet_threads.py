@@ -37,9 +37,15 @@ def test_every_script_imports_common_before_any_other_package(path):
     assert first_import(path) == "common"
 
 
+SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
 def policy_after_import(**environment):
-    known = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    code = "import sys, os, common; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    known = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    code = (
+        "import sys, os, common; "
+        f"print(*[os.environ.get(name) for name in {SETTINGS}], 'torch' in sys.modules)"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code], env=known | environment, cwd=ROOT,
         check=True, capture_output=True, encoding="utf-8",
@@ -48,8 +54,8 @@ def policy_after_import(**environment):
 
 
 def test_threads_wait_quietly_from_before_torch():
-    assert policy_after_import() == ["PASSIVE", "False"]
+    assert policy_after_import() == ["PASSIVE", "10000", "False"]
 
 
 def test_what_a_person_has_set_stays():
-    assert policy_after_import(OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE", "False"]
+    assert policy_after_import(OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE", "None", "False"]

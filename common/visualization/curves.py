@@ -66,6 +66,7 @@ def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
     """
     figure = style.new_figure(7.2, 3.0)
     axes = style.tidy(figure.add_subplot(), title="learning rate", grid="y")
+    axes.set_prop_cycle(color=style.COLOURS)
     for name in dict.fromkeys(name for entry in rates for name in entry):
         axes.plot([_number(entry.get(name)) for entry in rates], linewidth=1.8, label=name)
     axes.set(xlabel="step of the optimiser", xmargin=0.01)

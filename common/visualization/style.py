@@ -4,6 +4,7 @@ Figures are `matplotlib.figure.Figure` objects: nothing here touches pyplot's gl
 no window is ever needed.
 """
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 DPI = 150  # dots per inch of every saved figure
+PAGE_DPI = 200  # of one that stands on a page, which shows it at half size
 INK, SOFT, LINE, PAPER = "#1f2933", "#5f6c7b", "#d9dfe5", "#eef1f3"
 # Okabe and Ito's colours, told apart with any colour vision; see also RIGHT and WRONG, which
 # never carry a meaning alone.
@@ -94,6 +96,22 @@ def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, **words)
     with replacing(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=DPI)
+    return Path(path)
+
+
+def save_for_page(figure: Figure, path: str | Path, *, n_colours: int = 64) -> Path:
+    """Save as a small PNG for a page that shows it at half size; returns the path.
+
+    Args:
+        figure: 8 to 8.5 inches wide, so that its letters come out as large as the page's own.
+        path: to write.
+        n_colours: of the picture, up to 256: fewer make a smaller file; charts need few.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=PAGE_DPI)
+    picture = Image.open(drawn).convert("RGB").quantize(n_colours, dither=Image.Dither.NONE)
+    with replacing(path) as unfinished:
+        picture.save(unfinished, optimize=True)
     return Path(path)
 
 
