@@ -167,7 +167,7 @@ kinds = {
 some = answers["full"].assign(kind="")
 for kind, is_kind in kinds.items():
     some.loc[is_kind, "kind"] = kind
-some = some.groupby("kind", sort=False).head(6)
+some = some.sample(frac=1, random_state=0).groupby("kind").head(6).sort_values("kind")
 study = fine_tuning.open_study(fine_tuning.parse_args(FLAGS))
 photos = [study.catalogue.root / photo for photo in some["photo"]]
 captions = [
