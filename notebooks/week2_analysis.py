@@ -153,8 +153,8 @@ f1.assign(gain=f1["full"] - f1["freeze"]).sort_values("gain", ascending=False)
 # %% [markdown]
 # ## Some answers
 #
-# Photos that every run names right, photos that only some do, and photos that none does. What makes
-# the last ones hard?
+# Photos that every run names right, photos that only some do, and photos that none does; a caption
+# says whom the last run took it for. What makes the hard ones hard?
 
 # %%
 right = pd.DataFrame({name: asked["right"] == "True" for name, asked in answers.items()})
@@ -171,7 +171,7 @@ some = some.sample(frac=1, random_state=0).groupby("kind").head(6).sort_values("
 study = fine_tuning.open_study(fine_tuning.parse_args(FLAGS))
 photos = [study.catalogue.root / photo for photo in some["photo"]]
 captions = [
-    animal if animal == answered else f"{animal}, not {answered}"
+    animal if animal == answered else f"{animal}, taken for {answered}"
     for animal, answered in zip(some["animal"], some["answered"], strict=True)
 ]
 path = FIGURES / "answers.png"
