@@ -37,7 +37,7 @@ SCRATCH_CNN = "small_cnn"
 HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 N_IMAGENET_CLASSES = 1_000
-# Of a model that `common.models.storage` wrote: name of its description, start of its tensors' keys.
+# Of a model that `common.models.storage` wrote: name of its description, start of its keys.
 DESCRIPTION, OWN = "recogniser", "backbone.network."
 # What a damaged file, or one with more than tensors in it, raises when it is read.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)

@@ -182,7 +182,7 @@ def test_help_names_every_loss(capsys):
 
 
 def test_week_2s_model_is_where_the_embedding_begins(turtles, tmp_path, capsys):
-    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir"]
+    flags = ["--smoke", "--model", "small_cnn", "--data_dir", str(turtles), "--output_dir"]
     load_main("week2/fine_tuning")([*flags, str(tmp_path / "fine_tuning")])
     model = tmp_path / "fine_tuning" / "model.safetensors"
 
