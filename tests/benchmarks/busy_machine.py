@@ -1,12 +1,13 @@
 """How fast is training beside another busy program, and what does it cost on a quiet machine?
 
     python tests/benchmarks/busy_machine.py                 (about 8 minutes on two cores)
-    python tests/benchmarks/busy_machine.py --main_job      (about 25 more)
+    python tests/benchmarks/busy_machine.py --main_job      (about 35 more)
 
 PyTorch's OpenMP threads spin while they wait for each other. `common` tells them to wait quietly
-(OMP_WAIT_POLICY=PASSIVE, after a short spin) before torch is loaded. Here training runs as PyTorch comes and waiting
-quietly, each on a quiet machine and beside one busy process that has as many threads as there are
-cores: half the speed is all that one can hope for there. Each turn is a process of its own.
+after a short spin (OMP_WAIT_POLICY, GOMP_SPINCOUNT), before torch is loaded. Here training runs as
+PyTorch comes and waiting quietly, each on a quiet machine and beside one busy process that has as
+many threads as there are cores: half the speed is all that one can hope for there. Each turn is a
+process of its own.
 
 `--main_job` times week 3's comparison, quiet and beside the busy process; 2.5 times is the limit.
 """
