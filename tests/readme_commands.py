@@ -25,7 +25,7 @@ def commands_of(readme):
 
 def python_commands_of(readme):
     """Those that run a script."""
-    return [command for command in commands_of(readme) if command.startswith("python ")]
+    return [command for command in commands_of(readme) if command.startswith("python week")]
 
 
 def the_photos(folder, catalogue):
