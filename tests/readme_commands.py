@@ -9,6 +9,7 @@ from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import export_onnx
 from common.models.storage import load_recogniser, save_recogniser
 
+import pytest
 import timm
 import torch
 from script_runs import ROOT, load_main
@@ -26,6 +27,15 @@ def commands_of(readme):
 def python_commands_of(readme):
     """Those that run a script."""
     return [command for command in commands_of(readme) if command.startswith("python week")]
+
+
+def as_tests(commands):
+    """The commands as parameters: a script's second one, with other flags, is a slow test."""
+    scripts = [command.split()[1] for command in commands]
+    return [
+        pytest.param(command, marks=[pytest.mark.slow] * (script in scripts[:place]))
+        for place, (command, script) in enumerate(zip(commands, scripts, strict=True))
+    ]
 
 
 def the_photos(folder, catalogue):

@@ -39,6 +39,14 @@ def refusal_of(script, capsys, *flags):
     return lines[-1]
 
 
+def help_of(script, capsys):
+    """What --help prints."""
+    with pytest.raises(SystemExit) as ending:
+        load_main(script)(["--help"])
+    assert ending.value.code == 0
+    return capsys.readouterr().out
+
+
 def run_elsewhere(script, folder, *flags):
     """Run a script from another folder, as a process of its own."""
     return _run([str(ROOT / f"{script}.py"), *flags], folder)

@@ -69,15 +69,18 @@ def main(argv: list[str] | None = None) -> dict:
     photos = most_alike(embeddings, questions, study)
 
     # Validation chooses the threshold; test photos are judged once.
-    asked = {
-        part: Queries(own["similarity"].to_numpy(), *(own[name].tolist() for name in ("named",
-              "identity")), known=set(study.identity[questions.train]))
-        for part, own in photos.groupby("part")
-    }  # fmt: skip
+    known = set(study.identity[questions.train])
+    asked = {}
+    for part, own in photos.groupby("part"):
+        named, shown = own["named"].tolist(), own["identity"].tolist()
+        asked[part] = Queries(own["similarity"].to_numpy(), named, shown, known=known)
     threshold = choose_threshold(asked["validation"]).value
     reports = {part: evaluate_open_set(asked[part], threshold) for part in PARTS}
     figure = similarity_histogram(photos, threshold)
     path = style.save_figure(figure, run.figure_path("known_or_new.png"))
+    words = (
+        f"Threshold: a similarity of {threshold:.3f}, of the largest √(BAKS·BAUS) in validation."
+    )
     return run.finish(
         metrics={
             "threshold": threshold,
@@ -87,9 +90,8 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(study.split, study.leak),
         tables={"Known or new, at one threshold": judged(reports)},
         figures={"How alike the most alike training photo is": path},
-        notes=[f"Threshold: a similarity of {threshold:.3f}, of the largest √(BAKS·BAUS) among "
-               "validation photos.", *questions.reasons],
-    )  # fmt: skip
+        notes=[words, *questions.reasons],
+    )
 
 
 def load_embedding(args: argparse.Namespace) -> Recogniser:

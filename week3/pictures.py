@@ -193,12 +193,11 @@ def draw_arcface(path: Path) -> Path:
     figure = style.new_figure(8.4, 3.25)
     panels = figure.subplots(1, 2)
     titles = "margin 0: right, hardly anything to learn", f"margin {MARGIN}: must come nearer"
+    centres = ((OWN, "centre of A", style.COLOURS[0]), (OTHER, "centre of B", style.COLOURS[5]))
     for axes, margin, title in zip(panels, (0.0, MARGIN), titles, strict=True):
         half_circle(axes, -0.6)
         shade_sides(axes, math.degrees(margin))
-        for place, name, colour in (
-            (OWN, "centre of A", style.COLOURS[0]), (OTHER, "centre of B", style.COLOURS[5])
-        ):  # fmt: skip
+        for place, name, colour in centres:
             axes.plot(*zip((0, 0), on_circle(place), strict=True), color=colour, linewidth=1.8)
             axes.plot(*on_circle(place), "*", color=colour, markersize=15)
             x, y = on_circle(place, 1.13)

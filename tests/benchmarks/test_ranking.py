@@ -6,6 +6,7 @@ from ranking_ways import Case, NotInstalled, careful_user, fastreid_cython, torc
 from script_runs import load_main
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     result = load_main("tests/benchmarks/ranking")(["--smoke", "--output_dir", str(tmp_path)])
 

@@ -8,6 +8,7 @@ from reranking_ways import Case, score_difference
 from script_runs import load_main
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     result = load_main("tests/benchmarks/reranking")(["--smoke", "--output_dir", str(tmp_path)])
 

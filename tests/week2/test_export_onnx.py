@@ -14,7 +14,7 @@ from common.models.storage import save_recogniser
 
 import pytest
 from PIL import Image
-from script_runs import ROOT, load_main, run_elsewhere
+from script_runs import ROOT, help_of, load_main, run_elsewhere
 
 SCRIPT = "week2/export_onnx"
 
@@ -153,5 +153,5 @@ def test_what_cannot_be_checked_is_named(run, photo, tmp_path, capsys, monkeypat
     assert "--trained" in refused("--trained", "nowhere.safetensors", capsys=capsys)
 
 
-def test_help_shows_the_flags(tmp_path):
-    assert "--check IMAGE" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
+def test_help_shows_the_flags(capsys):
+    assert "--check IMAGE" in help_of(SCRIPT, capsys)

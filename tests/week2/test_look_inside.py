@@ -6,7 +6,7 @@ from argparse import Namespace
 from common.errors import InputError
 
 import pytest
-from script_runs import load_main, run_elsewhere
+from script_runs import help_of, load_main
 
 SCRIPT = "week2/look_inside"
 
@@ -50,8 +50,8 @@ def test_ideal_images_are_made_with_and_without_the_variation_loss(looked):
     }  # fmt: skip
 
 
-def test_help_shows_the_flags(tmp_path):
-    assert "--target" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
+def test_help_shows_the_flags(capsys):
+    assert "--target" in help_of(SCRIPT, capsys)
 
 
 def imagenet_network(weights, model="efficientnet_lite0"):

@@ -4,7 +4,14 @@ from common.errors import InputError
 
 import pytest
 from readme_blocks import ROOT
-from readme_commands import STAND_INS, a_classifier, python_commands_of, run_command, stand_ins_for
+from readme_commands import (
+    STAND_INS,
+    a_classifier,
+    as_tests,
+    python_commands_of,
+    run_command,
+    stand_ins_for,
+)
 
 PAGES = sorted((ROOT / "week2").glob("*.md"))
 # A page may repeat a command of the lesson: once is enough.
@@ -22,7 +29,7 @@ def test_the_pages_have_commands():
     assert len(COMMANDS) >= 20
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", as_tests(COMMANDS))
 def test_a_command_runs(command, stand_ins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # results without --output_dir go to the current folder
     monkeypatch.setattr("common.data.class_folders.SMOKE_FOLDER", tmp_path / "noise")

@@ -9,7 +9,7 @@ from common.gallery.enrolment import open_gallery, validation_scores
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import load_main, refusal_of, run_elsewhere
+from script_runs import help_of, load_main, refusal_of, run_elsewhere
 
 SCRIPT = "week3/build_gallery"
 
@@ -288,5 +288,5 @@ def test_the_script_runs_from_any_folder(turtles, tmp_path):
     assert (tmp_path / "runs" / "gallery_smoke" / "gallery.json").exists()
 
 
-def test_help_shows_the_flags(tmp_path):
-    assert "--rename OLD NEW" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
+def test_help_shows_the_flags(capsys):
+    assert "--rename OLD NEW" in help_of(SCRIPT, capsys)

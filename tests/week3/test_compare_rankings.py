@@ -26,7 +26,7 @@ from common.splits.splits import make_split
 
 import numpy as np
 import pytest
-from script_runs import load_main, run_elsewhere
+from script_runs import help_of, load_main
 
 SCRIPT = "week3/compare_rankings"
 WAYS = [EMBEDDING, RERANKED, TOGETHER, SIFT, FUSED, EVERYTHING]
@@ -176,5 +176,5 @@ def test_what_cannot_be_used_is_named_in_one_line(flags, capsys):
     assert flags[0] in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_help_shows_the_flags(tmp_path):
-    assert "--shortlist" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
+def test_help_shows_the_flags(capsys):
+    assert "--shortlist" in help_of(SCRIPT, capsys)

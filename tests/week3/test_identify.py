@@ -10,7 +10,7 @@ from common.models.storage import read_description
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import load_main, refusal_of, run_elsewhere
+from script_runs import help_of, load_main, refusal_of, run_elsewhere
 
 SCRIPT = "week3/identify"
 
@@ -298,5 +298,5 @@ def test_the_script_runs_from_any_folder(tmp_path):
     assert (tmp_path / "runs" / "identify_smoke" / "sheet.html").exists()
 
 
-def test_help_shows_the_flags(tmp_path):
-    assert "--false_match_rate" in run_elsewhere(SCRIPT, tmp_path, "--help").stdout
+def test_help_shows_the_flags(capsys):
+    assert "--false_match_rate" in help_of(SCRIPT, capsys)

@@ -2,7 +2,7 @@
 
 import pytest
 from readme_blocks import ROOT
-from readme_commands import STAND_INS, python_commands_of, run_command, stand_ins_for
+from readme_commands import STAND_INS, as_tests, python_commands_of, run_command, stand_ins_for
 
 PAGES = sorted((ROOT / "week3").glob("*.md"))
 EVERY_COMMAND = list(
@@ -30,7 +30,7 @@ def test_every_stand_in_can_be_made(name, catalogue, tmp_path):
     assert made[name].exists() or name == "path/to/gallery"  # which its first command builds
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", as_tests(COMMANDS))
 def test_a_command_runs(command, stand_ins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # results without --output_dir go to the current folder
 
