@@ -8,7 +8,7 @@ that learns to compare?
     python week2/compare_strategies.py --data_dir path/to/dataset --photos_per_identity 1,3,9
     python week2/compare_strategies.py --learning_rates 1e-3,1e-4,1e-5 --epochs 15
 
-With no argument: the embedded turtles, efficientnet_lite0, three seeds; about 25 minutes
+With no argument: the embedded turtles, efficientnet_lite0, three seeds; about 35 minutes
 on two laptop cores (the script says how many minutes here before it starts). You should see full
 fine-tuning ahead, at several times the cost of a partial one; and all approaches rise with the
 photos per animal, from scratch far below the others. A claim to test: that comparing wins where

@@ -9,7 +9,7 @@ Which of them can be told from chance on a few hundred photos?
 One recipe is the base: the last three stages and a linear head, AdamW, cosine schedule after one
 epoch of warm-up, weight decay, smoothed labels, clipped gradients, patches hidden in some photos.
 Each row changes one thing and nothing else, with the same seeds. With no argument: the embedded
-turtles, three seeds, about half an hour on two laptop cores (the script says how many here
+turtles, three seeds, about 40 minutes on two laptop cores (the script says how many here
 before it starts). You should see few differences that are not zero within their interval: that is
 the finding. The base with other seeds is a row too; it shows what "no difference" looks like.
 """

@@ -14,7 +14,7 @@ searches. Both get the same backbone, photos, epochs, split and seeds, and are a
     python week3/compare_approaches.py --full
     python week3/compare_approaches.py --data_dir path/to/your/animals
 
-With no argument: the embedded turtles, about six minutes on two laptop cores; --full about 25
+With no argument: the embedded turtles, six to twelve minutes on two laptop cores; --full about 25
 (the script says how many here before it starts). You should see both approaches far above
 frozen features on known animals, and only what searches able to name an animal that joined later
 without training again. The notes at the end say which differences can be told from chance.
