@@ -38,6 +38,7 @@ def own_functions(
     marks = {mark["name"]: mark for mark in _grades(args.mine, week)["marks"]}
     own = [name for name in names if marks[name]["state"] == "right"]
     rest = [name for name in names if name not in own]
+    print(f"Exercises that this script uses: {', '.join(names)}")
     for name in rest:
         print(f"{name}: {marks[name]['state']}; the reference's runs in its place")
     note = f"yours: {', '.join(own) or 'none'}; reference: {'the rest' if rest else 'none'}"

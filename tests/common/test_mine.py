@@ -53,6 +53,7 @@ def test_right_functions_are_taken_and_others_named(half, capsys):
     assert list(functions) == ["arcface_logits"]
     assert notes == ["yours: arcface_logits; reference: the rest"]
     assert capsys.readouterr().out.splitlines() == [
+        "Exercises that this script uses: arcface_logits, cosine_similarity, keep_mask",
         "cosine_similarity: wrong; the reference's runs in its place",
         "keep_mask: no answer; the reference's runs in its place",
         *notes,

@@ -64,7 +64,8 @@ class Mark:
         """
         title = f"{week[:4]} {week[4:]}, exercise {self.number}: {self.name}"
         points = f"{self.out_of} point{'s' * (self.out_of > 1)}"
-        lines = [f"{FIRST_LINE}. {title} ({points}) is not there yet."]
+        state = "not written" if self.state == "not written" else "not right"
+        lines = [f"{FIRST_LINE}. {title} ({points}) is {state} yet."]
         if self.state == "not written":
             lines.append("It still raises NotImplementedError: write your lines in its place.")
         elif self.state == "no answer":

@@ -40,12 +40,15 @@ def _states(grades: Grades) -> str:
 
 
 def commonest_mistakes(graded: Sequence[Grades]) -> list[tuple[str, int]]:
-    """Known mistakes of a class with how many made them, commonest first."""
+    """Mistakes of a class with how many made them, commonest first.
+
+    One that is not known beforehand is named by what differs, without the values.
+    """
     found = Counter(
-        f"{mark.name}: {mark.misconception}"
+        f"{mark.name}: {mark.misconception or mark.reason.partition(': found')[0]}"
         for grades in graded
         for mark in grades.marks
-        if mark.misconception
+        if mark.state == "wrong"
     )
     return found.most_common()
 
@@ -67,7 +70,7 @@ def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
     """Write the same for people: a table for a spreadsheet, and a page."""
     sheet, page = path.with_suffix(".csv"), path.with_suffix(".html")
     names = [mark.name for mark in graded[0].marks]
-    with sheet.open("w", encoding="utf-8", newline="") as file:
+    with sheet.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
         for grades in graded:
@@ -112,7 +115,7 @@ def page_of(graded: Sequence[Grades]) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>
 <body><h1>{title}</h1>
 <h2>What most have misunderstood</h2>
-<ol>{mistakes or "<li>No answer has the values of a known mistake.</li>"}</ol>
+<ol>{mistakes or "<li>No answer is wrong.</li>"}</ol>
 <h2>Points</h2>
 <table><thead><tr><th>name</th><th>points</th>{head}</tr></thead><tbody>
 {rows}

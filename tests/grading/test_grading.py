@@ -128,7 +128,7 @@ def test_grades_are_written_for_programs_and_for_people(a_class, tmp_path):
     sheet, page = write_class_sheet(a_class, target)
 
     stored = json.loads(target.read_text(encoding="utf-8"))
-    rows = list(csv.DictReader(sheet.read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.DictReader(sheet.read_text(encoding="utf-8-sig").splitlines()))
     assert [each["points"] for each in stored["grades"]] == [5, 3, 0]
     assert [row["points"] for row in rows] == ["5", "3", "0"]
     assert rows[1]["name"] == "'=berta"
@@ -195,3 +195,15 @@ def test_a_conftest_is_refused_before_it_runs(tmp_path):
 
     assert "may not bring a conftest" in ending.stderr
     assert "ran" not in ending.stderr.split()
+
+
+def test_a_mistake_that_nobody_foresaw_is_counted_without_its_values(tmp_path):
+    source = "import numpy as np\ndef accuracy(scores, labels):\n    return np.float64(2.0)\n"
+    path = tmp_path / "somebody.py"
+    path.write_text(source, encoding="utf-8")
+
+    [(mistake, count)] = commonest_mistakes([grade(path, "week1")] * 2)
+
+    assert mistake.startswith("accuracy: ")
+    assert "found" not in mistake
+    assert count == 2
