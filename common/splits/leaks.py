@@ -135,6 +135,8 @@ def _identity_days(table: pd.DataFrame) -> pd.Series:
 
 
 def _leak_line(name: str, part: PartLeak) -> str:
+    if part.n_known and part.n_encounter_unknown == part.n_known:  # 0.0 % would look like a result
+        return f"Leak: not known, because no encounter of the {name} photos is."
     share = f"{100 * part.share_same_encounter:.1f} %"
     if part.n_same_encounter and part.n_known < part.n_images:
         share += f"; {100 * part.n_same_encounter / part.n_known:.1f} % of those of known animals"

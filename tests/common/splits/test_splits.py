@@ -307,7 +307,19 @@ def test_a_leak_through_unknown_encounters_is_said_to_go_unseen():
 
     text = leak_report(catalogue, make_split(catalogue, "random", **NO_NEWCOMERS)).text()
 
+    assert "Leak: not known" in text
+    assert "0.0 %" not in text
     assert "encounter of 2 test photos of known animals is not known" in text
+
+
+def test_a_leak_that_is_known_in_part_is_counted_for_that_part():
+    catalogue = catalogue_of("a 1,a 1,a -,b 1")
+    part = np.array(["train", "test", "test", "train"])
+
+    text = leak_report(catalogue, Split("hand", "By hand.", 0, {}, part)).text()
+
+    assert "Leak: 1 of 2 test photos" in text
+    assert "encounter of 1 test photos of known animals is not known" in text
 
 
 def test_a_split_of_another_catalogue_is_refused():
