@@ -178,7 +178,7 @@ def draw_rates(backbone: Backbone, catalogue: Catalogue, path: Path) -> Path:
     n_photos = len(make_split(catalogue, "time_aware").rows("train"))
     slowest = LAYER_DECAY ** (len(stages_of(backbone)) - 1)
     figure = style.new_figure(8.4, 3.0)
-    axes = calm(figure.add_subplot(), grid="y")
+    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
     start = 0
     for number, step in enumerate(plan):
         rates = pd.DataFrame(rates_of(step, n_photos, args, rate_at)) * 1e3
@@ -204,7 +204,7 @@ def draw_architectures(table: pd.DataFrame, path: Path) -> Path:
     """Test accuracy against seconds of training, for every network that was in reach."""
     rows = table[table["test"].notna()]
     figure = style.new_figure(8.4, 3.8)
-    axes = calm(figure.add_subplot(), grid="y")
+    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
     for index, (mode, own) in enumerate(rows.groupby("mode", sort=False)):
         look = style.look(index)
         axes.vlines(own["training, s"], own["test_low"], own["test_high"], color=look["color"])
@@ -228,7 +228,7 @@ def draw_architectures(table: pd.DataFrame, path: Path) -> Path:
 def draw_strategies(table: pd.DataFrame, path: Path) -> Path:
     """Test accuracy of each strategy, with its interval and its seconds."""
     figure = style.new_figure(8.4, 2.3)
-    axes = calm(figure.add_subplot(), grid="x")
+    axes = style.tidy(figure.add_subplot(), grid="x", tick_size=SMALLEST_FONT)
     heights = -np.arange(len(table))
     axes.hlines(heights, table["test_low"], table["test_high"], color=style.COLOURS[0], linewidth=2)
     axes.scatter(table["test"], heights, s=40, color=style.COLOURS[0], zorder=3)
@@ -248,7 +248,7 @@ def draw_strategies(table: pd.DataFrame, path: Path) -> Path:
 def draw_photos_per_animal(table: pd.DataFrame, path: Path) -> Path:
     """Test accuracy of each approach against the photos that it has of an animal."""
     figure = style.new_figure(8.4, 3.6)
-    axes = calm(figure.add_subplot(), grid="y")
+    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
     for index, (name, own) in enumerate(table.groupby("approach", sort=False)):
         look, x = style.look(index), own["photos per animal"]
         band = {"color": look["color"], "alpha": 0.13, "linewidth": 0}
@@ -270,7 +270,7 @@ def draw_practices(table: pd.DataFrame, path: Path) -> Path:
     """What each change bought; filled dots where the interval does not hold zero."""
     rows = table[table["bought"].notna()].sort_values("bought", kind="stable")
     figure = style.new_figure(8.4, 4.9)
-    axes = calm(figure.add_subplot(), grid="x")
+    axes = style.tidy(figure.add_subplot(), grid="x", tick_size=SMALLEST_FONT)
     axes.axvline(0, color=style.INK, linestyle=":", linewidth=1.2)
     names = rows["practice"].tolist()
     for height, (value, low, high) in enumerate(
@@ -344,13 +344,6 @@ def show(axes: Axes, picture: np.ndarray, words: str) -> None:
     axes.imshow(picture, interpolation="nearest")
     style.bare(axes)
     axes.set_xlabel(words, **WORDS)
-
-
-def calm(axes: Axes, *, grid: str) -> Axes:
-    """Axes in the course's look, with letters that a page shows large enough."""
-    style.tidy(axes, grid=grid)
-    axes.tick_params(labelsize=SMALLEST_FONT)
-    return axes
 
 
 if __name__ == "__main__":

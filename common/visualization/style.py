@@ -38,11 +38,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
+def tidy(axes: Axes, *, title: str = "", grid: str | None = None, tick_size: float = 8) -> Axes:
     """Calm axes: no box, soft ticks, and a grid along x or y where values are read off."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(colors=SOFT, labelsize=8, length=0)
+    axes.tick_params(colors=SOFT, labelsize=tick_size, length=0)
     axes.xaxis.label.set(color=SOFT, size=9)
     axes.yaxis.label.set(color=SOFT, size=9)
     axes.set_axisbelow(True)
