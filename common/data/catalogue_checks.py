@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
+from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.catalogue_tables import Problem
 from common.data.photo_files import each_photo, is_whole
 from common.errors import InputError
 
@@ -70,14 +70,14 @@ class CatalogueReport:
 def load_checked_catalogue(
     data_dir: str | Path | None = None,
     *,
-    split_column: str | None = None,
     fewest_identities: int = 2,
     drop_copies: bool = True,
+    **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, split_column, fewest_identities: as in `load_catalogue`.
+        data_dir, fewest_identities, reading: as in `load_catalogue`.
         drop_copies: as in `leave_out_unusable`.
 
     Returns:
@@ -86,9 +86,7 @@ def load_checked_catalogue(
     Raises:
         InputError: as `load_catalogue` and `leave_out_unusable`.
     """
-    catalogue = load_catalogue(
-        data_dir, split_column=split_column, fewest_identities=fewest_identities
-    )
+    catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
     return leave_out_unusable(
         catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
     )

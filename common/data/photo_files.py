@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+BOX_MARK = "#xywh="  # behind a path: of this photo only a box, as in the W3C's media fragments
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 Result = TypeVar("Result")

@@ -14,6 +14,7 @@ from pathlib import Path
 from common.errors import InputError
 from common.files import move_into_place, unfinished_beside, write_text
 from common.gallery.index import IndexReport
+from common.names import storable
 from common.own_files import begin_list, checksum, has_list, note, remove_own
 
 import faiss
@@ -65,7 +66,7 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
         "indexed": lambda path: np.save(path, parts.indexed),
         "recent": lambda path: np.save(path, parts.recent),
         "kept": lambda path: np.save(path, parts.is_kept),
-        "facts": lambda path: path.write_text(facts, encoding="utf-8"),
+        "facts": lambda path: path.write_text(storable(facts), encoding="utf-8"),
     }
     if model is not None:
         writers["model"] = lambda path: shutil.copyfile(model, path)
