@@ -139,7 +139,7 @@ def _table_file(source: Path) -> Path | None:
     if source.is_dir():
         names = os.listdir(source) if os.access(source, os.R_OK) else []
         tables = (source / name for name in sorted(names) if name.lower() == TABLE_FILE)
-        return next((table for table in tables if table.is_file()), None)
+        return next((table for table in tables if os.path.isfile(table)), None)
     if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
         return source
     found = "is a file of another kind" if source.exists() else "does not exist"
