@@ -146,7 +146,7 @@ def make_split(
     else:
         more = {"time_cutoff": [cutoff], "given": [split_column]}.get(name, [])
         draft = SPLITS[name](table, shares, seed, *more)
-    _require_two_animals(name, table, draft.part)
+    _require_photos(name, table, draft.part)
     part = np.empty_like(draft.part)
     part[order] = draft.part
     notes = [*reason, *draft.notes, *_what_is_lacking(table, draft.part)]
@@ -171,12 +171,17 @@ def _what_is_lacking(table: pd.DataFrame, part: np.ndarray) -> list[str]:
     return notes
 
 
-def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> None:
+def _require_photos(name: str, table: pd.DataFrame, part: np.ndarray) -> None:
     trained = sorted(set(table["identity"][part == "train"]))
     if len(trained) < 2:
         raise InputError(
             f"--split {name} leaves {len(trained)} animals to train on ({', '.join(trained)}), "
             "expected at least 2 to tell apart; use another --split or add photos"
+        )
+    if "test" not in part:
+        raise InputError(
+            f"--split {name} leaves no photo to test on, expected animals with two photos; use "
+            "another --split or add photos"
         )
 
 
