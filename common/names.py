@@ -35,7 +35,7 @@ ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
 INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f"  # not of the category Cf, but empty
 JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
 SURROGATE = re.compile("[\ud800-\udfff]")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # also of direction
 
 
 def storable(text: str) -> str:
@@ -115,5 +115,10 @@ def several_spellings(spelled: Mapping[str, str]) -> tuple[str, ...]:
     """Names that were written in several ways, such as "Anna = anna", of `joined_spellings`."""
     ways: dict[str, list[str]] = {}
     for name, chosen in spelled.items():
-        ways.setdefault(chosen, []).append(printable(name))
-    return tuple(" = ".join(each) for each in ways.values() if len(each) > 1)
+        ways.setdefault(chosen, []).append(name)
+    several = [each for each in ways.values() if len(each) > 1]
+    looks_alike = [len(set(map(tidy_name, each))) < len(each) for each in several]
+    return tuple(
+        " = ".join(map(ascii if alike else printable, each))
+        for each, alike in zip(several, looks_alike, strict=True)
+    )

@@ -1,5 +1,7 @@
 """Figures: they are written whole, at the promised size, and show what they are given."""
 
+from types import SimpleNamespace
+
 from common.errors import InputError
 from common.visualization import style
 from common.visualization.bars import interval_chart
@@ -331,3 +333,28 @@ def test_reliability_has_a_line_per_approach_beside_the_diagonal(drawn, tmp_path
 def test_nothing_to_compare_is_refused(draw, tmp_path):
     with pytest.raises(ValueError, match=r"nothing|empty|no approach"):
         draw(tmp_path / "figure.png")
+
+
+def test_letters_that_no_font_has_are_told_and_other_text_draws_as_ever(tmp_path, capsys):
+    figure = style.new_figure(2, 2)
+    axes = figure.add_subplot()
+    axes.set_title("Zo\udceb \U000e0100 🦊")
+    axes.set_yticks([0, 1], ["a", style.shortened("b\nc\x1b[31m")])
+
+    style.save_figure(figure, tmp_path / "names.png")
+
+    assert "names.png: boxes stand for 🦊" in capsys.readouterr().out.replace("\U000e0100", "")
+    assert axes.get_title().startswith("Zoë")
+
+
+def test_a_letter_that_another_font_has_is_drawn_with_it(monkeypatch):
+    fonts = {"first": {ord(letter) for letter in "0123456789.−ab"}, "second": {ord("ж"), 1}}
+    listed = [SimpleNamespace(name=name, fname=name) for name in fonts]
+    monkeypatch.setattr(style, "findfont", lambda properties: "first")
+    monkeypatch.setattr(style, "_letters_of", fonts.get)
+    monkeypatch.setattr(style, "fontManager", SimpleNamespace(ttflist=listed))
+    figure = style.new_figure(2, 2)
+    text = figure.text(0, 0, "abж")
+
+    assert style.find_letters(figure) == ""
+    assert text.get_fontfamily()[-1] == "second"
