@@ -28,7 +28,7 @@ from common.files import write_text
 from common.machine import processes
 from common.own_files import begin_list, refuse_foreign, refuse_photos, remove_own
 from common.report import render_report
-from common.tables import format_table
+from common.tables import csv_text, format_table
 
 import numpy as np
 import pandas as pd
@@ -156,7 +156,7 @@ class Run:
         pictures = {title: self.folder / name for title, name in figure_files.items()}
         try:
             if answers is not None:
-                write_text(self.folder / ANSWERS, answers.to_csv(index=False, lineterminator="\n"))
+                write_text(self.folder / ANSWERS, csv_text(answers))
             else:  # those of another run here would pass for its own
                 remove_own(self.folder, ANSWERS)
             write_text(self.folder / REPORT, render_report(result, tables, pictures))

@@ -16,6 +16,7 @@ the decisions.
 """
 
 import argparse
+import os
 from functools import partial
 from pathlib import Path
 
@@ -23,23 +24,24 @@ from common import cli
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import drop_rows
 from common.data.catalogue_folders import find_images
+from common.data.photo_files import sort_out
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.photos import names_of_pictures
 from common.gallery.scores import Meaning, meaning_of
 from common.gallery.verdicts import verdict_on
 from common.measures.open_set import threshold_by
 from common.mine import own_functions
-from common.models.storage import load_recogniser
 from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
-from shown_answers import answer_tables, drawing, on_sheet, shown
+from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np
 
@@ -87,10 +89,15 @@ def main(argv: list[str] | None = None) -> dict:
 
     # The gallery: photos whose animals are known, in the embedding of the network beside them.
     gallery = enrolment.open_gallery(args.gallery, args.trained)
-    network, _ = load_recogniser(gallery.model)
+    if not len(gallery):
+        raise InputError(
+            f"--gallery {args.gallery} is empty, expected photos of an animal or more; add some "
+            "with python week3/build_gallery.py --add"
+        )
+    network = enrolment.network_of(gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
-    photos = photos_of(args.photos)
+    photos, unreadable = readable(photos_of(args.photos))
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
@@ -111,11 +118,12 @@ def main(argv: list[str] | None = None) -> dict:
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
-    known = gallery.facts, enrolment.names_of_pictures(gallery)
+    known = gallery.facts, names_of_pictures(gallery)
     answered = [
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
+    notes += [f"Passed over: {line}" for line in unreadable]
     return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)), notes)
 
 
@@ -154,6 +162,30 @@ def photos_of(given: list[Path]) -> list[Path]:
     return list(dict.fromkeys(path.absolute() for path in photos))
 
 
+def readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
+    """Photos that can be opened, and a line on each of the others."""
+    good, unreadable = sort_out(photos)
+    if not good:
+        raise InputError(
+            f"none of {len(photos)} photos can be read ({unreadable[0]}); name other photos"
+        )
+    return good, unreadable
+
+
+def new_sheet(folder: Path) -> Path:
+    """Where the sheet goes: never in the place of another, whose answers somebody's browser has."""
+    names = ("sheet.html", *(f"sheet_{n}.html" for n in range(2, 100_000)))
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
+
+
+def earlier_sheets(sheet: Path) -> list[str]:
+    """A note on sheets beside this one."""
+    n_earlier = len(list(sheet.parent.glob("sheet*.html"))) - 1
+    if not n_earlier:
+        return []
+    return [f"{n_earlier} earlier sheets, which may hold answers, stay beside {sheet.name}."]
+
+
 def report(
     args: argparse.Namespace,
     run: Run,
@@ -171,13 +203,15 @@ def report(
     ]
     if not args.side and set(SIDES) <= set(gallery.facts["side"]):
         facts.append("The gallery knows sides: --side left or right compares like with like.")
+    folder = common_folder([photo for photos, _ in answered for photo in photos])
     sheet = render_sheet(
         "Who is this?",
         [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
-        [on_sheet(run.started, args.side or "", *each) for each in answered],
+        [on_sheet(run.started, args.side or "", folder, *each) for each in answered],
         gallery.identities,
+        "" if folder is None else str(folder),
     )
-    path = write_text(run.folder / "sheet.html", sheet)
+    path = write_text(new_sheet(run.folder), sheet)
     drawn = [drawing(photos, answer) for photos, answer in answered if answer["seen"]][:N_DRAWN]
     figures = {}
     if drawn:
@@ -193,9 +227,9 @@ def report(
         metrics={"answers": answers, "meaning": learned},
         tables=answer_tables(answers, meaning.threshold.value),
         figures=figures,
-        notes=[*facts, *remarks, f"To confirm or reject: {path}"],
+        notes=[*facts, *remarks, f"To confirm or reject: {path}", *earlier_sheets(path)],
     )
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    cli.run_script(main, "no sheet was written; run the same command again")

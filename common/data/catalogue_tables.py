@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import InputError
+from common.tables import unescaped
 
 import pandas as pd
 
@@ -70,9 +71,10 @@ def read_csv(file: Path) -> pd.DataFrame:
         with file.open(encoding="utf-8-sig") as lines:
             header = lines.readline()
         separator = max(",;\t", key=header.count)
-        return pd.read_csv(
+        table = pd.read_csv(
             file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
+        return unescaped(table)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{file} is not UTF-8 text (byte {error.start}), expected a CSV file in UTF-8; "
