@@ -4,12 +4,15 @@ A flag that several scripts have stands here, with one meaning.
 """
 
 import argparse
+import contextlib
+import errno
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
@@ -18,6 +21,20 @@ from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
 
+ROOM = "make room there, or choose another folder"
+RIGHTS = "check who may read and write there, or choose another folder"
+# What a machine may run out of, and what to do then.
+LIMITS = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
+    errno.EROFS: RIGHTS,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EMFILE: "close other programs, or allow more open files with ulimit -n 1024",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or choose a smaller --batch_size or --image_size",
+}
 WHAT_STAYS = (
     "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
     "run the same command again to continue from there"
@@ -340,28 +357,81 @@ def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
     )
 
 
+class _Lasting:
+    """A text stream whose reader may leave, and whose disk may fill up: the run goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or lose the text."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what was not shown yet."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send this text and all to come nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _lasting_streams() -> Iterator[None]:
+    """Standard streams that never end a run, for the length of a block."""
+    for number in range(3):  # a closed one's number would go to the next file that is opened
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    streams = []
+    for stream in (sys.stdout, sys.stderr):
+        stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
+        if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
+            stream.reconfigure(errors="replace")
+        streams.append(_Lasting(stream))
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            yield
+        finally:
+            for stream in streams:
+                stream.flush()
+
+
 def run_script(main: Callable[[], object]) -> None:
     """Call a script's main and end as a command should.
 
     Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
-    told in one line; 130 stopped with Ctrl-C. Any other exception is a fault of ours and keeps
-    its traceback.
+    or the machine has no more room, told in one line; 130 stopped with Ctrl-C. Any other exception
+    is a fault of ours and keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
-            stream.reconfigure(errors="replace")
-    try:
-        with processes.joined():
-            main()
-    except InputError as error:
-        _end(2, f"error: {error}")
-    except KeyboardInterrupt:
-        _end(130, f"stopped: {WHAT_STAYS}")
-    except StoppedError as error:
-        _end(1, f"stopped: {error}; {WHAT_STAYS}")
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with _lasting_streams():
+        try:
+            with processes.joined():
+                main()
+        except InputError as error:
+            _end(2, f"error: {error}")
+        except KeyboardInterrupt:
+            _end(130, f"stopped: {WHAT_STAYS}")
+        except StoppedError as error:
+            _end(1, f"stopped: {error}; {WHAT_STAYS}")
+        except OSError as error:
+            if error.errno not in LIMITS:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {WHAT_STAYS}")
 
 
 def _end(code: int, message: str) -> None:
