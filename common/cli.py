@@ -4,12 +4,15 @@ A flag that several scripts have stands here, with one meaning.
 """
 
 import argparse
+import contextlib
+import errno
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
@@ -18,6 +21,21 @@ from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
 
+ROOM = "make room there, or choose another folder"
+RIGHTS = "check who may read and write there, or choose another folder"
+# What a machine may run out of, and what to do then.
+LIMITS = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
+    errno.EROFS: RIGHTS,
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.EMFILE: "close other programs, or allow more open files with ulimit -n 1024",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or choose a smaller --batch_size or --image_size",
+}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 WHAT_STAYS = (
     "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
     "run the same command again to continue from there"
@@ -340,33 +358,99 @@ def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
     )
 
 
-def run_script(main: Callable[[], object]) -> None:
+class _Lasting:
+    """A text stream whose reader may leave, and whose disk may fill up: the run goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or lose the text."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what was not shown yet."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Send this text and all to come nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+class _Plain(_Lasting):
+    """The same, and no name that is printed steers the terminal."""
+
+    def write(self, text: str) -> int:
+        """Write; control characters are shown as Python writes them."""
+        return super().write(CONTROL.sub(lambda found: repr(found[0])[1:-1], text))
+
+
+@contextlib.contextmanager
+def _lasting_streams() -> Iterator[None]:
+    """Standard streams that never end a run, for the length of a block."""
+    for number in range(3):  # a closed one's number would go to the next file that is opened
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)
+    streams = []
+    for stream, kind in ((sys.stdout, _Plain), (sys.stderr, _Lasting)):  # bars steer the latter
+        stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
+        if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
+            stream.reconfigure(errors="replace")
+        streams.append(kind(stream))
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            yield
+        finally:
+            for stream in streams:
+                stream.flush()
+
+
+def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
     """Call a script's main and end as a command should.
 
     Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
-    told in one line; 130 stopped with Ctrl-C. Any other exception is a fault of ours and keeps
-    its traceback.
+    or the machine has no more room, told in one line; 130 stopped with Ctrl-C. Any other exception
+    is a fault of ours and keeps its traceback.
+
+    Args:
+        main: of the script.
+        stays: what there is after a stop, and what to do next.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
-            stream.reconfigure(errors="replace")
-    try:
-        with processes.joined():
-            main()
-    except InputError as error:
-        _end(2, f"error: {error}")
-    except KeyboardInterrupt:
-        _end(130, f"stopped: {WHAT_STAYS}")
-    except StoppedError as error:
-        _end(1, f"stopped: {error}; {WHAT_STAYS}")
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with _lasting_streams():
+        try:
+            with processes.joined():
+                main()
+        except InputError as error:
+            _end(2, f"error: {error}")
+        except KeyboardInterrupt:
+            _end(130, f"stopped: {stays}")
+        except StoppedError as error:
+            _end(1, f"stopped: {error}; {stays}")
+        except OSError as error:
+            if error.errno not in LIMITS:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            _end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {stays}")
 
 
 def _end(code: int, message: str) -> None:
     """Print one line on the error stream, once for all processes, and leave with this code."""
     sys.stdout.flush()
     if processes.is_first_to_say("how it ended"):
-        print(" ".join(message.split()), file=sys.stderr, flush=True)
+        line = CONTROL.sub(lambda found: repr(found[0])[1:-1], " ".join(message.split()))
+        print(line, file=sys.stderr, flush=True)
     sys.exit(code)

@@ -180,7 +180,7 @@ def new_sheet(folder: Path) -> Path:
 
 def earlier_sheets(sheet: Path) -> list[str]:
     """A note on sheets beside this one."""
-    n_earlier = len(list(sheet.parent.glob("sheet*.html"))) - 1
+    n_earlier = len(list(sheet.parent.glob("sheet*.html")))
     if not n_earlier:
         return []
     return [f"{n_earlier} earlier sheets, which may hold answers, stay beside {sheet.name}."]
@@ -211,7 +211,8 @@ def report(
         gallery.identities,
         "" if folder is None else str(folder),
     )
-    path = write_text(new_sheet(run.folder), sheet)
+    path = new_sheet(run.folder)
+    write_text(run.figure_path(path.name), sheet)  # it takes its place with the result
     drawn = [drawing(photos, answer) for photos, answer in answered if answer["seen"]][:N_DRAWN]
     figures = {}
     if drawn:

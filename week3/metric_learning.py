@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> dict:
     embeddings[args.loss] = photos.outputs(model, everything)
     save_recogniser(
         Recogniser(backbone, model[-1]),
-        run.folder / "model.safetensors",
+        run.model_path,
         catalogue.identities,
         scores.to_dict() if scores else None,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.data.photo_files import pixels_of
 from common.errors import InputError
+from common.files import replacing
 from common.machine import processes
 
 import numpy as np
@@ -188,5 +189,6 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
             colour = rng.integers(40, 215, 3)
             for index in range(n_each):
                 pixels = (colour + rng.normal(0, 30, (40, 48, 3))).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
+                with replacing(folder / name / f"{index}.jpg") as unfinished:
+                    Image.fromarray(pixels).save(unfinished)
     return folder

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import replacing
+from common.files import write_bytes
 from common.models.backbones import DESCRIPTION, load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 
@@ -40,9 +40,8 @@ def save_recogniser(
         "scores": scores,
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as unfinished:
-        save_file(tensors, unfinished, metadata={DESCRIPTION: json.dumps(description)})
-    return Path(path)
+    # As bytes: the library's own file is for its owner alone, and takes the place of others.
+    return write_bytes(path, save(tensors, metadata={DESCRIPTION: json.dumps(description)}))
 
 
 def _kind_of(head: nn.Module) -> str:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.tables import harmless
+
 from grading.grade import Grades, Mark
 
 STYLE = """
