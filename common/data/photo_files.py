@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from common.errors import InputError
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
@@ -159,3 +160,26 @@ class _Room:
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()
+
+
+def sort_out(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Until hard-a comes."""
+    good, bad = [], []
+    for path in paths:
+        try:
+            open_photo(path, 1)
+            good.append(path)
+        except InputError as error:
+            bad.append(str(error))
+    return good, bad
+
+
+def day_taken(path: str | Path) -> str:
+    """The day on which the camera says that it took a photo, "2024-05-31"; "" where it does not."""
+    try:
+        with Image.open(path) as photo:
+            exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
+        taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
+        return datetime.strptime(taken, "%Y:%m:%d").date().isoformat()
+    except Exception:  # no date, or whatever Pillow raises at odd EXIF
+        return ""

@@ -1,4 +1,4 @@
-"""Decisions of a person on a sheet: which of them can be taken, and which are named by their row."""
+"""Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
 import difflib
 import unicodedata
@@ -18,12 +18,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_name
 
-CONFIRMED, OTHER, NEW, UNCLEAR = (
-    "confirmed",
-    "another animal",
-    "new individual",
-    "cannot be told",
-)
+CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual", "cannot be told")
 N_NAMED = 5  # rows, or photos, that a message names
 
 
@@ -144,4 +139,4 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, but: str = "") -> 
 def _seen(name: str) -> str:
     """A name without case, spaces, Unicode's other forms and what cannot be seen."""
     text = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(each for each in text if not (each.isspace() or unicodedata.category(each) == "Cf"))
+    return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")

@@ -284,10 +284,11 @@ def enrol_catalogue(
     refuse_lookalikes(table["identity"].unique(), gallery)
     pictures = store_pictures(paths, folder, progress=len(paths) > 100)
     enrolled_as = names_of_pictures(gallery)
-    pairs = list(zip(pictures, table["identity"], strict=True))
-    rows = [i for i, (picture, _) in enumerate(pairs) if picture not in enrolled_as]
-    moving = [i for i, (picture, name) in enumerate(pairs) if enrolled_as.get(picture, name) != name]
-    former = [enrolled_as[pictures[i]] for i in moving]
+    is_there = [enrolled_as.get(picture) for picture in pictures]
+    rows = [i for i, was in enumerate(is_there) if was is None]
+    pairs = list(zip(is_there, table["identity"], strict=True))
+    moving = [i for i, (was, name) in enumerate(pairs) if was not in (None, name)]
+    former = [is_there[i] for i in moving]
     refuse_moves(catalogue, moving, former, {*gallery.identities, *newcomers})
     facts = _facts_of(catalogue, pictures)
     moved = []
