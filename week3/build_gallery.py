@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
         with enrolment.changing(args.output_dir):
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             run = start_run(__file__, args, may_hold_others=True)
-            gallery, tables, notes = change(args, gallery, run.folder, yours.get("enrol"))
+            gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
             return finish(args, run, gallery, tables, mine, notes)
     refuse_to_replace(args)
     trained = network_of(args)
@@ -152,7 +152,7 @@ def finish(
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    enrolment.save_gallery(gallery, run.folder, change_of([run.command, *notes], table))
+    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table))
     scores = enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
@@ -183,16 +183,17 @@ def build(
         catalogue, folder, trained, **backbone, device=args.device, enrol=enrol, seed=args.seed
     )
     gallery.about["is_smoke"] = args.smoke
-    return gallery, {"Enrolled": one_row(enrolled)}, []
+    notes = [f"Built of {enrolled.n_photos} photos of {enrolled.n_animals} animals."]
+    return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 
 def change(
-    args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
+    args: argparse.Namespace, gallery: Gallery, run: Run, enrol: Callable | None
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Change a gallery without looking at any other photo; the notes say what was done."""
     if args.add:
-        return add(args, gallery, folder, enrol)
-    notes = []
+        return add(args, gallery, run.folder, enrol)
+    notes = [f"Indexed anew: {args.index}."]
     if args.remove:
         notes = [f"{args.remove} is forgotten: {gallery.remove(args.remove)} photos."]
     elif args.rename:
@@ -213,9 +214,8 @@ def change(
         gallery.forget(rows)
         notes = [f"{args.forget} of {was} is forgotten."]
     elif args.undo:
-        undone = restore_parts(folder, change_of(["--undo"])).get("what", [])
-        gallery = enrolment.open_gallery(folder)
-        notes = [f"Taken back: {' '.join(undone)}"]
+        notes = restore_parts(run.folder, change_of(run.command))
+        gallery = enrolment.open_gallery(run.folder)
     return gallery, {}, notes
 
 

@@ -28,6 +28,7 @@ DESCRIPTION = "gallery.json"
 FORMAT = 2
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
+STATE = ("files", "report", "about", "change")  # of a gallery
 N_FORMER = 5  # states that a gallery can go back to
 PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError)
@@ -92,7 +93,7 @@ def write_parts(
         former = _states(folder) if change else []
         is_new = not former or any(former[0].get(key) != state[key] for key in state)
         if is_new:
-            _put(folder, [{**state, "change": change}, *former])
+            _put(folder, [{**state, "change": change}, *former], change)
     except (OSError, RuntimeError) as error:  # FAISS raises the latter
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(
@@ -103,7 +104,7 @@ def write_parts(
     return folder
 
 
-def restore_parts(folder: Path, change: Mapping) -> dict:
+def restore_parts(folder: Path, change: Mapping) -> list[str]:
     """Put the state before the last change in its place; returns what is undone.
 
     Args:
@@ -120,9 +121,11 @@ def restore_parts(folder: Path, change: Mapping) -> dict:
             "built can be taken back"
         )
     read_state(folder, former[0])
-    _put(folder, [{**former[0], "change": change}, *former[1:]])
+    undone = " ".join((current.get("change") or {}).get("what", ["a change"]))
+    change = {**change, "what": [f"Taken back: {undone}"]}
+    _put(folder, former, change)
     _remove_unused(folder)
-    return current.get("change") or {}
+    return change["what"]
 
 
 def former_pictures(folder: Path) -> set[str]:
@@ -149,31 +152,41 @@ def complete_log(folder: Path) -> None:
         InputError: a person has changed the log.
     """
     refuse_to_replace(folder / LOG)
-    for state in _states(folder)[:1]:
-        if state.get("change"):
-            append_to_log(folder, state["change"], state["files"])
+    description = _description(folder)
+    if description and description.get("logged"):
+        append_to_log(folder, description["logged"], description["files"])
 
 
 def _names(state: dict) -> list[str]:
     return [Path(name).name for name in state["files"].values()]
 
 
-def _states(folder: Path) -> list[dict]:
-    """What `gallery.json` says, the present state first; none where it is missing or damaged."""
+def _description(folder: Path) -> dict | None:
+    """What `gallery.json` says; None where it is missing or damaged."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        states = [description, *description.pop("former", [])]
-        return states if all(map(_names, states)) else []
+        is_whole = all(map(_names, [description, *description.get("former", [])]))
+        return description if is_whole else None
     except DAMAGE:
+        return None
+
+
+def _states(folder: Path) -> list[dict]:
+    """The present state of a gallery and those before it, the latest first."""
+    description = _description(folder)
+    if description is None:
         return []
+    states = [description, *description.get("former", [])]
+    return [{name: each[name] for name in STATE if name in each} for each in states]
 
 
-def _put(folder: Path, states: list[dict]) -> None:
+def _put(folder: Path, states: list[dict], logged: Mapping | None) -> None:
     """Let states take the place of those that are there, in one step; then log what led here."""
-    present = {**states[0], "format": FORMAT, "former": states[1 : N_FORMER + 1]}
+    former = states[1 : N_FORMER + 1]
+    present = {"format": FORMAT, **states[0], "former": former, "logged": logged}
     write_text(folder / DESCRIPTION, json.dumps(present, indent=2) + "\n")
-    if present["change"]:
-        append_to_log(folder, present["change"], present["files"])
+    if logged:
+        append_to_log(folder, logged, present["files"])
 
 
 def _remove_unused(folder: Path) -> None:

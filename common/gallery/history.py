@@ -19,10 +19,11 @@ LOG = "changes.jsonl"
 PATIENCE = 600  # seconds to wait for another program's change
 
 
-def change_of(what: Sequence[str], table: Path | None = None) -> dict:
+def change_of(command: str, what: Sequence[str] = (), table: Path | None = None) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
     Args:
+        command: that made it.
         what: was done, in sentences.
         table: of decisions, or of photos, by which it was done.
     """
@@ -31,7 +32,7 @@ def change_of(what: Sequence[str], table: Path | None = None) -> dict:
     except (OSError, KeyError, ImportError):  # a system without a name for this user
         who = "unknown"
     change = {"when": datetime.now(UTC).isoformat(timespec="seconds")}
-    change |= {"who": f"{who}@{platform.node()}", "what": list(what)}
+    change |= {"who": f"{who}@{platform.node()}", "what": list(what), "command": command}
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
