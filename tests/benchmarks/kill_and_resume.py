@@ -226,7 +226,8 @@ def content(path: Path) -> object:
             return untimed(json.loads(path.read_text(encoding="utf-8")))
         if path.suffix == ".html":
             text = path.read_text(encoding="utf-8")
-            return sorted(set(re.findall(r'data-[a-z]+="[^"]*"', text))) if "</html>" in text else None
+            asked = sorted(set(re.findall(r'data-[a-z]+="[^"]*"', text)))
+            return asked if "</html>" in text else None
         if path.suffix == ".csv":
             return pd.read_csv(path).to_csv()
         return bytes_of(path)
