@@ -96,11 +96,13 @@ def remove_leftovers(folder: Path, pattern: str) -> None:
         pattern: of names of files and folders in it, such as "*.npy".
     """
     for path in folder.glob(pattern):
-        if (mark := PART.search(path.name)) and not path.is_symlink() and _is_left(path, *mark.groups()):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        mark = PART.search(path.name)
+        if not mark or path.is_symlink() or not _is_left(path, *mark.groups()):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_left(path: Path, machine: str, process: str) -> bool:
