@@ -129,7 +129,7 @@ def local_path(text: str) -> Path:
 def present_path(text: str) -> Path:
     """Read a path that has to be there; said before anything slow is loaded."""
     path = local_path(text)
-    if not path.exists():
+    if not os.path.exists(path):  # not Path.exists, which fails in folders that may not be read
         raise argparse.ArgumentTypeError(
             f"found '{text}', which does not exist in {Path.cwd()}; check the path"
         )

@@ -97,7 +97,8 @@ def main(argv: list[str] | None = None) -> dict:
     network = enrolment.network_of(gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
-    photos, unreadable = readable(photos_of(args.photos))
+    photos, passed_over = photos_of(args.photos)
+    notes += passed_over
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
@@ -123,7 +124,6 @@ def main(argv: list[str] | None = None) -> dict:
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
-    notes += [f"Passed over: {line}" for line in unreadable]
     return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)), notes)
 
 
@@ -152,24 +152,26 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
-def photos_of(given: list[Path]) -> list[Path]:
-    """The photo files that are named, and those in the folders that are named; each once."""
-    photos = []
+def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
+    """The photos that are named or lie in folders that are, each once; and what is passed over."""
+    photos, notes = [], []
     for path in given:
-        photos += [path / name for name in find_images(path)[0]] if path.is_dir() else [path]
+        if os.path.isdir(path):
+            found = find_images(path)
+            photos += [path / name for name in found.photos]
+            notes += [each.text() for each in found.problems() if each.kind != "not_a_photo"]
+        else:
+            photos.append(path)
+    photos, faults = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
     if not photos:
-        raise InputError(f"{given[0]}: no photo in this folder; name photo files or their folder")
-    return list(dict.fromkeys(path.absolute() for path in photos))
-
-
-def readable(photos: list[Path]) -> tuple[list[Path], list[str]]:
-    """Photos that can be opened, and a line on each of the others."""
-    good, unreadable = sort_out(photos)
-    if not good:
+        reasons = "; ".join([*notes, *faults][:3])
         raise InputError(
-            f"none of {len(photos)} photos can be read ({unreadable[0]}); name other photos"
+            f"{given[0]}: no photo that can be read{f' ({reasons})' if reasons else ''}; name "
+            "photo files or their folder"
         )
-    return good, unreadable
+    if faults:
+        notes += [f"Photos passed over, none moved or deleted: {len(faults)}.", *faults]
+    return photos, notes
 
 
 def new_sheet(folder: Path) -> Path:

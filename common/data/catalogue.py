@@ -5,6 +5,7 @@
 those that cannot be used.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -135,7 +136,8 @@ def catalogue_from_table(
 
 def _table_file(source: Path) -> Path | None:
     if source.is_dir():
-        return source / TABLE_FILE if (source / TABLE_FILE).is_file() else None
+        table_file = source / TABLE_FILE  # a folder may be listed whose files may not be looked at
+        return table_file if os.path.isfile(table_file) else None
     if source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
         return source
     found = "is a file of another kind" if source.exists() else "does not exist"

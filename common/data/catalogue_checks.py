@@ -3,26 +3,24 @@
 >>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
 >>> print(report.text())  # doctest: +SKIP
 
-Reading is kept cheap: each file is read once, hashed, and decoded at the smallest size its format
-offers, which is enough to notice a truncated one.
+Each file is read as the training will read it, only smaller: what passes here is read there.
 """
 
-import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_folders import find_images
 from common.data.catalogue_tables import Problem
-from common.data.photo_files import each_photo, is_whole
+from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
 
 import numpy as np
 import pandas as pd
 
-N_PHOTOS_WITH_BAR = 500  # below, reading takes under a second or two
+N_NAMED = 100  # bad photos that a report names one by one
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
 
 
@@ -55,7 +53,12 @@ class CatalogueReport:
             f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
-        return "\n".join([first, *(f"  - {problem.text()}" for problem in self.problems)])
+        lines = [first, *(f"  - {problem.text()}" for problem in self.problems)]
+        if faults := [fault for problem in self.problems for fault in problem.faults]:
+            lines.append("Photos passed over; none was moved or deleted:")
+            lines += [f"  {fault}" for fault in islice(faults, N_NAMED)]
+            lines += [f"  … and {len(faults) - N_NAMED:,} more"] if len(faults) > N_NAMED else []
+        return "\n".join(lines)
 
     def to_dict(self) -> dict:
         """Return plain values for a result file; names are cut after ten."""
@@ -170,34 +173,43 @@ def count_rows(table: pd.DataFrame) -> dict[str, int]:
 def _file_problems(catalogue: Catalogue) -> list[Problem]:
     table = catalogue.table
     paths = [str(path) for path in catalogue.paths()]
-    is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
-    problems = [_photo_problem("missing_file", "photos that cannot be found", table, is_missing)]
-    there = [path for path, missing in zip(paths, is_missing, strict=True) if not missing]
-    has_bar = len(there) > N_PHOTOS_WITH_BAR
-    checked = each_photo(inspect_photo, there, "checking photos", smallest_side=1, progress=has_bar)
-    digests = np.full(len(paths), "missing", dtype=object)
-    digests[~is_missing] = list(checked)
-    broken = "photos that cannot be opened"
-    problems.append(_photo_problem("unreadable_file", broken, table, digests == ""))
-    is_read = (digests != "") & ~is_missing
+    looks = list(each_photo(look_at, paths, "checking photos"))
+    faults = np.array([look.fault for look in looks], dtype=object)
+    is_missing = faults == NO_SUCH_PHOTO
+    is_broken = (faults != "") & ~is_missing
+    missing, broken = "photos that cannot be found", "photos that cannot be opened"
+    problems = [
+        _photo_problem("missing_file", missing, table, is_missing, faults),
+        _photo_problem("unreadable_file", broken, table, is_broken, faults),
+    ]
     # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
-    return problems if "bbox" in table else problems + _copy_problems(table[is_read], digests)
+    if "bbox" not in table:
+        digests = np.array([look.checksum for look in looks], dtype=object)
+        problems += _copy_problems(table[faults == ""], digests)
+    return problems + _odd_problems(table, looks)
+
+
+def _odd_problems(table: pd.DataFrame, looks: list[Look]) -> list[Problem]:
+    """Photos that are read, but not as they are."""
+    problems = []
+    for remark in sorted({remark for look in looks for remark in look.remarks}):
+        is_odd = np.array([remark in look.remarks for look in looks])
+        summary, action = remark.split("; ")
+        odd = _photo_problem("odd_photo", f"photos with {summary}", table, is_odd)
+        problems.append(replace(odd, action=action))
+    return problems
 
 
 def _photo_problem(
-    kind: str, summary: str, table: pd.DataFrame, is_concerned: np.ndarray | pd.Series
+    kind: str,
+    summary: str,
+    table: pd.DataFrame,
+    is_concerned: np.ndarray | pd.Series,
+    faults: np.ndarray | None = None,
 ) -> Problem:
-    concerned = table["path"][is_concerned]
-    return Problem(kind, summary, tuple(concerned), tuple(map(int, concerned.index)))
-
-
-def inspect_photo(path: str) -> str:
-    """Return a hash of a photo's bytes, or "" if it cannot be opened and decoded."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError:
-        return ""
-    return hashlib.blake2b(content, digest_size=16).hexdigest() if is_whole(content) else ""
+    names, rows = table["path"][is_concerned], table.index[is_concerned]
+    lines = () if faults is None else tuple(f"{table['path'][row]}: {faults[row]}" for row in rows)
+    return Problem(kind, summary, tuple(names), tuple(map(int, rows)), faults=lines)
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
@@ -233,7 +245,11 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
 def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
     if catalogue.listed_paths is None or not catalogue.root.is_dir():
         return []
-    images, _ = find_images(catalogue.root)
-    unlisted = tuple(image for image in images if image not in catalogue.listed_paths)
+    found = find_images(catalogue.root)
+    unlisted = found.photos + found.to_convert
+    unlisted = tuple(image for image in unlisted if image not in catalogue.listed_paths)
     summary = "photos in the folder that the table does not list"
-    return [Problem("unlisted_photo", summary, unlisted, action="not used")]
+    return [
+        Problem("unlisted_photo", summary, unlisted, action="not used"),
+        *(problem for problem in found.problems() if problem.kind == "closed_folder"),
+    ]

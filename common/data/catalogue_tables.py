@@ -44,6 +44,7 @@ class Problem:
         names: every photo, row or animal concerned.
         rows: rows of the checked catalogue concerned; empty where the thing never became a row.
         action: what is done about it, such as "left out"; empty if nothing is.
+        faults: a line on each photo that cannot be read, with the reason.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Problem:
     names: tuple[str, ...]
     rows: tuple[int, ...] = ()
     action: str = ""
+    faults: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return one line with the count, the first three names and what is done."""
@@ -75,6 +77,10 @@ def read_csv(file: Path) -> pd.DataFrame:
             file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
         return unescaped(table)
+    except OSError as error:
+        raise InputError(
+            f"{file} may not be read ({error.strerror}); change its permissions"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{file} is not UTF-8 text (byte {error.start}), expected a CSV file in UTF-8; "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
-from common.data.photo_files import pixels_of
+from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
 from common.files import replacing
 from common.machine import processes
@@ -78,27 +78,29 @@ def read_class_folders(
     """
     if not root.is_dir():
         raise InputError(f"--data_dir {root}: is no folder; expected {expected or 'CLASS/x.jpg'}")
-    by_content, n_found, unreadable = {}, 0, []
-    for path in find_images(root)[0]:
-        if not (name := class_of(path)):
-            continue
-        n_found += 1
-        if pixels_of(root / path):  # the well-known sets hold empty files too
-            content = hashlib.blake2b((root / path).read_bytes()).digest()
-            by_content.setdefault(content, (path, name))
+    found = find_images(root)
+    paths = [path for path in found.photos if class_of(path)]
+    looked = each_photo(look_at, [root / path for path in paths], "checking photos")
+    by_content, faults = {}, []  # the well-known sets hold empty files too
+    for path, look in zip(paths, looked, strict=True):
+        if look.fault:
+            faults.append(f"{path}: {look.fault}")
         else:
-            unreadable.append(path)
+            by_content.setdefault(look.checksum, (path, class_of(path)))
     kept = sorted(by_content.values())
+    notes = [problem.text() for problem in found.problems() if problem.kind != "not_a_photo"]
+    if faults:
+        notes.append(f"Photos passed over, none moved or deleted: {len(faults):,}")
+        notes += faults
     names = sorted({name for _, name in kept})
     if len(names) < 2:
-        found = f"photos of {names[0]} alone" if names else "no photo of a class"
+        what = f"photos of {names[0]} alone" if names else "no photo of a class"
+        reasons = f" ({'; '.join(notes[:5])})" if notes else ""
         raise InputError(
-            f"--data_dir {root}: holds {found}; expected {expected or 'one folder per class'}"
+            f"--data_dir {root}: holds {what}{reasons}; expected "
+            f"{expected or 'one folder per class'}"
         )
-    notes = []
-    if unreadable:
-        notes.append(f"Left out, not pictures: {', '.join(unreadable[:3])} ({len(unreadable)}).")
-    if n_copies := n_found - len(kept) - len(unreadable):
+    if n_copies := len(paths) - len(kept) - len(faults):
         notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
     return ClassPhotos(
         paths=[root / path for path, _ in kept],

@@ -4,18 +4,15 @@ A picture is named by the checksum of the photo that it was made of: the same ph
 and a picture that is there need not be made again.
 """
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.data.photo_files import open_photo
+from common.data.photo_files import each_photo, open_photo
 from common.errors import InputError
 from common.files import replacing
 from common.own_files import checksum, remove_own
 
 from PIL import Image
-from tqdm import tqdm
 
 FOLDER = "pictures"
 SIDE = 256  # pixels, of the longer side
@@ -47,10 +44,7 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
         return name
 
     try:
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
-            jobs = threads.map(store, photos)
-            bar = tqdm(jobs, "small pictures", len(photos), unit="photo", disable=not progress)
-            return list(bar)
+        return list(each_photo(store, photos, "small pictures", progress=progress))
     except OSError as error:
         raise InputError(
             f"small pictures cannot be written to {folder / FOLDER} ({error.strerror or error}); "
