@@ -17,6 +17,7 @@ from typing import TextIO
 from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
 from common.machine import processes
+from common.names import printable
 from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
@@ -35,7 +36,6 @@ LIMITS = {
     errno.ENFILE: "close other programs",
     errno.ENOMEM: "close other programs, or choose a smaller --batch_size or --image_size",
 }
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 WHAT_STAYS = (
     "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
     "run the same command again to continue from there"
@@ -191,6 +191,7 @@ def _switch(text: str) -> dict:
     return {"action": "store_true", "help": text}
 
 
+PHOTO_FLAGS = ("download", "keep_names", "photos_elsewhere")
 _RATE = real_number(above=0.0, up_to=10.0)
 _FLAGS: dict[str, dict] = {
     "data_dir": _flag(
@@ -208,6 +209,13 @@ _FLAGS: dict[str, dict] = {
     "download": _switch(
         "let that package fetch the photos of --dataset first, into data/downloads"
     ),
+    "keep_names": _flag(
+        list_of(plain_word),
+        "NAME,...",
+        "animals truly called by a word for unknown, such as NA or New, and names that differ in "
+        "capitals or spaces alone and are two animals",
+    ),
+    "photos_elsewhere": _switch("paths in the table of --data_dir may lead out of its folder"),
     "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
     "models": _flag(list_of(plain_word), "NAME,...", "backbones to compare", "efficientnet_lite0"),
     "weights": _flag(
@@ -306,8 +314,8 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
     """Add shared flags; a keyword adds its flag with this script's own default.
 
     Args:
-        names: flags with their usual default, such as "seed"; with "data_dir" come "dataset"
-            and "download", the other way to name photos.
+        names: flags with their usual default, such as "seed"; with "data_dir" come "dataset",
+            the other way to name photos, and `PHOTO_FLAGS`, which say how they are read.
         defaults: flags with another default, such as epochs=5.
 
     Raises:
@@ -338,7 +346,8 @@ def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--data_dir", **_FLAGS["data_dir"] | {"default": data_dir})
     either.add_argument("--dataset", **_FLAGS["dataset"])
-    parser.add_argument("--download", **_FLAGS["download"])
+    for name in PHOTO_FLAGS:
+        parser.add_argument(f"--{name}", **_FLAGS[name])
 
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
@@ -393,8 +402,8 @@ class _Plain(_Lasting):
     """The same, and no name that is printed steers the terminal."""
 
     def write(self, text: str) -> int:
-        """Write; control characters are shown as Python writes them."""
-        return super().write(CONTROL.sub(lambda found: repr(found[0])[1:-1], text))
+        """Write lines; see `common.names.printable`."""
+        return super().write("\n".join(map(printable, text.split("\n"))))
 
 
 @contextlib.contextmanager
@@ -451,6 +460,5 @@ def _end(code: int, message: str) -> None:
     """Print one line on the error stream, once for all processes, and leave with this code."""
     sys.stdout.flush()
     if processes.is_first_to_say("how it ended"):
-        line = CONTROL.sub(lambda found: repr(found[0])[1:-1], " ".join(message.split()))
-        print(line, file=sys.stderr, flush=True)
+        print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
     sys.exit(code)

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import InputError
+from common.names import storable
 from common.own_files import checksum, note, refuse_to_replace
 
 import numpy as np
@@ -136,8 +137,11 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file with line feeds in one step; returns its path."""
-    return write_bytes(path, text.encode("utf-8"))
+    """Write a UTF-8 text file with line feeds in one step; returns its path.
+
+    Bytes of a photo's name that are no UTF-8 become letters, see `common.names.storable`.
+    """
+    return write_bytes(path, storable(text).encode("utf-8"))
 
 
 def write_array(

@@ -9,6 +9,8 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 
+from common.names import printable
+
 import pandas as pd
 
 MISSING = "–"
@@ -131,7 +133,7 @@ def _cell(value: object, decimals: int) -> str:
         return f"{value:,.{decimals}f}" if math.isfinite(value) else MISSING
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d") if value == value.normalize() else str(value)
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def _with_intervals(

@@ -9,6 +9,7 @@ from common.data.photo_files import day_taken, open_photo
 from common.errors import InputError
 from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
 from common.gallery.verdicts import Verdict
+from common.names import printable
 from common.visualization.matches import RankedMatches
 from common.visualization.sheet import SheetCandidate, SheetQuestion
 
@@ -54,13 +55,13 @@ def shown(
         for row in rows
     ]
     itself = [
-        f"{photo.name} itself is in the gallery, as {name}: its likeness proves nothing."
+        f"{printable(photo.name)} itself is in the gallery, as {name}: its likeness proves nothing."
         for photo in photos
         if (name := enrolled_as.get(photo_name(photo)))
     ]
     more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
     return {
-        "title": f"{number}. {photos[0].name}{more}",
+        "title": f"{number}. {printable(photos[0].name)}{more}",
         "photos": [str(photo) for photo in photos],
         "verdict": verdict.text,
         "identities": [each.identity for each in verdict.candidates],

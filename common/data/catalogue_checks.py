@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
+from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.catalogue_tables import Problem
 from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
 
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 N_NAMED = 100  # bad photos that a report names one by one
+MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
 
 
@@ -73,14 +74,14 @@ class CatalogueReport:
 def load_checked_catalogue(
     data_dir: str | Path | None = None,
     *,
-    split_column: str | None = None,
     fewest_identities: int = 2,
     drop_copies: bool = True,
+    **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, split_column, fewest_identities: as in `load_catalogue`.
+        data_dir, fewest_identities, reading: as in `load_catalogue`.
         drop_copies: as in `leave_out_unusable`.
 
     Returns:
@@ -89,9 +90,7 @@ def load_checked_catalogue(
     Raises:
         InputError: as `load_catalogue` and `leave_out_unusable`.
     """
-    catalogue = load_catalogue(
-        data_dir, split_column=split_column, fewest_identities=fewest_identities
-    )
+    catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
     return leave_out_unusable(
         catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
     )
@@ -182,10 +181,10 @@ def _file_problems(catalogue: Catalogue) -> list[Problem]:
         _photo_problem("missing_file", missing, table, is_missing, faults),
         _photo_problem("unreadable_file", broken, table, is_broken, faults),
     ]
-    # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
-    if "bbox" not in table:
-        digests = np.array([look.checksum for look in looks], dtype=object)
-        problems += _copy_problems(table[faults == ""], digests)
+    digests = np.array([look.checksum for look in looks], dtype=object)
+    if "bbox" in table:
+        digests = _with_places(digests, table["bbox"])
+    problems += _copy_problems(table[faults == ""], digests)
     return problems + _odd_problems(table, looks)
 
 
@@ -198,6 +197,31 @@ def _odd_problems(table: pd.DataFrame, looks: list[Look]) -> list[Problem]:
         odd = _photo_problem("odd_photo", f"photos with {summary}", table, is_odd)
         problems.append(replace(odd, action=action))
     return problems
+
+
+def _with_places(digests: np.ndarray, boxes: pd.Series) -> np.ndarray:
+    """Checksums of photos with a number of the place, equal where boxes show the same animal."""
+    places: dict[str, list[list[float]]] = {}
+    named = []
+    for digest, text in zip(digests, boxes, strict=True):
+        box = [float(number) for number in text.split(",")] if text else [0, 0, np.inf, np.inf]
+        known = places.setdefault(digest, [])
+        place = next((i for i, other in enumerate(known) if _overlap(box, other)), len(known))
+        if place == len(known):
+            known.append(box)
+        named.append(f"{digest} {place}")
+    return np.array(named, dtype=object)
+
+
+def _overlap(one: list[float], other: list[float]) -> bool:
+    """Whether two boxes, or a box and a whole photo, share most of what they show."""
+    if np.inf in one or np.inf in other:
+        return one == other
+    sides = [
+        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1)
+    ]
+    shared = max(0, sides[0]) * max(0, sides[1])
+    return shared > MOST_SHARED * (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _photo_problem(

@@ -14,6 +14,7 @@ from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
 from common.files import replacing
 from common.machine import processes
+from common.names import tidy_name
 
 import numpy as np
 from PIL import Image
@@ -52,12 +53,12 @@ class ClassPhotos:
 
 
 def folder_name(path: str) -> str:
-    """The class of a photo: its folder's name, in lower case.
+    """The class of a photo: its folder's name, so that "Cat" and "cat " are one.
 
     >>> folder_name("train/Cat/7.jpg")
     'cat'
     """
-    return path.split("/")[-2].lower() if "/" in path else ""
+    return tidy_name(path.split("/")[-2]).lower() if "/" in path else ""
 
 
 def read_class_folders(
@@ -113,7 +114,8 @@ def read_class_folders(
 
 def _part_of(path: str) -> str:
     """The part that a folder above the class names, as the catalogue's folders do."""
-    words = [folder.lower() for folder in path.split("/")[:-2] if SPLIT_FOLDER.fullmatch(folder)]
+    named = (SPLIT_FOLDER.fullmatch(folder) for folder in path.split("/")[:-2])
+    words = [match[1].lower() for match in named if match]
     return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test") if words else ""
 
 

@@ -19,6 +19,7 @@ from common.errors import InputError, first_line
 from common.files import move_into_place, unfinished_beside, write_text
 from common.gallery.history import LOG, append_to_log
 from common.gallery.index import IndexReport
+from common.names import storable
 from common.own_files import begin_list, checksum, has_list, note, refuse_to_replace, remove_own
 
 import faiss
@@ -75,11 +76,12 @@ def write_parts(
         InputError: the folder cannot be written to.
     """
     folder = Path(folder)
+    facts = json.dumps(parts.facts, ensure_ascii=False)
     writers: dict[str, Callable[[Path], object]] = {
         "indexed": lambda path: np.save(path, parts.indexed),
         "recent": lambda path: np.save(path, parts.recent),
         "kept": lambda path: np.save(path, parts.is_kept),
-        "facts": lambda path: path.write_text(json.dumps(parts.facts), encoding="utf-8"),
+        "facts": lambda path: path.write_text(storable(facts), encoding="utf-8"),
     }
     if model is not None:
         writers["model"] = lambda path: shutil.copyfile(model, path)

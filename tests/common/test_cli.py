@@ -38,7 +38,7 @@ def parser_with(*names, **defaults):
 def test_every_promised_flag_exists_and_has_a_usable_default():
     args = parser_with(*ALL_FLAGS).parse_args([])
 
-    assert sorted(vars(args)) == sorted([*ALL_FLAGS, "dataset", "download"])
+    assert sorted(vars(args)) == sorted([*ALL_FLAGS, "dataset", *cli.PHOTO_FLAGS])
     assert (args.device, args.split, args.seed, args.smoke) == ("auto", "auto", 0, False)
 
 
