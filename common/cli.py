@@ -5,12 +5,14 @@ A flag that several scripts have stands here, with one meaning.
 
 import argparse
 import contextlib
+import difflib
 import errno
 import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -250,7 +252,9 @@ _FLAGS: dict[str, dict] = {
     ),
     "head_epochs": _flag(whole_number(1, 10_000), "N", "passes with the head alone first", 8),
     "epochs": _flag(whole_number(1, 10_000), "N", "passes over the training photos", 20),
-    "batch_size": _flag(whole_number(1, 4_096), "N", "photos per training step", 32),
+    "batch_size": _flag(
+        whole_number(2, 4_096), "N", "photos per training step; one teaches batch norm nothing", 32
+    ),
     "learning_rate": _flag(_RATE, "RATE", "step size of the optimiser", 1e-3),
     "head_learning_rate": _flag(
         _RATE, "RATE", "step size of the new layers; --learning_rate is the backbone's", 2e-3
@@ -297,17 +301,42 @@ _FLAGS: dict[str, dict] = {
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's own docstring.
+    """Parser whose help shows the script's own docstring, and which refuses in one line.
 
     Args:
         doc: the script's `__doc__`.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         usage="%(prog)s [--flag value ...]    (--help lists the flags)",
         description=(doc or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # --epoch must not quietly mean --epochs
     )
+    parser.error = partial(_refuse_flags, parser)
+    return parser
+
+
+# argparse's words → found and expected.
+_IN_OUR_WORDS = (
+    (r"^argument ", ""),
+    (r"invalid choice: (.+) \(choose from (.+)\)", r"found \1, expected one of \2"),
+    (r"expected one argument", "found no value, expected one"),
+    (r"expected (\d+) arguments", r"found another number of values, expected \1"),
+    (r"not allowed with argument (\S+)", r"found beside \1, expected one of the two"),
+    (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
+)
+
+
+def _refuse_flags(parser: argparse.ArgumentParser, message: str) -> None:
+    """End with one line, as for everything else that a person gives."""
+    for theirs, ours in _IN_OUR_WORDS:
+        message = re.sub(theirs, ours, message, flags=re.DOTALL)
+    known = re.findall(r"--\w+", parser.format_help())
+    near = (
+        difflib.get_close_matches(message.split()[1], known, n=1) if "the flags" in message else []
+    )
+    hint = f"did you mean {near[0]}? " if near else ""
+    _end(2, f"error: {message}; {hint}--help lists the flags and what they take")
 
 
 def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:

@@ -23,7 +23,7 @@ looked at again. Every change is logged in the folder's changes.jsonl, and can b
 
 import argparse
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from common import cli
@@ -89,8 +89,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--join", action="store_true", help=words)
     words = "with --move: ANIMAL is not in the gallery yet"
     parser.add_argument("--new", action="store_true", help=words)
-    words = "with --add: photos of a decisions file may lie outside its folder"
-    parser.add_argument("--photos_elsewhere", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
         parser.error("--add: whose photos? Name them with --data_dir")
@@ -198,13 +196,13 @@ def change(
         notes = [f"{args.remove} is forgotten: {gallery.remove(args.remove)} photos."]
     elif args.rename:
         old, new = args.rename
-        refuse_lookalikes({new}, gallery, but=old)
+        refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {n_photos} photos."]
     elif args.move:
         photo, animal = args.move
         rows = find_photo(gallery, photo)
-        refuse_unknown(animal, gallery, is_new=args.new)
+        refuse_unknown(animal, gallery, is_new=args.new, kept=args.keep_names or ())
         was = gallery.facts["identity"][rows[0]]
         gallery.relabel(rows, animal)
         notes = [f"{photo}: {was} before, {animal} now."]
@@ -225,11 +223,18 @@ def add(
     """Photos join; a table may also correct the animal of photos that are there."""
     newcomers: set[str] = set()
     if args.data_dir and args.data_dir.is_file():
-        newcomers = check_decisions(args.data_dir, gallery, elsewhere=args.photos_elsewhere)
+        newcomers = check_decisions(args.data_dir, gallery, args.keep_names or ())
     catalogue = open_catalogue(args, fewest_identities=1)
     network, before = enrolment.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(
-        gallery, catalogue, network, folder, device=args.device, enrol=enrol, newcomers=newcomers
+        gallery,
+        catalogue,
+        network,
+        folder,
+        device=args.device,
+        enrol=enrol,
+        newcomers=newcomers,
+        kept=args.keep_names or (),
     )
     new = sorted(set(gallery.identities) - before)
     notes = [f"{enrolled.n_photos} photos joined.", *enrolled.moved]
@@ -237,7 +242,9 @@ def add(
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 
-def refuse_unknown(animal: str, gallery: Gallery, *, is_new: bool) -> None:
+def refuse_unknown(
+    animal: str, gallery: Gallery, *, is_new: bool, kept: Collection[str] = ()
+) -> None:
     """A name that the gallery lacks may be a slip of the pen, unless it is said to be new."""
     if animal in gallery.identities:
         return
@@ -247,7 +254,7 @@ def refuse_unknown(animal: str, gallery: Gallery, *, is_new: bool) -> None:
             f"--move: the gallery has no animal named {animal}{near_names(near)}; correct the "
             "name, or say with --new that it is a new animal"
         )
-    refuse_lookalikes({animal}, gallery)
+    refuse_lookalikes({animal}, gallery, kept)
 
 
 def show(folder: Path) -> dict:

@@ -55,11 +55,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.shared_flags(parser, "device", "output_dir", "smoke", "mine")
     words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
     cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
-    parser.add_argument(
-        "--side",
-        choices=SIDES,
-        help="of the animal that all these photos show; compared with photos of that side alone",
-    )
+    words = "of the animal that all these photos show; left is never compared with right"
+    cli.add_flag(parser, "side", cli.plain_word, "SIDE", words)
     parser.add_argument(
         "--same_encounter",
         action="store_true",
@@ -95,13 +92,14 @@ def main(argv: list[str] | None = None) -> dict:
             "with python week3/build_gallery.py --add"
         )
     network = enrolment.network_of(gallery)
+    args.side = side_of(args.side, gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
     photos, passed_over = photos_of(args.photos)
     notes += passed_over
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
-    questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
+    questions = [Question(each, [args.side] * len(each)) for each in queries]
 
     # The threshold: from which similarity on an animal is known. Validation animals taught it, so
     # that of new animals no more than the stated rate are taken for a known one.
@@ -150,6 +148,18 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     enrolment.save_gallery(gallery, place)
     paths = catalogue.paths()
     return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
+
+
+def side_of(side: str | None, gallery: Gallery) -> str:
+    """`--side` as the gallery writes it; "" where none is given."""
+    known = sorted({*SIDES, *gallery.facts["side"]} - {""})
+    written = {each.casefold(): each for each in known}
+    if side and side.casefold() not in written:
+        raise InputError(
+            f"--side {side}: the gallery has no such side, expected one of {', '.join(known)}; "
+            "name one of them, or leave --side out"
+        )
+    return written[side.casefold()] if side else ""
 
 
 def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
@@ -209,7 +219,7 @@ def report(
     sheet = render_sheet(
         "Who is this?",
         [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
-        [on_sheet(run.started, args.side or "", folder, *each) for each in answered],
+        [on_sheet(run.started, args.side, folder, *each) for each in answered],
         gallery.identities,
         "" if folder is None else str(folder),
     )

@@ -1,34 +1,30 @@
 """Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
 import difflib
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
-from common.data.catalogue_tables import (
-    UNKNOWN_WORDS,
-    as_text,
-    match_columns,
-    normalise_paths,
-    read_csv,
-)
+from common.data.catalogue_cells import as_text
+from common.data.catalogue_folders import locate_photos
+from common.data.catalogue_tables import match_columns, read_csv
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_name
+from common.names import is_unknown, name_key, tidy_name
 
 CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual", "cannot be told")
 N_NAMED = 5  # rows, or photos, that a message names
 
 
-def check_decisions(file: Path, gallery: Gallery, *, elsewhere: bool = False) -> set[str]:
+def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) -> set[str]:
     """Refuse a file with answers that cannot be taken as they are, each by its row.
 
     Args:
         file: a table; without a column "decision" it has no answers.
         gallery: which they are about.
-        elsewhere: whether photos may lie outside the table's folder.
+        kept: names that are no words for "unknown".
 
     Returns:
         Animals that are called new.
@@ -42,43 +38,39 @@ def check_decisions(file: Path, gallery: Gallery, *, elsewhere: bool = False) ->
         return set()
     matched = match_columns(list(source), str(file))
     names = as_text(source[matched["identity"]])
-    paths = normalise_paths(as_text(source[matched["path"]]), file.parent)
+    names = [name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names]
     answers = as_text(source[columns["decision"]]).str.lower()
-    enrolled_as = names_of_pictures(gallery)
-    new, held = set(names[answers == NEW]), set(gallery.identities)
+    given = [(path,) for path in as_text(source[matched["path"]])]
+    paths, _ = locate_photos(given, file.parent, anywhere=True)
+    rows = list(zip(paths, names, answers, strict=True))
     # One that this very file has brought, before it was corrected, is no other animal.
-    for path, name in zip(paths[answers == NEW], names[answers == NEW], strict=True):
-        photo = file.parent / path
-        if name in held and photo.is_file() and enrolled_as.get(photo_name(photo)) == name:
-            held.remove(name)
+    enrolled_as, brought = names_of_pictures(gallery), set()
+    for path, name, answer in rows:
+        if answer == NEW and (file.parent / path).is_file():
+            brought |= {enrolled_as.get(photo_name(file.parent / path))} & {name}
     known = set(gallery.identities)
-    faults = []
-    for row, (path, name, answer) in enumerate(zip(paths, names, answers, strict=True), start=2):
-        fault = _fault(name, answer, known, held)
-        if not elsewhere and (Path(path).is_absolute() or path.split("/")[0] == ".."):
-            fault = f"{path} lies outside the table's folder; --photos_elsewhere allows that"
-        faults += [f"row {row}: {fault}"] if fault else []
+    faults = [_fault(name, answer, known, brought) for _, name, answer in rows]
+    faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
     if faults:
         more = "; …" if len(faults) > N_NAMED else ""
         raise InputError(
             f"{file}: {len(faults)} of {len(names)} answers cannot be taken "
             f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
         )
-    return new
+    return {name for _, name, answer in rows if answer == NEW}
 
 
-def _fault(name: str, answer: str, known: set[str], held: set[str]) -> str:
+def _fault(name: str, answer: str, known: set[str], brought: set[str]) -> str:
     """What is wrong with an answer; "" if nothing is."""
-    is_named = name.lower() not in UNKNOWN_WORDS
     if answer in ("", UNCLEAR):
-        return f"'{answer or 'no decision'}', but with the name {name}" if is_named else ""
+        return f"'{answer or 'no decision'}', but with the name {name}" if name else ""
     if answer not in (CONFIRMED, OTHER, NEW):
         return f"the decision '{answer}', expected {CONFIRMED}, {OTHER}, {NEW} or {UNCLEAR}"
-    if not is_named:
+    if not name:
         return f"'{answer}' without a name"
-    if answer == NEW:
-        return f"'{NEW}' {name}, but the gallery holds an animal of that name" * (name in held)
-    if name not in known:
+    if answer == NEW and name in known - brought:
+        return f"'{NEW}' {name}, but the gallery holds an animal of that name"
+    if answer != NEW and name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         return f"'{answer}' {name}, which the gallery lacks{near_names(near)}"
     return ""
@@ -115,28 +107,22 @@ def refuse_moves(
             )
 
 
-def refuse_lookalikes(names: Iterable[str], gallery: Gallery, but: str = "") -> None:
+def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:
     """Refuse new names that a person takes for one of the gallery's.
 
     Args:
         names: that animals shall have.
         gallery: which they join.
-        but: an animal of the gallery whose name does not count.
+        kept: names that are another's only if they are written exactly so.
 
     Raises:
         InputError: with both names.
     """
     held = gallery.identities
-    known = {_seen(name): name for name in held if name != but}
-    for name in sorted(set(names).difference(held)):
-        if alike := known.get(_seen(name)):
+    known = {name_key(name): name for name in held if name not in kept}
+    for name in sorted(set(names).difference(held, kept)):
+        if alike := known.get(name_key(name)):
             raise InputError(
                 f"{name} is new, but the gallery holds {alike}, which looks the same; write it "
-                "like that, or choose a name that differs by more"
+                f"like that, or say that they are two: --keep_names {name}"
             )
-
-
-def _seen(name: str) -> str:
-    """A name without case, spaces, Unicode's other forms and what cannot be seen."""
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(c for c in text if not c.isspace() and unicodedata.category(c) != "Cf")

@@ -260,6 +260,7 @@ def enrol_catalogue(
     device: str,
     enrol: Callable | None = None,
     newcomers: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> Enrolled:
     """Add a catalogue's photos to a gallery; those that are there already are passed over.
 
@@ -274,6 +275,7 @@ def enrol_catalogue(
         enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
             does; None: they are kept as they come.
         newcomers: animals that a person has called new, to which photos may move, too.
+        kept: names that are another's only if they are written exactly so.
 
     Raises:
         InputError: a photo is there already, under another name, and cannot move; or a new name is
@@ -281,7 +283,7 @@ def enrol_catalogue(
     """
     started = time.perf_counter()
     table, paths = catalogue.table, catalogue.paths()
-    refuse_lookalikes(table["identity"].unique(), gallery)
+    refuse_lookalikes(table["identity"].unique(), gallery, kept)
     pictures = store_pictures(paths, folder, progress=len(paths) > 100)
     enrolled_as = names_of_pictures(gallery)
     is_there = [enrolled_as.get(picture) for picture in pictures]
