@@ -38,7 +38,9 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
         return set()
     matched = match_columns(list(source), str(file))
     names = as_text(source[matched["identity"]])
-    names = [name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names]
+    names = [
+        name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names
+    ]
     answers = as_text(source[columns["decision"]]).str.lower()
     given = [(path,) for path in as_text(source[matched["path"]])]
     paths, _ = locate_photos(given, file.parent, anywhere=True)
