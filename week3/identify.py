@@ -45,6 +45,7 @@ from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np
 
+SHEET = "sheet.html"
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 
 
@@ -186,16 +187,8 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
 
 def new_sheet(folder: Path) -> Path:
     """Where the sheet goes: never in the place of another, whose answers somebody's browser has."""
-    names = ("sheet.html", *(f"sheet_{n}.html" for n in range(2, 100_000)))
+    names = (SHEET, *(f"sheet_{n}.html" for n in range(2, 100_000)))
     return next(folder / name for name in names if not os.path.lexists(folder / name))
-
-
-def earlier_sheets(sheet: Path) -> list[str]:
-    """A note on sheets beside this one."""
-    n_earlier = len(list(sheet.parent.glob("sheet*.html")))
-    if not n_earlier:
-        return []
-    return [f"{n_earlier} earlier sheets, which may hold answers, stay beside {sheet.name}."]
 
 
 def report(
@@ -223,7 +216,9 @@ def report(
         gallery.identities,
         "" if folder is None else str(folder),
     )
-    path = new_sheet(run.folder)
+    path, stays = new_sheet(run.folder), ""
+    if path.name != SHEET:
+        stays = f"; {SHEET} exists and may have answers, so that it is not replaced"
     write_text(run.figure_path(path.name), sheet)  # it takes its place with the result
     drawn = [drawing(photos, answer) for photos, answer in answered if answer["seen"]][:N_DRAWN]
     figures = {}
@@ -240,7 +235,7 @@ def report(
         metrics={"answers": answers, "meaning": learned},
         tables=answer_tables(answers, meaning.threshold.value),
         figures=figures,
-        notes=[*facts, *remarks, f"To confirm or reject: {path}", *earlier_sheets(path)],
+        notes=[*facts, *remarks, f"To confirm or reject: {path}{stays}"],
     )
 
 

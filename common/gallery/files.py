@@ -30,9 +30,19 @@ FORMAT = 2
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 STATE = ("files", "report", "about", "change")  # of a gallery
+MAPPED_FROM = 100_000_000  # bytes of an index
 N_FORMER = 5  # states that a gallery can go back to
 PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError)
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -297,13 +307,20 @@ def _not_whole(folder: Path, error: Exception) -> InputError:
 
 def _read_array(path: Path) -> np.ndarray:
     """An array on disk; one whose header promises more than the file holds is refused."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    with np.errstate(over="ignore"):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read_index(path: Path) -> faiss.Index:
-    """The index, memory-mapped where the system can; nothing in it is larger than its file."""
-    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
-    faiss.set_deserialization_loop_limit(path.stat().st_size)
+    """The index; nothing in it is larger than its file.
+
+    A large one is memory-mapped where the system can; FAISS then crashes if it ends early.
+    """
+    size = path.stat().st_size
+    faiss.set_deserialization_vector_byte_limit(size)
+    faiss.set_deserialization_loop_limit(size)
+    if size < MAPPED_FROM:
+        return faiss.read_index(str(path))
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
@@ -316,7 +333,8 @@ def _check_fit(parts: GalleryParts) -> None:
     for name in {"identity", *parts.facts}:
         if len(parts.facts[name]) != n_photos:
             raise ValueError(f"{len(parts.facts[name])} of {name} for {n_photos} photos")
-        if not all(isinstance(value, str) for value in parts.facts[name]):
+        values = parts.facts[name]
+        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
             raise ValueError(f"{name} that is no text")
     if odd := [name for name in parts.facts.get("picture", ()) if not PICTURE_NAME.fullmatch(name)]:
         raise ValueError(f"a picture named {odd[0][:80]}")
