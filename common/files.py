@@ -136,8 +136,11 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file with line feeds in one step; returns its path."""
-    return write_bytes(path, text.encode("utf-8"))
+    """Write a UTF-8 text file with line feeds in one step; returns its path.
+
+    Bytes of a file name that are no UTF-8 become escapes, which JSON reads as what they were.
+    """
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_array(
