@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from common.errors import InputError, first_line
+from common.machine.freed_memory import hand_back_freed_memory
 from common.own_files import checksum
 
 import numpy as np
@@ -199,6 +200,8 @@ def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Im
                 photo.load()
                 turn = _turn(photo, remarks)
                 small = _small_rgb(photo, smallest_side, is_wide, remarks)
+                if small is not photo:
+                    photo.close()  # frees its pixels before the next photo's are decoded
         return small if turn is None else small.transpose(turn)
     except Image.DecompressionBombError:
         raise _NoPhotoError(
@@ -239,7 +242,8 @@ def _small_rgb(
     photo: Image.Image, smallest_side: int | None, is_wide: bool, remarks: list[str]
 ) -> Image.Image:
     """A decoded photo in red, green and blue, band by band: a copy of a large photo is large."""
-    factor = max(1, min(photo.size) // (2 * smallest_side)) if smallest_side else 1
+    rows = max(1, PIXELS_OF_BAND // photo.width)  # of a band
+    factor = min(rows, max(1, min(photo.size) // (2 * smallest_side))) if smallest_side else 1
     limits = _limits(photo, is_wide)
     if limits is not None and limits[0] != 0:
         remarks.append(STRETCHED)
@@ -248,7 +252,7 @@ def _small_rgb(
         return photo
     (width, height), is_seen_through = photo.size, False
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    step = factor * max(1, PIXELS_OF_BAND // (width * factor))
+    step = rows // factor * factor
     for top in range(0, height, step):
         band = photo.crop((0, top, width, min(top + step, height)))
         if limits is not None:
@@ -357,6 +361,8 @@ class _Room:
         try:
             yield
         finally:
+            if n_pixels > PIXELS_OF_BAND * 5:  # else each thread holds on to as much
+                hand_back_freed_memory()
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()
