@@ -144,19 +144,6 @@ def look_at(path: str | Path) -> Look:
         return Look(f"may not be read ({error.strerror or error})")
 
 
-def sort_out(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Tell the files that can be opened from those that cannot; nothing is moved or deleted.
-
-    Returns:
-        Paths of photos, in order; and a line on each of the others, with the reason.
-    """
-    looks = list(zip(paths, each_photo(look_at, paths, "checking photos"), strict=True))
-    return (
-        [path for path, look in looks if not look.fault],
-        [f"{path}: {look.fault}" for path, look in looks if look.fault],
-    )
-
-
 def _read(
     path: str | Path | BinaryIO, smallest_side: int | None, remarks: list[str]
 ) -> Image.Image:
