@@ -47,18 +47,6 @@ PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # begin
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
-PHONE_BRANDS = (
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"mif1",
-    b"msf1",
-    b"avif",
-    b"avis",
-)
 NO_SUCH_PHOTO = "no such photo; check the path, or the folder that --data_dir names"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
@@ -73,15 +61,11 @@ FIRST_OF_SEVERAL = "several pictures in one file; the first one is taken"
 STRETCHED = "little contrast in more than 8 bits; stretched"
 ODD_EXIF = "EXIF that cannot be read; taken as upright"
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+TURNS = (  # of the EXIF orientations from 2 on
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+)
 Result = TypeVar("Result")
 
 
@@ -183,7 +167,8 @@ def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Im
                 if "progressive" not in photo.info:  # those are held whole while they are decoded
                     n_pixels = photo.width * photo.height
             with _ROOM.for_pixels(n_pixels):
-                is_wide = _is_16_bit_colour(photo)
+                # Of 16 bits of a colour Pillow will keep the upper 8.
+                is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
                 photo.load()
                 turn = _turn(photo, remarks)
                 small = _small_rgb(photo, smallest_side, is_wide, remarks)
@@ -214,15 +199,11 @@ def _opened(file: BinaryIO) -> Image.Image:
 def _turn(photo: Image.Image, remarks: list[str]) -> Image.Transpose | None:
     """How to put a photo upright."""
     try:
-        return TURNS.get(photo.getexif().get(ExifTags.Base.Orientation))
+        orientation = photo.getexif().get(ExifTags.Base.Orientation)
+        return TURNS[orientation - 2] if orientation in range(2, 9) else None
     except Exception:  # Pillow raises whatever odd EXIF leads to
         remarks.append(ODD_EXIF)
         return None
-
-
-def _is_16_bit_colour(photo: Image.Image) -> bool:
-    """Whether Pillow will keep the upper 8 of 16 bits of each colour."""
-    return photo.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in photo.tile)
 
 
 def _small_rgb(
@@ -269,13 +250,10 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
     if not len(values):
         return 0.0, 1.0
     low, high = np.percentile(values, OUTLIERS)
-    full = next((full for full in FULL_RANGES if values.max() <= full), np.inf)
-    if (
-        values.min() >= 0
-        and np.isfinite(full)
-        and (high - low >= full * LEAST_SHARE or high == low)
-    ):
-        return 0.0, full
+    full = next((full for full in FULL_RANGES if values.max() <= full), np.finfo(np.float32).max)
+    is_filled = high - low >= full * LEAST_SHARE or high == low
+    if values.min() >= 0 and is_filled:
+        return 0.0, float(full)
     return (low, high) if high > low else (low, low + 1)
 
 
