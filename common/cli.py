@@ -107,7 +107,7 @@ def local_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~name without such a user
-        raise argparse.ArgumentTypeError(f"found '{text}', but its user has no home") from None
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a user's home") from None
 
 
 def present_path(text: str) -> Path:
@@ -115,7 +115,8 @@ def present_path(text: str) -> Path:
     path = local_path(text)
     if not path.exists():
         raise argparse.ArgumentTypeError(
-            f"found '{text}', which does not exist in {Path.cwd()}; check the path"
+            f"found '{text}', which does not exist in {Path.cwd()}, expected a file or folder "
+            "that is there; check the path"
         )
     return path
 
@@ -397,7 +398,5 @@ def _end(code: int, message: str) -> None:
     """Print one line on the error stream, once for all processes, and leave with this code."""
     sys.stdout.flush()
     if processes.is_first_to_say("how it ended"):
-        line = " ".join(message.split())  # and no escapes that would steer a terminal
-        shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        print("".join(shown), file=sys.stderr, flush=True)
+        print(" ".join(message.split()), file=sys.stderr, flush=True)
     sys.exit(code)
