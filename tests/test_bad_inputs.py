@@ -485,7 +485,7 @@ def refused(command, words, usable, tmp_path, capsys, made="", *, says_expected=
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: path.read_bytes().rstrip() for path in folder.rglob("*") if path.is_file()}
 
 
 def rows(entries):
