@@ -91,11 +91,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--new", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
-        parser.error("--add: whose photos? Name them with --data_dir")
+        parser.error("--add: found no photos, expected --data_dir with those that join")
     if args.join and not args.rename:
-        parser.error("--join: goes with --rename OLD NEW, which are one animal")
+        parser.error(
+            "--join: found alone, expected --rename OLD NEW beside it, which are one animal"
+        )
     if args.new and not args.move:
-        parser.error("--new: goes with --move PHOTO ANIMAL, where ANIMAL is a new one")
+        parser.error("--new: found alone, expected --move PHOTO ANIMAL beside it, a new animal")
     if args.smoke:
         args.image_size = 64
     name = "gallery_smoke" if args.smoke else "gallery"
@@ -303,7 +305,7 @@ def network_of(args: argparse.Namespace) -> Path | None:
         return args.trained
     if not TRAINED.exists():
         raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder, expected one; "
             f"{enrolment.TRAIN_ONE}, "
             "name one with --trained FILE, or take an untrained backbone with "
             "--model efficientnet_lite0"

@@ -162,11 +162,12 @@ def check_embedding(path: Path) -> None:
     """
     description = read_description(path)
     if description["head"] != "embedding":
-        raise InputError(f"--trained {path} is a classifier, expected an embedding: {TRAIN_ONE}")
+        raise InputError(f"--trained {path} is a classifier, expected an embedding; {TRAIN_ONE}")
     if description["scores"] is None:
         raise InputError(
             f"--trained {path} does not say what validation photos got from it, so that a "
-            f"similarity means nothing; {TRAIN_ONE}, with a --split that holds animals out"
+            f"similarity means nothing, expected that too; {TRAIN_ONE}, with a --split that holds "
+            "animals out"
         )
 
 

@@ -182,7 +182,9 @@ def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> No
 
 def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Split | None) -> None:
     if name not in SPLIT_NAMES:
-        raise InputError(f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}")
+        raise InputError(
+            f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}; leave it out for auto"
+        )
     for share_name, share in vars(shares).items():
         is_train = share_name == "train_share"
         if not (0 < share < 1 if is_train else 0 <= share < 1):
