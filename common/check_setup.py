@@ -171,7 +171,7 @@ def check_memory(total_bytes: int | None) -> Finding:
 
 
 def place_of_course() -> Path | None:
-    """Where a script outside of this folder finds `common`; None: nowhere."""
+    """Where code outside of this folder finds `common`; None: nowhere."""
     code = "import common; print(common.__file__)"
     with tempfile.TemporaryDirectory() as elsewhere:
         ended = subprocess.run(
@@ -181,11 +181,17 @@ def place_of_course() -> Path | None:
 
 
 def check_course(place: Path | None) -> Finding:
-    """Whether scripts find the course's own package, the last line of the requirements."""
+    """Whether code outside of this folder finds the course's package; the scripts in it do."""
     if place is None:
-        return Finding(FAIL, "the course's package common is not installed", INSTALL)
+        text = (
+            "the course's package is not installed: its scripts run, code of yours elsewhere won't"
+        )
+        return Finding(NOTE, text)
     if place != ROOT:
-        return Finding(FAIL, f"Python finds another copy of the course in {place}", INSTALL)
+        text = (
+            f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
+        )
+        return Finding(NOTE, text)
     return Finding(OK, f"the course's package, in {place}")
 
 

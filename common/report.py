@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from common.tables import table_cells
+from common.words import counted
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def _when(result: Mapping) -> str:
     """One line: date, duration, device, memory."""
     parts = [
         str(result["started"]).replace("T", " ").replace("+00:00", " UTC"),
-        f"{result['seconds']:,.0f} seconds",
+        f"{counted(round(result['seconds']), 'second')}",
     ]
     device = result["machine"].get("device")
     if device:

@@ -32,6 +32,7 @@ from common.models.storage import load_recogniser
 from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
+from common.words import counted
 
 import pandas as pd
 
@@ -110,8 +111,9 @@ def main(argv: list[str] | None = None) -> dict:
     enrolment.save_gallery(gallery, run.folder)
     scores = enrolment.validation_scores(gallery)
     meaning = (
-        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
-        f"of one photo, {len(scores.encounters)} of an encounter's photos together."
+        f"What a similarity means is learned from {scores.source}: "
+        f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
+        "encounter's photos together."
     )
     network = enrolment.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
@@ -157,11 +159,11 @@ def change(
         return {"Enrolled": one_row(enrolled)}, []
     if args.remove:
         n_photos = gallery.remove(args.remove)
-        return {}, [f"{args.remove} is forgotten: {n_photos} photos."]
+        return {}, [f"{args.remove} is forgotten: {counted(n_photos, 'photo')}."]
     if args.rename:
         old, new = args.rename
         n_photos = gallery.rename(old, new, join=args.join)
-        return {}, [f"{old} is {new} now: {n_photos} photos."]
+        return {}, [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
     return {}, []
 
 

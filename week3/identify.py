@@ -39,6 +39,7 @@ from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
+from common.words import counted
 from shown_answers import answer_tables, drawing, on_sheet, shown
 
 import numpy as np
@@ -164,7 +165,8 @@ def report(
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
-        f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
+        f"Gallery {args.gallery}: {counted(len(gallery.identities), 'animal')}, "
+        f"{counted(len(gallery), 'photo')}. "
         f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
         *notes,

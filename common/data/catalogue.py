@@ -14,6 +14,7 @@ from common.data.catalogue_folders import read_folders
 from common.data.catalogue_tables import Problem, listed_paths, read_csv, standardise_table
 from common.errors import InputError
 from common.turtles.dataset import ensure_turtles
+from common.words import counted
 
 import pandas as pd
 
@@ -160,8 +161,8 @@ def _from_source(
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
         raise InputError(
-            f"{where} has {len(table):,} photos of {n_identities} known "
-            f"{'animal' if n_identities == 1 else 'animals'}"
+            f"{where} has {counted(len(table), 'photo')} of "
+            f"{counted(n_identities, 'known animal')}"
             f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
             f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
         )

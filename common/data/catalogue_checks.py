@@ -18,6 +18,7 @@ from common.data.catalogue_folders import find_images
 from common.data.catalogue_tables import Problem
 from common.data.photo_files import each_photo, is_whole
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -51,8 +52,9 @@ class CatalogueReport:
         dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
         first = (
-            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
-            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
+            f"{counted(counts['n_identities'], 'animal')} in "
+            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
         return "\n".join([first, *(f"  - {problem.text()}" for problem in self.problems)])
@@ -126,7 +128,8 @@ def leave_out_unusable(
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"{catalogue.name} has usable photos of "
+            f"{counted(len(usable.identities), 'animal')}, expected "
             f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)

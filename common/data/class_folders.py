@@ -13,6 +13,7 @@ from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.data.photo_files import pixels_of
 from common.errors import InputError
 from common.machine import processes
+from common.words import counted
 
 import numpy as np
 from PIL import Image
@@ -98,7 +99,9 @@ def read_class_folders(
     if unreadable:
         notes.append(f"Left out, not pictures: {', '.join(unreadable[:3])} ({len(unreadable)}).")
     if n_copies := n_found - len(kept) - len(unreadable):
-        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+        notes.append(
+            f"Left out: {counted(n_copies, 'exact copy', 'exact copies')} of other photos."
+        )
     return ClassPhotos(
         paths=[root / path for path, _ in kept],
         labels=np.array([names.index(name) for _, name in kept]),

@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 
 from common.data.images import Preprocessing
 from common.errors import InputError, WeightsNotInReach, first_line
+from common.words import counted
 
 import huggingface_hub
 import timm
@@ -331,7 +332,8 @@ def _backbone_of_run(file: Path, name: str) -> dict[str, torch.Tensor] | None:
             f"add --model {trained['backbone']}"
         )
     print(
-        f"Weights: the backbone of {file}, which learned {len(trained['identities'])} animals; its "
+        f"Weights: the backbone of {file}, which learned "
+        f"{counted(len(trained['identities']), 'animal')}; its "
         "head is left out. With another --split or --seed than its own, it may have seen photos "
         "that are test photos now."
     )

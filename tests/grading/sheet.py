@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from grading.grade import Grades, Mark
+from grading.grade import Grades, Mark, points_of
 
+LEGEND = "its number: right; . not written; - wrong; ! no answer"
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; }
@@ -23,20 +24,25 @@ td.points { text-align: right; white-space: nowrap; } small { display: block; op
 def points_table(graded: Sequence[Grades]) -> list[str]:
     """Points in lines: of one file by exercise, of a class by name."""
     if len(graded) == 1:
-        rows = [(f"{m.number} {m.name}", m.points, m.out_of, m.state) for m in graded[0].marks]
+        rows = [
+            (f"{m.number} {m.name}", m.points, m.out_of, f"  {m.state}") for m in graded[0].marks
+        ]
         rows.append(("all", graded[0].points, graded[0].out_of, ""))
     else:
         rows = [(each.name, each.points, each.out_of, _states(each)) for each in graded]
     width = max(len(name) for name, *_ in rows)
-    return [
-        f"{name:<{width}}  {n:>2} of {most:>2}  {state}".rstrip() for name, n, most, state in rows
-    ]
+    lines = [f"{name:<{width}}  {n:>2} of {most:>2}{words}" for name, n, most, words in rows]
+    return lines if len(graded) == 1 else [*lines, LEGEND]
 
 
 def _states(grades: Grades) -> str:
-    """One letter for each exercise: its number where right, else . (not written), - or !."""
+    """How many are right and which, in a letter for each exercise; or why none was asked."""
+    if grades.reason:
+        return f" points: {grades.reason}"
     signs = {"not written": ".", "wrong": "-", "no answer": "!"}
-    return "".join(signs.get(mark.state, str(mark.number)) for mark in grades.marks)
+    letters = "".join(signs.get(mark.state, str(mark.number)) for mark in grades.marks)
+    n_right = sum(mark.state == "right" for mark in grades.marks)
+    return f" points, {n_right} of {len(grades.marks)} right: {letters}"
 
 
 def commonest_mistakes(graded: Sequence[Grades]) -> list[tuple[str, int]]:
@@ -74,7 +80,7 @@ def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
         writer = csv.writer(file)
         writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
         for grades in graded:
-            said = "; ".join(
+            said = grades.reason or "; ".join(
                 f"{mark.name}: {why_not(mark)}" for mark in grades.marks if mark.state != "right"
             )
             each = [mark.points for mark in grades.marks]
@@ -103,7 +109,7 @@ def page_of(graded: Sequence[Grades]) -> str:
     title = f"Week {first.week[4:]}: {n} submission{'s' * (n > 1)}, seed {first.seed}"
     solved = [sum(grades.marks[i].points > 0 for grades in graded) for i in range(len(first.marks))]
     head = "".join(
-        f"<th>{mark.number} {_text(mark.name)}<small>{mark.out_of} points; {right} of {n} right"
+        f"<th>{mark.number} {_text(mark.name)}<small>{points_of(mark.out_of)}; {right} of {n} right"
         "</small></th>"
         for mark, right in zip(first.marks, solved, strict=True)
     )
@@ -129,6 +135,8 @@ def _row(grades: Grades) -> str:
         f'<td class="{kinds.get(mark.state, "none")}">{mark.points}{_why(mark)}</td>'
         for mark in grades.marks
     )
+    if grades.reason:
+        cells = f'<td class="none" colspan="{len(grades.marks)}">{_text(grades.reason)}</td>'
     points = f'<td class="points"><b>{grades.points}</b> of {grades.out_of}</td>'
     return f"<tr><td>{_text(grades.name)}</td>{points}{cells}</tr>"
 
