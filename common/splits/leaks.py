@@ -87,7 +87,7 @@ class LeakReport:
         if self.test.n_encounter_unknown:
             lines.append(
                 f"The encounter of {counted(self.test.n_encounter_unknown, 'test photo')} of known "
-                "animals is not known; what leaks through them is not counted."
+                "animals is not known; what leaks that way is not counted."
             )
         return "\n".join(lines)
 

@@ -12,7 +12,8 @@ from grading.grade import Grades, Mark, points_of
 LEGEND = "for each exercise: its number where right, . not written, - wrong, ! no answer"
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 90rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto;
+  padding: 0 1rem; max-width: 90rem; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
 th, td { border: 1px solid #8886; padding: .35rem .5rem; text-align: left; vertical-align: top; }
 th { background: #8882; }
@@ -114,10 +115,10 @@ def page_of(graded: Sequence[Grades]) -> str:
     first, n = graded[0], len(graded)
     title = f"Week {first.week[4:]}: {n} submission{'s' * (n > 1)}, seed {first.seed}"
     solved = [sum(grades.marks[i].points > 0 for grades in graded) for i in range(len(first.marks))]
+    names = [_text(mark.name).replace("_", "_<wbr>") for mark in first.marks]
     head = "".join(
-        f"<th>{mark.number} {_text(mark.name).replace('_', '_<wbr>')}<small>{points_of(mark.out_of)}; {right} of {n} right"
-        "</small></th>"
-        for mark, right in zip(first.marks, solved, strict=True)
+        f"<th>{mark.number} {name}<small>{points_of(mark.out_of)}; {right} of {n} right</small></th>"
+        for mark, name, right in zip(first.marks, names, solved, strict=True)
     )
     rows = "\n".join(_row(grades) for grades in sorted(graded, key=lambda each: -each.points))
     mistakes = "\n".join(

@@ -319,7 +319,7 @@ def test_a_leak_that_is_known_in_part_is_counted_for_that_part():
     text = leak_report(catalogue, Split("hand", "By hand.", 0, {}, part)).text()
 
     assert "Leak: 1 of 2 test photos" in text
-    assert "encounter of 1 test photos of known animals is not known" in text
+    assert "encounter of 1 test photo of known animals is not known" in text
 
 
 def test_a_split_of_another_catalogue_is_refused():
