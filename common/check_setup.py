@@ -33,6 +33,7 @@ from typing import NamedTuple
 from urllib.parse import urlparse
 
 from common import CORE, EXTRA, RENAMED, ROOT
+from common.words import counted
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
 OLDEST_PYTHON = (3, 11)
@@ -284,7 +285,7 @@ def torch_facts() -> dict[str, str | None]:
         properties = torch.cuda.get_device_properties(device)
         name += f", {properties.name}, {properties.total_memory / GB:.0f} GB"
     if device.type == "cpu":
-        name += f", {os.cpu_count()} cores"
+        name += f", {counted(os.cpu_count() or 1, 'core')}"
     cuda, rocm = torch.version.cuda, torch.version.hip
     return {"device": name, "cuda": f"CUDA {cuda}" if cuda else f"ROCm {rocm}" if rocm else None}
 

@@ -162,7 +162,7 @@ def _flat_facts(facts: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat_facts(value, f"{name} · ")
         elif isinstance(value, (list, tuple)) and len(value) > 12:
-            yield name, f"{len(value):,} values (see result.json)"
+            yield name, f"{counted(len(value), 'value')} (see result.json)"
         elif isinstance(value, (list, tuple)):
             yield name, ", ".join(_short_text(part) for part in value)
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.data.catalogue_tables import Problem
 from common.errors import InputError
+from common.words import counted
 
 import pandas as pd
 
@@ -59,8 +60,8 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     inside = [image for image in images if image.count("/") >= depth]
     if not inside:
         raise InputError(
-            f"--data_dir {root} has {len(images):,} photos but none in a folder per animal, "
-            "expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv; see "
+            f"--data_dir {root} has {counted(len(images), 'photo')} but none in a folder per "
+            "animal, expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv; see "
             "data/README.md"
         )
     table = pd.DataFrame({"path": inside})

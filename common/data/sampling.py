@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -236,8 +237,8 @@ def _check(
     n_with_pairs = sum(sum(map(len, encounters)) >= 2 for encounters in groups)
     if n_with_pairs < 2:
         raise InputError(
-            f"{n_with_pairs} training animals have two or more photos, expected at least 2 to "
-            "form pairs; add photos or use another split"
+            f"found {counted(n_with_pairs, 'training animal')} with two or more photos, "
+            "expected at least 2 to form pairs; add photos or use another split"
         )
 
 

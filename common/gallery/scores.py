@@ -257,8 +257,8 @@ class Meaning:
             )
         if self.n_new_animals < FEW_ANIMALS:
             sentence += (
-                f" {self.n_new_animals} new animals are few: photos of one animal go together, so "
-                "that among others the rate may well be twice as high."
+                f" So few new animals ({self.n_new_animals}) cannot show much: photos of one "
+                "animal go together, so that among others the rate may well be twice as high."
             )
         return sentence
 

@@ -395,7 +395,7 @@ def _renamed(
     values = [tensor for key, tensor in ordered.items() if counter not in key]
     if len(names) != len(values):
         raise InputError(
-            f"--weights {file}: holds {len(values)} tensors, {name} has {len(names)}; "
+            f"--weights {file}: holds {counted(len(values), 'tensor')}, {name} has {len(names)}; "
             "is it another architecture? Name it with --model"
         )
     return dict(zip(names, values, strict=True))

@@ -117,7 +117,8 @@ def page_of(graded: Sequence[Grades]) -> str:
     solved = [sum(grades.marks[i].points > 0 for grades in graded) for i in range(len(first.marks))]
     names = [_text(mark.name).replace("_", "_<wbr>") for mark in first.marks]
     head = "".join(
-        f"<th>{mark.number} {name}<small>{points_of(mark.out_of)}; {right} of {n} right</small></th>"
+        f"<th>{mark.number} {name}<small>{points_of(mark.out_of)}; {right} of {n} right"
+        "</small></th>"
         for mark, name, right in zip(first.marks, names, solved, strict=True)
     )
     rows = "\n".join(_row(grades) for grades in sorted(graded, key=lambda each: -each.points))

@@ -127,7 +127,7 @@ def test_batches_depend_on_seed_and_epoch_only():
     ("labels", "settings", "message"),
     [
         ([0, 0, 1, 1], {"n_identities": 3}, "at most the 2 animals"),
-        ([0, 0, 1, 2], {"n_identities": 2}, "1 training animals have two or more"),
+        ([0, 0, 1, 2], {"n_identities": 2}, "1 training animal with two or more"),
         ([0, 0, 1, 1], {"n_identities": 2, "n_images": 1}, "at least 2 animals, 2 photos"),
         ([0, 0, 1, 1], {"n_identities": 1}, "at least 2 animals"),
         ([0, 0, 1, 1], {"n_identities": 2, "n_batches": 0}, "1 batch"),
