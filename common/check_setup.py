@@ -319,11 +319,11 @@ def check_package(
         return Finding(NOTE if is_extra else FAIL, f"{name}: not installed{use}", INSTALL)
     error = trial.get(module_of(name), "importing it ended Python, or took minutes")
     if error:
-        advice = (
-            SAME_INDEX
-            if "torchvision" in error or name == "torchvision"
-            else (f"pip install --force-reinstall --no-deps {name}=={wanted}")
-        )
+        advice = f"pip install --force-reinstall --no-deps {name}=={wanted}"
+        if "No module named" in error:  # another package is missing, not this one damaged
+            advice = INSTALL
+        elif "torchvision" in error or name == "torchvision":
+            advice = SAME_INDEX
         return Finding(NOTE if is_extra else FAIL, f"{name} {version}: {error}", advice)
     build = f", {trial.get('cuda') or 'CPU'} build" if name == "torch" else ""
     build += ", fits torch" if name == "torchvision" else ""
