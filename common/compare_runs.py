@@ -98,7 +98,7 @@ def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
         asked = [set(zip(table["photo"], table["animal"], strict=True)) for table in (own, other)]
         if asked[0] != asked[1] or len(own) != len(other):
             raise InputError(
-                f"{question}: {first.name} answered {len(own)} photos, {second.name} "
+                f"{question}: {first.name} answered {counted(len(own), 'photo')}, {second.name} "
                 f"{len(other)}, of which {len(asked[0] & asked[1])} are the same; expected the "
                 "same photos: run both with the same --data_dir, --split and --seed"
             )

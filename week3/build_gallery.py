@@ -155,8 +155,9 @@ def finish(
     enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table))
     scores = enrolment.validation_scores(gallery)
     meaning = (
-        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
-        f"of one photo, {len(scores.encounters)} of an encounter's photos together."
+        f"What a similarity means is learned from {scores.source}: "
+        f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
+        "encounter's photos together."
     )
     network = enrolment.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"

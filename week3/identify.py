@@ -199,7 +199,8 @@ def report(
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
-        f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
+        f"Gallery {args.gallery}: {counted(len(gallery.identities), 'animal')}, "
+        f"{counted(len(gallery), 'photo')}. "
         f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
         *notes,

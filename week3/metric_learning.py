@@ -54,6 +54,7 @@ from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
+from common.words import counted, expected_time
 from protocols import PROTOCOL_NOTE, known_by_protocol
 
 import numpy as np
@@ -278,7 +279,7 @@ def train(
     seconds = photos.seconds_to_train(
         n_trained=args.epochs * len(rows), n_looked_at=args.epochs * len(check.rows)
     )
-    print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
+    print(f"Expected: {expected_time(seconds / 60 + 0.3)}.")
     embedding_dim = args.embedding_size or photos.n_features
     loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     for name in {"arcface_logits", "batch_hard"} & yours.keys():  # at most one: the loss asked for
@@ -382,9 +383,9 @@ def found_again(
     )
     n_right = round(float(cmc[0]) * len(query))
     return [
-        f"Of {len(query)} photos of animals never trained on, {n_right} are most like a photo of "
-        f"the same animal from another encounter, among {len(gallery)} photos; mean average "
-        f"precision {np.mean(np.asarray(average_precision)):.3f}."
+        f"Of {counted(len(query), 'photo')} of animals never trained on, {n_right} most resemble a "
+        f"photo of the same animal from another encounter, among {counted(len(gallery), 'photo')}; "
+        f"mean average precision {np.mean(np.asarray(average_precision)):.3f}."
     ]
 
 

@@ -15,6 +15,7 @@ from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
 from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -49,8 +50,9 @@ class CatalogueReport:
         dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
         first = (
-            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
-            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
+            f"{counted(counts['n_identities'], 'animal')} in "
+            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
         found = [f"  - {problem.text()}" for problem in self.problems]
@@ -123,7 +125,8 @@ def leave_out_unusable(
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"{catalogue.name} has usable photos of "
+            f"{counted(len(usable.identities), 'animal')}, expected "
             f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)

@@ -352,7 +352,7 @@ def _image_ids(
     repeated = table["path"][is_known & keys.where(is_known).duplicated()]
     if len(repeated):
         raise InputError(
-            f"{where} lists {len(repeated):,} photos twice (row {repeated.index[0] + 2}: "
+            f"{where} lists {counted(len(repeated), 'photo')} twice (row {repeated.index[0] + 2}: "
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
             "animals of one photo apart; remove the repeated rows"
         )
