@@ -41,6 +41,7 @@ from common.mine import own_functions
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
+from common.words import counted
 
 import pandas as pd
 

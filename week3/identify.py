@@ -40,6 +40,7 @@ from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
+from common.words import counted
 from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.tables import harmless
 
-from grading.grade import Grades, Mark
+from grading.grade import Grades, Mark, points_of
 
 LEGEND = "for each exercise: its number where right, . not written, - wrong, ! no answer"
 STYLE = """
