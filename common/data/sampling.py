@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from common.errors import InputError
-from common.words import counted
 
 import numpy as np
 import pandas as pd
