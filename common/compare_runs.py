@@ -20,6 +20,7 @@ from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.runs import RESULT
 from common.tables import MISSING, format_table, unescaped
+from common.words import counted
 
 import pandas as pd
 

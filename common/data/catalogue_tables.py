@@ -25,6 +25,7 @@ from common.data.catalogue_folders import locate_photos
 from common.errors import InputError
 from common.names import is_unknown, joined_spellings, name_key, printable, several_spellings
 from common.tables import unescaped
+from common.words import counted
 
 import pandas as pd
 

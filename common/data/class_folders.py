@@ -16,6 +16,7 @@ from common.errors import InputError
 from common.files import replacing
 from common.machine import processes
 from common.names import tidy_name
+from common.words import counted
 
 import numpy as np
 from PIL import Image
@@ -98,7 +99,8 @@ def read_class_folders(
             f"{expected or 'one folder per class'}"
         )
     if n_copies := len(whole) - len(kept):
-        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+        copies = counted(n_copies, "exact copy", "exact copies")
+        notes.append(f"Left out: {copies} of other photos.")
     notes += fault_lines(problems)
     return ClassPhotos(
         paths=[root / path for path, _ in kept],
