@@ -89,8 +89,11 @@ _UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a text is a word for "nobody knows", or nothing but punctuation."""
-    return _bare(text) in _UNKNOWN
+    """Whether a text is a word for "nobody knows", or nothing but punctuation.
+
+    Na and Nn are names: of those words in two letters, nobody writes the first one alone large.
+    """
+    return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
 
 
 def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:

@@ -76,6 +76,12 @@ def picture_path(folder: Path, name: str) -> Path:
     return Path(folder) / FOLDER / name[:2] / f"{name}.jpg"
 
 
+def has_picture(folder: Path, name: str) -> bool:
+    """Whether a picture lies in a gallery itself, with no link that leads out of it."""
+    path = picture_path(folder, name)
+    return path.is_file() and path.resolve().is_relative_to(Path(folder).resolve())
+
+
 def small_picture(photo: Path, side: int = SIDE) -> Image.Image:
     """The whole photo, upright, its longer side of at most so many pixels.
 
