@@ -9,7 +9,7 @@ from common.data.photo_files import day_taken, open_photo
 from common.errors import InputError
 from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
 from common.gallery.verdicts import Verdict
-from common.names import printable
+from common.names import printable, storable
 from common.visualization.matches import RankedMatches
 from common.visualization.sheet import SheetCandidate, SheetQuestion
 
@@ -62,7 +62,7 @@ def shown(
     more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
     return {
         "title": f"{number}. {printable(photos[0].name)}{more}",
-        "photos": [str(photo) for photo in photos],
+        "photos": [storable(str(photo)) for photo in photos],
         "verdict": verdict.text,
         "identities": [each.identity for each in verdict.candidates],
         "similarities": verdict.similarities,
