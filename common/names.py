@@ -8,6 +8,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 # Words for "nobody knows who", in the languages of those who are likely to write them.
 UNKNOWN_WORDS = """
@@ -65,6 +66,7 @@ def tidy_name(text: str) -> str:
     return " ".join("".join(char for char, seen in zip(text, is_seen, strict=True) if seen).split())
 
 
+@lru_cache(maxsize=10_000)  # tables repeat names
 def name_key(text: str) -> str:
     """Equal for what a person takes for the same name.
 
