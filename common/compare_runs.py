@@ -19,7 +19,7 @@ from common.errors import InputError, first_line
 from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.runs import RESULT
-from common.tables import MISSING, format_table
+from common.tables import MISSING, format_table, unescaped
 from common.words import counted
 
 import pandas as pd
@@ -68,7 +68,7 @@ def read_run(path: Path) -> StoredRun:
         )
     answers = file.parent / Path(named).name
     try:  # an animal may be named 007, or NA
-        table = pd.read_csv(answers, dtype=str, keep_default_na=False)[COLUMNS]
+        table = unescaped(pd.read_csv(answers, dtype=str, keep_default_na=False)[COLUMNS])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{answers}, which {file} names, cannot be read ({first_line(error)}); keep the two "

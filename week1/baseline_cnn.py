@@ -129,11 +129,13 @@ def train(
         batches = ((images.to(device), labels.to(device)) for images, labels in loader)
         one_epoch = yours.get("train_epoch", train_epoch)
         loss, share = one_epoch(model, batches, criterion, optimizer)
-        schedule.step()  # smaller steps towards the end
         if not math.isfinite(loss):
             raise InputError(
-                f"the loss is no number after epoch {epoch + 1}; lower --learning_rate"
+                f"training diverges: the loss is not a number by step {len(loader) * (epoch + 1)} "
+                f"(epoch {epoch + 1}) at learning rate {optimizer.param_groups[0]['lr']:.3g}; this "
+                "training keeps no checkpoints; lower --learning_rate"
             )
+        schedule.step()  # smaller steps towards the end
         row = {"epoch": epoch + 1, "train_loss": float(loss), "train_accuracy": float(share)}
         if len(validation):
             row["validation_accuracy"] = share_right(model, validation, device, yours)

@@ -242,7 +242,7 @@ def main(argv: list[str] | None = None) -> dict:
     row |= interval_columns("test", accuracy)
     row |= {"balanced": report.balanced_accuracy, "macro F1": report.macro_f1}
     row |= {"training, s": fit.seconds}
-    save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
+    save_recogniser(Recogniser(backbone, head), run.model_path, identities)
     figures = {"Learning rates, step by step": rate_curves(rates, run.figure_path("rates.png"))}
     return run.finish(
         metrics={"name": row["name"], "seed": args.seed, "validation_accuracy": fit.best_value}

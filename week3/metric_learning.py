@@ -155,7 +155,8 @@ def cmc_and_ap(similarity: np.ndarray, is_match: np.ndarray) -> tuple[np.ndarray
         average_precision: shape (n_query,): mean, over the right photos, of the share of right
             photos up to there; 0 without any.
     """
-    order = np.argsort(-similarity, axis=1)
+    # Of equally alike photos the wrong ones come first: embeddings that say nothing earn nothing.
+    order = np.lexsort((is_match, -similarity.round(6)))
     ranked = np.take_along_axis(is_match, order, axis=1)  # most alike first
     cmc = np.maximum.accumulate(ranked, axis=1).mean(axis=0)
     precision = ranked.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
@@ -242,7 +243,7 @@ def main(argv: list[str] | None = None) -> dict:
     embeddings[args.loss] = photos.outputs(model, everything)
     save_recogniser(
         Recogniser(backbone, model[-1]),
-        run.folder / "model.safetensors",
+        run.model_path,
         catalogue.identities,
         scores.to_dict() if scores else None,
     )

@@ -113,7 +113,7 @@ def ask_validation(
     together = [group for group in groups.values() if len(group) > 1]
     first = [group[0] for group in together]
     fused = np.array([mean_over_photos(scores[group]) for group in together])
-    fused = fused.reshape(-1, len(names))  # where no encounter has several photos, too
+    fused = fused.reshape(len(together), len(names))  # where no encounter has several, too
     return ValidationScores(
         photos=_asked(scores, labels[rows], is_new),
         encounters=_asked(fused, labels[rows[first]], is_new[first]),

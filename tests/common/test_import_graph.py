@@ -18,6 +18,7 @@ DESK = (
     "check_setup",
     "cli",
     "mine",
+    "names",
     "runs",
     "report",
     "tables",

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.tables import harmless
+
 from grading.grade import Grades, Mark, points_of
 
 LEGEND = "for each exercise: its number where right, . not written, - wrong, ! no answer"
@@ -86,7 +88,7 @@ def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
             )
             each = [mark.points for mark in grades.marks]
             row = [grades.name, grades.points, grades.out_of, *each, grades.seed, said]
-            writer.writerow([_harmless(cell) for cell in row])
+            writer.writerow(map(harmless, row))
     page.write_text(page_of(graded), encoding="utf-8")
     return [sheet, page]
 
@@ -102,12 +104,6 @@ def why_not(mark: Mark) -> str:
     if mark.state == "not written":
         return "not written"
     return mark.misconception or mark.reason
-
-
-def _harmless(cell: object) -> object:
-    """A spreadsheet must not take a name or a message for a formula."""
-    is_formula = isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{cell}" if is_formula else cell
 
 
 def page_of(graded: Sequence[Grades]) -> str:

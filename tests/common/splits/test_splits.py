@@ -342,7 +342,7 @@ def test_a_split_of_another_catalogue_is_refused():
         ("a 1,a 2,b -,c -", {"name": "time_aware"}, r"leaves 1 animal to train on \(a\)"),
         ("a 1,b 2", {"name": "time_cutoff", "cutoff": "2020-01-02"}, "leaves 1 animal"),
         ("a -,a -,b -", {"name": "encounter"}, "no encounters and no dates"),
-        ("a -,b -", {"name": "random"}, "no animal with photos of two photos"),
+        ("a -,b -", {"name": "random"}, "no animal with two photos"),
         ("a 1,b 1,c 1", {"name": "disjoint"}, "found 3 animals, expected at least 4"),
         ("a 1,b 1", {"name": "given"}, "no column 'split'"),
         ("a 1,a 2,b 1", {"name": "time_cutoff", "cutoff": 2021}, "2021-01-01 leaves no photos"),
