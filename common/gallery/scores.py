@@ -246,14 +246,14 @@ class Meaning:
             f"{counted(self.n_new_animals, 'new animal')}, "
             f"{n_accepted} would be taken for known (asked: a share of {rate}); of "
             f"{counted(chosen.n_known, self.kind)} of known animals, a share of "
-            f"{chosen.baks:.2f} accepted and named right, each animal counting the same. Probabilities hold where, as there, "
-            f"a share of {self.share_new:.2f} of the {self.kind}s shows new animals."
+            f"{chosen.baks:.2f} accepted and named right, each animal counting the same. "
+            f"Probabilities hold where, as there, a share of {self.share_new:.2f} of the {self.kind}s shows new animals."
         )
         if self.is_too_few:
             sentence += (
                 f" {counted(chosen.n_unknown, self.kind)} cannot show a rate of {rate}: the "
-                f"threshold is just above all of them, and a rate up to {self.highest_rate:.2g} cannot be "
-                "excluded."
+                f"threshold is just above all of them, and a rate up to {self.highest_rate:.2g} "
+                "cannot be excluded."
             )
         if self.n_new_animals < FEW_ANIMALS:
             sentence += (
