@@ -247,7 +247,8 @@ class Meaning:
             f"{n_accepted} would be taken for known (asked: a share of {rate}); of "
             f"{counted(chosen.n_known, self.kind)} of known animals, a share of "
             f"{chosen.baks:.2f} accepted and named right, each animal counting the same. "
-            f"Probabilities hold where, as there, a share of {self.share_new:.2f} of the {self.kind}s shows new animals."
+            f"Probabilities hold where, as there, a share of {self.share_new:.2f} of the "
+            f"{self.kind}s shows new animals."
         )
         if self.is_too_few:
             sentence += (
