@@ -185,7 +185,8 @@ def build(
         catalogue, folder, trained, **backbone, device=args.device, enrol=enrol, seed=args.seed
     )
     gallery.about["is_smoke"] = args.smoke
-    notes = [f"Built of {enrolled.n_photos} photos of {enrolled.n_animals} animals."]
+    animals = counted(enrolled.n_animals, "animal")
+    notes = [f"Built of {counted(enrolled.n_photos, 'photo')} of {animals}."]
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 
@@ -202,7 +203,7 @@ def change(
         old, new = args.rename
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
-        notes = [f"{old} is {new} now: {n_photos} photos."]
+        notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
     elif args.move:
         photo, animal = args.move
         rows = find_photo(gallery, photo)
@@ -241,7 +242,7 @@ def add(
         kept=args.keep_names or (),
     )
     new = sorted(set(gallery.identities) - before)
-    notes = [f"{enrolled.n_photos} photos joined.", *enrolled.moved]
+    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved]
     notes += [f"New animals: {', '.join(new)}."] if new else []
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
@@ -274,7 +275,7 @@ def show(folder: Path) -> dict:
     for title, table in {"Photos": photos, "Changes": log}.items():
         print(f"\n{title}\n\n{format_table(table)}")
     n_animals = len(gallery.identities)
-    print(f"\n{folder}: {len(gallery)} photos of {n_animals} animals.")
+    print(f"\n{folder}: {counted(len(gallery), 'photo')} of {counted(n_animals, 'animal')}.")
     return {"photos": photos.to_dict("records"), "changes": changes}
 
 

@@ -15,6 +15,7 @@ from common.data.photo_files import HOW_TO_CONVERT, PHOTO_SUFFIXES, is_to_conver
 from common.errors import InputError
 from common.names import name_key
 from common.own_files import SYSTEM_FILES
+from common.words import counted
 
 import pandas as pd
 
@@ -155,8 +156,8 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     if not inside:
         reasons = "; ".join(problem.text() for problem in found.problems())
         raise InputError(
-            f"--data_dir {root} has {len(images):,} photos but none in a folder per animal, "
-            "expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv"
+            f"--data_dir {root} has {counted(len(images), 'photo')} but none in a folder per "
+            "animal, expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv"
             f"{_tables_there(found.others)}{f' ({reasons})' if reasons else ''}; see data/README.md"
         )
     if table is None:

@@ -240,20 +240,21 @@ class Meaning:
         """What the threshold rests on, in a few sentences."""
         chosen, rate = self.threshold, f"{self.asked_rate:.3g}"
         n_accepted = round(chosen.false_match_rate * chosen.n_unknown)
-        named = "photos" if self.kind == "photo" else "encounters"
         sentence = (
             f"Known from a similarity of {chosen.value:.3f} for {_one(self.kind)}: of "
-            f"{chosen.n_unknown} validation {named} of {self.n_new_animals} new animals, "
+            f"{counted(chosen.n_unknown, f'validation {self.kind}')} of "
+            f"{counted(self.n_new_animals, 'new animal')}, "
             f"{n_accepted} would be taken for known (asked: a share of {rate}); of "
-            f"{chosen.n_known} {named} of known animals, a share of {chosen.baks:.2f} accepted "
-            "and named right, each animal counting the same. Probabilities hold where, as there, "
-            f"a share of {self.share_new:.2f} of the {named} shows new animals."
+            f"{counted(chosen.n_known, self.kind)} of known animals, a share of "
+            f"{chosen.baks:.2f} accepted and named right, each animal counting the same. "
+            f"Probabilities hold where, as there, a share of {self.share_new:.2f} of the "
+            f"{self.kind}s shows new animals."
         )
         if self.is_too_few:
             sentence += (
-                f" {chosen.n_unknown} {named} are too few to show a rate of {rate}: the threshold "
-                f"is just above all of them, and a rate up to {self.highest_rate:.2g} cannot be "
-                "excluded."
+                f" {counted(chosen.n_unknown, self.kind)} cannot show a rate of {rate}: the "
+                f"threshold is just above all of them, and a rate up to {self.highest_rate:.2g} "
+                "cannot be excluded."
             )
         if self.n_new_animals < FEW_ANIMALS:
             sentence += (

@@ -6,6 +6,7 @@ import shutil
 from common.data.catalogue import load_catalogue
 from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
+from common.words import counted
 
 import numpy as np
 import pytest
@@ -106,9 +107,9 @@ def test_with_a_side_only_that_side_is_compared(gallery, photos, tmp_path):
     assert set(answer["identities"]) == of_side
     assert all(text.startswith("right") for text in answer["seen"])
     missing = set(facts["identity"]) - of_side
-    assert any(f"{len(missing)} animals without" in each for each in answer["remarks"]) == bool(
-        missing
-    )
+    assert any(
+        f"{counted(len(missing), 'animal')} not judged" in each for each in answer["remarks"]
+    ) == bool(missing)
 
 
 def test_photos_of_one_encounter_get_one_answer_with_its_own_threshold(gallery, photos, tmp_path):

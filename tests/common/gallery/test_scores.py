@@ -161,7 +161,7 @@ def test_too_few_photos_for_a_rate_are_called_too_few():
     strict, loose = (meaning_of(scores, "photo", rate) for rate in (0.01, 0.1))
 
     assert strict.is_too_few
-    assert "too few to show a rate of 0.01" in strict.text()
+    assert "30 photos cannot show a rate of 0.01" in strict.text()
     # None of 30: the chance of that is 5 % at the rate p with (1 - p)^30 = 0.05.
     assert (1 - strict.highest_rate) ** 30 == pytest.approx(0.05)
     assert not loose.is_too_few
