@@ -6,23 +6,37 @@ a person's file.
 An array's file is NumPy's own .npy with a checksum behind it, which `numpy.load` passes over.
 """
 
+import hashlib
 import io
 import itertools
 import mmap
 import os
+import platform
+import re
 import secrets
+import shutil
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.errors import InputError
 from common.own_files import checksum, note, refuse_to_replace
 
 import numpy as np
+import psutil
 
 MEGABYTE = 1_000_000  # bytes
 BLOCK = 2**20  # bytes read at a time
 WHOLE = 0x2144DF1C  # the CRC-32 of anything with its own CRC-32 behind it
+MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part")  # who writes: machine, process
+LONGEST = 86_400  # seconds that a process of another machine may take to write a file
+
+
+class UnwritableError(InputError):
+    """A file cannot be written: no room, no permission. What was there before is whole."""
 
 
 @contextmanager
@@ -39,6 +53,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         A path in the same folder, not there yet.
 
     Raises:
+        UnwritableError: for any OSError of the block.
         InputError: a person's file is there, in a folder whose list does not hold it.
     """
     path = Path(path)
@@ -49,13 +64,55 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def unfinished_beside(path: Path) -> Iterator[Path]:
-    """Give a path to write to in the folder of another; what is left there in the end goes."""
-    unfinished = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(6)}.part{path.suffix}")
-    note(unfinished, None)
+    """Give a path to write to in the folder of another; what is left there in the end goes.
+
+    Raises:
+        UnwritableError: for any OSError of the block.
+    """
+    unfinished = path.with_name(f".{path.stem[:40]}{part_mark()}{path.suffix}")
     try:
+        note(unfinished, None)
         yield unfinished
+    except OSError as error:
+        raise UnwritableError(
+            f"{path} cannot be written ({error.strerror or error}); expected a folder "
+            "with room that takes files: make room, or choose another, such as with --output_dir; "
+            "what was there before is whole"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def part_mark() -> str:
+    """The part of a name that says who is writing what bears it."""
+    return f".{MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def remove_leftovers(folder: Path, pattern: str) -> None:
+    """Remove what killed processes have left unfinished.
+
+    Args:
+        folder: without a list; see `common.own_files.claim` for those that have one.
+        pattern: of names of files and folders in it, such as "*.npy".
+    """
+    for path in folder.glob(pattern):
+        mark = PART.search(path.name)
+        if not mark or path.is_symlink() or not _is_left(path, *mark.groups()):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path, machine: str, process: str) -> bool:
+    """Whether nobody writes any more what bears a mark."""
+    if machine == MACHINE:
+        return not psutil.pid_exists(int(process))
+    try:
+        return time.time() - path.stat().st_mtime > LONGEST
+    except OSError:
+        return False
 
 
 def move_into_place(unfinished: Path, path: Path) -> None:
@@ -65,6 +122,8 @@ def move_into_place(unfinished: Path, path: Path) -> None:
         InputError: a person's file is there, in a folder whose list does not hold it.
     """
     refuse_to_replace(path)
+    with unfinished.open("rb+") as file:
+        os.fsync(file)  # or a power cut could leave the name with nothing behind it
     note(path, checksum(unfinished))  # first: a kill in between leaves nothing unlisted
     os.replace(unfinished, path)
 
@@ -77,8 +136,11 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file with line feeds in one step; returns its path."""
-    return write_bytes(path, text.encode("utf-8"))
+    """Write a UTF-8 text file with line feeds in one step; returns its path.
+
+    Bytes of a file name that are no UTF-8 become escapes, which JSON reads as what they were.
+    """
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_array(
@@ -95,7 +157,7 @@ def write_array(
         dtype: of every piece.
 
     Raises:
-        OSError: the disk is full or takes no files.
+        UnwritableError: the disk is full or takes no files.
         ValueError: the pieces are not what the shape says.
     """
     header = io.BytesIO()

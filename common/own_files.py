@@ -4,17 +4,29 @@
 file appears. A file is the course's own if the list holds its name with the checksum of what is in
 it now. Anything else belongs to a person and stays: other names, files changed since, and whatever
 lies behind a link. A killed run leaves only files that are listed, so it can be started again.
+
+Who writes into such a folder claims it, so that two runs do not mix their files. A claim ends with
+its process, however that ends.
 """
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import json
 import os
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from common.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
 
 LIST = "written.jsonl"
 # The first line tells a list from a person's file of that name: another text, and all older lists
@@ -24,6 +36,9 @@ HEADER = json.dumps({"about": ABOUT}) + "\n"
 SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}  # that a system puts into any folder
 DEEPEST = 2  # folders below the one with the list: a gallery has pictures/ab/
 N_NAMED = 3  # files of a person that a message names
+UNFINISHED = "*.part*"  # names that `common.files` writes to
+LOCKED_BYTE = 2**30  # of a list, far behind its end: Windows lets nobody write a locked byte
+_claims: dict[Path, int] = {}  # folder to its list, which stays open and locked
 
 
 def checksum(path: Path) -> str:
@@ -39,7 +54,8 @@ def has_list(folder: Path) -> bool:
         if path.is_symlink():
             return False
         with path.open("rb") as file:
-            return file.readline(2 * len(HEADER)) == HEADER.encode()
+            # Empty: a kill or a full disk has come between the file and its first line.
+            return file.readline(2 * len(HEADER)) in (HEADER.encode(), b"")
     except OSError:
         return False
 
@@ -52,7 +68,7 @@ def begin_list(folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if has_list(folder):
-        _append(folder, b"\n")  # whatever line a kill has cut off ends here
+        _append(folder, b"\n" if (folder / LIST).stat().st_size else HEADER.encode())
         return
     try:
         with (folder / LIST).open("xb") as file:
@@ -60,6 +76,68 @@ def begin_list(folder: Path) -> None:
     except FileExistsError:
         if not has_list(folder):  # else a run beside this one was quicker
             raise
+
+
+def claim(folder: Path, *, patience: float = 0.0) -> None:
+    """Keep other processes from changing a folder with a list, until `release` or this one's end.
+
+    What killed runs have left half-written in it is removed.
+
+    Only those that claim it too are kept away: reading needs no claim. A process may claim again
+    what it has. On a drive that knows no locks nobody is kept away.
+
+    Args:
+        folder: with a list.
+        patience: seconds to wait for another process that has it.
+
+    Raises:
+        InputError: another process has it still.
+        OSError: the list cannot be opened.
+    """
+    key, deadline = folder.resolve(), time.monotonic() + patience
+    if key in _claims and os.path.samestat(os.fstat(_claims[key]), os.stat(folder / LIST)):
+        return
+    release(folder)  # of a folder that was deleted and made anew
+    file = os.open(folder / LIST, os.O_RDWR)
+    while not _is_locked(file):
+        if time.monotonic() >= deadline:
+            os.close(file)
+            raise InputError(
+                f"{folder} is in use: another process is writing there; expected one at a time: "
+                "run this command again when that one has ended, or choose another --output_dir"
+            )
+        time.sleep(0.05)
+    _claims[key] = file
+    remove_own(folder, UNFINISHED)  # nobody else writes here: killed runs have left them
+
+
+def release(folder: Path) -> None:
+    """Let other processes claim a folder, if this one has."""
+    if (file := _claims.pop(folder.resolve(), None)) is not None:
+        os.close(file)
+
+
+def _is_locked(file: int) -> bool:
+    """Lock an open file for this process; False where another one has locked it."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+def _forget_claims() -> None:
+    """In a forked process, which would keep its parent's claims beyond the parent's end."""
+    for folder in list(_claims):
+        release(folder)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_claims)
 
 
 def list_everything(folder: Path) -> None:
@@ -98,7 +176,8 @@ def note(path: Path, content: str | None) -> None:
     """
     if folder := listing_folder(path):
         name = path.absolute().relative_to(folder).as_posix()
-        _append(folder, json.dumps({"name": name, "checksum": content}).encode() + b"\n")
+        # A line feed first: a line that a kill or a full disk has cut off ends here.
+        _append(folder, b"\n" + json.dumps({"name": name, "checksum": content}).encode())
 
 
 def refuse_to_replace(path: Path) -> None:
@@ -265,7 +344,9 @@ def _append(folder: Path, line: bytes) -> None:
     """Add a line in one step, so that several threads may."""
     file = os.open(folder / LIST, os.O_WRONLY | os.O_APPEND)
     try:
-        os.write(file, line)
+        if os.write(file, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)  # on the disk before the file that it lists
     finally:
         os.close(file)
 

@@ -24,11 +24,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import write_text
+from common.files import move_into_place, write_text
 from common.machine import processes
-from common.own_files import begin_list, refuse_foreign, refuse_photos, remove_own
+from common.names import printable
+from common.own_files import begin_list, claim, refuse_foreign, refuse_photos, release, remove_own
 from common.report import render_report
-from common.tables import format_table
+from common.tables import csv_text, format_table
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ CHECKPOINTS = "checkpoints"  # folder in a run's own
 # Left alone, and told when training would take them up.
 FOREIGN_CHECKPOINTS = ("last*.pt", f"{CHECKPOINTS}/*")
 ANSWERS = "answers.csv"  # beside the result, which names it: a table of hundreds of rows
+NEW = ".new.part"  # folder in a run's own, of what will take its place at the end
 RESULTS = REPORT, RESULT = "report.html", "result.json"
 NETWORKS = ("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum")
 NUMBERS = ("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas")
@@ -75,14 +77,22 @@ class Run:
         return time.perf_counter() - self.clock_start
 
     def figure_path(self, name: str) -> Path:
-        """Path of a figure in the run's folder.
+        """Where to write a figure; `finish` puts it, and all else, into the run's folder together.
+
+        Until then the results of a former run stay as they were, and none is replaced alone.
 
         Raises:
             ValueError: the name is not a plain file name.
         """
         if name in ("", "..") or Path(name).name != name:
             raise ValueError(f"found {name!r}, expected a plain file name such as 'curves.png'")
-        return self.folder / name
+        (self.folder / NEW).mkdir(exist_ok=True)
+        return self.folder / NEW / name
+
+    @property
+    def model_path(self) -> Path:
+        """Where to write the trained model, likewise."""
+        return self.figure_path("model.safetensors")
 
     def checkpoint(self, title: str) -> Path:
         """File that one training of this run continues from after a kill.
@@ -134,7 +144,7 @@ class Run:
             ValueError: something that JSON cannot hold, or a figure outside the folder.
         """
         tables = {title: table for title, table in (tables or {}).items() if len(table)}
-        figure_files = _figure_files(figures, self.folder)
+        figure_files = _figure_files(figures, self.folder / NEW)
         result = to_plain(
             {
                 "script": self.script,
@@ -153,29 +163,34 @@ class Run:
                 "notes": list(notes),
             }
         )
-        pictures = {title: self.folder / name for title, name in figure_files.items()}
-        try:
-            if answers is not None:
-                write_text(self.folder / ANSWERS, answers.to_csv(index=False, lineterminator="\n"))
-            else:  # those of another run here would pass for its own
-                remove_own(self.folder, ANSWERS)
-            write_text(self.folder / REPORT, render_report(result, tables, pictures))
-            # Last, because its presence says that the rest is there.
-            write_text(self.folder / RESULT, to_json(result))
-        except OSError as error:
-            raise _unusable(self.folder, error) from error
+        if answers is not None:
+            write_text(self.figure_path(ANSWERS), csv_text(answers))
+        pictures = {title: self.figure_path(name) for title, name in figure_files.items()}
+        write_text(self.figure_path(REPORT), render_report(result, tables, pictures))
+        write_text(self.figure_path(RESULT), to_json(result))
+        self._publish()
         self._remove_checkpoints()
-        self._print_ending(tables, pictures.values(), notes)
+        release(self.folder)
+        self._print_ending(tables, figure_files.values(), notes)
         return result
 
+    def _publish(self) -> None:
+        """Put everything into its place; last the result, whose presence says that the rest is."""
+        new = sorted((self.folder / NEW).iterdir(), key=lambda path: path.name == RESULT)
+        for path in new:
+            move_into_place(path, self.folder / path.name)
+        (self.folder / NEW).rmdir()
+        if ANSWERS not in {path.name for path in new}:  # another run's would pass for its own
+            remove_own(self.folder, ANSWERS)
+
     def _print_ending(
-        self, tables: Mapping[str, pd.DataFrame], pictures: Iterable[Path], notes: Sequence[str]
+        self, tables: Mapping[str, pd.DataFrame], figures: Iterable[str], notes: Sequence[str]
     ) -> None:
         for title, table in tables.items():
             print(f"\n{title}\n\n{format_table(table)}")
         if notes:
-            print("", *(f"Note: {note}" for note in notes), sep="\n")
-        print("", *(f"Figure: {path}" for path in pictures), sep="\n")
+            print("", *(f"Note: {printable(note)}" for note in notes), sep="\n")
+        print("", *(f"Figure: {self.folder / name}" for name in figures), sep="\n")
         print(f"Report: {self.folder / REPORT}")
         print(f"Result: {self.folder / RESULT} ({self.seconds:.0f} s)")
 
@@ -197,7 +212,8 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
             are left and passed over, unless a result would take their place.
 
     Raises:
-        InputError: the folder cannot be made or written to, or it holds what is a person's.
+        InputError: the folder cannot be made or written to, it holds what is a person's, or another
+            process is writing there.
     """
     script = Path(script_file)
     is_smoke = bool(getattr(args, "smoke", False))
@@ -213,6 +229,8 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
         for path in refuse_foreign(folder, names, FOREIGN_CHECKPOINTS):
             print(f"{path} is no checkpoint of a run here: it stays, and training starts anew")
         begin_list(folder)
+        claim(folder)
+        remove_own(folder, f"{NEW}/*")  # of a run that failed in this very process
     except OSError as error:
         raise _unusable(folder, error) from error
     print(f"{script.stem}: results go to {folder}")
@@ -351,7 +369,7 @@ def _figure_files(figures: Mapping[str, Path] | Sequence[Path], folder: Path) ->
     names = {}
     for title, path in figures.items():
         if Path(path).absolute().parent != folder:
-            raise ValueError(f"figure {path} is not in the run's folder {folder}")
+            raise ValueError(f"figure {path} is not in the run's folder {folder}: see figure_path")
         names[title] = Path(path).name
     return names
 

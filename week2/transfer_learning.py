@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> dict:
     accuracy = bootstrap_over_individuals(report.is_correct, labels[test])
 
     # Table, figures, the model itself.
-    save_recogniser(Recogniser(backbone, head), run.folder / "model.safetensors", identities)
+    save_recogniser(Recogniser(backbone, head), run.model_path, identities)
     return run.finish(
         metrics={"accuracy": accuracy.to_dict(), "test": report.to_dict()}
         | {"history": fit.history, "best_epoch": fit.best_epoch},

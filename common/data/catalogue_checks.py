@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
+from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.catalogue_tables import Problem
 from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
 
 N_NAMED = 100  # bad photos that a report names one by one
+MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
 
 
@@ -48,8 +50,9 @@ class CatalogueReport:
         dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
         first = (
-            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
-            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
+            f"{counted(counts['n_identities'], 'animal')} in "
+            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
         found = [f"  - {problem.text()}" for problem in self.problems]
@@ -68,14 +71,14 @@ class CatalogueReport:
 def load_checked_catalogue(
     data_dir: str | Path | None = None,
     *,
-    split_column: str | None = None,
     fewest_identities: int = 2,
     drop_copies: bool = True,
+    **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, split_column, fewest_identities: as in `load_catalogue`.
+        data_dir, fewest_identities, reading: as in `load_catalogue`.
         drop_copies: as in `leave_out_unusable`.
 
     Returns:
@@ -84,9 +87,7 @@ def load_checked_catalogue(
     Raises:
         InputError: as `load_catalogue` and `leave_out_unusable`.
     """
-    catalogue = load_catalogue(
-        data_dir, split_column=split_column, fewest_identities=fewest_identities
-    )
+    catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
     return leave_out_unusable(
         catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
     )
@@ -124,7 +125,8 @@ def leave_out_unusable(
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"{catalogue.name} has usable photos of "
+            f"{counted(len(usable.identities), 'animal')}, expected "
             f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
@@ -169,11 +171,11 @@ def _file_problems(catalogue: Catalogue) -> list[Problem]:
     table = catalogue.table
     looks = list(each_photo(look_at, catalogue.paths(), "checking photos"))
     problems = photo_problems(table["path"], looks)
-    # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
-    if "bbox" in table:
-        return problems
     checksums = np.array([look.checksum for look in looks], dtype=object)
-    return problems + _copy_problems(table[checksums != ""], checksums)
+    is_read = checksums != ""
+    if "bbox" in table:
+        checksums = _with_places(checksums, table["bbox"])
+    return problems + _copy_problems(table[is_read], checksums)
 
 
 def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
@@ -222,6 +224,31 @@ def sort_out(photos: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
     looks = list(each_photo(look_at, photos, "checking photos"))
     whole = [photo for photo, look in zip(photos, looks, strict=True) if not look.fault]
     return whole, photo_problems(list(map(str, photos)), looks)
+
+
+def _with_places(digests: np.ndarray, boxes: pd.Series) -> np.ndarray:
+    """Checksums of photos with a number of the place, equal where boxes show the same animal."""
+    places: dict[str, list[list[float]]] = {}
+    named = []
+    for digest, text in zip(digests, boxes, strict=True):
+        box = [float(number) for number in text.split(",")] if text else [0, 0, np.inf, np.inf]
+        known = places.setdefault(digest, [])
+        place = next((i for i, other in enumerate(known) if _overlap(box, other)), len(known))
+        if place == len(known):
+            known.append(box)
+        named.append(f"{digest} {place}")
+    return np.array(named, dtype=object)
+
+
+def _overlap(one: list[float], other: list[float]) -> bool:
+    """Whether two boxes, or a box and a whole photo, share most of what they show."""
+    if np.inf in one or np.inf in other:
+        return one == other
+    sides = [
+        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1)
+    ]
+    shared = max(0, sides[0]) * max(0, sides[1])
+    return shared > MOST_SHARED * (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _photo_problem(

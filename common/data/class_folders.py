@@ -13,7 +13,10 @@ from common.data.catalogue_checks import fault_lines, photo_problems
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
+from common.files import replacing
 from common.machine import processes
+from common.names import tidy_name
+from common.words import counted
 
 import numpy as np
 from PIL import Image
@@ -52,12 +55,12 @@ class ClassPhotos:
 
 
 def folder_name(path: str) -> str:
-    """The class of a photo: its folder's name, in lower case.
+    """The class of a photo: its folder's name, so that "Cat" and "cat " are one.
 
     >>> folder_name("train/Cat/7.jpg")
     'cat'
     """
-    return path.split("/")[-2].lower() if "/" in path else ""
+    return tidy_name(path.split("/")[-2]).lower() if "/" in path else ""
 
 
 def read_class_folders(
@@ -96,7 +99,8 @@ def read_class_folders(
             f"{expected or 'one folder per class'}"
         )
     if n_copies := len(whole) - len(kept):
-        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+        copies = counted(n_copies, "exact copy", "exact copies")
+        notes.append(f"Left out: {copies} of other photos.")
     notes += fault_lines(problems)
     return ClassPhotos(
         paths=[root / path for path, _ in kept],
@@ -109,7 +113,8 @@ def read_class_folders(
 
 def _part_of(path: str) -> str:
     """The part that a folder above the class names, as the catalogue's folders do."""
-    words = [folder.lower() for folder in path.split("/")[:-2] if SPLIT_FOLDER.fullmatch(folder)]
+    named = (SPLIT_FOLDER.fullmatch(folder) for folder in path.split("/")[:-2])
+    words = [match[1].lower() for match in named if match]
     return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test") if words else ""
 
 
@@ -187,5 +192,6 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
             colour = rng.integers(40, 215, 3)
             for index in range(n_each):
                 pixels = (colour + rng.normal(0, 30, (40, 48, 3))).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / name / f"{index}.jpg")
+                with replacing(folder / name / f"{index}.jpg") as unfinished:
+                    Image.fromarray(pixels).save(unfinished)
     return folder

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -26,6 +27,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
+BOX_MARK = "#xywh="  # behind a path: of this photo only a box, as in the W3C's media fragments
 MOST_PIXELS = 200_000_000  # of one photo, as the largest cameras have
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
 N_PHOTOS_WITH_BAR = 500  # a check of fewer takes seconds
@@ -102,7 +104,7 @@ def open_photo(path: str | Path | BinaryIO, smallest_side: int | None = None) ->
 
     Args:
         path: a JPEG, PNG, TIFF, BMP, WebP or GIF file, whatever its ending, or its content.
-            Turned by its EXIF orientation.
+            Turned by its EXIF orientation. A box behind `BOX_MARK` is cut out.
         smallest_side: pixels; the photo may come out smaller than it is, both sides at least
             this. A JPEG is then decoded several times faster. None: full size.
 
@@ -121,7 +123,7 @@ def look_at(path: str | Path) -> Look:
     remarks = []
     try:
         _read(path, 1, remarks)
-        return Look("", checksum(Path(path)), tuple(remarks))
+        return Look("", checksum(file_and_box(path)[0]), tuple(remarks))
     except _NoPhotoError as fault:
         return Look(str(fault))
     except OSError as error:  # gone in between
@@ -133,6 +135,7 @@ def _read(
 ) -> Image.Image:
     if not isinstance(path, str | Path):
         return _decode(path, smallest_side, remarks)
+    path, box = file_and_box(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
             raise _NoPhotoError("is a folder, a pipe or a device, expected a photo file")
@@ -146,12 +149,41 @@ def _read(
                     f"{HOW_TO_CONVERT.replace('them', 'it').replace('FILES', 'FILE')}"
                 )
             file.seek(0)
-            return _decode(file, smallest_side, remarks)
+            if box is None:
+                return _decode(file, smallest_side, remarks)
+            return _cut_out(_decode(file, None, remarks), box)
     except FileNotFoundError:
         raise _NoPhotoError(NO_SUCH_PHOTO) from None
     except (OSError, ValueError) as error:  # ValueError: no name that the system allows
         reason = getattr(error, "strerror", None) or first_line(error)
         raise _NoPhotoError(f"may not be read ({reason}); change its permissions") from error
+
+
+def file_and_box(path: str | Path) -> tuple[Path, tuple[float, ...] | None]:
+    """The file of a photo, and the box of it that is meant: left, top, width, height."""
+    name, mark, box = str(path).rpartition(BOX_MARK)
+    if not mark or os.path.exists(path):
+        return Path(path), None
+    return Path(name), tuple(map(float, box.split(",")))
+
+
+def _cut_out(photo: Image.Image, box: tuple[float, ...]) -> Image.Image:
+    """A box of an upright photo; numbers up to 1 are shares of its sides, others are pixels."""
+    is_share = max(box) <= 1
+    left, top, width, height = (
+        number * (photo.size[place % 2] if is_share else 1) for place, number in enumerate(box)
+    )
+    corners = (left, top, left + width, top + height)
+    left, top, right, bottom = (
+        min(max(round(corner), 0), photo.size[place % 2]) for place, corner in enumerate(corners)
+    )
+    if left >= right or top >= bottom:
+        words = ", ".join(f"{number:g}" for number in box)
+        raise _NoPhotoError(
+            f"has {photo.width} x {photo.height} pixels, and none in its box [{words}]; correct "
+            "the box: x, y, width, height in pixels"
+        )
+    return photo.crop((left, top, right, bottom))
 
 
 def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Image.Image:
@@ -331,6 +363,17 @@ class _Room:
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()
+
+
+def day_taken(path: str | Path) -> str:
+    """The day on which the camera says that it took a photo, "2024-05-31"; "" where it does not."""
+    try:
+        with Image.open(path) as photo:
+            exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
+        taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
+        return datetime.strptime(taken, "%Y:%m:%d").date().isoformat()
+    except Exception:  # no date, or whatever Pillow raises at odd EXIF
+        return ""
 
 
 _ROOM = _Room()

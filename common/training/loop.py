@@ -5,12 +5,14 @@ continues from its last checkpoint to the same result, with no generator state t
 """
 
 import copy
+import math
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import FunctionType
+from typing import NoReturn
 
 from common.data.images import view_seed
 from common.data.sampling import ShuffledBatchSampler
@@ -161,7 +163,15 @@ def fit(
         key = key_of(model, criterion, named, dataset, sampler, mix, how)
     run = _Training(machine, model, criterion, groups, settings, len(sampler))
     run.restore(Checkpoint(checkpoint, key))
-    run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
+    try:
+        run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # of a batch norm
+            raise
+        raise InputError(
+            f"--batch_size {settings.batch_size}: found a step of one photo, expected two or more "
+            "for batch norm to compare; raise --batch_size, or --image_size where it is small"
+        ) from error
     run.keep_best()
     return run.result
 
@@ -192,7 +202,7 @@ class _Training:
         )
         self.ema = ModelEmaV3(model, settings.ema_decay) if settings.ema_decay else None
         self.result, self.best_state = FitResult(), {}
-        self.checkpoint = Checkpoint(None, "")
+        self.checkpoint, self.saved_epoch = Checkpoint(None, ""), 0
 
     def train(
         self,
@@ -226,7 +236,9 @@ class _Training:
                     optimizer.zero_grad()
                     if self.ema:
                         self.ema.update(self.model)
-                loss_sum += loss.item() * len(labels)
+                if not math.isfinite(value := loss.item()):
+                    self.stop_diverging(epoch)
+                loss_sum += value * len(labels)
                 n_seen += len(labels)
             row = self.describe(epoch, loss_sum, n_seen, time.perf_counter() - start)
 
@@ -275,20 +287,31 @@ class _Training:
         self.schedule.before_step(self.n_steps)
 
     def describe(self, epoch: int, loss_sum: float, n_seen: int, seconds: float) -> dict:
-        """The row of the history; the loss is pooled over photos, not over batches.
-
-        Raises:
-            InputError: the loss is no number.
-        """
-        if not np.isfinite(loss_sum):
-            raise InputError(
-                f"the training loss is not a number after epoch {epoch + 1}; lower "
-                "--learning_rate, or train with --mixed_precision no"
-            )
+        """The row of the history; the loss is pooled over photos, not over batches."""
+        if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+            self.stop_diverging(epoch)  # the last step went wrong, which no loss has seen yet
         self.result.seconds += seconds
         self.result.images_per_second = n_seen / seconds
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
-        return {"epoch": epoch + 1, "train_loss": loss_sum / n_seen, "learning_rate": rate}
+        return {"epoch": epoch + 1, "train_loss": loss_sum / n_seen, "learning_rate": self.rate}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step, the largest of all groups."""
+        return max(group["lr"] for group in self.optimizer.param_groups)
+
+    def stop_diverging(self, epoch: int) -> NoReturn:
+        """End a training whose loss or weights are no numbers any more; nothing of it is kept.
+
+        Raises:
+            InputError: with the step, its rate, and the last good checkpoint.
+        """
+        saved, path = self.saved_epoch, self.checkpoint.path
+        kept = f"{path} holds epoch {saved}" if saved and path else "there is none yet"
+        raise InputError(
+            f"training diverges: the loss or a weight is not a number after step {self.n_steps} "
+            f"(epoch {epoch + 1}) at learning rate {self.rate:.3g}; last good checkpoint: {kept}; "
+            "lower --learning_rate, or train with --mixed_precision no"
+        )
 
     def keep_best(self) -> None:
         """Put the best validated weights into the model."""
@@ -308,6 +331,7 @@ class _Training:
         if not self.is_over:
             state |= {name: part.state_dict() for name, part in self._going_on().items()}
         self.checkpoint.save(state)
+        self.saved_epoch = len(self.result.history)
 
     def _going_on(self) -> dict:
         """What moves from step to step, by name."""
@@ -326,6 +350,7 @@ class _Training:
         if state is None:
             return
         self.best_state, self.result = state["best"], FitResult(**state["result"])
+        self.saved_epoch = len(self.result.history)
         self.criterion.load_state_dict(state["criterion"])
         if not self.is_over:
             for name, part in self._going_on().items():

@@ -7,12 +7,13 @@ shows, where the animal is, and what it shares with the other photos of its enco
 Who is seen when is planned in `population`; `drawing` draws one photo.
 """
 
+import glob
 import json
 import multiprocessing
 import os
-import secrets
 import shutil
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from common.errors import InputError
+from common.files import part_mark, remove_leftovers, write_bytes, write_text
 from common.machine import processes
 from common.own_files import LIST, foreign_files, list_everything
 from common.turtles.drawing import Picture, draw_photo
@@ -70,11 +72,12 @@ def ensure_turtles(
     folder = Path(folder or DEFAULT_FOLDER).absolute()
     animals = plan_population(parameters)
     with processes.one_first():
+        remove_leftovers(folder.parent, f"{glob.escape(folder.name)}.*")
         if stored_description(folder) == describe(parameters):
             return folder
         refuse_foreign_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        drawing = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}.part")
+        drawing = folder.with_name(f"{folder.name}{part_mark()}")
         try:
             drawing.mkdir()
             draw_set(drawing, animals, parameters, progress, n_workers or os.cpu_count() or 1)
@@ -146,9 +149,9 @@ def draw_set(
             rows += animal_rows
             bar.update(len(animal_rows))
     table = pd.DataFrame(rows).sort_values("image_id")
-    table.to_csv(folder / METADATA_FILE, index=False, lineterminator="\n")
+    write_text(folder / METADATA_FILE, table.to_csv(index=False, lineterminator="\n"))
     text = json.dumps(describe(parameters), indent=2) + "\n"
-    (folder / PARAMETERS_FILE).write_text(text, encoding="utf-8")
+    write_text(folder / PARAMETERS_FILE, text)
 
 
 def draw_animals(
@@ -161,8 +164,8 @@ def draw_animals(
             for rows in draw_in_workers(folder, animals, parameters, n_workers):
                 todo.pop(rows[0]["identity"])
                 yield rows
-        except BrokenProcessPool:
-            pass  # workers can't start (a script without a main guard, say): draw the rest here
+        except (BrokenProcessPool, OSError):
+            pass  # no main guard in the script, too few open files, …: the rest is drawn here
     for animal in todo.values():
         yield draw_animal(folder, animal, parameters)
 
@@ -183,14 +186,25 @@ def draw_in_workers(
 
 
 def prepare_worker() -> None:
-    """One thread per process; Ctrl-C is answered by the process that started this one."""
+    """One thread per process; Ctrl-C is answered by the process that started this one, and a kill.
+
+    A worker whose pool is gone would wait for work for ever.
+    """
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the end of the process that started this one, and end then."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def draw_animal(folder: Path, animal: Animal, parameters: TurtleParameters) -> list[dict]:
     """Draw and store all photos of one animal; returns their metadata rows."""
-    (folder / photo_path(animal, animal.encounters[0].photos[0])).parent.mkdir(parents=True)
+    first = folder / photo_path(animal, animal.encounters[0].photos[0])
+    first.parent.mkdir(parents=True, exist_ok=True)
     skin = paint_skin(animal, parameters)
     rows = []
     for encounter in animal.encounters:
@@ -213,7 +227,7 @@ def store_jpeg(path: Path, picture: Picture, look: Look) -> None:
     quality = [cv2.IMWRITE_JPEG_QUALITY, look.camera.jpeg_quality]
     # Encoded here and written by Python: OpenCV can't write to every path on Windows.
     _, encoded = cv2.imencode(".jpg", picture.image[..., ::-1], quality)
-    path.write_bytes(encoded.tobytes())
+    write_bytes(path, encoded.tobytes())
 
 
 def metadata_row(animal: Animal, encounter: Encounter, photo: Photo, picture: Picture) -> dict:

@@ -343,3 +343,36 @@ def test_a_run_leaves_what_lies_around_its_folder(script, turtles, tmp_path):
     assert theirs_are_in(before, after)
     assert all(tmp_path / "around" / "out" in path.parents for path in set(after) - set(before))
     assert not (tmp_path / "around" / "out" / "last.pt").exists()
+
+
+def given_to(script, photos):
+    """Flags that name a person's photos, where a script takes such photos."""
+    if "case_studies" in script:
+        return []
+    one = next((photos / "photos").rglob("*.jpg"))
+    return [str(one)] if script == IDENTIFY else ["--data_dir", str(photos)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_script_changes_what_lies_in_and_around_its_folders(
+    script, turtles, tmp_path, monkeypatch
+):
+    """Twice, the second time over results of its own, in a folder that is reached by a link."""
+    around, elsewhere = tmp_path / "around", tmp_path / "elsewhere"
+    photos = shutil.copytree(turtles, around / "photos")
+    plant(around, elsewhere)
+    (photos / "photos" / "album").symlink_to(elsewhere, target_is_directory=True)
+    (photos / "link.csv").symlink_to(photos / "metadata.csv")
+    (tmp_path / "by_link").symlink_to(around, target_is_directory=True)
+    before = snapshot(tmp_path)
+    monkeypatch.chdir(around)
+
+    for _ in range(2):
+        load_main(script)(
+            ["--smoke", *given_to(script, photos), "--output_dir", str(tmp_path / "by_link/out")]
+        )
+
+    after = snapshot(tmp_path)
+    assert theirs_are_in(before, after)
+    assert all(around / "out" in path.parents for path in set(after) - set(before))

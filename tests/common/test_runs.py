@@ -163,11 +163,51 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_rest(tmp_path, monkeypa
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         files.write_text(path, "new")
 
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("failing", ["render_report", "to_json", "move_into_place"])
+def test_a_run_that_fails_at_its_end_leaves_the_results_before_it(failing, args, monkeypatch):
+    def results_of(seed):
+        run = runs.start_run("look_closely.py", args)
+        files.write_text(run.model_path, f"model {seed}")
+        with files.replacing(run.figure_path("square.png")) as unfinished:
+            save_square(unfinished)
+        answers = pd.DataFrame({"answered": [seed]})
+        figures = [run.figure_path("square.png")]
+        run.finish(metrics={"seed": seed}, figures=figures, answers=answers)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    def whole():
+        paths = sorted(path for path in args.output_dir.rglob("*") if path.is_file())
+        return {path: path.read_bytes() for path in paths if path.name != "written.jsonl"}
+
+    results_of(1)
+    before = whole()
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, failing, fail)
+        with pytest.raises(OSError, match="No space"):
+            results_of(2)
+    after = {path: each for path, each in whole().items() if path.parent == args.output_dir}
+    results_of(1)
+
+    assert after == before
+    assert {path.name for path in whole()} == {path.name for path in before}
+    assert (args.output_dir / "model.safetensors").read_text() == "model 1"
+
+
+def test_a_name_that_is_no_utf8_can_be_written_and_read_again(tmp_path):
+    name = os.fsdecode(b"Zo\xeb")
+
+    path = files.write_text(tmp_path / "a.json", runs.to_json({"animal": name}))
+
+    assert json.loads(path.read_text(encoding="utf-8")) == {"animal": name}
 
 
 def test_the_command_of_a_called_main_repeats_its_flags(run):
@@ -302,7 +342,9 @@ def test_the_ending_prints_tables_notes_and_paths(run, capsys):
     run.finish(metrics={}, tables={"Scores": TABLE}, figures=[path], notes=["Small sample."])
 
     shown = capsys.readouterr().out
-    for expected in ("Scores", "0.390", "Note: Small sample.", str(path), "report.html"):
+    for expected in (
+        "Scores", "0.390", "Note: Small sample.", str(run.folder / "square.png"), "report.html"
+    ):  # fmt: skip
         assert expected in shown
 
 

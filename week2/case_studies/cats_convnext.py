@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Tables and figures; those of one model show the first seed, fine-tuned.
     recogniser, names = approaches[0].recogniser(models[0]), experiment.class_names
-    save_recogniser(recogniser, run.folder / "model.safetensors", names)
+    save_recogniser(recogniser, run.model_path, names)
     table, best = closed_set_table(trials), trials[0]
     gains = [compare(trials, best.approach, name) for name in table["name"][1:]]
     path, words = run.figure_path("accuracy.png"), "share of test photos named"

@@ -266,3 +266,35 @@ def test_a_compiled_model_trains_to_the_same_loss(monkeypatch):
 
     expected = [row["train_loss"] for row in plain.history]
     assert [row["train_loss"] for row in result.history] == pytest.approx(expected, abs=1e-5)
+
+
+class Breaking(nn.Module):
+    """A loss, or its gradient, that is multiplied by something bad in one step."""
+
+    def __init__(self, step, by, *, gradient=False):
+        super().__init__()
+        self.step, self.by, self.gradient, self.n_steps = step, by, gradient, 0
+
+    def forward(self, outputs, labels):
+        self.n_steps += 1
+        if self.n_steps == self.step and self.gradient:
+            outputs.register_hook(lambda gradient: gradient * self.by)
+        loss = nn.functional.cross_entropy(outputs, labels)
+        return loss * self.by if self.n_steps == self.step and not self.gradient else loss
+
+
+@pytest.mark.parametrize("by", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_stops_at_its_step(by, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+    path = tmp_path / "last.pt"
+
+    with pytest.raises(InputError, match=r"step 8 \(epoch 2\) at learning rate 0\.0") as raised:
+        train(new_model(), criterion=Breaking(8, by), checkpoint=path)
+
+    assert f"last good checkpoint: {path} holds epoch 1" in str(raised.value)
+    assert all(each.isfinite().all() for each in torch.load(path)["model"].values())
+
+
+def test_weights_that_the_last_step_spoilt_are_not_validated():
+    with pytest.raises(InputError, match=r"step 20 \(epoch 4\).*there is none yet"):
+        train(new_model(), criterion=Breaking(20, float("nan"), gradient=True))

@@ -1,10 +1,16 @@
 """The embedded turtles: drawn once, from the seed alone, with the truth known."""
 
+import errno
 import json
+import os
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
+from common import files
 from common.errors import InputError
 from common.turtles import dataset as synthetic
 from common.turtles.dataset import TurtleParameters, ensure_turtles, true_mask, true_pictures
@@ -14,7 +20,9 @@ from common.turtles.skin import paint_skin, positions, seam_distance
 import cv2
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from script_runs import ROOT
 
 TINY = TurtleParameters(
     n_known=3,
@@ -353,3 +361,90 @@ def test_small_preset_has_about_a_hundred_photos():
 
     assert len(animals) == 11
     assert 80 <= sum(animal.n_photos for animal in animals) <= 120
+
+
+def test_drawing_goes_on_here_when_workers_may_open_no_files(tiny, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        yield
+
+    monkeypatch.setattr(synthetic, "FEWEST_PHOTOS_FOR_WORKERS", 0)
+    monkeypatch.setattr(synthetic, "draw_in_workers", refuse)
+
+    drawn = ensure_turtles(tmp_path / "few", TINY, progress=False, n_workers=2)
+
+    assert files_of(drawn) == files_of(tiny)
+
+
+def test_photos_that_a_worker_has_begun_are_drawn_again(tiny, tmp_path, monkeypatch):
+    def break_off(folder, animals, parameters, n_workers):
+        first = folder / synthetic.photo_path(animals[0], animals[0].encounters[0].photos[0])
+        first.parent.mkdir(parents=True)
+        first.write_bytes(b"half")
+        raise synthetic.BrokenProcessPool
+        yield
+
+    monkeypatch.setattr(synthetic, "FEWEST_PHOTOS_FOR_WORKERS", 0)
+    monkeypatch.setattr(synthetic, "draw_in_workers", break_off)
+
+    drawn = ensure_turtles(tmp_path / "begun", TINY, progress=False, n_workers=2)
+
+    assert files_of(drawn) == files_of(tiny)
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    with pytest.raises(InputError, match="No space left"):
+        ensure_turtles(tmp_path / "turtles", TINY, progress=False, n_workers=1)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_drawing_left_is_removed(tiny, tmp_path):
+    left = [f"turtles.{files.MACHINE}-4194305-01234567.part{end}" for end in ("", "-old")]
+    for name in left:
+        (tmp_path / name / "photos").mkdir(parents=True)
+
+    ensure_turtles(tmp_path / "turtles", TINY, progress=False)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["turtles"]
+
+
+DRAW = """
+import sys
+from common.turtles import dataset
+if __name__ == "__main__":
+    dataset.FEWEST_PHOTOS_FOR_WORKERS = 0
+    folder, large = dataset.Path(sys.argv[1]), dataset.TurtleParameters()
+    dataset.ensure_turtles(folder, large, progress=False, n_workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_process(tmp_path):
+    (tmp_path / "draw.py").write_text(DRAW)
+    command = [sys.executable, str(tmp_path / "draw.py"), str(tmp_path / "turtles")]
+    parent = psutil.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    wait_for(lambda: any(tmp_path.rglob("*.jpg")))
+    workers = parent.children(recursive=True)
+
+    parent.kill()
+    parent.wait()
+
+    assert len(workers) >= 2
+    wait_for(lambda: all(has_ended(worker) for worker in workers))
+
+
+def has_ended(process):
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def wait_for(is_so, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
