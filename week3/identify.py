@@ -173,13 +173,14 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
             problems += [each for each in found.problems() if each.kind != "not_a_photo"]
         else:
             photos.append(path)
+    what = "none of these photos can be read" if photos else "no photo in this folder"
     photos, odd = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
     notes = [each.text() for each in [*problems, *odd]]
     if not photos:
         reasons = "; ".join([*notes, *fault_lines(odd)[1:]][:3])
         raise InputError(
-            f"{given[0]}: no photo that can be read{f' ({reasons})' if reasons else ''}; name "
-            "photo files or their folder"
+            f"{given[0]}: {what}{f' ({reasons})' if reasons else ''}; name photo files or their "
+            "folder"
         )
     return photos, notes + fault_lines(odd)
 

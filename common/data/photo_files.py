@@ -69,6 +69,7 @@ TURNS = (  # of the EXIF orientations from 2 on
     *(Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
 )
 Result = TypeVar("Result")
+Box = tuple[float, ...]  # left, top, width, height
 
 
 def is_to_convert(path: str | Path) -> bool:
@@ -149,9 +150,7 @@ def _read(
                     f"{HOW_TO_CONVERT.replace('them', 'it').replace('FILES', 'FILE')}"
                 )
             file.seek(0)
-            if box is None:
-                return _decode(file, smallest_side, remarks)
-            return _cut_out(_decode(file, None, remarks), box)
+            return _decode(file, smallest_side, remarks, box)
     except FileNotFoundError:
         raise _NoPhotoError(NO_SUCH_PHOTO) from None
     except (OSError, ValueError) as error:  # ValueError: no name that the system allows
@@ -159,7 +158,7 @@ def _read(
         raise _NoPhotoError(f"may not be read ({reason}); change its permissions") from error
 
 
-def file_and_box(path: str | Path) -> tuple[Path, tuple[float, ...] | None]:
+def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
     """The file of a photo, and the box of it that is meant: left, top, width, height."""
     name, mark, box = str(path).rpartition(BOX_MARK)
     if not mark or os.path.exists(path):
@@ -167,7 +166,7 @@ def file_and_box(path: str | Path) -> tuple[Path, tuple[float, ...] | None]:
     return Path(name), tuple(map(float, box.split(",")))
 
 
-def _cut_out(photo: Image.Image, box: tuple[float, ...]) -> Image.Image:
+def _cut_out(photo: Image.Image, box: Box) -> Image.Image:
     """A box of an upright photo; numbers up to 1 are shares of its sides, others are pixels."""
     is_share = max(box) <= 1
     left, top, width, height = (
@@ -186,27 +185,17 @@ def _cut_out(photo: Image.Image, box: tuple[float, ...]) -> Image.Image:
     return photo.crop((left, top, right, bottom))
 
 
-def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Image.Image:
+def _decode(
+    file: BinaryIO, smallest_side: int | None, remarks: list[str], box: Box | None = None
+) -> Image.Image:
+    """The photo of an open file, or a box of it; all that is odd goes to the remarks."""
     try:
         with _opened(file) as photo:
-            n_pixels = photo.width * photo.height
-            if n_pixels > MOST_PIXELS:
-                raise Image.DecompressionBombError
             if getattr(photo, "is_animated", False):
                 remarks.append(FIRST_OF_SEVERAL)
-            if smallest_side and isinstance(photo, JpegImageFile) and photo.mode != "CMYK":
-                photo.draft("RGB", (smallest_side, smallest_side))
-                if "progressive" not in photo.info:  # those are held whole while they are decoded
-                    n_pixels = photo.width * photo.height
-            with _ROOM.for_pixels(n_pixels):
-                # Of 16 bits of a colour Pillow will keep the upper 8.
-                is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
-                photo.load()
-                turn = _turn(photo, remarks)
-                small = _small_rgb(photo, smallest_side, is_wide, remarks)
-                if small is not photo:
-                    photo.close()  # frees its pixels before the next photo's are decoded
-        return small if turn is None else small.transpose(turn)
+            return _upright_rgb(photo, smallest_side, remarks, box)
+    except _NoPhotoError:
+        raise
     except Image.DecompressionBombError:
         raise _NoPhotoError(
             f"has more than {MOST_PIXELS / 1e6:.0f} million pixels; make a smaller copy of it"
@@ -218,6 +207,32 @@ def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Im
             f"cannot be read as a photo ({reason}); expected a whole JPEG, PNG or TIFF file: "
             "replace it, or take it out of the catalogue"
         ) from error
+
+
+def _upright_rgb(
+    photo: Image.Image, smallest_side: int | None, remarks: list[str], box: Box | None
+) -> Image.Image:
+    whole_side = smallest_side if box is None else None  # a box counts pixels of the full size
+    n_pixels = photo.width * photo.height
+    if n_pixels > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    if whole_side and isinstance(photo, JpegImageFile) and photo.mode != "CMYK":
+        photo.draft("RGB", (whole_side, whole_side))
+        if "progressive" not in photo.info:  # those are held whole while they are decoded
+            n_pixels = photo.width * photo.height
+    with _ROOM.for_pixels(n_pixels):
+        # Of 16 bits of a colour Pillow will keep the upper 8.
+        is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
+        photo.load()
+        turn = _turn(photo, remarks)
+        small = _small_rgb(photo, whole_side, is_wide, remarks)
+        small = small if turn is None else small.transpose(turn)
+        if box is not None:
+            small = _cut_out(small, box)
+            small = small.reduce(_shrinking(small, smallest_side))
+        if small is not photo:
+            photo.close()  # frees its pixels before the next photo's are decoded
+    return small
 
 
 def _opened(file: BinaryIO) -> Image.Image:
@@ -243,7 +258,7 @@ def _small_rgb(
 ) -> Image.Image:
     """A decoded photo in red, green and blue, band by band: a copy of a large photo is large."""
     rows = max(1, PIXELS_OF_BAND // photo.width)  # of a band
-    factor = min(rows, max(1, min(photo.size) // (2 * smallest_side))) if smallest_side else 1
+    factor = min(rows, _shrinking(photo, smallest_side))
     limits = _limits(photo, is_wide)
     if limits is not None and limits[0] != 0:
         remarks.append(STRETCHED)
@@ -265,6 +280,11 @@ def _small_rgb(
     if is_seen_through:
         remarks.append(ON_WHITE)
     return small
+
+
+def _shrinking(photo: Image.Image, smallest_side: int | None) -> int:
+    """By how much a photo's sides may be divided, so that twice the smallest side is left."""
+    return max(1, min(photo.size) // (2 * smallest_side)) if smallest_side else 1
 
 
 def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
@@ -368,7 +388,7 @@ class _Room:
 def day_taken(path: str | Path) -> str:
     """The day on which the camera says that it took a photo, "2024-05-31"; "" where it does not."""
     try:
-        with Image.open(path) as photo:
+        with open(path, "rb") as file, _opened(file) as photo:
             exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
         taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
         return datetime.strptime(taken, "%Y:%m:%d").date().isoformat()

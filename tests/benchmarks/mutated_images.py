@@ -5,7 +5,7 @@
 10,000 photos of every kind that is read, damaged by chance: flipped bits, cut, zeroed, a part taken
 out or put in twice, EXIF of every type and none. The catalogue's check looks at each, then the
 training's reader reads it. Both have to say the same; nothing may crash, wait for more than
-seconds, or take more than 1 GB. About five minutes on two laptop cores.
+seconds, or take more than 1 GB. About a minute on two laptop cores.
 """
 
 import io

@@ -340,6 +340,15 @@ def test_large_photos_are_decoded_one_after_the_other(tmp_path, monkeypatch):
     assert most == [1] * 6
 
 
+def test_a_box_of_a_large_photo_leaves_small(tmp_path):
+    path = noise(tmp_path / "a.png", 201, "RGB")
+
+    box = open_photo(f"{path}#xywh=0,0,100,160", 10)
+
+    assert box.size == (20, 32)
+    assert look_at(f"{path}#xywh=300,0,9,9").fault.startswith("has 201 x 201 pixels, and none")
+
+
 def test_small_photos_are_decoded_together(tmp_path, monkeypatch):
     both = threading.Barrier(2, timeout=30)
     monkeypatch.setattr(photo_files, "_small_rgb", lambda photo, *_: (both.wait(), photo)[1])
