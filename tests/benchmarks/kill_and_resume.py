@@ -6,8 +6,9 @@ Five kinds of work, ten kills each: drawing turtles, caching frozen stages, trai
 gallery, writing a sheet and a report. Each runs undisturbed once; then it is killed (SIGKILL) at a
 random moment of its work, what lies there is opened, the same command runs again, and every file
 is compared with the undisturbed run's. Left out of that are seconds, memory, and how many photos
-joined the gallery in this very run. About four minutes on one core. You should see no torn file, nothing lost, nothing left over, and as
-many equal results as kills. Needs `os.fork`, which Windows lacks.
+joined the gallery in this very run. About four minutes on one core. You should see no torn file,
+nothing lost, nothing left over, and as many equal results as kills. Needs `os.fork`, which Windows
+lacks.
 """
 
 import contextlib
