@@ -5,18 +5,21 @@ A flag that several scripts have stands here, with one meaning.
 
 import argparse
 import contextlib
+import difflib
 import errno
 import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
 from common.machine import processes
+from common.names import printable
 from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
@@ -122,15 +125,16 @@ def local_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~name without such a user
-        raise argparse.ArgumentTypeError(f"found '{text}', but its user has no home") from None
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a user's home") from None
 
 
 def present_path(text: str) -> Path:
     """Read a path that has to be there; said before anything slow is loaded."""
     path = local_path(text)
-    if not path.exists():
+    if not os.path.exists(path):  # not Path.exists, which fails in folders that may not be read
         raise argparse.ArgumentTypeError(
-            f"found '{text}', which does not exist in {Path.cwd()}; check the path"
+            f"found '{text}', which does not exist in {Path.cwd()}, expected a file or folder "
+            "that is there; check the path"
         )
     return path
 
@@ -190,6 +194,7 @@ def _switch(text: str) -> dict:
     return {"action": "store_true", "help": text}
 
 
+PHOTO_FLAGS = ("download", "keep_names", "photos_elsewhere")
 _RATE = real_number(above=0.0, up_to=10.0)
 _FLAGS: dict[str, dict] = {
     "data_dir": _flag(
@@ -207,6 +212,13 @@ _FLAGS: dict[str, dict] = {
     "download": _switch(
         "let that package fetch the photos of --dataset first, into data/downloads"
     ),
+    "keep_names": _flag(
+        list_of(plain_word),
+        "NAME,...",
+        "animals truly called by a word for unknown, such as NA or New, and names that differ in "
+        "capitals or spaces alone and are two animals",
+    ),
+    "photos_elsewhere": _switch("paths in the table of --data_dir may lead out of its folder"),
     "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
     "models": _flag(list_of(plain_word), "NAME,...", "backbones to compare", "efficientnet_lite0"),
     "weights": _flag(
@@ -241,7 +253,9 @@ _FLAGS: dict[str, dict] = {
     ),
     "head_epochs": _flag(whole_number(1, 10_000), "N", "passes with the head alone first", 8),
     "epochs": _flag(whole_number(1, 10_000), "N", "passes over the training photos", 20),
-    "batch_size": _flag(whole_number(1, 4_096), "N", "photos per training step", 32),
+    "batch_size": _flag(
+        whole_number(2, 4_096), "N", "photos per training step; one teaches batch norm nothing", 32
+    ),
     "learning_rate": _flag(_RATE, "RATE", "step size of the optimiser", 1e-3),
     "head_learning_rate": _flag(
         _RATE, "RATE", "step size of the new layers; --learning_rate is the backbone's", 2e-3
@@ -288,25 +302,50 @@ _FLAGS: dict[str, dict] = {
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's own docstring.
+    """Parser whose help shows the script's own docstring, and which refuses in one line.
 
     Args:
         doc: the script's `__doc__`.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         usage="%(prog)s [--flag value ...]    (--help lists the flags)",
         description=(doc or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # --epoch must not quietly mean --epochs
     )
+    parser.error = partial(_refuse_flags, parser)
+    return parser
+
+
+# argparse's words → found and expected.
+_IN_OUR_WORDS = (
+    (r"^argument ", ""),
+    (r"invalid choice: (.+) \(choose from (.+)\)", r"found \1, expected one of \2"),
+    (r"expected one argument", "found no value, expected one"),
+    (r"expected (\d+) arguments", r"found another number of values, expected \1"),
+    (r"not allowed with argument (\S+)", r"found beside \1, expected one of the two"),
+    (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
+)
+
+
+def _refuse_flags(parser: argparse.ArgumentParser, message: str) -> None:
+    """End with one line, as for everything else that a person gives."""
+    for theirs, ours in _IN_OUR_WORDS:
+        message = re.sub(theirs, ours, message, flags=re.DOTALL)
+    known = re.findall(r"--\w+", parser.format_help())
+    near = (
+        difflib.get_close_matches(message.split()[1], known, n=1) if "the flags" in message else []
+    )
+    hint = f"did you mean {near[0]}? " if near else ""
+    _end(2, f"error: {message}; {hint}--help lists the flags and what they take")
 
 
 def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:
     """Add shared flags; a keyword adds its flag with this script's own default.
 
     Args:
-        names: flags with their usual default, such as "seed"; with "data_dir" come "dataset"
-            and "download", the other way to name photos.
+        names: flags with their usual default, such as "seed"; with "data_dir" come "dataset",
+            the other way to name photos, and `PHOTO_FLAGS`, which say how they are read.
         defaults: flags with another default, such as epochs=5.
 
     Raises:
@@ -337,7 +376,8 @@ def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--data_dir", **_FLAGS["data_dir"] | {"default": data_dir})
     either.add_argument("--dataset", **_FLAGS["dataset"])
-    parser.add_argument("--download", **_FLAGS["download"])
+    for name in PHOTO_FLAGS:
+        parser.add_argument(f"--{name}", **_FLAGS[name])
 
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
@@ -388,6 +428,14 @@ class _Lasting:
         os.close(nowhere)
 
 
+class _Plain(_Lasting):
+    """The same, and no name that is printed steers the terminal."""
+
+    def write(self, text: str) -> int:
+        """Write lines; see `common.names.printable`."""
+        return super().write("\n".join(map(printable, text.split("\n"))))
+
+
 @contextlib.contextmanager
 def _lasting_streams() -> Iterator[None]:
     """Standard streams that never end a run, for the length of a block."""
@@ -397,11 +445,11 @@ def _lasting_streams() -> Iterator[None]:
             continue
         os.open(os.devnull, os.O_RDWR)
     streams = []
-    for stream in (sys.stdout, sys.stderr):
+    for stream, kind in ((sys.stdout, _Plain), (sys.stderr, _Lasting)):  # bars steer the latter
         stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
         if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
             stream.reconfigure(errors="replace")
-        streams.append(_Lasting(stream))
+        streams.append(kind(stream))
     with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         try:
             yield
@@ -410,12 +458,16 @@ def _lasting_streams() -> Iterator[None]:
                 stream.flush()
 
 
-def run_script(main: Callable[[], object]) -> None:
+def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
     """Call a script's main and end as a command should.
 
     Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
     or the machine has no more room, told in one line; 130 stopped with Ctrl-C. Any other exception
     is a fault of ours and keeps its traceback.
+
+    Args:
+        main: of the script.
+        stays: what there is after a stop, and what to do next.
     """
     with _lasting_streams():
         try:
@@ -424,19 +476,19 @@ def run_script(main: Callable[[], object]) -> None:
         except InputError as error:
             _end(2, f"error: {error}")
         except KeyboardInterrupt:
-            _end(130, f"stopped: {WHAT_STAYS}")
+            _end(130, f"stopped: {stays}")
         except StoppedError as error:
-            _end(1, f"stopped: {error}; {WHAT_STAYS}")
+            _end(1, f"stopped: {error}; {stays}")
         except OSError as error:
             if error.errno not in LIMITS:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            _end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {WHAT_STAYS}")
+            _end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {stays}")
 
 
 def _end(code: int, message: str) -> None:
     """Print one line on the error stream, once for all processes, and leave with this code."""
     sys.stdout.flush()
     if processes.is_first_to_say("how it ended"):
-        print(" ".join(message.split()), file=sys.stderr, flush=True)
+        print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
     sys.exit(code)

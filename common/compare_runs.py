@@ -19,7 +19,8 @@ from common.errors import InputError, first_line
 from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.runs import RESULT
-from common.tables import MISSING, format_table
+from common.tables import MISSING, format_table, unescaped
+from common.words import counted
 
 import pandas as pd
 
@@ -67,7 +68,7 @@ def read_run(path: Path) -> StoredRun:
         )
     answers = file.parent / Path(named).name
     try:  # an animal may be named 007, or NA
-        table = pd.read_csv(answers, dtype=str, keep_default_na=False)[COLUMNS]
+        table = unescaped(pd.read_csv(answers, dtype=str, keep_default_na=False)[COLUMNS])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{answers}, which {file} names, cannot be read ({first_line(error)}); keep the two "
@@ -98,7 +99,7 @@ def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
         asked = [set(zip(table["photo"], table["animal"], strict=True)) for table in (own, other)]
         if asked[0] != asked[1] or len(own) != len(other):
             raise InputError(
-                f"{question}: {first.name} answered {len(own)} photos, {second.name} "
+                f"{question}: {first.name} answered {counted(len(own), 'photo')}, {second.name} "
                 f"{len(other)}, of which {len(asked[0] & asked[1])} are the same; expected the "
                 "same photos: run both with the same --data_dir, --split and --seed"
             )

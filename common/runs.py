@@ -26,9 +26,10 @@ from pathlib import Path
 from common.errors import InputError
 from common.files import move_into_place, write_text
 from common.machine import processes
+from common.names import printable
 from common.own_files import begin_list, claim, refuse_foreign, refuse_photos, release, remove_own
 from common.report import render_report
-from common.tables import format_table
+from common.tables import csv_text, format_table
 
 import numpy as np
 import pandas as pd
@@ -163,8 +164,7 @@ class Run:
             }
         )
         if answers is not None:
-            text = answers.to_csv(index=False, lineterminator="\n")
-            write_text(self.figure_path(ANSWERS), text)
+            write_text(self.figure_path(ANSWERS), csv_text(answers))
         pictures = {title: self.figure_path(name) for title, name in figure_files.items()}
         write_text(self.figure_path(REPORT), render_report(result, tables, pictures))
         write_text(self.figure_path(RESULT), to_json(result))
@@ -189,7 +189,7 @@ class Run:
         for title, table in tables.items():
             print(f"\n{title}\n\n{format_table(table)}")
         if notes:
-            print("", *(f"Note: {note}" for note in notes), sep="\n")
+            print("", *(f"Note: {printable(note)}" for note in notes), sep="\n")
         print("", *(f"Figure: {self.folder / name}" for name in figures), sep="\n")
         print(f"Report: {self.folder / REPORT}")
         print(f"Result: {self.folder / RESULT} ({self.seconds:.0f} s)")

@@ -6,11 +6,41 @@ and interval: "0.561 [0.503, 0.617]". The result file keeps the three numbers.
 
 import math
 import numbers
+import re
 from collections.abc import Mapping, Sequence
+
+from common.names import printable
 
 import pandas as pd
 
 MISSING = "–"
+# What a spreadsheet takes for a formula; written with an apostrophe before it, and another one
+# before a text that looks as if it had one, so that each text comes back as it was.
+FORMULA = re.compile(r"^'*[=+\-@\t\r\n＝＋－＠]")
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV that is safe to open in a spreadsheet; `unescaped` gives the texts back."""
+    return table.map(harmless).to_csv(index=False, lineterminator="\n")
+
+
+def harmless(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if _is_formula(cell) else cell
+
+
+def unescaped(table: pd.DataFrame) -> pd.DataFrame:
+    """A table's texts as they were before `harmless`.
+
+    >>> texts = pd.DataFrame({"name": ["=1+1", "'=1", "-", "'t hart"]})
+    >>> unescaped(texts.map(harmless))["name"].tolist()
+    ['=1+1', "'=1", '-', "'t hart"]
+    """
+    return table.map(lambda cell: cell[1:] if _is_formula(cell) and cell[0] == "'" else cell)
+
+
+def _is_formula(cell: object) -> bool:
+    return isinstance(cell, str) and FORMULA.match(cell) is not None
 
 
 def table_of(rows: Sequence[Mapping], columns: Sequence[str]) -> pd.DataFrame:
@@ -103,7 +133,7 @@ def _cell(value: object, decimals: int) -> str:
         return f"{value:,.{decimals}f}" if math.isfinite(value) else MISSING
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d") if value == value.normalize() else str(value)
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def _with_intervals(

@@ -35,7 +35,7 @@ def refusal_of(script, capsys, *flags):
         run_script(lambda: load_main(script)([str(flag) for flag in flags]))
     lines = capsys.readouterr().err.strip().splitlines()
     assert ending.value.code == 2
-    assert not any("Traceback" in line for line in lines)
+    assert [line for line in lines if line.startswith(("error:", "Traceback"))] == lines[-1:]
     return lines[-1]
 
 

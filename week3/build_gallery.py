@@ -8,30 +8,40 @@ Question: which animals do we know, and what does it cost to add, remove or rena
     python week3/build_gallery.py --output_dir path/to/gallery --add --data_dir path/to/new/photos
     python week3/build_gallery.py --output_dir path/to/gallery --rename t001 Anna
     python week3/build_gallery.py --output_dir path/to/gallery --remove Anna
+    python week3/build_gallery.py --output_dir path/to/gallery --move path/to/photo.jpg Anna
+    python week3/build_gallery.py --output_dir path/to/gallery --forget path/to/photo.jpg
+    python week3/build_gallery.py --output_dir path/to/gallery --undo
+    python week3/build_gallery.py --output_dir path/to/gallery --list
 
 With no argument: the embedded turtles, seen by the embedding that metric_learning.py trained, in
 runs/gallery; half a minute on two laptop cores. The folder holds the embeddings, names, sides and
 dates, the index, the network itself, small pictures, and what a similarity means: carry it anywhere
 and ask it with identify.py. You should see how many animals and photos are known, and the recall
 of the index. Adding an animal takes a second, because nothing is trained and no other photo is
-looked at again.
+looked at again. Every change is logged in the folder's changes.jsonl, and can be taken back.
 """
 
 import argparse
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from common import cli
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
+from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes
+from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
+from common.gallery.history import change_of, read_log
 from common.gallery.index import INDEXES
+from common.gallery.photos import find_photo, number
+from common.gallery.pictures import picture_path
 from common.mine import own_functions
-from common.models.storage import load_recogniser
-from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
+from common.tables import format_table
+from common.words import counted
 
 import pandas as pd
 
@@ -67,15 +77,28 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     change.add_argument(
         "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
     )
+    change.add_argument(
+        "--move", nargs=2, metavar=("PHOTO", "ANIMAL"), help="say that a photo shows another animal"
+    )
+    change.add_argument("--forget", metavar="PHOTO", help="take one photo out of the gallery")
+    change.add_argument("--undo", action="store_true", help="take the last change back")
+    words = "show photos and changes; nothing is written"
+    change.add_argument("--list", action="store_true", help=words)
     words = "build anew where there is a gallery already"
     change.add_argument("--replace", action="store_true", help=words)
     words = "with --rename: NEW is in the gallery, and the same"
     parser.add_argument("--join", action="store_true", help=words)
+    words = "with --move: ANIMAL is not in the gallery yet"
+    parser.add_argument("--new", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
-        parser.error("--add: whose photos? Name them with --data_dir")
+        parser.error("--add: found no photos, expected --data_dir with those that join")
     if args.join and not args.rename:
-        parser.error("--join: goes with --rename OLD NEW, which are one animal")
+        parser.error(
+            "--join: found alone, expected --rename OLD NEW beside it, which are one animal"
+        )
+    if args.new and not args.move:
+        parser.error("--new: found alone, expected --move PHOTO ANIMAL beside it, a new animal")
     if args.smoke:
         args.image_size = 64
     name = "gallery_smoke" if args.smoke else "gallery"
@@ -85,43 +108,64 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    if args.list:
+        return show(args.output_dir)
     yours, mine = own_functions(args, __file__, "enrol")
 
-    # A gallery that is there is changed, never quietly replaced.
-    is_change = bool(args.add or args.remove or args.rename)
-    names_photos = bool(args.data_dir or args.dataset)
-    only_index = bool(args.index) and not (names_photos or args.model or args.replace)
-    if is_change or (only_index and enrolment.has_gallery(args.output_dir)):
+    # A gallery that is there is changed, never quietly replaced, and by one program at a time.
+    if is_change(args):
         refuse_other_model(args)
-        gallery = enrolment.open_to_change(args.output_dir, args.trained)
-        run = start_run(__file__, args, may_hold_others=True)
-        tables, notes = change(args, gallery, run.folder, yours.get("enrol"))
-    else:
+        enrolment.refuse_none(args.output_dir)
+        with enrolment.changing(args.output_dir):
+            gallery = enrolment.open_gallery(args.output_dir, args.trained)
+            run = start_run(__file__, args, may_hold_others=True)
+            gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
+            return finish(args, run, gallery, tables, mine, notes)
+    refuse_to_replace(args)
+    trained = network_of(args)
+    run = start_run(__file__, args)
+    with enrolment.changing(run.folder):
         refuse_to_replace(args)
-        trained = network_of(args)
-        run = start_run(__file__, args)
         gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
+        return finish(args, run, gallery, tables, mine, notes)
 
+
+def is_change(args: argparse.Namespace) -> bool:
+    """Whether the flags change a gallery that is there."""
+    if args.add or args.remove or args.rename or args.move or args.forget or args.undo:
+        return True
+    names_photos = args.data_dir or args.dataset or args.model or args.replace
+    return bool(args.index and not names_photos and enrolment.has_gallery(args.output_dir))
+
+
+def finish(
+    args: argparse.Namespace,
+    run: Run,
+    gallery: Gallery,
+    tables: dict[str, pd.DataFrame],
+    mine: list[str],
+    notes: list[str],
+) -> dict:
+    """Save the gallery with the line of its log, and say what it holds."""
     # The index finds the most alike of many photos without comparing them all.
-    if args.index or not is_change:
+    if args.index or not is_change(args):
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
-    enrolment.save_gallery(gallery, run.folder)
+    table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
+    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table))
     scores = enrolment.validation_scores(gallery)
     meaning = (
-        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
-        f"of one photo, {len(scores.encounters)} of an encounter's photos together."
+        f"What a similarity means is learned from {scores.source}: "
+        f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
+        "encounter's photos together."
     )
     network = enrolment.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
     held = holdings(gallery, run)
+    report = vars(gallery.report) if gallery.report else None
     return run.finish(
-        metrics={
-            "gallery": held,
-            "index": vars(gallery.report),
-            "model": enrolment.model_name(gallery.model),
-        },
+        metrics={"gallery": held, "index": report, "model": network},
         tables={"The gallery": pd.DataFrame([held]), **tables},
         notes=[*mine, *notes, f"Model: {network}.", meaning, ask],
     )
@@ -135,34 +179,103 @@ def build(
     Args:
         enrol: of --mine; None: the gallery's own.
     """
-    catalogue = open_catalogue(args)
+    catalogue = open_catalogue(args, fewest_identities=1)
     backbone = {"model": args.model, "weights": args.weights, "image_size": args.image_size}
     gallery, enrolled = enrolment.new_gallery(
         catalogue, folder, trained, **backbone, device=args.device, enrol=enrol, seed=args.seed
     )
     gallery.about["is_smoke"] = args.smoke
-    return gallery, {"Enrolled": one_row(enrolled)}, []
+    notes = [f"Built of {enrolled.n_photos} photos of {enrolled.n_animals} animals."]
+    return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 
 def change(
-    args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Add, remove or rename, without looking at any other photo."""
+    args: argparse.Namespace, gallery: Gallery, run: Run, enrol: Callable | None
+) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
+    """Change a gallery without looking at any other photo; the notes say what was done."""
     if args.add:
-        catalogue = open_catalogue(args, fewest_identities=1)
-        network, _ = load_recogniser(gallery.model)
-        enrolled = enrolment.enrol_catalogue(
-            gallery, catalogue, network, folder, device=args.device, enrol=enrol
-        )
-        return {"Enrolled": one_row(enrolled)}, []
+        return add(args, gallery, run.folder, enrol)
+    notes = [f"Indexed anew: {args.index}."]
     if args.remove:
-        n_photos = gallery.remove(args.remove)
-        return {}, [f"{args.remove} is forgotten: {n_photos} photos."]
-    if args.rename:
+        notes = [f"{args.remove} is forgotten: {gallery.remove(args.remove)} photos."]
+    elif args.rename:
         old, new = args.rename
+        refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
-        return {}, [f"{old} is {new} now: {n_photos} photos."]
-    return {}, []
+        notes = [f"{old} is {new} now: {n_photos} photos."]
+    elif args.move:
+        photo, animal = args.move
+        rows = find_photo(gallery, photo)
+        refuse_unknown(animal, gallery, is_new=args.new, kept=args.keep_names or ())
+        was = gallery.facts["identity"][rows[0]]
+        gallery.relabel(rows, animal)
+        notes = [f"{photo}: {was} before, {animal} now."]
+    elif args.forget:
+        rows = find_photo(gallery, args.forget)
+        was = gallery.facts["identity"][rows[0]]
+        gallery.forget(rows)
+        notes = [f"{args.forget} of {was} is forgotten."]
+    elif args.undo:
+        notes = restore_parts(run.folder, change_of(run.command))
+        gallery = enrolment.open_gallery(run.folder)
+    return gallery, {}, notes
+
+
+def add(
+    args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
+) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
+    """Photos join; a table may also correct the animal of photos that are there."""
+    newcomers: set[str] = set()
+    if args.data_dir and args.data_dir.is_file():
+        newcomers = check_decisions(args.data_dir, gallery, args.keep_names or ())
+    catalogue = open_catalogue(args, fewest_identities=1)
+    network, before = enrolment.network_of(gallery), set(gallery.identities)
+    enrolled = enrolment.enrol_catalogue(
+        gallery,
+        catalogue,
+        network,
+        folder,
+        device=args.device,
+        enrol=enrol,
+        newcomers=newcomers,
+        kept=args.keep_names or (),
+    )
+    new = sorted(set(gallery.identities) - before)
+    notes = [f"{enrolled.n_photos} photos joined.", *enrolled.moved]
+    notes += [f"New animals: {', '.join(new)}."] if new else []
+    return gallery, {"Enrolled": one_row(enrolled)}, notes
+
+
+def refuse_unknown(
+    animal: str, gallery: Gallery, *, is_new: bool, kept: Collection[str] = ()
+) -> None:
+    """A name that the gallery lacks may be a slip of the pen, unless it is said to be new."""
+    if animal in gallery.identities:
+        return
+    if not is_new:
+        near = difflib.get_close_matches(animal, gallery.identities)
+        raise InputError(
+            f"--move: the gallery has no animal named {animal}{near_names(near)}; correct the "
+            "name, or say with --new that it is a new animal"
+        )
+    refuse_lookalikes({animal}, gallery, kept)
+
+
+def show(folder: Path) -> dict:
+    """Print what a gallery holds and how it came to be; nothing is written."""
+    gallery = enrolment.open_gallery(folder)
+    facts, rows = gallery.facts, gallery.can_be_found().nonzero()[0]
+    names = {"animal": "identity", "photo": "path", "side": "side", "date": "date"}
+    photos = pd.DataFrame({name: facts[fact][rows] for name, fact in names.items()})
+    photos["number"] = [number(facts, row) for row in rows]
+    photos = photos.sort_values(["animal", "photo"])
+    changes = read_log(folder)
+    log = pd.DataFrame(changes, columns=["when", "who", "what"])
+    for title, table in {"Photos": photos, "Changes": log}.items():
+        print(f"\n{title}\n\n{format_table(table)}")
+    n_animals = len(gallery.identities)
+    print(f"\n{folder}: {len(gallery)} photos of {n_animals} animals.")
+    return {"photos": photos.to_dict("records"), "changes": changes}
 
 
 def refuse_to_replace(args: argparse.Namespace) -> None:
@@ -172,8 +285,8 @@ def refuse_to_replace(args: argparse.Namespace) -> None:
     if args.smoke and enrolment.is_throwaway(args.output_dir):
         return
     raise InputError(
-        f"--output_dir {args.output_dir} holds a gallery already; --add, --remove or --rename "
-        "change it, --replace builds it anew"
+        f"--output_dir {args.output_dir} holds a gallery already; --add, --remove, --rename, "
+        "--move or --forget change it, --replace builds it anew"
     )
 
 
@@ -194,7 +307,7 @@ def network_of(args: argparse.Namespace) -> Path | None:
         return args.trained
     if not TRAINED.exists():
         raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder, expected one; "
             f"{enrolment.TRAIN_ONE}, "
             "name one with --trained FILE, or take an untrained backbone with "
             "--model efficientnet_lite0"
@@ -205,16 +318,20 @@ def network_of(args: argparse.Namespace) -> Path | None:
 def one_row(enrolled: enrolment.Enrolled) -> pd.DataFrame:
     """A table of what joined."""
     names = {"n_photos": "photos", "n_animals": "animals", "n_present": "there already"}
-    return pd.DataFrame([vars(enrolled)]).rename(columns=names)
+    cells = {**vars(enrolled), "moved": len(enrolled.moved)}
+    return pd.DataFrame([cells]).rename(columns=names)
 
 
 def holdings(gallery: Gallery, run: Run) -> dict:
     """What the gallery holds now, and what it takes."""
-    n_bytes = sum(each.stat().st_size for each in listed_files(run.folder))
+    pictures = gallery.facts["picture"][gallery.can_be_found()]
+    files = [*part_files(run.folder), *(picture_path(run.folder, name) for name in pictures)]
+    n_bytes = sum(each.stat().st_size for each in files if each.exists())
     held = {"animals": len(gallery.identities), "photos": len(gallery)}
-    held |= {"index": gallery.report.kind, "recall@1": gallery.report.recall_at_1}
+    if gallery.report:
+        held |= {"index": gallery.report.kind, "recall@1": gallery.report.recall_at_1}
     return held | {"MB": n_bytes / MEGABYTE, "seconds": run.seconds}
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    cli.run_script(main, "the gallery is whole, with this change or without it: --list shows it")

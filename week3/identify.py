@@ -16,33 +16,36 @@ the decisions.
 """
 
 import argparse
+import os
 from functools import partial
 from pathlib import Path
 
 from common import cli
 from common.data.catalogue import load_catalogue
-from common.data.catalogue_checks import drop_rows
+from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.photos import names_of_pictures
 from common.gallery.scores import Meaning, meaning_of
 from common.gallery.verdicts import verdict_on
 from common.measures.open_set import threshold_by
 from common.mine import own_functions
-from common.models.storage import load_recogniser
 from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
-from shown_answers import answer_tables, drawing, on_sheet, shown
+from common.words import counted
+from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np
 
+SHEET = "sheet.html"
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 
 
@@ -53,11 +56,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.shared_flags(parser, "device", "output_dir", "smoke", "mine")
     words = "folder that build_gallery.py wrote (default: runs/gallery in the current folder)"
     cli.add_flag(parser, "gallery", cli.local_path, "PATH", words)
-    parser.add_argument(
-        "--side",
-        choices=SIDES,
-        help="of the animal that all these photos show; compared with photos of that side alone",
-    )
+    words = "of the animal that all these photos show; left is never compared with right"
+    cli.add_flag(parser, "side", cli.plain_word, "SIDE", words)
     parser.add_argument(
         "--same_encounter",
         action="store_true",
@@ -87,13 +87,20 @@ def main(argv: list[str] | None = None) -> dict:
 
     # The gallery: photos whose animals are known, in the embedding of the network beside them.
     gallery = enrolment.open_gallery(args.gallery, args.trained)
-    network, _ = load_recogniser(gallery.model)
+    if not len(gallery):
+        raise InputError(
+            f"--gallery {args.gallery} is empty, expected photos of an animal or more; add some "
+            "with python week3/build_gallery.py --add"
+        )
+    network = enrolment.network_of(gallery)
+    args.side = side_of(args.side, gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
-    photos = photos_of(args.photos)
+    photos, passed_over = photos_of(args.photos)
+    notes += passed_over
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
-    questions = [Question(each, [args.side or ""] * len(each)) for each in queries]
+    questions = [Question(each, [args.side] * len(each)) for each in queries]
 
     # The threshold: from which similarity on an animal is known. Validation animals taught it, so
     # that of new animals no more than the stated rate are taken for a known one.
@@ -111,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
-    known = gallery.facts, enrolment.names_of_pictures(gallery)
+    known = gallery.facts, names_of_pictures(gallery)
     answered = [
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
@@ -144,14 +151,43 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
-def photos_of(given: list[Path]) -> list[Path]:
-    """The photo files that are named, and those in the folders that are named; each once."""
-    photos = []
+def side_of(side: str | None, gallery: Gallery) -> str:
+    """`--side` as the gallery writes it; "" where none is given."""
+    known = sorted({*SIDES, *gallery.facts["side"]} - {""})
+    written = {each.casefold(): each for each in known}
+    if side and side.casefold() not in written:
+        raise InputError(
+            f"--side {side}: the gallery has no such side, expected one of {', '.join(known)}; "
+            "name one of them, or leave --side out"
+        )
+    return written[side.casefold()] if side else ""
+
+
+def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
+    """The photos that are named or lie in folders that are, each once; and what is passed over."""
+    photos, problems = [], []
     for path in given:
-        photos += [path / name for name in find_images(path)[0]] if path.is_dir() else [path]
+        if os.path.isdir(path):
+            found = find_images(path)
+            photos += [path / name for name in found.photos]
+            problems += [each for each in found.problems() if each.kind != "not_a_photo"]
+        else:
+            photos.append(path)
+    photos, odd = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
+    notes = [each.text() for each in [*problems, *odd]]
     if not photos:
-        raise InputError(f"{given[0]}: no photo in this folder; name photo files or their folder")
-    return list(dict.fromkeys(path.absolute() for path in photos))
+        reasons = "; ".join([*notes, *fault_lines(odd)[1:]][:3])
+        raise InputError(
+            f"{given[0]}: no photo that can be read{f' ({reasons})' if reasons else ''}; name "
+            "photo files or their folder"
+        )
+    return photos, notes + fault_lines(odd)
+
+
+def new_sheet(folder: Path) -> Path:
+    """Where the sheet goes: never in the place of another, whose answers somebody's browser has."""
+    names = (SHEET, *(f"sheet_{n}.html" for n in range(2, 100_000)))
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 
 def report(
@@ -164,20 +200,26 @@ def report(
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
-        f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
+        f"Gallery {args.gallery}: {counted(len(gallery.identities), 'animal')}, "
+        f"{counted(len(gallery), 'photo')}. "
         f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
         *notes,
     ]
     if not args.side and set(SIDES) <= set(gallery.facts["side"]):
         facts.append("The gallery knows sides: --side left or right compares like with like.")
+    folder = common_folder([photo for photos, _ in answered for photo in photos])
     sheet = render_sheet(
         "Who is this?",
         [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
-        [on_sheet(run.started, args.side or "", *each) for each in answered],
+        [on_sheet(run.started, args.side, folder, *each) for each in answered],
         gallery.identities,
+        "" if folder is None else str(folder),
     )
-    path = write_text(run.folder / "sheet.html", sheet)
+    path, stays = new_sheet(run.folder), ""
+    if path.name != SHEET:
+        stays = f"; {SHEET} exists and may have answers, so that it is not replaced"
+    write_text(run.figure_path(path.name), sheet)  # it takes its place with the result
     drawn = [drawing(photos, answer) for photos, answer in answered if answer["seen"]][:N_DRAWN]
     figures = {}
     if drawn:
@@ -193,9 +235,9 @@ def report(
         metrics={"answers": answers, "meaning": learned},
         tables=answer_tables(answers, meaning.threshold.value),
         figures=figures,
-        notes=[*facts, *remarks, f"To confirm or reject: {path}"],
+        notes=[*facts, *remarks, f"To confirm or reject: {path}{stays}"],
     )
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    cli.run_script(main, "no sheet was written; run the same command again")

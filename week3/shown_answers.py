@@ -1,13 +1,15 @@
 """An answer as `identify.py` shows it: in tables, in a figure, and on the sheet for a person."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from common.data.photo_files import open_photo
+from common.data.photo_files import day_taken, open_photo
 from common.errors import InputError
-from common.gallery.pictures import photo_name, picture_path, small_picture
+from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
 from common.gallery.verdicts import Verdict
+from common.names import printable
 from common.visualization.matches import RankedMatches
 from common.visualization.sheet import SheetCandidate, SheetQuestion
 
@@ -40,25 +42,26 @@ def shown(
         InputError: a small picture is missing.
     """
     rows = [each.row for each in verdict.candidates]
-    pictures = [picture_path(gallery, facts["picture"][row]) for row in rows]
-    if missing := [picture for picture in pictures if not picture.exists()]:
+    names = [facts["picture"][row] for row in rows]
+    if missing := [name for name in names if not has_picture(gallery, name)]:
         raise InputError(
-            f"--gallery {gallery}: its small picture {missing[0].name} is missing; copy the whole "
-            "folder, or build the gallery anew with --replace"
+            f"--gallery {gallery}: its small picture {missing[0]}.jpg is missing, or a link; copy "
+            "the whole folder, or build the gallery anew with --replace"
         )
+    pictures = [picture_path(gallery, name) for name in names]
     seen = [
         ", ".join(filter(None, (facts["side"][row], facts["date"][row])))
         or Path(facts["path"][row]).name
         for row in rows
     ]
     itself = [
-        f"{photo.name} itself is in the gallery, as {name}: its likeness proves nothing."
+        f"{printable(photo.name)} itself is in the gallery, as {name}: its likeness proves nothing."
         for photo in photos
         if (name := enrolled_as.get(photo_name(photo)))
     ]
     more = f" and {len(photos) - 1} more" if len(photos) > 1 else ""
     return {
-        "title": f"{number}. {photos[0].name}{more}",
+        "title": f"{number}. {printable(photos[0].name)}{more}",
         "photos": [str(photo) for photo in photos],
         "verdict": verdict.text,
         "identities": [each.identity for each in verdict.candidates],
@@ -102,12 +105,23 @@ def drawing(photos: Sequence[Path], answer: dict) -> RankedMatches:
     )
 
 
-def on_sheet(asked: datetime, side: str, photos: Sequence[Path], answer: dict) -> SheetQuestion:
+def common_folder(photos: Sequence[Path]) -> Path | None:
+    """The folder that all photos lie in, at any depth; None where they share no drive."""
+    try:
+        return Path(os.path.commonpath([photo.parent for photo in photos]))
+    except ValueError:
+        return None
+
+
+def on_sheet(
+    asked: datetime, side: str, folder: Path | None, photos: Sequence[Path], answer: dict
+) -> SheetQuestion:
     """One section of the sheet.
 
     Args:
-        asked: when, which names the encounter.
+        asked: when, which names the encounter of photos without a date.
         side: of the animal, or "".
+        folder: that the paths of the decisions start from; None: they are whole.
         photos: of the question.
         answer: of `shown`.
     """
@@ -118,10 +132,12 @@ def on_sheet(asked: datetime, side: str, photos: Sequence[Path], answer: dict) -
             *(answer[column] for column in columns), strict=True
         )
     ]
+    days = {day_taken(photo) for photo in photos}
     return SheetQuestion(
         title=answer["title"],
-        photos=answer["photos"],
+        photos=[(photo.relative_to(folder) if folder else photo).as_posix() for photo in photos],
         side=side,
+        date=days.pop() if len(days) == 1 else "",
         encounter=f"identified {asked:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
         pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
         verdict=answer["verdict"],

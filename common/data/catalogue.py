@@ -5,15 +5,19 @@
 those that cannot be used.
 """
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from common.data.catalogue_folders import read_folders
-from common.data.catalogue_tables import Problem, listed_paths, read_csv, standardise_table
+from common.data.catalogue_cells import Problem
+from common.data.catalogue_folders import TABLE_SUFFIXES, read_folders
+from common.data.catalogue_tables import read_csv, standardise_table
+from common.data.photo_files import BOX_MARK
 from common.errors import InputError
+from common.names import tidy_name
 from common.turtles.dataset import ensure_turtles
+from common.words import counted
 
 import pandas as pd
 
@@ -30,7 +34,8 @@ class Catalogue:
         table: rows 0 ... n_images - 1 with the columns image_id (unique), identity, path
             (forward slashes), date (NaT = unknown), orientation ("left", "right", others in
             lower case, "" = unknown), encounter (never empty, of one identity only),
-            encounter_known, split where the source has one, and the source's other columns.
+            encounter_known, split and bbox ("x,y,width,height", "" = the whole photo) where the
+            source has them, and the source's other columns.
         remarks: what was noticed while reading; `check_catalogue` reports it.
         listed_paths: every path in the source's table file, also of rows left out; None where
             the rows do not come from a table file.
@@ -68,16 +73,19 @@ class Catalogue:
         return bool(self.table["date"].notna().any())
 
     def paths(self) -> list[Path]:
-        """Return each photo's absolute path, in row order."""
-        return [self.root / path for path in self.table["path"]]
+        """Return each photo's absolute path, in row order, with its box where it has one."""
+        if "bbox" not in self.table:
+            return [self.root / path for path in self.table["path"]]
+        boxes = self.table["bbox"].map(lambda box: f"{BOX_MARK}{box}" if box else "")
+        return [self.root / path for path in self.table["path"] + boxes]
 
 
 def load_catalogue(
     data_dir: str | Path | None = None,
     *,
-    split_column: str | None = None,
     fewest_identities: int = 2,
     progress: bool = True,
+    **reading: object,
 ) -> Catalogue:
     """Read a catalogue without opening its photos.
 
@@ -85,9 +93,10 @@ def load_catalogue(
         data_dir: folder with a metadata.csv, a CSV file, or a folder of identity folders with or
             without train, validation and test above; None for the embedded turtles, which are
             drawn at the first call.
-        split_column: the source's column that holds the given split, instead of "split".
         fewest_identities: animals that there have to be; 1 where photos join others.
         progress: show a bar while the turtles are drawn.
+        reading: split_column, keep_names and photos_elsewhere, see
+            `common.data.catalogue_tables.standardise_table`.
 
     Raises:
         InputError: nothing is there, a column is missing or ambiguous, or there are too few
@@ -96,25 +105,19 @@ def load_catalogue(
     source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
     source = source.expanduser().absolute()
     table_file = _table_file(source)
-    options = {"split_column": split_column, "fewest_identities": fewest_identities}
+    reading["fewest_identities"] = fewest_identities
     if table_file is not None:
         root = table_file.parent
-        name = root.name if table_file.name == TABLE_FILE else table_file.stem
-        rows = read_csv(table_file)
-        catalogue = _from_source(rows, root, name, str(table_file), **options)
-        return replace(catalogue, listed_paths=listed_paths(rows, root, str(table_file)))
+        name = root.name if table_file.name.lower() == TABLE_FILE else table_file.stem
+        reading["near"] = table_file.stem
+        return _from_source(read_csv(table_file), root, name, str(table_file), **reading)
     rows, remarks = read_folders(source)
-    catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **options)
-    return replace(catalogue, remarks=(*remarks, *catalogue.remarks))
+    catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **reading)
+    return replace(catalogue, remarks=(*remarks, *catalogue.remarks), listed_paths=None)
 
 
 def catalogue_from_table(
-    table: pd.DataFrame,
-    root: str | Path,
-    name: str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    split_column: str | None = None,
+    table: pd.DataFrame, root: str | Path, name: str, **reading: object
 ) -> Catalogue:
     """Make a catalogue of a table in memory, such as a wildlife-datasets `df`.
 
@@ -122,26 +125,29 @@ def catalogue_from_table(
         table: one row per photo; the columns are those of a CSV file. It is not changed.
         root: folder that relative paths start from.
         name: short name for figures and results.
-        columns: our column name to the table's, where data/README.md's aliases do not do.
-        split_column: the table's column that holds the given split, instead of "split".
+        reading: columns, split_column, keep_names and photos_elsewhere, see
+            `common.data.catalogue_tables.standardise_table`.
 
     Raises:
         InputError: as `load_catalogue`.
     """
     root = Path(root).expanduser().absolute()
-    where = f"the table of {name}"
-    return _from_source(table, root, name, where, columns=columns, split_column=split_column)
+    catalogue = _from_source(table, root, name, f"the table of {name}", **reading)
+    return replace(catalogue, listed_paths=None)
 
 
 def _table_file(source: Path) -> Path | None:
     if source.is_dir():
-        return source / TABLE_FILE if (source / TABLE_FILE).is_file() else None
-    if source.is_file() and source.suffix.lower() in (".csv", ".tsv"):
+        names = os.listdir(source) if os.access(source, os.R_OK) else []
+        tables = (source / name for name in sorted(names) if name.lower() == TABLE_FILE)
+        return next((table for table in tables if os.path.isfile(table)), None)
+    if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
         return source
     found = "is a file of another kind" if source.exists() else "does not exist"
     raise InputError(
-        f"--data_dir {source} {found}, expected a folder with {TABLE_FILE}, a CSV file, or a "
-        "folder with one folder of photos per animal; leave the flag out for the embedded turtles"
+        f"--data_dir {source} {found}, expected a folder with {TABLE_FILE}, a CSV file (save a "
+        "spreadsheet as 'CSV UTF-8'), or a folder with one folder of photos per animal; leave the "
+        "flag out for the embedded turtles"
     )
 
 
@@ -151,18 +157,18 @@ def _from_source(
     name: str,
     where: str,
     *,
-    columns: Mapping[str, str] | None = None,
-    split_column: str | None = None,
     fewest_identities: int = 2,
+    **reading: object,
 ) -> Catalogue:
-    options = {"columns": columns, "split_column": split_column}
-    table, problems = standardise_table(source, root, where, **options)
+    table, problems, listed = standardise_table(source, root, where, **reading)
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
+        reasons = "".join(f"; {problem.text()}" for problem in problems)
         raise InputError(
-            f"{where} has {len(table):,} photos of {n_identities} known "
-            f"{'animal' if n_identities == 1 else 'animals'}"
+            f"{where} has {counted(len(table), 'photo')} of "
+            f"{counted(n_identities, 'known animal')}"
             f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
             f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
+            f"{reasons}"
         )
-    return Catalogue(name, root, table, tuple(problems))
+    return Catalogue(tidy_name(name), root, table, tuple(problems), listed)

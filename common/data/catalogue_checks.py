@@ -3,26 +3,25 @@
 >>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
 >>> print(report.text())  # doctest: +SKIP
 
-Reading is kept cheap: each file is read once, hashed, and decoded at the smallest size its format
-offers, which is enough to notice a truncated one.
+Each file is read as the training will read it, only smaller: what passes here is read there.
 """
 
-import hashlib
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
+from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.catalogue_tables import Problem
-from common.data.photo_files import each_photo, is_whole
+from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
 
-N_PHOTOS_WITH_BAR = 500  # below, reading takes under a second or two
+N_NAMED = 100  # bad photos that a report names one by one
+MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
 DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
 
 
@@ -51,11 +50,13 @@ class CatalogueReport:
         dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
         first = (
-            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
-            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
+            f"{counted(counts['n_identities'], 'animal')} in "
+            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
-        return "\n".join([first, *(f"  - {problem.text()}" for problem in self.problems)])
+        found = [f"  - {problem.text()}" for problem in self.problems]
+        return "\n".join([first, *found, *fault_lines(self.problems)])
 
     def to_dict(self) -> dict:
         """Return plain values for a result file; names are cut after ten."""
@@ -70,14 +71,14 @@ class CatalogueReport:
 def load_checked_catalogue(
     data_dir: str | Path | None = None,
     *,
-    split_column: str | None = None,
     fewest_identities: int = 2,
     drop_copies: bool = True,
+    **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a catalogue, open every photo, and leave out what cannot be used.
 
     Args:
-        data_dir, split_column, fewest_identities: as in `load_catalogue`.
+        data_dir, fewest_identities, reading: as in `load_catalogue`.
         drop_copies: as in `leave_out_unusable`.
 
     Returns:
@@ -86,9 +87,7 @@ def load_checked_catalogue(
     Raises:
         InputError: as `load_catalogue` and `leave_out_unusable`.
     """
-    catalogue = load_catalogue(
-        data_dir, split_column=split_column, fewest_identities=fewest_identities
-    )
+    catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
     return leave_out_unusable(
         catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
     )
@@ -126,7 +125,8 @@ def leave_out_unusable(
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"{catalogue.name} has usable photos of "
+            f"{counted(len(usable.identities), 'animal')}, expected "
             f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
@@ -169,35 +169,93 @@ def count_rows(table: pd.DataFrame) -> dict[str, int]:
 
 def _file_problems(catalogue: Catalogue) -> list[Problem]:
     table = catalogue.table
-    paths = [str(path) for path in catalogue.paths()]
-    is_missing = np.array([not os.path.isfile(path) for path in paths], dtype=bool)
-    problems = [_photo_problem("missing_file", "photos that cannot be found", table, is_missing)]
-    there = [path for path, missing in zip(paths, is_missing, strict=True) if not missing]
-    has_bar = len(there) > N_PHOTOS_WITH_BAR
-    checked = each_photo(inspect_photo, there, "checking photos", smallest_side=1, progress=has_bar)
-    digests = np.full(len(paths), "missing", dtype=object)
-    digests[~is_missing] = list(checked)
-    broken = "photos that cannot be opened"
-    problems.append(_photo_problem("unreadable_file", broken, table, digests == ""))
-    is_read = (digests != "") & ~is_missing
-    # Several boxes may share one photo, so equal bytes mean nothing where there are boxes.
-    return problems if "bbox" in table else problems + _copy_problems(table[is_read], digests)
+    looks = list(each_photo(look_at, catalogue.paths(), "checking photos"))
+    problems = photo_problems(table["path"], looks)
+    checksums = np.array([look.checksum for look in looks], dtype=object)
+    is_read = checksums != ""
+    if "bbox" in table:
+        checksums = _with_places(checksums, table["bbox"])
+    return problems + _copy_problems(table[is_read], checksums)
+
+
+def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
+    """What is wrong or odd about photo files.
+
+    Args:
+        names: of the photos, for people.
+        looks: at each.
+    """
+    words = {
+        "missing_file": "photos that cannot be found",
+        "unreadable_file": "photos that cannot be opened",
+    }
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for row, look in enumerate(looks):
+        for remark in look.remarks:
+            summary, action = remark.split("; ")
+            found.setdefault(("odd_photo", f"photos with {summary}", action), []).append(row)
+        if look.fault:
+            kind = "missing_file" if look.fault == NO_SUCH_PHOTO else "unreadable_file"
+            found.setdefault((kind, words[kind], ""), []).append(row)
+    names = list(names)
+    return [
+        Problem(
+            kind,
+            summary,
+            tuple(names[row] for row in rows),
+            tuple(rows),
+            action,
+            tuple(f"{names[row]}: {looks[row].fault}" for row in rows if looks[row].fault),
+        )
+        for (kind, summary, action), rows in sorted(found.items())
+    ]
+
+
+def fault_lines(problems: Iterable[Problem]) -> list[str]:
+    """A line for each photo that cannot be read, under a heading; none where there is none."""
+    faults = [fault for problem in problems for fault in problem.faults]
+    more = [f"… and {len(faults) - N_NAMED:,} more"] if len(faults) > N_NAMED else []
+    heading = ["Photos passed over; none was moved or deleted:"] if faults else []
+    return [*heading, *faults[:N_NAMED], *more]
+
+
+def sort_out(photos: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
+    """Tell the files that can be read from those that cannot; and what is odd about them."""
+    looks = list(each_photo(look_at, photos, "checking photos"))
+    whole = [photo for photo, look in zip(photos, looks, strict=True) if not look.fault]
+    return whole, photo_problems(list(map(str, photos)), looks)
+
+
+def _with_places(digests: np.ndarray, boxes: pd.Series) -> np.ndarray:
+    """Checksums of photos with a number of the place, equal where boxes show the same animal."""
+    places: dict[str, list[list[float]]] = {}
+    named = []
+    for digest, text in zip(digests, boxes, strict=True):
+        box = [float(number) for number in text.split(",")] if text else [0, 0, np.inf, np.inf]
+        known = places.setdefault(digest, [])
+        place = next((i for i, other in enumerate(known) if _overlap(box, other)), len(known))
+        if place == len(known):
+            known.append(box)
+        named.append(f"{digest} {place}")
+    return np.array(named, dtype=object)
+
+
+def _overlap(one: list[float], other: list[float]) -> bool:
+    """Whether two boxes, or a box and a whole photo, share most of what they show."""
+    if np.inf in one or np.inf in other:
+        return one == other
+    sides = [
+        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1)
+    ]
+    shared = max(0, sides[0]) * max(0, sides[1])
+    return shared > MOST_SHARED * (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _photo_problem(
-    kind: str, summary: str, table: pd.DataFrame, is_concerned: np.ndarray | pd.Series
+    kind: str, summary: str, table: pd.DataFrame, is_concerned: pd.Series
 ) -> Problem:
     concerned = table["path"][is_concerned]
     return Problem(kind, summary, tuple(concerned), tuple(map(int, concerned.index)))
-
-
-def inspect_photo(path: str) -> str:
-    """Return a hash of a photo's bytes, or "" if it cannot be opened and decoded."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError:
-        return ""
-    return hashlib.blake2b(content, digest_size=16).hexdigest() if is_whole(content) else ""
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
@@ -233,7 +291,11 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
 def _unlisted_files(catalogue: Catalogue) -> list[Problem]:
     if catalogue.listed_paths is None or not catalogue.root.is_dir():
         return []
-    images, _ = find_images(catalogue.root)
-    unlisted = tuple(image for image in images if image not in catalogue.listed_paths)
+    found = find_images(catalogue.root)
+    unlisted = found.photos + found.to_convert
+    unlisted = tuple(image for image in unlisted if image not in catalogue.listed_paths)
     summary = "photos in the folder that the table does not list"
-    return [Problem("unlisted_photo", summary, unlisted, action="not used")]
+    return [
+        Problem("unlisted_photo", summary, unlisted, action="not used"),
+        *(problem for problem in found.problems() if problem.kind == "closed_folder"),
+    ]

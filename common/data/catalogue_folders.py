@@ -1,91 +1,315 @@
-"""From a folder with one folder per animal to a table; no photo is opened."""
+"""From a folder with one folder per animal to a table, and from a table's paths to files.
+
+No photo is opened.
+"""
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from common.data.catalogue_tables import Problem
+from common.data.catalogue_cells import Problem
+from common.data.photo_files import HOW_TO_CONVERT, PHOTO_SUFFIXES, is_to_convert
 from common.errors import InputError
+from common.names import name_key
+from common.own_files import SYSTEM_FILES
 
 import pandas as pd
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+# Of systems, network drives, cameras and photo programs: what lies in them are thumbnails, copies
+# or what was thrown away. Names that begin with a full stop are passed over anyway.
+SYSTEM_FOLDERS = {
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "msocache"),  # Windows
+    *("__macosx", "network trash folder", "temporary items", "lost+found"),
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "~snapshot"),  # NAS
+    *("thumbnails", "thumbs", "thmbnl", "avchdtn"),
+}
+HIDDEN = {name.lower() for name in SYSTEM_FILES}
+SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".cocatalog")  # photo programs' own folders
 
+# Known sets write bounding_box_train (Market-1501), image_test (VeRi), train2017 (COCO).
+PREFIX = re.compile(r"^(?:bounding_box|bbox|images?)_", re.IGNORECASE)
 PART_NAMES = r"train|training|val|valid|validation|test|testing|query|gallery"
-SPLIT_FOLDER = re.compile(rf"({PART_NAMES})([_-].*)?", re.IGNORECASE)
+SPLIT_FOLDER = re.compile(
+    rf"(?:{PREFIX.pattern[1:]})?({PART_NAMES})([_-].*|\d{{4}})?", re.IGNORECASE
+)
+# Other folders of data sets, which hold photos but are no animals.
+NO_ANIMALS = {
+    *("images", "imgs", "photos", "pictures", "jpegs", "jpegimages", "crops", "masks", "mask"),
+    *("segmentations", "annotations", "labels", "trimaps", "gt_bbox", "gt_query", "distractors"),
+}
+FILE_NAME = re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?_.*")  # identity, camera
+OUTSIDE = re.compile(r"\.\.(?:/|$)|/|[A-Za-z]:")  # of a path that is relative if it lies inside
 
 
-def find_images(root: Path) -> tuple[list[str], list[str]]:
-    """List the photos under a folder, and the files that are not photos.
+class Found(NamedTuple):
+    """What lies under a folder: paths relative to it, with forward slashes, sorted.
+
+    Attributes:
+        photos: by their ending; not opened yet.
+        to_convert: photos in formats that are not read.
+        others: files that are no photos, and pipes and devices.
+        closed: folders that may not be read.
+        system: folders of thumbnails or of what was thrown away, not looked into.
+    """
+
+    photos: list[str]
+    to_convert: list[str]
+    others: list[str]
+    closed: list[str]
+    system: list[str]
+
+    def problems(self) -> list[Problem]:
+        """What is passed over, for people."""
+        what = {
+            "closed_folder": ("folders that may not be read", self.closed, "passed over"),
+            "to_convert": (
+                "photos in formats that are not read (HEIC, AVIF, raw)",
+                self.to_convert,
+                f"left out; {HOW_TO_CONVERT}",
+            ),
+            "not_a_photo": ("files that are not photos", self.others, "passed over"),
+            "system_folder": ("folders of a system or of thumbnails", self.system, "passed over"),
+        }
+        problems = [
+            Problem(kind, summary, tuple(names), action=action)
+            for kind, (summary, names, action) in what.items()
+        ]
+        return [problem for problem in problems if problem.names]
+
+
+def find_images(root: Path) -> Found:
+    """List what lies under a folder.
 
     Hidden files are passed over. Links are followed, but not back into a folder they come from.
-
-    Returns:
-        Paths of photos and of other files, relative to the root with forward slashes, sorted.
     """
-    files = sorted(os.path.relpath(file, root).replace(os.sep, "/") for file in _walk(str(root)))
-    images = [file for file in files if file.lower().endswith(IMAGE_SUFFIXES)]
-    return images, sorted(set(files).difference(images))
+    found, folders = Found([], [], [], [], []), [(str(root), ())]
+    while folders:
+        folder, ancestors = folders.pop()
+        real = os.path.realpath(folder)
+        if real in ancestors:
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not _is_hidden(entry.name)]
+        except OSError:
+            found.closed.append(folder)
+            continue
+        for entry in visible:
+            if os.path.isdir(entry.path):
+                if _is_system(entry.name):
+                    found.system.append(entry.path)
+                else:
+                    folders.append((entry.path, (*ancestors, real)))
+            else:
+                _part_for(entry, found).append(entry.path)
+    return Found(*(sorted(_from_root(path, root) for path in part) for part in found))
 
 
-def _walk(folder: str, ancestors: tuple[str, ...] = ()) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in ancestors:
-        return
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    for entry in visible:
-        if entry.is_dir():
-            yield from _walk(entry.path, (*ancestors, real))
-        else:
-            yield entry.path
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in HIDDEN
+
+
+def _is_system(name: str) -> bool:
+    lower = name.lower()
+    return lower in SYSTEM_FOLDERS or lower.endswith(SYSTEM_ENDINGS)
+
+
+def _part_for(entry: os.DirEntry, found: Found) -> list[str]:
+    """The list that a file belongs on."""
+    name = entry.name.lower()
+    if os.path.exists(entry.path) and not os.path.isfile(entry.path):
+        return found.others  # a pipe or a device
+    if name.endswith(PHOTO_SUFFIXES):
+        return found.photos
+    return found.to_convert if is_to_convert(name) else found.others
+
+
+def _from_root(path: str, root: Path) -> str:
+    return os.path.relpath(path, root).replace(os.sep, "/")
 
 
 def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Read a folder of identity folders, with or without train, validation and test above.
+
+    Files as Market-1501 names them, such as query/0002_c1s1_000451_03.jpg, need no folder per
+    animal: the number is the identity, the camera the encounter.
 
     Returns:
         Table with path, identity and, where there are split folders, split; and what was found
         on the way.
 
     Raises:
-        InputError: there are no photos in identity folders, or split folders lie beside others.
+        InputError: there are no photos in identity folders, split folders lie beside others, or
+            the folders are parts of a data set and no animals.
     """
-    images, others = find_images(root)
+    found = find_images(root)
+    images = found.photos
     tops = sorted({image.split("/")[0] for image in images if "/" in image})
-    has_splits = _are_split_folders(tops, images, root)
-    depth = 2 if has_splits else 1
+    table = _read_file_names(images)
+    depth = 1 if table is not None or not _are_split_folders(tops, found, root) else 2
     inside = [image for image in images if image.count("/") >= depth]
     if not inside:
+        reasons = "; ".join(problem.text() for problem in found.problems())
         raise InputError(
             f"--data_dir {root} has {len(images):,} photos but none in a folder per animal, "
-            "expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv; see "
-            "data/README.md"
+            "expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv"
+            f"{_tables_there(found.others)}{f' ({reasons})' if reasons else ''}; see data/README.md"
         )
-    table = pd.DataFrame({"path": inside})
-    folders = table["path"].str.split("/")
-    table["identity"] = folders.str[depth - 1]
-    if has_splits:
-        table["split"] = folders.str[0]
-    stray = tuple(image for image in images if image.count("/") < depth)
-    problems = [
-        Problem("not_a_photo", "files that are not photos", tuple(others), action="passed over"),
-        Problem("stray_photo", "photos outside an animal's folder", stray, action="left out"),
-    ]
-    return table, [problem for problem in problems if problem.names]
+    if table is None:
+        folders = pd.Series(inside).str.split("/")
+        table = pd.DataFrame({"path": inside, "identity": folders.str[depth - 1]})
+        if depth == 2:
+            table["split"] = [_part_of_folder(parts[0]) for parts in folders]
+    stray = tuple(sorted(set(images) - set(table["path"])))
+    outside = Problem("stray_photo", "photos outside an animal's folder", stray, action="left out")
+    return table, [*found.problems(), *([outside] if stray else [])]
 
 
-def _are_split_folders(tops: list[str], images: list[str], root: Path) -> bool:
+def _are_split_folders(tops: list[str], found: Found, root: Path) -> bool:
+    images = found.photos
     named = [top for top in tops if SPLIT_FOLDER.fullmatch(top)]
-    deep = {image.split("/")[0] for image in images if image.count("/") >= 2}
-    if not named or not set(named) <= deep:
-        return False
     unnamed = sorted(set(tops) - set(named))
-    if unnamed and len(named) > 1:
+    parts = [top for top in tops if top in named or top.lower() in NO_ANIMALS]
+    deep = {image.split("/")[0] for image in images if image.count("/") >= 2} & set(named)
+    if len(named) > 1 and deep and unnamed:
         raise InputError(
             f"--data_dir {root} has the folders {', '.join(named)} and also "
             f"{', '.join(unnamed[:3])}, expected either folders of a split or folders of animals; "
             "move the others away"
         )
-    return not unnamed
+    if deep and not unnamed:
+        return True
+    if len(parts) > 1 or (parts and parts == tops):
+        inner = [root / top for top in parts if any(_is_deep(image, top) for image in images)]
+        advice = "see data/README.md"
+        if inner:
+            advice = f"name the folder of the animals' folders, such as --data_dir {inner[0]}"
+        raise InputError(
+            f"--data_dir {root} has the folders {', '.join(parts[:4])}, which are parts of a data "
+            "set and no animals, expected a folder per animal or a table of their names"
+            f"{_tables_there(found.others)}; {advice}"
+        )
+    return False
+
+
+def _is_deep(image: str, top: str) -> bool:
+    return image.startswith(f"{top}/") and image.count("/") >= 2
+
+
+def _part_of_folder(top: str) -> str:
+    """The part that a folder's name means; a test's gallery and queries stay apart."""
+    word, rest = (each.lower() for each in SPLIT_FOLDER.fullmatch(top).groups(""))
+    is_test = word in ("test", "testing", "query", "gallery") and not rest.isdigit()
+    return word + rest if is_test else word
+
+
+def _tables_there(others: list[str]) -> str:
+    """Tables at the top of a folder that may hold the names, for a message."""
+    tables = [name for name in others if "/" not in name and name.lower().endswith(TABLE_SUFFIXES)]
+    return f" (is it {' or '.join(tables[:3])}? Name it with --data_dir)" if tables else ""
+
+
+def _read_file_names(images: list[str]) -> pd.DataFrame | None:
+    """The photos of Market-1501, DukeMTMC or VeRi, whose names say all; None: another layout.
+
+    -1 and 0000 are nobody: what the detector took for a person. The folders gt_bbox and gt_query
+    hold copies and no photos.
+    """
+    listed = [image for image in images if not image.startswith("gt_")]
+    parts = [(image, *image.split("/")[:-1]) for image in listed]
+    found = [FILE_NAME.fullmatch(image.split("/")[-1]) for image in listed]
+    flat = [len(each) == 2 and bool(SPLIT_FOLDER.fullmatch(each[1])) for each in parts]
+    if not listed or not all(found) or not all(flat):
+        return None
+    names = {"test": "test_gallery", "gallery": "test_gallery", "query": "test_query"}
+    split = [_part_of_folder(top) for _, top in parts]
+    rows = {
+        "path": listed,
+        "identity": [match[1] if match[1].strip("0") not in ("", "-1") else "" for match in found],
+        "encounter": [f"camera {int(match[2])}" for match in found],
+        "split": [names.get(word, word) for word in split],
+    }
+    return pd.DataFrame(rows)
+
+
+def locate_photos(
+    given: Sequence[tuple[str, ...]], root: Path, *, near: str | None = None, anywhere: bool = False
+) -> tuple[list[str], list[Problem]]:
+    """Find the files that a table's paths mean.
+
+    A path that is not there as written may differ in capitals, Unicode form, slashes or spaces,
+    may lack its ending, or be the last part of one photo's path only.
+
+    Args:
+        given: of each row, the paths that it may mean, the likeliest first.
+        root: folder that relative paths start from.
+        near: of several photos, one in a folder whose name begins so; None: look nowhere else.
+        anywhere: paths may lead out of the root.
+
+    Returns:
+        Paths with forward slashes, relative to the root where they lie inside it; and which are
+        written otherwise than on disk.
+
+    Raises:
+        InputError: a path leads out of the root.
+    """
+    located = {ways: _as_written(ways, root) for ways in set(given)}
+    lost = [ways for ways, path in located.items() if path is None]
+    index = _index_of(root) if lost and near is not None else {}
+    elsewhere = []
+    for ways in sorted(lost):
+        plain = _plain_path(ways[0], root)
+        located[ways] = next((f for way in ways if (f := _look_up(way, index, near))), plain)
+        if located[ways] != plain:
+            elsewhere.append(f"{ways[0]} = {located[ways]}")
+    for row, ways in enumerate(given, start=2):
+        if not anywhere and OUTSIDE.match(located[ways]):
+            raise InputError(
+                f"row {row}: the path {ways[0]} leads out of {root}, expected photos in the "
+                "table's folder or below; move the table to the photos, or add --photos_elsewhere"
+            )
+    summary = "paths written otherwise than on disk"
+    found = Problem("other_path", summary, tuple(elsewhere), action="taken for the files there")
+    return [located[ways] for ways in given], [found] if elsewhere else []
+
+
+def _plain_path(text: str, root: Path) -> str:
+    path = posixpath.normpath(text.strip().replace("\\", "/"))
+    for base in (root, root.resolve()) if Path(path).is_absolute() else ():
+        if Path(path).is_relative_to(base):
+            return Path(path).relative_to(base).as_posix()
+    return path
+
+
+def _as_written(ways: tuple[str, ...], root: Path) -> str | None:
+    """The first way that is a file; a backslash or a space at an end may belong to its name."""
+    for way in ways:
+        exact = posixpath.normpath(way.replace(os.sep, "/"))
+        for path in dict.fromkeys((exact, _plain_path(way, root))):
+            if os.path.isfile(os.path.join(root, path)) and not os.path.isabs(path):
+                return path
+    return None
+
+
+def _index_of(root: Path) -> dict[str, list[str]]:
+    """Photos below a folder by each ending of their path, with and without the file's ending."""
+    index: dict[str, list[str]] = {}
+    for image in find_images(root).photos if root.is_dir() else ():
+        parts = name_key(image).split("/")
+        for start in range(len(parts)):
+            key = "/".join(parts[start:])
+            for each in (key, posixpath.splitext(key)[0]):
+                index.setdefault(each, []).append(image)
+    return index
+
+
+def _look_up(way: str, index: dict[str, list[str]], near: str | None) -> str | None:
+    key = name_key(posixpath.normpath(way.replace("\\", "/")))
+    found = index.get(key, [])
+    whole = [path for path in found if name_key(path) == key]
+    close = [path for path in found if near and path.lower().startswith(near.lower())]
+    return next((some[0] for some in (whole, found, close) if len(some) == 1), None)

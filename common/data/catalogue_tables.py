@@ -1,16 +1,31 @@
 """From a table in a person's own columns to the catalogue's columns.
 
-Pure functions on tables; `common.data.catalogue` puts them together. Nothing here opens a photo.
+`common.data.catalogue` puts it together with the folders. Nothing here opens a photo.
 """
 
+import codecs
+import csv
 import hashlib
+import io
 import json
-import posixpath
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from common.data.catalogue_cells import (
+    Problem,
+    as_text,
+    normalise_orientation,
+    parse_boxes,
+    parse_dates,
+    split_word,
+)
+from common.data.catalogue_folders import locate_photos
 from common.errors import InputError
+from common.names import is_unknown, joined_spellings, name_key, printable, several_spellings
+from common.tables import unescaped
+from common.words import counted
 
 import pandas as pd
 
@@ -18,71 +33,96 @@ import pandas as pd
 ALIASES = """
     path file filename file_name filepath file_path image image_path photo
     identity individual individual_id animal animal_id name id class label
-    date timestamp datetime date_taken
+    date timestamp datetime date_taken date_time_original
     orientation side viewpoint view position
     encounter encounter_id sighting sighting_id occurrence occurrence_id clip sequence sequence_id
     image_id
     split
+    bbox bounding_box
+    relative_path folder folder_name directory dir
 """
 COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
 NOT_TEXT = ("date", "encounter_known")
-
-SIDE_LETTERS = {"l": "left", "r": "right"}
-UNKNOWN_WORDS = {"", "unknown", "nan", "nat", "<na>"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One kind of thing that is wrong, or worth knowing, about a catalogue.
-
-    Attributes:
-        kind: one word for programs, such as "missing_file".
-        summary: the words for people, such as "photos that cannot be found".
-        names: every photo, row or animal concerned.
-        rows: rows of the checked catalogue concerned; empty where the thing never became a row.
-        action: what is done about it, such as "left out"; empty if nothing is.
-    """
-
-    kind: str
-    summary: str
-    names: tuple[str, ...]
-    rows: tuple[int, ...] = ()
-    action: str = ""
-
-    def text(self) -> str:
-        """Return one line with the count, the first three names and what is done."""
-        shown = ", ".join(self.names[:3]) + (", …" if len(self.names) > 3 else "")
-        action = f"; {self.action}" if self.action else ""
-        return f"{self.summary}: {len(self.names):,} ({shown}){action}"
+BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def read_csv(file: Path) -> pd.DataFrame:
     """Read a CSV file with every value as text, so that animal 007 stays 007.
 
-    Commas, semicolons and tabs are told apart by the header line.
+    Commas, semicolons and tabs are told apart by the header, or named by Excel's "sep=;" before
+    it. UTF-8, or UTF-16 and UTF-32 with a byte order mark. Cells without a header are left out if
+    they are empty, and rows without any content stay as empty ones.
 
     Raises:
-        InputError: the file is empty, not UTF-8 or not a table.
+        InputError: the file may not be read, is in another encoding or no table.
     """
+    lines = _text_of_file(file).lstrip("\ufeff\r\n").splitlines(keepends=True) or [""]
+    if named := re.fullmatch(r'"?sep=([^\w\s"]|\t)"?[,;\s]*', lines[0], re.IGNORECASE):
+        lines = lines[1:] or [""]
+    header_line = re.sub(r'"[^"]*"', "", lines[0])
+    separator = named[1] if named else max(",;\t", key=header_line.count)
+    text = io.StringIO("".join(lines), newline="")
+    reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        with file.open(encoding="utf-8-sig") as lines:
-            header = lines.readline()
-        separator = max(",;\t", key=header.count)
-        return pd.read_csv(
-            file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
+        header, *rows = list(reader) or [[]]
+    except csv.Error as error:
+        raise _no_table(file, f"line {reader.line_num}: {error}") from error
+    if not any(map(str.strip, header)):
+        raise _no_table(file, "it has no header line")
+    width = max(map(len, [header, *rows]))
+    cells = [[*row, *[""] * (width - len(row))] for row in rows]
+    columns = {}
+    for place in range(width):
+        name, column = "".join(header[place : place + 1]).strip(), [row[place] for row in cells]
+        if name in columns:
+            raise _no_table(file, f"two columns are called {name!r}")
+        if name:
+            columns[name] = column
+        elif full := [row for row, cell in enumerate(column, start=2) if cell.strip()]:
+            raise _no_table(
+                file, f"row {full[0]} has more cells than the header, {place + 1} or more"
+            )
+    return unescaped(pd.DataFrame(columns, dtype=object))
+
+
+def _no_table(file: Path, found: str) -> InputError:
+    return InputError(
+        f"{file} cannot be read as a table ({printable(found)}), expected a CSV file with a header "
+        "line; open it in a spreadsheet, correct it and save it again"
+    )
+
+
+def _text_of_file(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{file} may not be read ({error.strerror or error}), expected a CSV file; change its "
+            "permissions, or copy it"
+        ) from error
+    marks = (name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark))
+    encoding = next(marks, "utf-8-sig")
+    try:
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file} is not UTF-8 text (byte {error.start}), expected a CSV file in UTF-8; "
-            "save it again as 'CSV UTF-8'"
+            f"{file} is not {encoding.upper().removesuffix('-SIG')} text (byte {error.start}), "
+            "expected a CSV file in UTF-8; open it in the spreadsheet that wrote it and save it "
+            "again as 'CSV UTF-8'"
         ) from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    if "\0" in text:
         raise InputError(
-            f"{file} cannot be read as a table ({str(error).strip()}), expected a CSV file with a "
-            "header line; open it in a spreadsheet and save it again"
-        ) from error
+            f"{file} holds characters of zero, expected a CSV file in UTF-8; if a spreadsheet "
+            "wrote it, save it again as 'CSV UTF-8'"
+        )
+    return text
 
 
 def match_columns(
@@ -112,7 +152,7 @@ def match_columns(
                 )
         elif theirs := _alias_column(ours, aliases, found, where):
             matched[ours] = theirs
-    if "date" not in matched and (years := [c for c in found if c.lower() == "year"]):
+    if "date" not in matched and (years := [c for c in found if _column_key(c) == "year"]):
         matched["date"] = years[0]
     missing = [ours for ours in REQUIRED_COLUMNS if ours not in matched]
     if missing:
@@ -124,81 +164,21 @@ def match_columns(
     return matched
 
 
-def _alias_column(ours: str, aliases: tuple[str, ...], found: list[str], where: str) -> str | None:
-    own = [column for column in found if str(column).strip().lower() == ours]
-    candidates = own or [column for column in found if str(column).strip().lower() in aliases]
+def _column_key(name: object) -> str:
+    """Equal for "file_name", "File name" and "fileName"."""
+    return re.sub(r"[\W_]+", "", name_key(str(name)))
+
+
+def _alias_column(ours: str, aliases: list[str], found: list[str], where: str) -> str | None:
+    keys = [_column_key(alias) for alias in aliases]
+    own = [column for column in found if _column_key(column) == keys[0]]
+    candidates = own or [column for column in found if _column_key(column) in keys]
     if len(candidates) > 1:
         raise InputError(
             f"{where} has the columns {' and '.join(map(str, candidates))}, expected one that "
             f"holds the {ours}; rename the right one to {ours}"
         )
     return candidates[0] if candidates else None
-
-
-def as_text(values: pd.Series) -> pd.Series:
-    """Return values as stripped text: 1.0 becomes "1", a missing value "".
-
-    Whole numbers lose their ".0" because pandas reads integers as floats when one is missing.
-    """
-
-    def text_of(value: object) -> str:
-        if pd.isna(value):
-            return ""
-        is_whole = isinstance(value, float) and value.is_integer()
-        return str(int(value)) if is_whole else str(value).strip()
-
-    return pd.Series(map(text_of, values.astype(object)), index=values.index, dtype=object)
-
-
-def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Read ISO dates and datetimes, years alone, and cameras' 2020:05:31 10:00:00.
-
-    A time zone is cut off, not converted: the local day is what makes an encounter.
-
-    Returns:
-        Dates (NaT where there is none), whether a text is there but cannot be read, and whether
-        it gives the year only (read as 1 January).
-    """
-    is_empty = text.str.lower().isin(UNKNOWN_WORDS)
-    is_year = text.str.fullmatch(r"\d{4}")
-    iso = text.str.replace(r"^(\d{4}):(\d{2}):(\d{2})", r"\1-\2-\3", regex=True)
-    iso = iso.str.replace(r"(:\d{2}(?:\.\d+)?)\s*(?:Z|[+-]\d{2}:?\d{2})$", r"\1", regex=True)
-    iso = iso.where(~is_year, iso + "-01-01").where(~is_empty, None)
-    dates = pd.to_datetime(iso, format="ISO8601", errors="coerce").astype("datetime64[us]")
-    return dates, dates.isna() & ~is_empty, is_year & dates.notna()
-
-
-def normalise_paths(text: pd.Series, root: Path) -> pd.Series:
-    """Return paths with forward slashes, relative to the root where they lie inside it."""
-
-    def normalise(path: str) -> str:
-        path = posixpath.normpath(path.replace("\\", "/"))
-        inside = Path(path).is_absolute() and Path(path).is_relative_to(root)
-        return Path(path).relative_to(root).as_posix() if inside else path
-
-    return text.map(normalise)
-
-
-def listed_paths(source: pd.DataFrame, root: Path, where: str) -> frozenset[str]:
-    """Return every path in a source's table, as the catalogue writes paths."""
-    column = match_columns(list(source), where)["path"]
-    return frozenset(normalise_paths(as_text(source[column]), root))
-
-
-def normalise_orientation(text: pd.Series) -> pd.Series:
-    """Return lower-case orientations: "left", "right", others as they are, "" if unknown."""
-    lower = text.str.lower()
-    return lower.replace(SIDE_LETTERS).where(~lower.isin(UNKNOWN_WORDS), "")
-
-
-def split_word(name: str) -> str:
-    """Return a given part's name in lower case, with val and valid spelled out.
-
-    >>> split_word("Valid"), split_word("test_query")
-    ('validation', 'test_query')
-    """
-    lower = name.strip().lower()
-    return {"val": "validation", "valid": "validation", "training": "train"}.get(lower, lower)
 
 
 def name_encounters(table: pd.DataFrame, given: pd.Series | None) -> tuple[pd.Series, pd.Series]:
@@ -232,7 +212,7 @@ def _of_several_identities(encounter: pd.Series, identity: pd.Series) -> pd.Seri
 
 def make_image_ids(keys: pd.Series) -> pd.Series:
     """Return the first 16 hex digits of each key's md5, the ids wildlife-datasets uses."""
-    encoded = keys.map(lambda key: key.encode("utf-8", "surrogateescape"))
+    encoded = keys.map(lambda key: key.encode("utf-8", "surrogatepass"))
     return encoded.map(lambda key: hashlib.md5(key, usedforsecurity=False).hexdigest()[:16])
 
 
@@ -243,7 +223,10 @@ def standardise_table(
     *,
     columns: Mapping[str, str] | None = None,
     split_column: str | None = None,
-) -> tuple[pd.DataFrame, list[Problem]]:
+    keep_names: Collection[str] = (),
+    photos_elsewhere: bool = False,
+    near: str | None = None,
+) -> tuple[pd.DataFrame, list[Problem], frozenset[str]]:
     """Turn a source table into a catalogue's table.
 
     Args:
@@ -252,10 +235,14 @@ def standardise_table(
         where: the source's name for messages.
         columns: our column name to the source's, where the aliases do not do.
         split_column: the source's column that holds the given split.
+        keep_names: animals that are truly called by a word for unknown, or whose names differ in
+            capitals or spaces alone.
+        photos_elsewhere: paths may lead out of the root.
+        near: see `common.data.catalogue_folders.locate_photos`.
 
     Returns:
-        The catalogue's table, and what was found on the way. Row numbers in messages count the
-        header as row 1, as a spreadsheet does.
+        The catalogue's table, what was found on the way, and the path of every row of the source.
+        Row numbers in messages count the header as row 1, as a spreadsheet does.
 
     Raises:
         InputError: a column is missing or ambiguous, or photos are listed twice.
@@ -265,34 +252,90 @@ def standardise_table(
     source = source.reset_index(drop=True)
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
     blank = pd.Series("", index=source.index, dtype=object)
+    ways = _ways_of_paths(source[matched["path"]], text.get("relative_path", blank))
+    try:
+        paths, problems = locate_photos(ways, root, near=near, anywhere=photos_elsewhere)
+    except InputError as error:
+        raise InputError(f"{where}, {error}") from error
+    identity, is_known, found = _identities(text, keep_names)
     date_text = text.get("date", blank)
-    dates, is_unreadable, is_year = parse_dates(date_text)
-    is_known = ~text["identity"].str.lower().isin(UNKNOWN_WORDS)
+    dates, is_unreadable, has_no_day = parse_dates(date_text)
     unreadable = "dates that cannot be read", is_unreadable & is_known, date_text
-    years = "dates that give the year only", is_year & is_known, date_text
-    unknown = "rows without a known identity", ~is_known, text["path"]
-    problems = [
-        _row_problem("unknown_identity", *unknown, "left out"),
+    no_day = "dates without a day", has_no_day & is_known, date_text
+    problems += [
+        *found,
         _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
-        _row_problem("year_only_date", *years, "taken as 1 January"),
+        _row_problem("year_only_date", *no_day, "taken as the first of the month or year"),
     ]
-    table = pd.DataFrame({"identity": text["identity"]})
-    table["path"] = normalise_paths(text["path"], root)
+    table = pd.DataFrame({"identity": identity, "path": paths}, dtype=object)
     table["date"] = dates
     table["orientation"] = normalise_orientation(text.get("orientation", blank))
     if "split" in text:
         table["split"] = text["split"].map(split_word)
-    consumed = {theirs for theirs in matched.values() if theirs != split_column}
-    others = source.drop(columns=list(consumed))
-    others = others.rename(columns={c: f"source_{c}" for c in others if c in CATALOGUE_COLUMNS})
+    if "bbox" in text:
+        table["bbox"] = parse_boxes(source[matched["bbox"]], where)
+    others = _other_columns(source, matched, split_column)
     table = pd.concat([table, others], axis="columns")
     table.insert(0, "image_id", _image_ids(text.get("image_id"), table, where, is_known))
-    encounter, encounter_known = name_encounters(table, text.get("encounter"))
+    given, found = _given_encounters(text.get("encounter"))
+    encounter, encounter_known = name_encounters(table, given)
     table.insert(5, "encounter", encounter)
     table.insert(6, "encounter_known", encounter_known)
     texts = [name for name in CATALOGUE_COLUMNS if name in table and name not in NOT_TEXT]
     table = table[is_known].reset_index(drop=True).astype(dict.fromkeys(texts, "str"))
-    return table, [problem for problem in problems if problem.names]
+    return table, [each for each in [*problems, *found] if each.names], frozenset(paths)
+
+
+def _ways_of_paths(given: pd.Series, folders: pd.Series) -> list[tuple[str, ...]]:
+    """What each path may mean: below its row's folder, or as it is written, to the last space."""
+    ways = []
+    for value, text, folder in zip(given, as_text(given), folders, strict=True):
+        path = value if isinstance(value, str) else text
+        joined = [f"{folder}/{path}"] if folder and not re.search(r"[\\/]", path) else []
+        ways.append((*joined, path))
+    return ways
+
+
+def _identities(
+    text: Mapping[str, pd.Series], keep_names: Collection[str]
+) -> tuple[pd.Series, pd.Series, list[Problem]]:
+    """Names in one spelling each, and which rows have one; rows without any content are no news."""
+    names = text["identity"]
+    is_known = names.map(lambda name: name in keep_names or not is_unknown(name)).astype(bool)
+    spelled = joined_spellings(names[is_known], keep_names)
+    words = sorted(set(names[~is_known & names.ne("")]))
+    advice = f"; if animals are called so: --keep_names {shlex.quote(','.join(words))}"
+    unknown = "rows without a known identity", ~is_known & (names + text["path"]).ne("")
+    joined = "animals whose name is written in several ways", several_spellings(spelled)
+    return (
+        names.map(lambda name: spelled.get(name, "")),
+        is_known,
+        [
+            _row_problem(
+                "unknown_identity", *unknown, text["path"], f"left out{advice if words else ''}"
+            ),
+            Problem("joined_names", *joined, action="taken for one; if they are two: --keep_names"),
+        ],
+    )
+
+
+def _given_encounters(given: pd.Series | None) -> tuple[pd.Series | None, list[Problem]]:
+    """The source's encounters in one spelling each, "" where unknown."""
+    if given is None:
+        return None, []
+    given = given.where(~given.map(is_unknown).astype(bool), "")
+    spelled = joined_spellings(given)
+    ways = "encounters whose name is written in several ways", several_spellings(spelled)
+    return given.map(spelled), [Problem("joined_encounters", *ways, action="taken for one")]
+
+
+def _other_columns(
+    source: pd.DataFrame, matched: Mapping[str, str], split_column: str | None
+) -> pd.DataFrame:
+    """The source's columns that are none of ours, under names that are none of ours."""
+    kept = {split_column, matched.get("relative_path")}
+    others = source.drop(columns=list(set(matched.values()) - kept))
+    return others.rename(columns={c: f"source_{c}" for c in others if c in CATALOGUE_COLUMNS})
 
 
 def _row_problem(
@@ -306,11 +349,11 @@ def _row_problem(
 def _image_ids(
     given: pd.Series | None, table: pd.DataFrame, where: str, is_known: pd.Series
 ) -> pd.Series:
-    keys = table["path"] + (table["bbox"].map(str) if "bbox" in table else "")
+    keys = table["path"] + table.get("bbox", "")
     repeated = table["path"][is_known & keys.where(is_known).duplicated()]
     if len(repeated):
         raise InputError(
-            f"{where} lists {len(repeated):,} photos twice (row {repeated.index[0] + 2}: "
+            f"{where} lists {counted(len(repeated), 'photo')} twice (row {repeated.index[0] + 2}: "
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
             "animals of one photo apart; remove the repeated rows"
         )

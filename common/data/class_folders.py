@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.data.catalogue_checks import fault_lines, photo_problems
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
-from common.data.photo_files import pixels_of
+from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
 from common.files import replacing
 from common.machine import processes
+from common.names import tidy_name
+from common.words import counted
 
 import numpy as np
 from PIL import Image
@@ -52,12 +55,12 @@ class ClassPhotos:
 
 
 def folder_name(path: str) -> str:
-    """The class of a photo: its folder's name, in lower case.
+    """The class of a photo: its folder's name, so that "Cat" and "cat " are one.
 
     >>> folder_name("train/Cat/7.jpg")
     'cat'
     """
-    return path.split("/")[-2].lower() if "/" in path else ""
+    return tidy_name(path.split("/")[-2]).lower() if "/" in path else ""
 
 
 def read_class_folders(
@@ -78,28 +81,27 @@ def read_class_folders(
     """
     if not root.is_dir():
         raise InputError(f"--data_dir {root}: is no folder; expected {expected or 'CLASS/x.jpg'}")
-    by_content, n_found, unreadable = {}, 0, []
-    for path in find_images(root)[0]:
-        if not (name := class_of(path)):
-            continue
-        n_found += 1
-        if pixels_of(root / path):  # the well-known sets hold empty files too
-            content = hashlib.blake2b((root / path).read_bytes()).digest()
-            by_content.setdefault(content, (path, name))
-        else:
-            unreadable.append(path)
+    found = find_images(root)
+    paths = [path for path in found.photos if class_of(path)]
+    looked = each_photo(look_at, [root / path for path in paths], "checking photos")
+    looks = list(looked)  # the well-known sets hold empty files too
+    whole = [(look, path) for look, path in zip(looks, paths, strict=True) if not look.fault]
+    by_content = {look.checksum: (path, class_of(path)) for look, path in reversed(whole)}
     kept = sorted(by_content.values())
+    problems = [*photo_problems(paths, looks), *found.problems()]
+    notes = [problem.text() for problem in problems if problem.kind != "not_a_photo"]
     names = sorted({name for _, name in kept})
     if len(names) < 2:
-        found = f"photos of {names[0]} alone" if names else "no photo of a class"
+        what = f"photos of {names[0]} alone" if names else "no photo of a class"
+        reasons = f" ({'; '.join(notes[:5])})" if notes else ""
         raise InputError(
-            f"--data_dir {root}: holds {found}; expected {expected or 'one folder per class'}"
+            f"--data_dir {root}: holds {what}{reasons}; expected "
+            f"{expected or 'one folder per class'}"
         )
-    notes = []
-    if unreadable:
-        notes.append(f"Left out, not pictures: {', '.join(unreadable[:3])} ({len(unreadable)}).")
-    if n_copies := n_found - len(kept) - len(unreadable):
-        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+    if n_copies := len(whole) - len(kept):
+        copies = counted(n_copies, "exact copy", "exact copies")
+        notes.append(f"Left out: {copies} of other photos.")
+    notes += fault_lines(problems)
     return ClassPhotos(
         paths=[root / path for path, _ in kept],
         labels=np.array([names.index(name) for _, name in kept]),
@@ -111,7 +113,8 @@ def read_class_folders(
 
 def _part_of(path: str) -> str:
     """The part that a folder above the class names, as the catalogue's folders do."""
-    words = [folder.lower() for folder in path.split("/")[:-2] if SPLIT_FOLDER.fullmatch(folder)]
+    named = (SPLIT_FOLDER.fullmatch(folder) for folder in path.split("/")[:-2])
+    words = [match[1].lower() for match in named if match]
     return {"tr": "train", "va": "validation"}.get(words[-1][:2], "test") if words else ""
 
 

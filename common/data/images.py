@@ -69,7 +69,7 @@ def read_photos(paths: Sequence[str | Path], size: int, *, progress: bool = True
     """
     shape = (len(paths), size, size, 3)
     read = functools.partial(squashed_photo, size=size)
-    decoded = each_photo(read, paths, "reading photos", smallest_side=size, progress=progress)
+    decoded = each_photo(read, paths, "reading photos", progress=progress)
     if np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
         return _in_file(decoded, shape)
     photos = np.empty(shape, dtype=np.uint8)

@@ -1,95 +1,303 @@
 """Photos from files, without torch: what training reads and what an exported network reads.
 
-This is the one place that decodes: `open_photo` for all who want the picture, `is_whole` for who
-wants to know whether there is one.
+This is the one place that decodes: `open_photo` for all who want the picture, `look_at` for who
+wants to know whether there is one. Both go the same way, so that what passes the check is read
+by the training.
 """
 
-import io
 import os
+import re
+import stat
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from common.errors import InputError
+from common.errors import InputError, first_line
+from common.machine.freed_memory import hand_back_freed_memory
+from common.own_files import checksum
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
+BOX_MARK = "#xywh="  # behind a path: of this photo only a box, as in the W3C's media fragments
+MOST_PIXELS = 200_000_000  # of one photo, as the largest cameras have
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
-UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+N_PHOTOS_WITH_BAR = 500  # a check of fewer takes seconds
+PIXELS_OF_BAND = 4_000_000  # that are converted at a time
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many
+# Odd metadata: the photo is read all the same, or refused with a reason.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# Nothing else, whatever a file is called: some of Pillow's readers start other programs.
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")  # and JPEG
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    *(".png", ".bmp", ".tif", ".tiff", ".webp"),
+)
+PHONES = r"heic|heif|hif|avif|jxl"
+RAW = r"3fr|arw|cr[23w]|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|ra[fw]|rw.|sr.|x3f"
+TO_CONVERT = re.compile(rf"\.({PHONES}|{RAW})", re.IGNORECASE)  # endings
+PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # beginnings
+HOW_TO_CONVERT = (
+    "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
+)
+NO_SUCH_PHOTO = "no such photo; check the path, or the folder that --data_dir names"
+
+# Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
+FULL_RANGES = (1, 255, 1_023, 4_095, 16_383, 65_535)
+LEAST_SHARE = 1 / 8  # of its range that a picture's values fill, or its contrast is stretched
+OUTLIERS = (0.1, 99.9)  # percentiles that become black and white then
+SAMPLED_SIDE = 1_000  # pixels of each row and column that are asked for it
+
+# What is done about odd photos; `catalogue_checks` says of how many.
+ON_WHITE = "transparent parts; shown on white"
+FIRST_OF_SEVERAL = "several pictures in one file; the first one is taken"
+STRETCHED = "little contrast in more than 8 bits; stretched"
+ODD_EXIF = "EXIF that cannot be read; taken as upright"
+
+TURNS = (  # of the EXIF orientations from 2 on
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+)
 Result = TypeVar("Result")
+
+
+def is_to_convert(path: str | Path) -> bool:
+    """Whether a file, by its ending, holds a photo in a format that is not read here."""
+    return bool(TO_CONVERT.fullmatch(os.path.splitext(path)[1]))
+
+
+class _NoPhotoError(Exception):
+    """Why a file gives no photo, in words that follow its name."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file holds.
+
+    Attributes:
+        fault: why there is no photo in it; "" where there is one.
+        checksum: of the file's bytes; "" where there is no photo.
+        remarks: what is odd about the photo and what was done about it.
+    """
+
+    fault: str = ""
+    checksum: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def open_photo(path: str | Path | BinaryIO, smallest_side: int | None = None) -> Image.Image:
     """Open a photo upright, as 8-bit red, green and blue.
 
+    Transparent parts become white; of several pictures in a file the first is taken. Of pictures
+    with 16 or 32 bits or fractions, the smallest of `FULL_RANGES` that holds all values becomes
+    0 to 255; where the values fill little of it, the lowest and the highest do.
+
     Args:
-        path: any file that Pillow reads, or its content. Turned by its EXIF orientation; CMYK,
-            palette, grey and 16-bit pictures are converted; transparent parts become white.
-        smallest_side: pixels; a JPEG is decoded at the smallest scale whose sides are both
-            at least this, which is several times faster for camera photos. None: full size.
+        path: a JPEG, PNG, TIFF, BMP, WebP or GIF file, whatever its ending, or its content.
+            Turned by its EXIF orientation. A box behind `BOX_MARK` is cut out.
+        smallest_side: pixels; the photo may come out smaller than it is, both sides at least
+            this. A JPEG is then decoded several times faster. None: full size.
 
     Raises:
-        InputError: the file is missing, or is no picture that can be decoded.
+        InputError: the file is missing, may not be read, or is no picture that can be decoded.
     """
-    name = path if isinstance(path, str | Path) else "a photo's content"
     try:
-        with Image.open(path) as photo:
-            _shrink(photo, smallest_side)
-            photo.load()
-            ImageOps.exif_transpose(photo, in_place=True)  # a copy of a large photo is large
-            return _to_rgb(photo)
+        return _read(path, smallest_side, [])
+    except _NoPhotoError as fault:
+        name = path if isinstance(path, str | Path) else "a photo's content"
+        raise InputError(f"{name}: {fault}") from fault.__cause__
+
+
+def look_at(path: str | Path) -> Look:
+    """Whether `open_photo` can open a file, and what is odd about it."""
+    remarks = []
+    try:
+        _read(path, 1, remarks)
+        return Look("", checksum(file_and_box(path)[0]), tuple(remarks))
+    except _NoPhotoError as fault:
+        return Look(str(fault))
+    except OSError as error:  # gone in between
+        return Look(f"may not be read ({error.strerror or error})")
+
+
+def _read(
+    path: str | Path | BinaryIO, smallest_side: int | None, remarks: list[str]
+) -> Image.Image:
+    if not isinstance(path, str | Path):
+        return _decode(path, smallest_side, remarks)
+    path, box = file_and_box(path)
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
+            raise _NoPhotoError("is a folder, a pipe or a device, expected a photo file")
+        with open(path, "rb") as file:
+            start = file.read(32)
+            if not start:
+                raise _NoPhotoError("is empty (0 bytes), expected a photo: copy it anew")
+            if is_to_convert(path) or PHONE_FILE.match(start):
+                raise _NoPhotoError(
+                    "is a HEIC, AVIF or raw photo, expected JPEG, PNG or TIFF; "
+                    f"{HOW_TO_CONVERT.replace('them', 'it').replace('FILES', 'FILE')}"
+                )
+            file.seek(0)
+            if box is None:
+                return _decode(file, smallest_side, remarks)
+            return _cut_out(_decode(file, None, remarks), box)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such photo; check the path, or the folder that --data_dir names"
+        raise _NoPhotoError(NO_SUCH_PHOTO) from None
+    except (OSError, ValueError) as error:  # ValueError: no name that the system allows
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise _NoPhotoError(f"may not be read ({reason}); change its permissions") from error
+
+
+def file_and_box(path: str | Path) -> tuple[Path, tuple[float, ...] | None]:
+    """The file of a photo, and the box of it that is meant: left, top, width, height."""
+    name, mark, box = str(path).rpartition(BOX_MARK)
+    if not mark or os.path.exists(path):
+        return Path(path), None
+    return Path(name), tuple(map(float, box.split(",")))
+
+
+def _cut_out(photo: Image.Image, box: tuple[float, ...]) -> Image.Image:
+    """A box of an upright photo; numbers up to 1 are shares of its sides, others are pixels."""
+    is_share = max(box) <= 1
+    left, top, width, height = (
+        number * (photo.size[place % 2] if is_share else 1) for place, number in enumerate(box)
+    )
+    corners = (left, top, left + width, top + height)
+    left, top, right, bottom = (
+        min(max(round(corner), 0), photo.size[place % 2]) for place, corner in enumerate(corners)
+    )
+    if left >= right or top >= bottom:
+        words = ", ".join(f"{number:g}" for number in box)
+        raise _NoPhotoError(
+            f"has {photo.width} x {photo.height} pixels, and none in its box [{words}]; correct "
+            "the box: x, y, width, height in pixels"
+        )
+    return photo.crop((left, top, right, bottom))
+
+
+def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Image.Image:
+    try:
+        with _opened(file) as photo:
+            n_pixels = photo.width * photo.height
+            if n_pixels > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            if getattr(photo, "is_animated", False):
+                remarks.append(FIRST_OF_SEVERAL)
+            if smallest_side and isinstance(photo, JpegImageFile) and photo.mode != "CMYK":
+                photo.draft("RGB", (smallest_side, smallest_side))
+                if "progressive" not in photo.info:  # those are held whole while they are decoded
+                    n_pixels = photo.width * photo.height
+            with _ROOM.for_pixels(n_pixels):
+                # Of 16 bits of a colour Pillow will keep the upper 8.
+                is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
+                photo.load()
+                turn = _turn(photo, remarks)
+                small = _small_rgb(photo, smallest_side, is_wide, remarks)
+                if small is not photo:
+                    photo.close()  # frees its pixels before the next photo's are decoded
+        return small if turn is None else small.transpose(turn)
+    except Image.DecompressionBombError:
+        raise _NoPhotoError(
+            f"has more than {MOST_PIXELS / 1e6:.0f} million pixels; make a smaller copy of it"
         ) from None
-    except UNDECODABLE as error:
-        raise InputError(
-            f"{name}: cannot be read as a photo ({error}); expected a whole JPEG, PNG or TIFF "
-            "file: replace it, or take it out of the catalogue"
+    except Exception as error:  # Pillow raises whatever damaged bytes lead to
+        is_unknown = isinstance(error, UnidentifiedImageError)  # whose words name a Python object
+        reason = "no format that is known" if is_unknown else first_line(error)
+        raise _NoPhotoError(
+            f"cannot be read as a photo ({reason}); expected a whole JPEG, PNG or TIFF file: "
+            "replace it, or take it out of the catalogue"
         ) from error
 
 
-def _shrink(photo: Image.Image, smallest_side: int | None) -> None:
-    """Let a JPEG be decoded at a fraction of its size."""
-    if smallest_side and photo.format == "JPEG" and photo.mode != "CMYK":
-        photo.draft("RGB", (smallest_side, smallest_side))
+def _opened(file: BinaryIO) -> Image.Image:
+    """The picture of a file, not decoded yet."""
+    start = file.read(3)
+    file.seek(0)
+    # Not by Image.open, which fails where a camera's list of further pictures (MPO) is broken.
+    return JpegImageFile(file) if start == b"\xff\xd8\xff" else Image.open(file, formats=FORMATS)
 
 
-def _to_rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode.startswith("I") or photo.mode == "F":  # 16 or 32 bits a pixel
-        values = np.asarray(photo, dtype=np.float32)
-        full_range = 65_535.0 if values.max(initial=0) > 255 else 255.0
-        photo = Image.fromarray((values / full_range * 255).clip(0, 255).astype(np.uint8))
-    if photo.has_transparency_data:
-        white = Image.new("RGBA", photo.size, "white")
-        photo = Image.alpha_composite(white, photo.convert("RGBA"))
-    return photo if photo.mode == "RGB" else photo.convert("RGB")
-
-
-def is_whole(content: bytes) -> bool:
-    """Whether a file's content is a picture that can be decoded to its end."""
+def _turn(photo: Image.Image, remarks: list[str]) -> Image.Transpose | None:
+    """How to put a photo upright."""
     try:
-        with Image.open(io.BytesIO(content)) as photo:
-            photo.draft("L", (1, 1))  # JPEG decodes at an eighth of its size
-            photo.load()
-    except UNDECODABLE:
-        return False
-    return True
+        orientation = photo.getexif().get(ExifTags.Base.Orientation)
+        return TURNS[orientation - 2] if orientation in range(2, 9) else None
+    except Exception:  # Pillow raises whatever odd EXIF leads to
+        remarks.append(ODD_EXIF)
+        return None
 
 
-def pixels_of(path: str | Path, smallest_side: int | None = None) -> int:
-    """How many pixels `open_photo` decodes, as the file's first bytes say; 0: it is no picture."""
-    try:
-        with Image.open(path) as photo:
-            _shrink(photo, smallest_side)
-            return photo.width * photo.height
-    except UNDECODABLE:
-        return 0
+def _small_rgb(
+    photo: Image.Image, smallest_side: int | None, is_wide: bool, remarks: list[str]
+) -> Image.Image:
+    """A decoded photo in red, green and blue, band by band: a copy of a large photo is large."""
+    rows = max(1, PIXELS_OF_BAND // photo.width)  # of a band
+    factor = min(rows, max(1, min(photo.size) // (2 * smallest_side))) if smallest_side else 1
+    limits = _limits(photo, is_wide)
+    if limits is not None and limits[0] != 0:
+        remarks.append(STRETCHED)
+    has_alpha = photo.has_transparency_data
+    if photo.mode == "RGB" and factor == 1 and limits is None and not has_alpha:
+        return photo
+    (width, height), is_seen_through = photo.size, False
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    step = rows // factor * factor
+    for top in range(0, height, step):
+        band = photo.crop((0, top, width, min(top + step, height)))
+        if limits is not None:
+            band = _eight_bits(band, *limits)
+        if has_alpha and band.has_transparency_data:
+            band = band.convert("RGBA")
+            is_seen_through |= band.getchannel("A").getextrema()[0] < 255
+            band = Image.alpha_composite(Image.new("RGBA", band.size, "white"), band)
+        small.paste(band.convert("RGB").reduce(factor), (0, top // factor))
+    if is_seen_through:
+        remarks.append(ON_WHITE)
+    return small
+
+
+def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
+    """The values that become black and white; None for a picture of 8 bits."""
+    if is_wide:
+        bands = photo.getextrema()[:3]
+        highest = max(high for _, high in bands)
+        return None if highest > 63 else (0.0, 63.0 if highest > 15 else 15.0)  # 14 or 12 bits
+    if photo.mode != "F" and not photo.mode.startswith("I"):
+        return None
+    width, height = (min(side, SAMPLED_SIDE) for side in photo.size)
+    sampled = photo.resize((width, height), Image.Resampling.NEAREST)
+    values = np.asarray(sampled, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.percentile(values, OUTLIERS)
+    full = next((full for full in FULL_RANGES if values.max() <= full), np.finfo(np.float32).max)
+    is_filled = high - low >= full * LEAST_SHARE or high == low
+    if values.min() >= 0 and is_filled:
+        return 0.0, float(full)
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _eight_bits(band: Image.Image, low: float, high: float) -> Image.Image:
+    """Values from low to high as 0 to 255."""
+    if len(band.getbands()) > 1:
+        colours = [min(255, round(value / high * 255)) for value in range(256)]
+        keep = list(range(256)) * (len(band.getbands()) - 3)  # how far one sees through
+        return band.point(colours * 3 + keep)
+    values = np.nan_to_num(np.asarray(band, np.float64), nan=low, posinf=high, neginf=low)
+    shares = ((values - low) / (high - low)).clip(0, 1)
+    return Image.fromarray(np.rint(shares * 255).astype(np.uint8))
 
 
 def squashed_photo(path: str | Path, size: int) -> np.ndarray:
@@ -116,46 +324,56 @@ def each_photo(
     paths: Sequence[str | Path],
     title: str,
     *,
-    smallest_side: int | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Iterator[Result]:
     """What a function makes of each photo file, in order, on all cores.
-
-    Large photos wait for each other, so that memory does not grow with the number of cores.
 
     Args:
         read: from a path; decodes the photo.
         paths: photo files, length n_images.
         title: beside the progress bar.
-        smallest_side: that `read` gives to `open_photo`.
-        progress: whether to draw one.
+        progress: whether to draw one; None: where there are many photos.
     """
-    room = _Room(PIXELS_AT_ONCE)
-
-    def read_in_room(path: str | Path) -> Result:
-        with room.for_pixels(pixels_of(path, smallest_side)):
-            return read(path)
-
+    has_bar = len(paths) > N_PHOTOS_WITH_BAR if progress is None else progress
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow and OpenCV free the GIL
-        jobs = threads.map(read_in_room, paths)
-        yield from tqdm(jobs, title, len(paths), unit="photo", disable=not progress)
+        jobs = threads.map(read, paths)
+        yield from tqdm(jobs, title, len(paths), unit="photo", disable=not has_bar)
 
 
 class _Room:
-    """So many pixels at once for all threads; a photo that has more than that waits to be alone."""
+    """So many pixels at once for all threads, so that memory does not grow with the cores.
 
-    def __init__(self, n_pixels: int) -> None:
-        self.limit, self.taken, self.changed = n_pixels, 0, threading.Condition()
+    A photo that has more than that waits to be alone.
+    """
+
+    def __init__(self) -> None:
+        self.taken, self.changed = 0, threading.Condition()
 
     @contextmanager
     def for_pixels(self, n_pixels: int) -> Iterator[None]:
-        n_pixels = min(n_pixels, self.limit)
+        n_pixels = min(n_pixels, PIXELS_AT_ONCE)
         with self.changed:
-            self.changed.wait_for(lambda: self.taken + n_pixels <= self.limit)
+            self.changed.wait_for(lambda: self.taken + n_pixels <= PIXELS_AT_ONCE)
             self.taken += n_pixels
         try:
             yield
         finally:
+            if n_pixels > PIXELS_OF_BAND * 5:  # else each thread holds on to as much
+                hand_back_freed_memory()
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()
+
+
+def day_taken(path: str | Path) -> str:
+    """The day on which the camera says that it took a photo, "2024-05-31"; "" where it does not."""
+    try:
+        with Image.open(path) as photo:
+            exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
+        taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
+        return datetime.strptime(taken, "%Y:%m:%d").date().isoformat()
+    except Exception:  # no date, or whatever Pillow raises at odd EXIF
+        return ""
+
+
+_ROOM = _Room()

@@ -96,7 +96,7 @@ class IdentityBatchSampler:
         if len(labels) != len(encounters):
             raise ValueError(f"found {len(labels)} labels and {len(encounters)} encounters")
         self.groups = _group(np.asarray(labels), np.asarray(encounters))
-        _check(self.groups, n_identities, n_images, n_batches)
+        _check(self.groups, n_identities, n_images)
         self.n_identities, self.n_images = n_identities, n_images
         self.seed, self.epoch = seed, 0
         self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
@@ -133,14 +133,21 @@ def identity_batches(
         labels: shape (n_images,), each photo's label or identity.
         encounters: shape (n_images,), each photo's encounter.
         batch_size: photos in a batch, where no animal lacks any.
-        n_images: photos of an animal; fewer where none has as many.
+        n_images: photos of an animal; fewer where none has as many, or where two animals of so
+            many are more than a batch.
         seed: fixes the draws.
 
     Raises:
-        InputError: as `IdentityBatchSampler`.
+        InputError: as `IdentityBatchSampler`, or a batch too small for two photos of two animals.
     """
+    if batch_size < 4:
+        raise InputError(
+            f"--batch_size {batch_size}: a loss that compares photos finds no pair or triplet in "
+            "it, expected two photos of two animals; set --batch_size to 4 or more"
+        )
     _, counts = np.unique(labels, return_counts=True)
-    n_images = min(n_images, int(counts.max()))
+    _refuse_without_pairs(counts)
+    n_images = min(n_images, int(counts.max()), batch_size // 2)
     n_identities = max(2, min(batch_size // n_images, len(counts)))
     return IdentityBatchSampler(
         labels, encounters, n_identities=n_identities, n_images=n_images, seed=seed
@@ -220,24 +227,28 @@ def _group(labels: np.ndarray, encounters: np.ndarray) -> list[list[np.ndarray]]
     return groups
 
 
-def _check(
-    groups: list[list[np.ndarray]], n_identities: int, n_images: int, n_batches: int | None
-) -> None:
-    if n_identities < 2 or n_images < 2 or (n_batches is not None and n_batches < 1):
+def _check(groups: list[list[np.ndarray]], n_identities: int, n_images: int) -> None:
+    if n_identities < 2 or n_images < 2:
         raise InputError(
-            f"a batch of {n_identities} animals with {n_images} photos each, {n_batches} batches "
-            "found, expected at least 2 animals, 2 photos and 1 batch"
+            f"a batch of {n_identities} animals with {n_images} photos each found, expected two "
+            "photos of two animals; set --batch_size to 4 or more, --photos_per_identity to 2"
         )
     if len(groups) < n_identities:
         raise InputError(
             f"{n_identities} animals per batch found, expected at most the {len(groups)} animals "
             "in training; lower the number of animals per batch"
         )
-    n_with_pairs = sum(sum(map(len, encounters)) >= 2 for encounters in groups)
+    _refuse_without_pairs([sum(map(len, encounters)) for encounters in groups])
+
+
+def _refuse_without_pairs(n_photos: Sequence[int] | np.ndarray) -> None:
+    """Refuse training animals, by their numbers of photos, that make no pairs or triplets."""
+    n_with_pairs = sum(each >= 2 for each in n_photos)
     if n_with_pairs < 2:
         raise InputError(
-            f"{n_with_pairs} training animals have two or more photos, expected at least 2 to "
-            "form pairs; add photos or use another split"
+            f"{n_with_pairs} of {len(n_photos)} training animals have two photos or more, expected "
+            "two such animals for a loss that compares photos, or no pair or triplet is found; "
+            "take --loss arcface, which needs none, another --split, or add photos"
         )
 
 

@@ -23,7 +23,12 @@ NO_LICENCE = "none stated: treat it as all rights reserved"
 
 
 def open_dataset(
-    name: str, *, download: bool = False, split_column: str | None = None, drop_copies: bool = True
+    name: str,
+    *,
+    download: bool = False,
+    split_column: str | None = None,
+    drop_copies: bool = True,
+    **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
     """Read a set of wildlife-datasets, after its terms are printed, and leave out what is broken.
 
@@ -32,6 +37,7 @@ def open_dataset(
         download: let the package fetch the photos where they are not there yet.
         split_column: the table's column that holds the given split, instead of the package's own.
         drop_copies: as in `common.data.catalogue_checks.leave_out_unusable`.
+        reading: as in `common.data.catalogue.catalogue_from_table`.
 
     Returns:
         As `common.data.catalogue_checks.leave_out_unusable`.
@@ -50,8 +56,8 @@ def open_dataset(
         raise InputError(_other_column(name, root, table, split_column))
     print(*_what_is_not_used(table), sep="", end="")
     has_own_split = GIVEN_SPLIT in table and "split" not in table
-    columns = {"split": GIVEN_SPLIT} if has_own_split else None
-    catalogue = catalogue_from_table(table, root, name, columns=columns, split_column=split_column)
+    reading |= {"columns": {"split": GIVEN_SPLIT} if has_own_split else None}
+    catalogue = catalogue_from_table(table, root, name, split_column=split_column, **reading)
     return leave_out_unusable(catalogue, drop_copies=drop_copies)
 
 
@@ -173,13 +179,16 @@ def _other_column(name: str, root: Path, table: pd.DataFrame, split_column: str)
 def _what_is_not_used(table: pd.DataFrame) -> list[str]:
     """Sentences, each ending its line, about what the package knows and this course passes over."""
     lines = []
-    marks = [column for column in ("bbox", "segmentation") if column in table]
-    if marks:
+    if "bbox" in table:
         lines.append(
-            f"  - The columns {' and '.join(marks)} mark where the animal is. This course looks at "
-            "whole photos: set its figures beside those of uncropped photos.\n"
+            "  - The column bbox marks where the animal is, and is cut out: set the figures beside "
+            "those of cropped photos.\n"
         )
-    if n_shared := int(table["path"].duplicated(keep=False).sum()):
+    if "segmentation" in table:
+        lines.append(
+            "  - The column segmentation is not used: what lies around the animal stays.\n"
+        )
+    if "bbox" not in table and (n_shared := int(table["path"].duplicated(keep=False).sum())):
         lines.append(
             f"  - {n_shared:,} rows share their photo with another: without a crop, the animals on "
             "one photo cannot be told apart.\n"

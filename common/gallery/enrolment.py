@@ -5,16 +5,26 @@ its similarities mean, and a small picture of each photo.
 """
 
 import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
-from common.gallery.files import DESCRIPTION, begin_gallery_list, write_named
+from common.gallery.decisions import refuse_lookalikes, refuse_moves
+from common.gallery.files import (
+    DESCRIPTION,
+    begin_gallery_list,
+    complete_log,
+    former_pictures,
+    write_named,
+)
 from common.gallery.gallery import Gallery
+from common.gallery.history import only_one
+from common.gallery.photos import names_of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
 from common.gallery.scores import ValidationScores, ask_validation
 from common.machine import processes
@@ -24,6 +34,7 @@ from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
 from common.own_files import checksum
+from common.words import counted
 
 import numpy as np
 import torch
@@ -43,19 +54,30 @@ class Enrolled:
     Attributes:
         n_photos: that joined.
         n_animals: that they show.
-        n_present: photos that were there already.
+        n_present: photos that were there already, under the same name.
+        moved: sentences on those that were there under another name.
         seconds: from photo files to embeddings in the gallery.
     """
 
     n_photos: int
     n_animals: int
     n_present: int
+    moved: tuple[str, ...]
     seconds: float
 
 
 def has_gallery(folder: Path) -> bool:
     """Whether a folder holds a gallery, whole or not."""
-    return (Path(folder) / DESCRIPTION).exists()
+    return os.path.exists(Path(folder) / DESCRIPTION)
+
+
+def refuse_none(folder: Path) -> None:
+    """Refuse a folder without a gallery."""
+    if not has_gallery(folder):
+        raise InputError(
+            f"{folder} holds no gallery; build one with python week3/build_gallery.py "
+            f"--output_dir {folder}, or name its folder"
+        )
 
 
 def is_throwaway(folder: Path) -> bool:
@@ -73,11 +95,7 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     Raises:
         InputError: no gallery there, a damaged one, one without a network, or of another network.
     """
-    if not has_gallery(folder):
-        raise InputError(
-            f"{folder} holds no gallery; build one with python week3/build_gallery.py "
-            f"--output_dir {folder}, or name its folder"
-        )
+    refuse_none(folder)
     gallery = Gallery.load(folder)
     has_facts = {"path", "picture", "side"} <= set(gallery.facts)
     if gallery.model is None or not has_facts or not _scores(gallery):
@@ -94,24 +112,49 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     return gallery
 
 
-def open_to_change(folder: Path, trained: Path | None = None) -> Gallery:
-    """The same, for a gallery that is to be changed: one of an earlier version gets its list."""
-    gallery = open_gallery(folder, trained)
+@contextlib.contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Change a gallery while no other program does; one of an earlier version gets its list.
+
+    Raises:
+        InputError: another program takes too long, or the folder cannot be written to.
+    """
     if processes.is_main():
-        with contextlib.suppress(OSError):  # a folder that takes no files is told by `start_run`
+        with contextlib.suppress(OSError):  # a folder that takes no files is told by `only_one`
             begin_gallery_list(Path(folder))
-    return gallery
+    with only_one(Path(folder)):
+        if processes.is_main():
+            complete_log(Path(folder))
+        yield
 
 
 def model_name(path: Path) -> str:
     """What a stored model is, in words, and the first digits of its fingerprint."""
     description = read_description(path)
     n_animals = len(description["identities"])
-    trained = f"trained on a catalogue of {n_animals} animals" if n_animals else "untrained"
+    trained = (
+        f"trained on a catalogue of {counted(n_animals, 'animal')}" if n_animals else "untrained"
+    )
     return (
         f"{description['backbone']} at {description['image_size']} pixels, {trained}, "
         f"fingerprint {checksum(path)[:8]}"
     )
+
+
+def network_of(gallery: Gallery) -> Recogniser:
+    """The network that a gallery was built with.
+
+    Raises:
+        InputError: it cannot be read, or gives other embeddings than the gallery has.
+    """
+    network, _ = load_recogniser(gallery.model)
+    has, gives = gallery.embedding_dim, getattr(network.head, "embedding_dim", None)
+    if has != gives:
+        raise InputError(
+            f"{gallery.model}: this network gives embeddings of {gives} numbers, the gallery has "
+            f"{has}: they are not of one gallery; restore it from a copy, or build it anew"
+        )
+    return network
 
 
 def check_embedding(path: Path) -> None:
@@ -122,11 +165,12 @@ def check_embedding(path: Path) -> None:
     """
     description = read_description(path)
     if description["head"] != "embedding":
-        raise InputError(f"--trained {path} is a classifier, expected an embedding: {TRAIN_ONE}")
+        raise InputError(f"--trained {path} is a classifier, expected an embedding; {TRAIN_ONE}")
     if description["scores"] is None:
         raise InputError(
             f"--trained {path} does not say what validation photos got from it, so that a "
-            f"similarity means nothing; {TRAIN_ONE}, with a --split that holds animals out"
+            f"similarity means nothing, expected that too; {TRAIN_ONE}, with a --split that holds "
+            "animals out"
         )
 
 
@@ -219,8 +263,12 @@ def enrol_catalogue(
     *,
     device: str,
     enrol: Callable | None = None,
+    newcomers: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> Enrolled:
     """Add a catalogue's photos to a gallery; those that are there already are passed over.
+
+    A photo that is there under another name moves where a table says so, which is a correction.
 
     Args:
         gallery: of that network.
@@ -230,36 +278,54 @@ def enrol_catalogue(
         device: where to compute.
         enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
             does; None: they are kept as they come.
+        newcomers: animals that a person has called new, to which photos may move, too.
+        kept: names that are another's only if they are written exactly so.
 
     Raises:
-        InputError: a photo is there already, under another name.
+        InputError: a photo is there already, under another name, and cannot move; or a new name is
+            nearly one of the gallery's.
     """
     started = time.perf_counter()
     table, paths = catalogue.table, catalogue.paths()
+    refuse_lookalikes(table["identity"].unique(), gallery, kept)
     pictures = store_pictures(paths, folder, progress=len(paths) > 100)
     enrolled_as = names_of_pictures(gallery)
-    for path, picture, identity in zip(paths, pictures, table["identity"], strict=True):
-        if enrolled_as.get(picture, identity) != identity:
-            raise InputError(
-                f"{path} shows {identity}, but this very photo is in the gallery as "
-                f"{enrolled_as[picture]}; --rename or --remove it there, or correct the catalogue"
-            )
-    rows = [i for i, picture in enumerate(pictures) if picture not in enrolled_as]
+    is_there = [enrolled_as.get(picture) for picture in pictures]
+    rows = [i for i, was in enumerate(is_there) if was is None]
+    pairs = list(zip(is_there, table["identity"], strict=True))
+    moving = [i for i, (was, name) in enumerate(pairs) if was not in (None, name)]
+    former = [is_there[i] for i in moving]
+    refuse_moves(catalogue, moving, former, {*gallery.identities, *newcomers})
+    facts = _facts_of(catalogue, pictures)
+    moved = []
+    for i, was in zip(moving, former, strict=True):
+        known = {name: values[i] for name, values in facts.items() if values[i]}
+        if not table["encounter_known"].iloc[i]:
+            del known["encounter"]
+        gallery.relabel(rows_of(gallery, pictures[i]), pairs[i][1], known)
+        moved.append(f"{facts['path'][i]}: {was} before, {pairs[i][1]} now.")
     if rows:
         joining = table.iloc[rows]
-        facts = {
-            "side": joining["orientation"].tolist(),
-            "encounter": joining["encounter"].tolist(),
-            "date": joining["date"].dt.strftime("%Y-%m-%d").fillna("").tolist(),
-            "path": joining["path"].tolist(),
-            "picture": [pictures[i] for i in rows],
-        }
         embeddings = embed(network, [paths[i] for i in rows], device=device)
         if enrol:
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
-        gallery.enrol(embeddings, joining["identity"].tolist(), facts)
+        joined = {name: [values[i] for i in rows] for name, values in facts.items()}
+        gallery.enrol(embeddings, joining["identity"].tolist(), joined)
+    n_present = len(paths) - len(rows) - len(moving)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
-    return Enrolled(len(rows), n_animals, len(paths) - len(rows), seconds)
+    return Enrolled(len(rows), n_animals, n_present, tuple(moved), seconds)
+
+
+def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]:
+    """What a gallery keeps of each photo beside its animal."""
+    table = catalogue.table
+    return {
+        "side": table["orientation"].tolist(),
+        "encounter": table["encounter"].tolist(),
+        "date": table["date"].dt.strftime("%Y-%m-%d").fillna("").tolist(),
+        "path": table["path"].tolist(),
+        "picture": pictures,
+    }
 
 
 def _kept_by(
@@ -275,31 +341,37 @@ def _kept_by(
     return kept
 
 
-def names_of_pictures(gallery: Gallery) -> dict[str, str]:
-    """Under which animal each photo is in the gallery: name of its picture to identity.
-
-    `common.gallery.pictures.photo_name` gives the same name for the same photo.
-    """
-    facts, present = gallery.facts, gallery.can_be_found()
-    pictures = facts.get("picture", np.zeros(len(present), dtype=str))
-    return dict(zip(pictures[present], facts["identity"][present], strict=True))
-
-
-def save_gallery(gallery: Gallery, folder: Path) -> None:
-    """Save a gallery, and forget the pictures of animals that it no longer holds.
+def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> None:
+    """Save a gallery, and forget the pictures of animals that it can no longer go back to.
 
     Where the network never learned any animal, the gallery's own photos say anew what a similarity
     means.
+
+    Args:
+        gallery: to be saved.
+        folder: where.
+        change: see `Gallery.save`.
     """
     if read_description(gallery.model)["scores"] is None:
         gallery.about["scores"] = scores_of_gallery(gallery).to_dict()
-    gallery.save(folder)
-    drop_pictures(folder, gallery.facts["picture"][gallery.can_be_found()])
+    gallery.save(folder, change)
+    kept = {*gallery.facts["picture"][gallery.can_be_found()], *former_pictures(folder)}
+    drop_pictures(folder, kept)
 
 
 def validation_scores(gallery: Gallery) -> ValidationScores:
-    """What a gallery's similarities mean: from its model's training, or from its own photos."""
-    return ValidationScores.from_dict(_scores(gallery))
+    """What a gallery's similarities mean: from its model's training, or from its own photos.
+
+    Raises:
+        InputError: what is stored of it is damaged.
+    """
+    try:
+        return ValidationScores.from_dict(_scores(gallery))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{gallery.model.parent}: what it stores of validation photos is damaged ({error}); "
+            "restore the gallery from a copy, or build it anew"
+        ) from error
 
 
 def _scores(gallery: Gallery) -> dict | None:
@@ -333,5 +405,6 @@ def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
         gallery=np.arange(len(rows)),
         known=np.sort(asked),
         new=np.sort(asked),
-        source=f"photos of the gallery's own {n_animals} animals, which the network never learned",
+        source=f"photos of the gallery's own {counted(n_animals, 'animal')}, which the network "
+        "never learned",
     )

@@ -2,19 +2,25 @@
 
 Each part's file carries its checksum in its name, and `gallery.json`, replaced last and in one
 step, says which files belong together. A stop in between therefore leaves the former gallery, and
-a part that did not change is not written again.
+a part that did not change is not written again. It names the files of the last few states, too,
+which stay: `restore_parts` goes back to them, and who reads meanwhile has what was begun.
 """
 
+import contextlib
+import itertools
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.files import move_into_place, unfinished_beside, write_text
+from common.gallery.history import LOG, append_to_log
 from common.gallery.index import IndexReport
-from common.own_files import begin_list, checksum, has_list, note, remove_own
+from common.names import storable
+from common.own_files import begin_list, checksum, has_list, note, refuse_to_replace, remove_own
 
 import faiss
 import numpy as np
@@ -23,6 +29,20 @@ DESCRIPTION = "gallery.json"
 FORMAT = 2
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
+STATE = ("files", "report", "about", "change")  # of a gallery
+MAPPED_FROM = 100_000_000  # bytes of an index
+N_FORMER = 5  # states that a gallery can go back to
+PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,13 @@ class GalleryParts:
     report: IndexReport | None
 
 
-def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Path | None) -> Path:
+def write_parts(
+    folder: str | Path,
+    parts: GalleryParts,
+    about: dict,
+    model: Path | None,
+    change: Mapping | None = None,
+) -> Path:
     """Write a gallery and return its folder, whose former one stays whole until the new one is.
 
     Args:
@@ -54,18 +80,18 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
         parts: of the gallery.
         about: what else to store, plain JSON types.
         model: file of the network that made the embeddings, to be copied; None: not stored.
+        change: that led here, for the log; None: the states before are forgotten.
 
     Raises:
         InputError: the folder cannot be written to.
     """
     folder = Path(folder)
-    report = None if parts.report is None else asdict(parts.report)
     facts = json.dumps(parts.facts, ensure_ascii=False)
     writers: dict[str, Callable[[Path], object]] = {
         "indexed": lambda path: np.save(path, parts.indexed),
         "recent": lambda path: np.save(path, parts.recent),
         "kept": lambda path: np.save(path, parts.is_kept),
-        "facts": lambda path: path.write_text(facts, encoding="utf-8"),
+        "facts": lambda path: path.write_text(storable(facts), encoding="utf-8"),
     }
     if model is not None:
         writers["model"] = lambda path: shutil.copyfile(model, path)
@@ -74,17 +100,110 @@ def write_parts(folder: str | Path, parts: GalleryParts, about: dict, model: Pat
     try:
         begin_gallery_list(folder)
         files = {part: write_named(folder, part, write) for part, write in writers.items()}
-        description = {"format": FORMAT, "files": files, "report": report, "about": about}
-        write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+        report = None if parts.report is None else asdict(parts.report)
+        state = {"files": files, "report": report, "about": about}
+        former = _states(folder) if change else []
+        is_new = not former or any(former[0].get(key) != state[key] for key in state)
+        if is_new:
+            _put(folder, [{**state, "change": change}, *former], change)
     except (OSError, RuntimeError) as error:  # FAISS raises the latter
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(
             f"the gallery cannot be written to {folder} ({reason}); free some space or choose "
             "another folder"
         ) from error
-    former = [f"{part}-*{ending}" for part, ending in ENDINGS.items()]
-    remove_own(folder, *former, keep=set(files.values()))
+    _remove_unused(folder)
     return folder
+
+
+def restore_parts(folder: Path, change: Mapping) -> list[str]:
+    """Put the state before the last change in its place; returns what is undone.
+
+    Args:
+        folder: of the gallery.
+        change: for the log.
+
+    Raises:
+        InputError: there is no state to go back to, or it is not whole.
+    """
+    current, *former = _states(folder) or [{}]
+    if not former:
+        raise InputError(
+            f"--undo: {folder} keeps no former state; the last {N_FORMER} changes since it was "
+            "built can be taken back"
+        )
+    read_state(folder, former[0])
+    undone = " ".join((current.get("change") or {}).get("what", ["a change"]))
+    change = {**change, "what": [f"Taken back: {undone}"]}
+    _put(folder, former, change)
+    _remove_unused(folder)
+    return change["what"]
+
+
+def former_pictures(folder: Path) -> set[str]:
+    """Names of the pictures of the states that a gallery can go back to."""
+    names: set[str] = set()
+    for state in _states(folder)[1:]:
+        with contextlib.suppress(InputError):  # what is not whole cannot come back
+            parts = read_state(folder, state, verify=False)[0]
+            present = [*parts.is_kept, *[True] * len(parts.recent)]
+            names.update(itertools.compress(parts.facts.get("picture", []), present))
+    return names
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The files of a gallery as it is now."""
+    names = [DESCRIPTION, *(name for state in _states(folder)[:1] for name in _names(state))]
+    return [folder / name for name in names]
+
+
+def complete_log(folder: Path) -> None:
+    """Log the last change, which a kill may have kept from its line.
+
+    Raises:
+        InputError: a person has changed the log.
+    """
+    refuse_to_replace(folder / LOG)
+    description = _description(folder)
+    if description and description.get("logged"):
+        append_to_log(folder, description["logged"], description["files"])
+
+
+def _names(state: dict) -> list[str]:
+    return [Path(name).name for name in state["files"].values()]
+
+
+def _description(folder: Path) -> dict | None:
+    """What `gallery.json` says; None where it is missing or damaged."""
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        is_whole = all(map(_names, [description, *description.get("former", [])]))
+        return description if is_whole else None
+    except DAMAGE:
+        return None
+
+
+def _states(folder: Path) -> list[dict]:
+    """The present state of a gallery and those before it, the latest first."""
+    description = _description(folder)
+    if description is None:
+        return []
+    states = [description, *description.get("former", [])]
+    return [{name: each[name] for name in STATE if name in each} for each in states]
+
+
+def _put(folder: Path, states: list[dict], logged: Mapping | None) -> None:
+    """Let states take the place of those that are there, in one step; then log what led here."""
+    former = states[1 : N_FORMER + 1]
+    present = {"format": FORMAT, **states[0], "former": former, "logged": logged}
+    write_text(folder / DESCRIPTION, json.dumps(present, indent=2) + "\n")
+    if logged:
+        append_to_log(folder, logged, present["files"])
+
+
+def _remove_unused(folder: Path) -> None:
+    used = {name for state in _states(folder) for name in _names(state)}
+    remove_own(folder, *(f"{part}-*{ending}" for part, ending in ENDINGS.items()), keep=used)
 
 
 def write_named(folder: Path, part: str, write: Callable[[Path], object]) -> str:
@@ -132,35 +251,76 @@ def read_parts(
     Raises:
         InputError: no gallery, or one whose files are missing, damaged or do not fit together.
     """
-    folder = Path(folder)
+    folder, seen = Path(folder), None
+    while True:
+        try:
+            content = None
+            content = (folder / DESCRIPTION).read_bytes()
+            return read_state(folder, json.loads(content), verify=verify)
+        except DAMAGE as error:
+            if content not in (None, seen):  # another program may have just put a new one there
+                seen = content
+                continue
+            if isinstance(error, InputError):
+                raise
+            raise _not_whole(folder, error) from error
+
+
+def read_state(
+    folder: Path, state: dict, *, verify: bool = True
+) -> tuple[GalleryParts, dict, Path | None]:
+    """One of the states of a gallery; see `read_parts`."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
-            raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
-        paths = {part: folder / Path(name).name for part, name in description["files"].items()}
+        if state.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"its format is {state['format']}, expected {FORMAT}")
+        paths = {part: folder / Path(name).name for part, name in state["files"].items()}
         for part, path in paths.items():
+            if path.is_symlink():
+                raise ValueError(f"{path.name} is a link")
             if verify and path.name != f"{part}-{checksum(path)}{ENDINGS[part]}":
                 raise ValueError(f"{path.name} is damaged")
         parts = GalleryParts(
-            indexed=np.load(paths["indexed"], mmap_mode="r", allow_pickle=False),
-            recent=np.load(paths["recent"], allow_pickle=False),
-            is_kept=np.load(paths["kept"], allow_pickle=False),
+            indexed=_read_array(paths["indexed"]),
+            recent=np.array(_read_array(paths["recent"])),
+            is_kept=np.array(_read_array(paths["kept"])),
             facts=json.loads(paths["facts"].read_text(encoding="utf-8")),
             index=_read_index(paths["index"]) if "index" in paths else None,
-            report=IndexReport(**description["report"]) if description["report"] else None,
+            report=IndexReport(**state["report"]) if state["report"] else None,
         )
         _check_fit(parts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{folder}: is no whole gallery ({type(error).__name__}: {reason}); expected a folder "
-            "that Gallery.save wrote; save it again or restore it from a copy"
-        ) from error
-    return parts, description.get("about", {}), paths.get("model")
+        return parts, dict(state.get("about", {})), paths.get("model")
+    except DAMAGE as error:
+        raise _not_whole(folder, error) from error
+
+
+def _not_whole(folder: Path, error: Exception) -> InputError:
+    if isinstance(error, PermissionError):
+        return InputError(
+            f"{folder}: this gallery may not be read ({error.filename or folder}); ask its owner "
+            "to let you read all files of the folder"
+        )
+    return InputError(
+        f"{folder}: is no whole gallery ({type(error).__name__}: {first_line(error)}); expected a "
+        "folder that Gallery.save wrote; save it again or restore it from a copy"
+    )
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """An array on disk; one whose header promises more than the file holds is refused."""
+    with np.errstate(over="ignore"):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read_index(path: Path) -> faiss.Index:
-    """The index, memory-mapped where the system can."""
+    """The index; nothing in it is larger than its file.
+
+    A large one is memory-mapped where the system can; FAISS then crashes if it ends early.
+    """
+    size = path.stat().st_size
+    faiss.set_deserialization_vector_byte_limit(size)
+    faiss.set_deserialization_loop_limit(size)
+    if size < MAPPED_FROM:
+        return faiss.read_index(str(path))
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
@@ -173,6 +333,11 @@ def _check_fit(parts: GalleryParts) -> None:
     for name in {"identity", *parts.facts}:
         if len(parts.facts[name]) != n_photos:
             raise ValueError(f"{len(parts.facts[name])} of {name} for {n_photos} photos")
+        values = parts.facts[name]
+        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+            raise ValueError(f"{name} that is no text")
+    if odd := [name for name in parts.facts.get("picture", ()) if not PICTURE_NAME.fullmatch(name)]:
+        raise ValueError(f"a picture named {odd[0][:80]}")
     if parts.is_kept.shape != parts.indexed.shape[:1] or parts.is_kept.dtype != bool:
         raise ValueError(f"{parts.is_kept.shape} marks for {len(parts.indexed)} photos")
     if parts.indexed.shape[1] != parts.recent.shape[1]:

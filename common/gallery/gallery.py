@@ -41,6 +41,11 @@ class Gallery:
         return int(self._parts.is_kept.sum()) + len(self._parts.recent)
 
     @property
+    def embedding_dim(self) -> int:
+        """Length of an embedding."""
+        return self._parts.recent.shape[1]
+
+    @property
     def report(self) -> IndexReport | None:
         """What `build` built last, and its recall; None before."""
         return self._parts.report
@@ -96,16 +101,25 @@ class Gallery:
         Raises:
             InputError: there is no such animal.
         """
-        is_it = self._is(identity)
+        return self.forget(np.flatnonzero(self._is(identity)))
+
+    def forget(self, rows: Sequence[int]) -> int:
+        """Forget photos; returns how many.
+
+        Args:
+            rows: of `facts`.
+        """
         parts, n_indexed = self._parts, len(self._parts.indexed)
-        stays = np.concatenate([np.ones(n_indexed, dtype=bool), ~is_it[n_indexed:]])
+        stays = np.ones(self._n_rows, dtype=bool)
+        stays[rows] = False
+        has_row = stays | (np.arange(len(stays)) < n_indexed)  # the index still counts its photos
         self._parts = replace(
             parts,
             recent=parts.recent[stays[n_indexed:]],
-            is_kept=parts.is_kept & ~is_it[:n_indexed],
-            facts=_at(parts.facts, np.flatnonzero(stays)),
+            is_kept=parts.is_kept & stays[:n_indexed],
+            facts=_at(parts.facts, np.flatnonzero(has_row)),
         )
-        return int(is_it.sum())
+        return len(rows)
 
     def rename(self, identity: str, new_name: str, *, join: bool = False) -> int:
         """Give an animal another name; returns how many photos of it there are.
@@ -127,9 +141,28 @@ class Gallery:
                 f"{new_name} is the name of another animal of this gallery; choose a new name, or "
                 "say that the two are one animal (--join)"
             )
-        names = np.where(is_it, new_name, self.facts["identity"]).tolist()
-        self._parts = replace(self._parts, facts={**self._parts.facts, "identity": names})
-        return int(is_it.sum())
+        rows = np.flatnonzero(is_it)
+        self.relabel(rows, new_name)
+        return len(rows)
+
+    def relabel(
+        self, rows: Sequence[int], identity: str, facts: Mapping[str, str] | None = None
+    ) -> None:
+        """Say that photos show another animal.
+
+        Args:
+            rows: of `facts`.
+            identity: its name; an encounter that is named by the former animal gets it, too.
+            facts: what else is known of them now.
+        """
+        changed = {name: list(values) for name, values in self._parts.facts.items()}
+        for row in rows:
+            former, encounter = changed["identity"][row], changed.get("encounter")
+            if encounter and encounter[row].startswith(f"{former}:"):
+                encounter[row] = f"{identity}:{encounter[row].removeprefix(f'{former}:')}"
+            for name, value in {**(facts or {}), "identity": identity}.items():
+                changed.setdefault(name, [""] * self._n_rows)[row] = value
+        self._parts = replace(self._parts, facts=changed)
 
     def build(
         self, index: str = "auto", *, recall: float = 0.995, seed: int = 0, progress: bool = True
@@ -154,7 +187,7 @@ class Gallery:
         embeddings, facts = self._all_embeddings(), self._parts.facts
         if len(self) < self._n_rows:
             facts = _at(facts, np.flatnonzero(self.can_be_found()))
-        kind = indexes.kind_for(len(self)) if index == "auto" else index
+        kind = indexes.kind_for(len(self)) if index == "auto" or not len(self) else index
         built, report = indexes.build_index(
             embeddings, kind, recall=recall, seed=seed, progress=progress
         )
@@ -226,13 +259,18 @@ class Gallery:
         found[~is_indexed] = self._parts.recent[rows[~is_indexed] - n_indexed]
         return found
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, change: Mapping | None = None) -> Path:
         """Write the gallery to a folder; one that is there stays whole until the new one is.
+
+        Args:
+            folder: of the gallery.
+            change: what was done and by which table, see `common.gallery.history`; the gallery
+                that was there can then be had back. None: it is forgotten.
 
         Raises:
             InputError: the folder cannot be written to.
         """
-        return write_parts(folder, self._parts, self.about, self.model)
+        return write_parts(folder, self._parts, self.about, self.model, change)
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> "Gallery":

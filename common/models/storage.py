@@ -5,11 +5,11 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import write_bytes
-from common.models.backbones import DESCRIPTION, load_backbone
+from common.models.backbones import backbone_to_fill
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
 from common.models.pooling import has_generalised_mean, pool_by_generalised_mean
+from common.models.weights import DESCRIPTION, UNREADABLE, refuse_odd_numbers, stored_description
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -67,15 +67,13 @@ def read_description(path: Path) -> dict:
     Raises:
         InputError: no such file, or not a model of this course.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[DESCRIPTION])
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    description = stored_description(path)
+    if description is None:
         raise InputError(
-            f"{path}: is no model that this course saved ({error}); expected a "
-            "model.safetensors from a run's folder"
-        ) from error
-    return {"scores": None, "dropout": 0.0, **description}
+            f"{path}: is no model that this course saved, expected a model.safetensors from a "
+            "run's folder; name another one"
+        )
+    return description
 
 
 def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
@@ -88,19 +86,32 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     Raises:
         InputError: no such file, or not a model of this course.
     """
-    description, tensors = read_description(path), load_file(path)
-    name, image_size = description["backbone"], description["image_size"]
-    backbone = load_backbone(name, weights="none", image_size=image_size)
-    if description.get("pooling") == "gem":
+    description = read_description(path)
+    try:
+        model = _described(description)
+        tensors, wanted = load_file(path), model.state_dict()
+        model.load_state_dict(tensors)
+        for name, tensor in tensors.items():
+            refuse_odd_numbers(tensor, wanted[name], name)
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: its network cannot be built as it says ({reason}), expected a "
+            "model.safetensors from a run's folder; train it anew, or name another one"
+        ) from error
+    return model.eval(), description["identities"]
+
+
+def _described(description: dict) -> Recogniser:
+    """An untrained model of this description."""
+    backbone = backbone_to_fill(description["backbone"], description["image_size"])
+    if description["pooling"] == "gem":
         pool_by_generalised_mean(backbone)
-    identities, dropout = description["identities"], description["dropout"]
-    sizes = backbone.n_features, len(identities)
+    sizes, dropout = (backbone.n_features, len(description["identities"])), description["dropout"]
     if description["head"] == "embedding":
         head = EmbeddingHead(backbone.n_features, description["embedding_dim"])
     elif description["head"] == "mlp":
         head = mlp_classifier(*sizes, hidden=description["hidden"], dropout=dropout)
     else:
         head = linear_classifier(*sizes, dropout)
-    model = Recogniser(backbone, head)
-    model.load_state_dict(tensors)
-    return model.eval(), identities
+    return Recogniser(backbone, head)

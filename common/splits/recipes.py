@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from common.errors import InputError
 from common.splits import rules
 from common.splits.rules import Shares, name_animals
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,9 @@ def split_given(table: pd.DataFrame, shares: Shares, seed: int, column: str) -> 
         words = sorted(set(table[column][part == "unused"].astype(str)))
         shown = ", ".join(map(repr, words[:3]))
         notes.append(f"Photos with {shown} in column {column} are not used: {n_unused:,}.")
+    train, test = _identities_of(table, part, "train", "test")
+    if train & test:
+        notes += name_animals("Without a training photo, tested as new", sorted(test - train))
     part, carved = _with_validation(table, part, shares, seed)
     parameters = {"split_column": column}
     parameters |= _parameters(shares, "validation_share", "validation_newcomer_share")
@@ -194,8 +198,9 @@ def _with_validation(
     part = rules.carve_validation(table, part, shares, seed)
     if n_carved := int((part == "validation").sum()):
         notes.append(
-            f"There is no validation part, so {n_carved:,} training photos are used for it; train "
-            "and validation together are the given train part."
+            f"There is no validation part, so "
+            f"it is made of {counted(n_carved, 'training photo')}; train and "
+            "validation together are the given train part."
         )
     train, validation = _identities_of(table, part, "train", "validation")
     return part, notes + name_animals(HELD_OUT, sorted(validation - train))
@@ -224,8 +229,9 @@ def _random_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcome
 def _check_and_describe(table: pd.DataFrame, part: np.ndarray, name: str, unit: str) -> list[str]:
     train, validation, test = _identities_of(table, part, "train", "validation", "test")
     if not train & test:
+        two = "two photos" if unit == "photo" else f"photos of two {unit}s"
         raise InputError(
-            f"--split {name} found no animal with photos of two {unit}s besides the new ones, "
+            f"--split {name} found no animal with {two} besides the new ones, "
             "expected some to test known animals on; use another --split, a lower newcomer "
             "share, or add photos"
         )

@@ -22,11 +22,13 @@ from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits import recipes, rules
 from common.splits.rules import Shares
+from common.words import counted
 
 import numpy as np
 import pandas as pd
 
 PARTS = ("train", "validation", "test", "unused")
+MOST = 0.5  # share of all photos that one animal has, above which its part is told
 SPLITS: dict[str, Callable[..., recipes.Draft]] = {
     "time_aware": recipes.split_time_aware,
     "encounter": recipes.split_encounter,
@@ -38,6 +40,7 @@ SPLITS: dict[str, Callable[..., recipes.Draft]] = {
     "published_closed_set": recipes.split_published,
 }
 SPLIT_NAMES = ("auto", *SPLITS)
+UNKNOWN = "neither dates nor encounters are known"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,21 +150,43 @@ def make_split(
     _require_two_animals(name, table, draft.part)
     part = np.empty_like(draft.part)
     part[order] = draft.part
-    return Split(name, draft.description, seed, draft.parameters, part, reason + draft.notes)
+    notes = [*reason, *draft.notes, *_what_is_lacking(table, draft.part)]
+    return Split(name, draft.description, seed, draft.parameters, part, notes)
+
+
+def _what_is_lacking(table: pd.DataFrame, part: np.ndarray) -> list[str]:
+    """Warnings of a split that leaves little to learn from or to choose by."""
+    notes = []
+    shares = table["identity"].value_counts(normalize=True)
+    trained = set(table["identity"][part == "train"])
+    if shares.iloc[0] > MOST and shares.index[0] not in trained:
+        notes.append(
+            f"Warning: {shares.index[0]} has {100 * shares.iloc[0]:.0f} % of all photos, and none "
+            "of them trains: it plays the new animal. Another --seed or --split may choose another."
+        )
+    if "validation" not in part:
+        notes.append(
+            "Warning: no photo validates, so nothing can be chosen by validation; add photos, days "
+            "or encounters."
+        )
+    return notes
 
 
 def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> None:
     trained = sorted(set(table["identity"][part == "train"]))
     if len(trained) < 2:
         raise InputError(
-            f"--split {name} leaves {len(trained)} animals to train on ({', '.join(trained)}), "
-            "expected at least 2 to tell apart; use another --split or add photos"
+            f"--split {name} leaves {counted(len(trained), 'animal')} to train on "
+            f"({', '.join(trained)}), expected at least 2 to tell apart; use another --split "
+            "or add photos"
         )
 
 
 def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Split | None) -> None:
     if name not in SPLIT_NAMES:
-        raise InputError(f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}")
+        raise InputError(
+            f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}; leave it out for auto"
+        )
     for share_name, share in vars(shares).items():
         is_train = share_name == "train_share"
         if not (0 < share < 1 if is_train else 0 <= share < 1):
@@ -195,9 +220,12 @@ def choose_split_name(catalogue: Catalogue) -> tuple[str, str]:
             "Chosen split encounter: there are no dates to go by, and "
             f"{n_recurring:,} animals have two or more encounters."
         )
+    is_known = bool(table["encounter_known"].any())
+    reason = "too few animals were met on two days or in two encounters"
     return "random", (
-        "Warning: split random, because neither dates nor encounters are known; photos of one "
-        "encounter may lie on both sides, so scores are too good. Add a date or encounter column."
+        f"Warning: split random, because {reason if is_known else UNKNOWN}; photos of one "
+        "encounter may lie on both sides, so scores are too good. Add "
+        f"{'photos of other days' if is_known else 'a date or encounter column'}."
     )
 
 

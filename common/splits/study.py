@@ -54,7 +54,7 @@ class Study:
         if part == "test" and not len(rows):
             raise InputError(
                 f"--split {self.split.name}: no test photo shows an animal of the training "
-                "photos, so that a classifier has nothing to name; take --split encounter, or "
+                "photos, expected some for a classifier to name; take --split encounter, or "
                 "week3/compare_approaches.py"
             )
         return rows
@@ -99,9 +99,9 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
     """Load and check the photos that a script's flags name; print what was found.
 
     Args:
-        args: flags data_dir, dataset, download, split, split_column and smoke; those that a
-            script does not have count as not given. A smoke run that names no photos has few
-            turtles.
+        args: flags data_dir, dataset, download, keep_names, photos_elsewhere, split, split_column
+            and smoke; those that a script does not have count as not given. A smoke run that
+            names no photos has few turtles.
         fewest_identities: animals that there have to be; 1 where photos join others.
 
     Raises:
@@ -110,7 +110,9 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
     flags = vars(args)
     # A published split is a division of all photos, copies among them.
     options = {"drop_copies": _split_name(flags) not in PUBLISHED_SPLITS}
-    options["split_column"] = flags.get("split_column")
+    options |= {"split_column": flags.get("split_column")}
+    options |= {"keep_names": flags.get("keep_names") or ()}
+    options |= {"photos_elsewhere": bool(flags.get("photos_elsewhere"))}
     if dataset := flags.get("dataset"):
         catalogue, report = open_dataset(dataset, download=bool(flags.get("download")), **options)
     else:

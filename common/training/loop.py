@@ -163,7 +163,15 @@ def fit(
         key = key_of(model, criterion, named, dataset, sampler, mix, how)
     run = _Training(machine, model, criterion, groups, settings, len(sampler))
     run.restore(Checkpoint(checkpoint, key))
-    run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
+    try:
+        run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # of a batch norm
+            raise
+        raise InputError(
+            f"--batch_size {settings.batch_size}: found a step of one photo, expected two or more "
+            "for batch norm to compare; raise --batch_size, or --image_size where it is small"
+        ) from error
     run.keep_best()
     return run.result
 

@@ -1,7 +1,8 @@
 """A sheet that a field worker goes through: each question beside its candidates, to be answered.
 
 One HTML file that opens anywhere, without a network. What is ticked stays in the browser and is
-saved as a CSV file that is a catalogue: `build_gallery.py --add --data_dir` reads it.
+saved as a CSV file that is a catalogue: `build_gallery.py --add --data_dir` reads it. Its paths
+start from the folder of the photos, where the file belongs.
 """
 
 import base64
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from common.tables import FORMULA
 from common.visualization.matches import percent
 
 from PIL import Image
@@ -45,7 +47,8 @@ class SheetQuestion:
         title: in few words.
         photos: their files, as text.
         side: of the animal, or "".
-        encounter: name of the encounter; of questions about one animal, one is enough.
+        date: of all of them, such as "2024-05-31", or "".
+        encounter: its name where there is no date; of questions about one animal, one is enough.
         pictures: of the photos.
         verdict: such as "known: anna" or "new individual".
         remarks: sentences that a person should know.
@@ -55,6 +58,7 @@ class SheetQuestion:
     title: str
     photos: Sequence[str]
     side: str
+    date: str
     encounter: str
     pictures: Sequence[Image.Image]
     verdict: str
@@ -63,7 +67,11 @@ class SheetQuestion:
 
 
 def render_sheet(
-    title: str, facts: Sequence[str], questions: Sequence[SheetQuestion], identities: Sequence[str]
+    title: str,
+    facts: Sequence[str],
+    questions: Sequence[SheetQuestion],
+    identities: Sequence[str],
+    folder: str = "",
 ) -> str:
     """HTML of a sheet.
 
@@ -72,10 +80,11 @@ def render_sheet(
         facts: sentences beneath it: which gallery, which model, what the threshold rests on.
         questions: one section each.
         identities: all animals of the gallery, offered where it is none of the candidates.
+        folder: that the questions' photos lie in, for a person to put the decisions there.
     """
     about = []
     for each in questions:
-        plain = {name: getattr(each, name) for name in ("side", "encounter", "verdict")}
+        plain = {name: getattr(each, name) for name in ("side", "date", "encounter", "verdict")}
         plain["candidates"] = [
             [c.identity, round(c.similarity, 4), round(c.probability, 4)] for c in each.candidates
         ]
@@ -85,17 +94,18 @@ def render_sheet(
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
     sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
+    place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<details class=soft><summary>What this rests on</summary>"
         f"{lines}</details>\n"
-        '<p class="bar"><button type="button" id="save">Save decisions as CSV</button> '
-        '<span id="count"></span></p>\n'
+        '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
+        f'{place}. <span id="count"></span></p>\n'
         f'<datalist id="names">{names}</datalist>\n{sections}\n'
         f'<script type="application/json" id="data">{data}</script>\n'
-        f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+        f"<script>{_SCRIPT.replace('FORMULA', FORMULA.pattern)}</script>\n</body>\n</html>\n"
     )
 
 
@@ -116,7 +126,8 @@ def _section(index: int, question: SheetQuestion) -> str:
         + _choice(index, "new", "a new individual, named:")
         + '<input class="name" data-for="new" aria-label="name of the new individual">'
         + _choice(index, "unclear", "cannot be told")
-        + '<input class="note" placeholder="note" aria-label="note"></div></section>'
+        + '<input class="note" placeholder="note" aria-label="note">'
+        '<span class="fault"></span></div></section>'
     )
 
 
@@ -172,7 +183,7 @@ section.answered { border-color: #009e73; box-shadow: inset 4px 0 #009e73; }
 .answers label { margin-left: .6rem; } .answers label:first-child { margin-left: 0; }
 input.name, input.note { font: inherit; padding: .2rem .4rem; width: 11rem;
   border: 1px solid #b8c0c8; border-radius: 4px; }
-input.note { flex: 1 1 12rem; }
+input.note { flex: 1 1 12rem; } .fault { flex-basis: 100%; color: #b3261e; }
 @media print { .bar { display: none; } body { max-width: none; padding: 0; }
   .asked { flex-basis: 12rem; }
   .cards { flex-basis: 20rem; grid-template-columns: repeat(3, 1fr); } }
@@ -200,19 +211,37 @@ function answerOf(section, question) {
   return {decision: "confirmed", identity: question.candidates[place][0], place: place + 1, note};
 }
 
+const animals = new Set([...document.querySelectorAll("#names option")].map((each) => each.value));
+
+function faultOf(answer) {  // why an answer is none yet
+  if (["", "cannot be told", "confirmed"].includes(answer.decision)) return "";
+  if (!answer.identity) return "A name is missing.";
+  const isKnown = animals.has(answer.identity);
+  if (answer.decision === "new individual")
+    return isKnown ? "The gallery holds an animal of this name." : "";
+  return isKnown ? "" : "The gallery has no animal of this name.";
+}
+
+// A spreadsheet must not take a name for a formula; --add reads the name without the apostrophe.
+const formula = /FORMULA/;
+
 function csvCell(value) {
-  const text = String(value);
+  const isFormula = typeof value === "string" && formula.test(value);
+  const text = (isFormula ? "'" : "") + value;
   return /[",;\\r\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
 function decisionsAsCsv() {
-  const rows = [["path", "identity", "orientation", "encounter", "decision", "verdict",
+  const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
     "rank", "similarity", "probability", "note"]];
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
+    // As a catalogue names it: photos of an animal and a day are one encounter.
+    const encounter = question.date && answer.identity
+      ? answer.identity + ":" + question.date : question.encounter;
     for (const photo of question.photos)
-      rows.push([photo, answer.identity, question.side, question.encounter, answer.decision,
+      rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
         question.verdict, answer.place, chosen[1], chosen[2], answer.note]);
   });
   return rows.map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
@@ -226,7 +255,9 @@ function state() {
 function refresh() {
   let n = 0;
   sections.forEach((section, i) => {
-    const isAnswered = answerOf(section, questions[i]).decision !== "";
+    const answer = answerOf(section, questions[i]), fault = faultOf(answer);
+    const isAnswered = answer.decision !== "" && !fault;
+    section.querySelector(".fault").textContent = fault;
     section.classList.toggle("answered", isAnswered);
     n += isAnswered;
   });

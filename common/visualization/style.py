@@ -6,17 +6,22 @@ no window is ever needed.
 
 import io
 import math
+import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common.data.photo_files import open_photo
 from common.files import replacing
+from common.names import printable, storable
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 from PIL import Image, ImageOps
 
 DPI = 150  # dots per inch of every saved figure
@@ -27,6 +32,7 @@ INK, SOFT, LINE, PAPER = "#1f2933", "#5f6c7b", "#d9dfe5", "#eef1f3"
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a7a7a")
 RIGHT, WRONG = "#009e73", "#d55e00"
 PART_COLOURS = {"train": "#0072b2", "validation": "#e69f00", "test": "#d55e00", "unused": "#b8c0c8"}
+LAST_RESORT = "Last Resort High-Efficiency"  # has a box for every letter
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # told apart without colour
 
 
@@ -94,9 +100,39 @@ def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
     if title:
         words = {"color": INK, "weight": "bold", "parse_math": False}
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, **words)
-    with replacing(path) as unfinished:
+    with replacing(path) as unfinished, warnings.catch_warnings():
+        if lacking := find_letters(figure):
+            print(f"{Path(path).name}: boxes stand for {lacking}, which no installed font has")
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(unfinished, format="png", dpi=DPI)
     return Path(path)
+
+
+def find_letters(figure: Figure) -> str:
+    """Give the texts of a figure fonts that have their letters; returns letters that none has."""
+    for axes in figure.axes:  # their labels are not there before they are asked for
+        axes.get_xticklabels(), axes.get_yticklabels()
+    texts = figure.findobj(Text)
+    for text in texts:
+        text.set_text(storable(text.get_text()))
+    letters = set("".join(text.get_text() for text in texts))
+    seen = {ord(each) for each in letters if unicodedata.category(each)[0] not in "ZC"}
+    lacking = seen.difference(_letters_of(findfont(FontProperties())))
+    families = []
+    for font in fontManager.ttflist if lacking else ():
+        if font.name != LAST_RESORT and (found := lacking.intersection(_letters_of(font.fname))):
+            lacking -= found
+            families.append(font.name)
+    for text in texts if families else ():
+        text.set_fontfamily([*text.get_fontfamily(), *dict.fromkeys(families)])
+    return "".join(map(chr, sorted(lacking)))
+
+
+def _letters_of(font: str) -> Iterable[int]:
+    try:
+        return get_font(font).get_charmap()
+    except (OSError, RuntimeError):  # a font that matplotlib cannot read
+        return ()
 
 
 def save_for_page(figure: Figure, path: str | Path, *, n_colours: int = 64) -> Path:
@@ -158,6 +194,7 @@ def shortened(text: str, most: int = 22) -> str:
     >>> shortened("a_very_long_name_of_an_animal_012", most=12)
     'a_very…l_012'
     """
+    text = printable(text)
     if len(text) <= most:
         return text
     head = most // 2

@@ -28,6 +28,7 @@ from pathlib import Path
 from common.cli import run_script
 from common.files import PART, read_array
 from common.gallery.gallery import Gallery
+from common.gallery.history import LOG
 from common.own_files import LIST
 from common.runs import start_run
 from common.training import checkpoints, feature_cache
@@ -234,6 +235,9 @@ def content(path: Path) -> object:
     try:
         if path.name == "gallery.json":
             return photos_of(path.parent)
+        if path.name == LOG:  # who changed a gallery, and when
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line)["what"] for line in lines]
         if path.suffix == ".json":
             said = untimed(json.loads(path.read_text(encoding="utf-8")))
             is_change = path.name == "result.json" and (path.parent / "gallery.json").exists()

@@ -189,7 +189,7 @@ def test_a_wildlife_datasets_table_is_accepted_as_it_is():
 
     assert list(catalogue.table["identity"]) == ["1", "2", "2"]
     assert list(catalogue.table["image_id"]) == ["11", "12", "14"]
-    assert catalogue.table["bbox"][1] == [5, 0, 5, 5]
+    assert catalogue.table["bbox"][1] == "5,0,5,5"
     assert catalogue.root.is_absolute()
     assert table["identity"].dtype == float, "the given table is not changed"
 
@@ -204,10 +204,12 @@ def test_unknown_identities_are_left_out_and_named():
     assert catalogue.remarks[0].names == ("row 3: '2.jpg'", "row 4: '3.jpg'")
 
 
-def test_animals_called_na_and_none_are_animals(tmp_path):
+def test_animals_truly_called_na_and_none_are_kept_by_a_flag(tmp_path):
     write_table(tmp_path, "path,identity\n1.jpg,NA\n2.jpg,None\n")
 
-    assert load_catalogue(tmp_path).identities == ["NA", "None"]
+    assert load_catalogue(tmp_path, keep_names=["NA", "None"]).identities == ["NA", "None"]
+    with pytest.raises(InputError, match="--keep_names NA,None"):
+        load_catalogue(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,8 @@ def test_animals_called_na_and_none_are_animals(tmp_path):
         ("2020-05-31T23:30:00Z", "2020-05-31"),
         ("2020:05:31 10:11:12", "2020-05-31"),
         ("2020", "2020-01-01"),
-        ("31/05/2020", None),
+        ("31/05/2020", "2020-05-31"),
+        ("04/05/2020", None),
         ("2020-13-01", None),
         ("summer", None),
     ],
@@ -248,7 +251,7 @@ def test_a_year_column_is_a_date_only_where_there_is_no_other():
 def test_a_photo_listed_twice_is_refused():
     table = table_of(path=["1.jpg", "2.jpg", "./1.jpg"], identity=["a", "b", "b"])
 
-    with pytest.raises(InputError, match=r"lists 1 photos twice \(row 4: 1.jpg\)"):
+    with pytest.raises(InputError, match=r"lists 1 photo twice \(row 4: 1.jpg\)"):
         catalogue_from_table(table, ".", "t")
 
 
@@ -441,7 +444,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     for photo in [*tmp_path.glob("a *.jpg"), *tmp_path.glob("b *.jpg")]:
         photo.unlink()
 
-    with pytest.raises(InputError, match=r"usable photos of 1 animals.*cannot be found: 6 \(a 0"):
+    with pytest.raises(InputError, match=r"usable photos of 1 animal,.*cannot be found: 6 \(a 0"):
         load_checked_catalogue(tmp_path)
 
 

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import threading
-import time
 from unittest.mock import Mock
 
 from common.data.images import (
@@ -15,7 +13,7 @@ from common.data.images import (
     small_picture_transform,
     training_transform,
 )
-from common.data.photo_files import each_photo, is_whole, open_photo, pixels_of
+from common.data.photo_files import open_photo
 from common.errors import InputError
 
 import numpy as np
@@ -147,47 +145,6 @@ def test_photos_give_the_same_items_from_a_file_as_from_memory(tmp_path, monkeyp
     assert isinstance(second.photos.array, np.memmap)
     assert first.fingerprint() == second.fingerprint()
     assert all(np.array_equal(first[i][0], second[i][0]) for i in range(len(first)))
-
-
-def test_large_photos_are_decoded_one_after_the_other(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.data.photo_files.PIXELS_AT_ONCE", 1_000)
-    monkeypatch.setattr("common.data.photo_files.os.cpu_count", lambda: 8)
-    Image.fromarray(half_red_half_blue()).save(tmp_path / "large.png")
-    inside, most = [], []
-
-    def read(path):
-        inside.append(path)
-        time.sleep(0.01)
-        most.append(len(inside))
-        inside.remove(path)
-
-    list(each_photo(read, [tmp_path / "large.png"] * 6, "", progress=False))
-
-    assert most == [1] * 6
-
-
-def test_small_photos_are_decoded_together(tmp_path, monkeypatch):
-    monkeypatch.setattr("common.data.photo_files.os.cpu_count", lambda: 2)
-    Image.fromarray(half_red_half_blue()).save(tmp_path / "small.png")
-    both = threading.Barrier(2, timeout=30)
-
-    list(each_photo(lambda _: both.wait(), [tmp_path / "small.png"] * 2, "", progress=False))
-
-
-def test_a_jpeg_that_decodes_smaller_takes_less_room(tmp_path):
-    Image.fromarray(half_red_half_blue(400, 800)).save(tmp_path / "a.jpg")
-
-    assert pixels_of(tmp_path / "a.jpg") == 400 * 800
-    assert pixels_of(tmp_path / "a.jpg", smallest_side=50) == 50 * 100
-    assert pixels_of(tmp_path / "missing.jpg") == 0
-
-
-def test_a_cut_photo_is_not_whole(tmp_path):
-    Image.fromarray(half_red_half_blue(200, 300)).save(tmp_path / "a.jpg")
-    content = (tmp_path / "a.jpg").read_bytes()
-
-    assert is_whole(content)
-    assert not is_whole(content[: len(content) // 2])
 
 
 def test_evaluation_normalises_each_channel_and_nothing_else():

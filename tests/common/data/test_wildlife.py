@@ -223,13 +223,13 @@ def test_a_missing_photo_is_reported_and_left_out(fetched, downloads):
     assert "photos that cannot be found: 1 (7.png)" in report.text()
 
 
-def test_boxes_that_are_not_used_are_said(installed, capsys):
+def test_boxes_that_are_cut_out_are_said(installed, capsys):
     catalogue, _ = wildlife.open_dataset("BoxedNewts", download=True)
 
     printed = capsys.readouterr().out
     assert catalogue.n_images == 12
-    assert "bbox and segmentation mark where the animal is" in printed
-    assert "2 rows share their photo" in printed
+    assert "bbox marks where the animal is, and is cut out" in printed
+    assert "segmentation is not used" in printed
 
 
 def test_what_the_package_cannot_do_is_one_line(installed, downloads):
@@ -266,7 +266,7 @@ def test_photos_are_named_once(turtles, capsys):
         load_main("week1/look_at_data")(["--data_dir", str(turtles), "--dataset", "PondNewts"])
 
     assert ending.value.code == 2
-    assert "--dataset: not allowed with argument --data_dir" in capsys.readouterr().err
+    assert "--dataset: found beside --data_dir, expected one of the two" in capsys.readouterr().err
 
 
 def scripts_with_photos():

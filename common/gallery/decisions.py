@@ -1,0 +1,130 @@
+"""Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
+
+import difflib
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from common.data.catalogue import Catalogue
+from common.data.catalogue_cells import as_text
+from common.data.catalogue_folders import locate_photos
+from common.data.catalogue_tables import match_columns, read_csv
+from common.errors import InputError
+from common.gallery.gallery import Gallery
+from common.gallery.photos import names_of_pictures
+from common.gallery.pictures import photo_name
+from common.names import is_unknown, name_key, tidy_name
+
+CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual", "cannot be told")
+N_NAMED = 5  # rows, or photos, that a message names
+
+
+def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) -> set[str]:
+    """Refuse a file with answers that cannot be taken as they are, each by its row.
+
+    Args:
+        file: a table; without a column "decision" it has no answers.
+        gallery: which they are about.
+        kept: names that are no words for "unknown".
+
+    Returns:
+        Animals that are called new.
+
+    Raises:
+        InputError: with the first of these rows.
+    """
+    source = read_csv(file)
+    columns = {str(name).strip().lower(): name for name in source}
+    if "decision" not in columns:
+        return set()
+    matched = match_columns(list(source), str(file))
+    names = as_text(source[matched["identity"]])
+    names = [
+        name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names
+    ]
+    answers = as_text(source[columns["decision"]]).str.lower()
+    given = [(path,) for path in as_text(source[matched["path"]])]
+    paths, _ = locate_photos(given, file.parent, anywhere=True)
+    rows = list(zip(paths, names, answers, strict=True))
+    # One that this very file has brought, before it was corrected, is no other animal.
+    enrolled_as, brought = names_of_pictures(gallery), set()
+    for path, name, answer in rows:
+        if answer == NEW and (file.parent / path).is_file():
+            brought |= {enrolled_as.get(photo_name(file.parent / path))} & {name}
+    known = set(gallery.identities)
+    faults = [_fault(name, answer, known, brought) for _, name, answer in rows]
+    faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
+    if faults:
+        more = "; …" if len(faults) > N_NAMED else ""
+        raise InputError(
+            f"{file}: {len(faults)} of {len(names)} answers cannot be taken "
+            f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
+        )
+    return {name for _, name, answer in rows if answer == NEW}
+
+
+def _fault(name: str, answer: str, known: set[str], brought: set[str]) -> str:
+    """What is wrong with an answer; "" if nothing is."""
+    if answer in ("", UNCLEAR):
+        return f"'{answer or 'no decision'}', but with the name {name}" if name else ""
+    if answer not in (CONFIRMED, OTHER, NEW):
+        return f"the decision '{answer}', expected {CONFIRMED}, {OTHER}, {NEW} or {UNCLEAR}"
+    if not name:
+        return f"'{answer}' without a name"
+    if answer == NEW and name in known - brought:
+        return f"'{NEW}' {name}, but the gallery holds an animal of that name"
+    if answer != NEW and name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        return f"'{answer}' {name}, which the gallery lacks{near_names(near)}"
+    return ""
+
+
+def near_names(near: Sequence[str]) -> str:
+    """Words for names that may be meant."""
+    return f"; near it: {', '.join(near)}" if near else ""
+
+
+def refuse_moves(
+    catalogue: Catalogue, rows: Sequence[int], former: Sequence[str], known: Collection[str]
+) -> None:
+    """Refuse photos that are in a gallery under another name, and cannot simply move.
+
+    Args:
+        catalogue: that is to join.
+        rows: of these photos in it.
+        former: the names that they have in the gallery.
+        known: animals that photos may move to.
+
+    Raises:
+        InputError: folders say so, no table; or the new name is of no known animal.
+    """
+    is_table = catalogue.listed_paths is not None
+    for row, was in zip(rows, former, strict=True):
+        path, name = catalogue.table["path"].iloc[row], catalogue.table["identity"].iloc[row]
+        if not is_table or name not in known:
+            reason = f", and no animal is named {name}" if is_table else ""
+            raise InputError(
+                f"{catalogue.root / path} shows {name}, but this very photo is in the gallery as "
+                f"{was}{reason}; move it with --move PHOTO ANIMAL (--new for an animal that the "
+                "gallery lacks), --rename the animal, or correct the catalogue"
+            )
+
+
+def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:
+    """Refuse new names that a person takes for one of the gallery's.
+
+    Args:
+        names: that animals shall have.
+        gallery: which they join.
+        kept: names that are another's only if they are written exactly so.
+
+    Raises:
+        InputError: with both names.
+    """
+    held = gallery.identities
+    known = {name_key(name): name for name in held if name not in kept}
+    for name in sorted(set(names).difference(held, kept)):
+        if alike := known.get(name_key(name)):
+            raise InputError(
+                f"{name} is new, but the gallery holds {alike}, which looks the same; write it "
+                f"like that, or say that they are two: --keep_names {name}"
+            )

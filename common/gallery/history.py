@@ -1,0 +1,99 @@
+"""Who changed a gallery, when and how: one change at a time, and a log that only grows."""
+
+import contextlib
+import errno
+import getpass
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from common.errors import InputError
+from common.files import write_text
+from common.machine import processes
+from common.own_files import checksum, claim, release
+
+LOG = "changes.jsonl"
+PATIENCE = 600  # seconds to wait for another program's change
+
+
+def change_of(command: str, what: Sequence[str] = (), table: Path | None = None) -> dict:
+    """What the log shall say of a change, but for what the gallery knows.
+
+    Args:
+        command: that made it.
+        what: was done, in sentences.
+        table: of decisions, or of photos, by which it was done.
+    """
+    try:
+        who = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a system without a name for this user
+        who = "unknown"
+    change = {"when": datetime.now(UTC).isoformat(timespec="seconds")}
+    change |= {"who": f"{who}@{platform.node()}", "what": list(what), "command": command}
+    if table:
+        change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
+    return change
+
+
+def append_to_log(folder: Path, change: Mapping, files: Mapping[str, str]) -> None:
+    """Add a change to the log, unless it is its last.
+
+    Args:
+        folder: of the gallery.
+        change: of `change_of`.
+        files: of the gallery after it; their names hold their checksums.
+    """
+    lines = _lines(folder)
+    digest = blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=16).hexdigest()
+    line = json.dumps({**change, "model": files.get("model"), "checksum": digest})
+    if line not in lines[-1:]:
+        write_text(folder / LOG, "".join(f"{each}\n" for each in [*lines, line]))
+
+
+def read_log(folder: Path) -> list[dict]:
+    """All changes, the oldest first; "what" as one text."""
+    changes = []
+    for line in _lines(folder):
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # a person has written in it
+            change = json.loads(line)
+            changes.append({**change, "what": " ".join(change["what"])})
+    return changes
+
+
+def _lines(folder: Path) -> list[str]:
+    path = folder / LOG
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let one program at a time change a gallery; others wait until it has ended, or was killed.
+
+    Args:
+        folder: of the gallery, with its list.
+
+    Raises:
+        InputError: another one takes too long, or the folder cannot be written to.
+    """
+    if not processes.is_main():  # the others write nothing there
+        yield
+        return
+    try:
+        try:
+            claim(folder)
+        except InputError:
+            print(f"{folder} is being changed by another program: waiting for it", flush=True)
+            claim(folder, patience=PATIENCE)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise InputError(
+            f"the gallery {folder} cannot be changed ({error.strerror}); ask its owner, or copy "
+            "the folder"
+        ) from error
+    finally:
+        release(folder)

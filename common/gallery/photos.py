@@ -1,0 +1,69 @@
+"""Photos of a gallery by name: which rows they are, and under which animal."""
+
+import difflib
+from pathlib import Path
+
+from common.errors import InputError
+from common.gallery.gallery import Gallery
+from common.gallery.pictures import photo_name
+
+import numpy as np
+
+N_DIGITS = 8  # of a picture's name that tell photos apart for people
+N_NAMED = 3  # photos that a message names
+
+
+def names_of_pictures(gallery: Gallery) -> dict[str, str]:
+    """Under which animal each photo is in the gallery: name of its picture to identity.
+
+    `common.gallery.pictures.photo_name` gives the same name for the same photo.
+    """
+    facts, present = gallery.facts, gallery.can_be_found()
+    pictures = facts.get("picture", np.zeros(len(present), dtype=str))
+    return dict(zip(pictures[present], facts["identity"][present], strict=True))
+
+
+def rows_of(gallery: Gallery, picture: str) -> np.ndarray:
+    """Rows of `Gallery.facts` that are a photo, by the name of its picture."""
+    return np.flatnonzero((gallery.facts["picture"] == picture) & gallery.can_be_found())
+
+
+def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
+    """Rows of the one photo that a person means.
+
+    Args:
+        gallery: to be looked through.
+        photo: its file, its path or name as the gallery has it, or first digits of its number.
+
+    Raises:
+        InputError: no photo, or several.
+    """
+    facts, present = gallery.facts, gallery.can_be_found()
+    name = photo.replace("\\", "/")
+    paths = np.strings.replace(facts["path"], "\\", "/")
+    ways = [paths == name]
+    if Path(photo).is_file():
+        ways.insert(0, facts["picture"] == photo_name(Path(photo)))
+    else:
+        ways.append(np.strings.endswith(paths, f"/{name}"))
+    if len(name) >= N_DIGITS:
+        ways.append(np.strings.startswith(facts["picture"], name))
+    rows = next((np.flatnonzero(way & present) for way in ways if (way & present).any()), [])
+    if len(set(facts["picture"][rows])) == 1:
+        return rows
+    shown = [f"{paths[i]} of {facts['identity'][i]} ({number(facts, i)})" for i in rows[:N_NAMED]]
+    if shown:
+        raise InputError(
+            f"{photo}: found {len(rows)} photos of that name ({', '.join(shown)}), expected one; "
+            "give its file, or its number, which --list shows"
+        )
+    near = difflib.get_close_matches(Path(name).name, [Path(path).name for path in paths[present]])
+    raise InputError(
+        f"{photo}: the gallery has no such photo{', near it: ' if near else ''}{', '.join(near)}; "
+        "--list shows all"
+    )
+
+
+def number(facts: dict[str, np.ndarray], row: int) -> str:
+    """First digits of a photo's checksum, for people to name it by."""
+    return str(facts["picture"][row])[:N_DIGITS]

@@ -1,0 +1,122 @@
+"""Names as people and file systems write them: which are the same, which name nobody.
+
+>>> name_key("Zoe\\u0308 \\u200bB") == name_key("zoë b"), is_unknown("N/A"), is_unknown("Nala")
+(True, True, False)
+"""
+
+import re
+import string
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+
+# Words for "nobody knows who", in the languages of those who are likely to write them.
+UNKNOWN_WORDS = """
+    na, nan, nat, null, nil, none, nn, n.d., no data, no id, no name, nobody, blank, empty, missing
+    unknown, unk, unkn, ukn, unknown individual, unknown animal, unknown id, unidentified, unid
+    unidentified individual, unidentified animal, unidentifiable, undetermined, undet, indet
+    indeterminate, undefined, unassigned, unnamed, unlabelled, unlabeled, unrecognised, unrecognized
+    not identified, not identifiable, not known, not determined, not available, not applicable
+    not assigned, to be determined, to be identified, to be confirmed, tbd, tba, tbc, pending
+    unsure, uncertain, unclear, cannot be told, new, new individual, new animal, new whale, new id
+    unbekannt, unbek., unbestimmt, nicht bestimmt, nicht bestimmbar, nicht identifiziert, unklar
+    neu, neues tier, neues individuum, kein name, ohne name, keine angabe, keine, keiner
+    inconnu, inconnue, non identifié, non identifiée, indéterminé, indéterminée, nouveau, nouvelle
+    nouvel individu, sans nom, aucun, desconocido, desconocida, no identificado, no identificada
+    sin identificar, sin nombre, indeterminado, indeterminada, nuevo, nueva, ninguno, ninguna
+    desconhecido, desconhecida, não identificado, não identificada, sem nome, novo, nenhum
+    sconosciuto, sconosciuta, ignoto, non identificato, non identificata, indeterminato, nuovo
+    nuova, nessuno, onbekend, niet geïdentificeerd, nieuw, geen, okänd, okänt, oidentifierad
+    ukendt, ukjent, uidentifisert, uidentificeret, tuntematon, nieznany, nieznana, nieznane
+    niezidentyfikowany, brak, neznámý, neznámá, neznámé, neznan, nepoznat, ismeretlen, necunoscut
+    bilinmiyor, bilinmeyen, άγνωστο, άγνωστος, неизвестно, неизвестный, неизвестная, неизвестен
+    невідомо, невідомий, не определен, не определён, 不明, 未知
+"""
+ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
+INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f"  # not of the category Cf, but empty
+JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
+SURROGATE = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold; bytes of a file's name that are no UTF-8 are read as Latin letters.
+
+    >>> storable("Zo\\udceb")
+    'Zoë'
+    """
+
+    def letter(match: re.Match) -> str:
+        code = ord(match[0]) - 0xDC00
+        is_byte = 0x80 <= code <= 0xFF
+        return bytes([code]).decode("cp1252", "backslashreplace") if is_byte else "\ufffd"
+
+    return SURROGATE.sub(letter, text)
+
+
+def printable(text: str) -> str:
+    """The same in one line that no terminal takes for a command."""
+    return CONTROL.sub("\ufffd", storable(text))
+
+
+def tidy_name(text: str) -> str:
+    """A name as it is kept: composed letters, single spaces, nothing invisible at all."""
+    text = unicodedata.normalize("NFC", CONTROL.sub(" ", storable(text)))
+    is_seen = (char in JOINERS or unicodedata.category(char) != "Cf" for char in text)
+    return " ".join("".join(char for char, seen in zip(text, is_seen, strict=True) if seen).split())
+
+
+def name_key(text: str) -> str:
+    """Equal for what a person takes for the same name.
+
+    Capitals, spaces (but not between digits), invisible characters, the kinds of apostrophe and
+    dash, and the ways in which Unicode spells a letter do not matter.
+    """
+    folded = unicodedata.normalize("NFKC", tidy_name(text).translate(ALIKE)).casefold()
+    folded = unicodedata.normalize("NFKC", folded)
+    folded = "".join(c for c in folded if c not in INVISIBLE and unicodedata.category(c) != "Cf")
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(folded.split()))
+
+
+def _bare(text: str) -> str:
+    """A key without punctuation and spaces."""
+    key = name_key(text)
+    return "".join(
+        c for c in key if c not in string.punctuation and unicodedata.category(c)[0] not in "PZ"
+    )
+
+
+_UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a text is a word for "nobody knows", or nothing but punctuation.
+
+    Na and Nn are names: of those words in two letters, nobody writes the first one alone large.
+    """
+    return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
+
+
+def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:
+    """Each name in the spelling that most of the same names have.
+
+    Args:
+        names: one for each row.
+        kept: names that are another's only if they are written exactly so.
+    """
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    chosen: dict[tuple[bool, str], str] = {}
+    spelled = {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        key = (True, name) if name in kept else (False, name_key(name))
+        spelled[name] = chosen.setdefault(key, name if name in kept else tidy_name(name))
+    return spelled
+
+
+def several_spellings(spelled: Mapping[str, str]) -> tuple[str, ...]:
+    """Names that were written in several ways, such as "Anna = anna", of `joined_spellings`."""
+    ways: dict[str, list[str]] = {}
+    for name, chosen in spelled.items():
+        ways.setdefault(chosen, []).append(printable(name))
+    return tuple(" = ".join(each) for each in ways.values() if len(each) > 1)

@@ -1,0 +1,351 @@
+"""A gallery that forgives: what was wrong is put right, by row, and taken back; the log tells."""
+
+import json
+import shutil
+
+from common.gallery.enrolment import open_gallery
+from common.gallery.history import LOG
+
+import numpy as np
+import pytest
+from PIL import Image
+from script_runs import load_main, refusal_of
+
+SCRIPT = "week3/build_gallery"
+
+
+def build(folder, *flags):
+    return load_main(SCRIPT)(["--smoke", "--output_dir", str(folder), *map(str, flags)])
+
+
+def save_photos(folder, n, seed=0):
+    """Photos that nobody has seen; their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        noise = np.random.default_rng([seed, i]).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+    return [f"{i}.png" for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Three photos each of anna and berta."""
+    folder = tmp_path_factory.mktemp("animals")
+    for seed, name in enumerate(["anna", "berta"]):
+        save_photos(folder / "data" / name, 3, seed)
+    build(folder / "gallery", "--data_dir", folder / "data")
+    return folder
+
+
+@pytest.fixture
+def gallery(built, tmp_path):
+    """A copy that a test may change; photos that it does not hold lie in new/ beside it."""
+    save_photos(tmp_path / "new", 3, seed=7)
+    return shutil.copytree(built / "gallery", tmp_path / "gallery")
+
+
+def held(folder):
+    """Path to animal."""
+    gallery = open_gallery(folder)
+    present = gallery.can_be_found()
+    paths, names = (gallery.facts[fact][present].tolist() for fact in ("path", "identity"))
+    assert len(set(paths)) == len(paths)
+    return dict(zip(paths, names, strict=True))
+
+
+def decide(gallery, *rows, columns="path,identity,decision", name="decisions.csv"):
+    file = gallery.parent / name
+    file.write_text("\n".join([columns, *rows]) + "\n", encoding="utf-8")
+    return ["--add", "--data_dir", file]
+
+
+def refused(capsys, gallery, *flags):
+    before = held(gallery)
+    line = refusal_of(SCRIPT, capsys, "--output_dir", gallery, *flags)
+    assert held(gallery) == before
+    return line
+
+
+def log_of(gallery):
+    return [json.loads(line) for line in (gallery / LOG).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("photo", ["anna/1.png", "file", "number"])
+def test_a_photo_moves_by_its_path_its_file_or_its_number(gallery, built, photo):
+    facts = open_gallery(gallery).facts
+    number = facts["picture"][facts["path"] == "anna/1.png"][0][:8]
+    named = {"file": built / "data" / "anna" / "1.png", "number": number}.get(photo, photo)
+
+    build(gallery, "--move", named, "berta")
+
+    assert held(gallery)["anna/1.png"] == "berta"
+    assert len(held(gallery)) == 6
+
+
+def test_a_photo_is_forgotten(gallery):
+    build(gallery, "--forget", "anna/1.png")
+
+    assert "anna/1.png" not in held(gallery)
+    assert len(held(gallery)) == 5
+
+
+MOVES = [
+    (["--move", "anna/1.png", "Bertha"], "no animal named Bertha; near it: berta"),
+    (["--move", "anna/1.png", "BERTA", "--new"], "berta, which looks the same"),
+    (["--move", "1.png", "berta"], "found 2 photos of that name"),
+    (["--move", "anna/9.png", "berta"], "has no such photo"),
+    (["--forget", "nobody.png"], "has no such photo"),
+    (["--rename", "anna", "Berta "], "which looks the same"),
+    (["--undo"], "keeps no former state"),
+    (["--new", "--undo"], "--new"),
+    (["--move", "anna/1.png"], "--move"),
+    (["--undo", "--forget", "anna/1.png"], "--undo"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), MOVES)
+def test_a_change_that_nobody_can_mean_is_refused(gallery, capsys, flags, words):
+    assert words in refused(capsys, gallery, *flags)
+
+
+def test_a_photo_may_move_to_a_new_animal_if_a_person_says_so(gallery):
+    build(gallery, "--move", "anna/1.png", "carla", "--new")
+
+    assert held(gallery)["anna/1.png"] == "carla"
+
+
+CHANGES = [["--move", "anna/1.png", "berta"], ["--forget", "anna/0.png"], ["--remove", "anna"],
+           ["--rename", "anna", "Ann"], ["--rename", "anna", "berta", "--join"],
+           ["--add", "--data_dir", "new"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", CHANGES, ids=lambda flags: flags[0])
+def test_every_change_can_be_taken_back(gallery, flags, monkeypatch):
+    monkeypatch.chdir(gallery.parent)
+    save_photos(gallery.parent / "new" / "nemo", 2, seed=9)
+    before, facts = held(gallery), open_gallery(gallery).facts
+    build(gallery, *flags)
+    assert held(gallery) != before
+
+    build(gallery, "--undo")
+
+    assert held(gallery) == before
+    after = open_gallery(gallery)
+    assert {k: v.tolist() for k, v in after.facts.items()} == {
+        k: v.tolist() for k, v in facts.items()
+    }
+    assert all((gallery / "pictures" / name[:2] / f"{name}.jpg").exists()
+               for name in after.facts["picture"])  # fmt: skip
+
+
+def test_undo_goes_back_step_by_step(gallery, capsys):
+    states = [held(gallery)]
+    for flags in CHANGES[:3]:
+        build(gallery, *flags)
+        states.append(held(gallery))
+
+    for state in states[-2::-1]:
+        build(gallery, "--undo")
+        assert held(gallery) == state
+    assert "keeps no former state" in refused(capsys, gallery, "--undo")
+
+
+def test_a_gallery_built_in_place_of_another_can_be_had_back(gallery, built, tmp_path):
+    before = held(gallery)
+    save_photos(tmp_path / "other" / "nemo", 2, seed=9)
+    build(gallery, "--replace", "--data_dir", tmp_path / "other")
+    assert set(held(gallery).values()) == {"nemo"}
+
+    build(gallery, "--undo")
+
+    assert held(gallery) == before
+
+
+def test_the_log_tells_who_did_what_when_and_only_grows(gallery):
+    earlier = (gallery / LOG).read_bytes()
+    file = decide(gallery, "new/0.png,anna,confirmed")
+    build(gallery, *file)
+    build(gallery, "--move", "new/0.png", "berta")
+    build(gallery, "--undo")
+
+    assert (gallery / LOG).read_bytes().startswith(earlier)
+    added, moved, undone = log_of(gallery)[1:]
+    assert added["decisions"] == str(file[-1])
+    assert len(added["decisions_checksum"]) == 32
+    assert "new/0.png: anna before, berta now." in moved["what"]
+    assert "new/0.png: anna before, berta now." in " ".join(undone["what"])
+    for each in (added, moved, undone):
+        assert each["who"]
+        assert each["when"].startswith("20")
+        assert each["model"].startswith("model-")
+    assert undone["checksum"] == added["checksum"] != moved["checksum"]
+
+
+def test_a_change_whose_line_was_lost_in_a_kill_is_logged_by_the_next(gallery):
+    build(gallery, "--rename", "anna", "Ann")
+    whole = (gallery / LOG).read_text()
+    (gallery / LOG).write_text("".join(whole.splitlines(keepends=True)[:-1]))  # as it was before
+
+    build(gallery, "--rename", "berta", "Bert")
+
+    assert (gallery / LOG).read_text().startswith(whole)
+    assert len(log_of(gallery)) == 3
+
+
+def test_a_log_that_a_person_has_changed_is_left_and_told(gallery, capsys):
+    (gallery / LOG).write_text("my notes\n")
+
+    assert LOG in refused(capsys, gallery, "--rename", "anna", "Ann")
+    assert (gallery / LOG).read_text() == "my notes\n"
+
+
+def test_list_shows_photos_and_changes_and_writes_nothing(gallery, capsys):
+    build(gallery, "--rename", "anna", "Ann\x1b[31m")
+    before = {path: path.read_bytes() for path in gallery.rglob("*") if path.is_file()}
+
+    shown = build(gallery, "--list")
+
+    assert {path: path.read_bytes() for path in gallery.rglob("*") if path.is_file()} == before
+    assert len(shown["photos"]) == 6
+    assert shown["changes"][-1]["what"].startswith("anna is Ann")
+    assert "berta/2.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", ["path,identity", "path,identity,decision"])
+def test_a_corrected_file_moves_the_photo(gallery, columns):
+    answer = ",confirmed" if "decision" in columns else ""
+    rows = f"new/0.png,anna{answer}", f"new/1.png,anna{answer}"
+    build(gallery, *decide(gallery, *rows, columns=columns))
+
+    result = build(gallery, *decide(gallery, rows[0], f"new/1.png,berta{answer}", columns=columns))
+
+    assert held(gallery)["new/0.png"] == "anna"
+    assert held(gallery)["new/1.png"] == "berta"
+    assert result["tables"]["Enrolled"][0]["moved"] == 1
+    assert "new/1.png: anna before, berta now." in result["notes"]
+
+
+def test_a_correction_brings_its_date_and_side(gallery):
+    columns = "path,identity,orientation,date,decision"
+    build(gallery, *decide(gallery, "new/0.png,anna,,,confirmed", columns=columns))
+    row = "new/0.png,berta,L,2024-05-31,another animal"
+    build(gallery, *decide(gallery, row, columns=columns))
+
+    facts = open_gallery(gallery).facts
+    assert [facts[name][-1] for name in ("identity", "side", "date", "encounter")] == [
+        "berta", "left", "2024-05-31", "berta:2024-05-31",
+    ]  # fmt: skip
+
+
+def test_a_confirmation_may_turn_into_a_new_individual_and_back(gallery):
+    build(gallery, *decide(gallery, "new/0.png,anna,confirmed"))
+    build(gallery, *decide(gallery, "new/0.png,carla,new individual"))
+    assert held(gallery)["new/0.png"] == "carla"
+
+    build(gallery, *decide(gallery, "new/0.png,anna,confirmed"))
+
+    assert held(gallery)["new/0.png"] == "anna"
+    assert "carla" not in held(gallery).values()
+
+
+def test_a_new_individuals_file_can_be_added_twice_and_grow(gallery):
+    rows = "new/0.png,carla,new individual", "new/1.png,carla,new individual"
+    build(gallery, *decide(gallery, rows[0]))
+
+    build(gallery, *decide(gallery, *rows))
+
+    assert list(held(gallery).values()).count("carla") == 2
+
+
+ROWS = [
+    ("new/1.png,Anna,another animal", "row 3: 'another animal' Anna, which the gallery lacks"),
+    ("new/1.png,ana,confirmed", "near it: anna"),
+    ("new/1.png,zzz,Another animal", "row 3"),
+    ("new/1.png,anna,new individual", "row 3: 'new individual' anna, but the gallery holds"),
+    ("new/1.png,,new individual", "row 3: 'new individual' without a name"),
+    ("new/1.png,  ,another animal", "row 3: 'another animal' without a name"),
+    ("new/1.png,unknown,confirmed", "row 3: 'confirmed' without a name"),
+    ("new/1.png,anna,cannot be told", "row 3: 'cannot be told', but with the name anna"),
+    ("new/1.png,anna,maybe", "row 3: the decision 'maybe', expected confirmed"),
+    ("../outside/0.png,anna,confirmed", "row 3: the path ../outside/0.png leads out of"),
+    ("new/../../0.png,anna,confirmed", "--photos_elsewhere"),
+    ("/etc/passwd,anna,confirmed", "row 3: the path /etc/passwd leads out"),
+    ("new/1.png,BERTA,new individual", "berta, which looks the same"),
+    ("new/1.png,ber\u200bta,new individual", "'new individual' berta, but the gallery holds"),
+]
+
+
+@pytest.mark.parametrize(("row", "words"), ROWS)
+def test_an_answer_that_cannot_be_taken_is_refused_by_its_row(gallery, capsys, row, words):
+    assert words in refused(capsys, gallery, *decide(gallery, "new/0.png,anna,confirmed", row))
+
+
+def test_all_such_rows_are_named_at_once(gallery, capsys):
+    line = refused(capsys, gallery, *decide(gallery, *(row for row, _ in ROWS[:6])))
+
+    assert "6 of 6 answers" in line
+    assert "row 6" in line
+
+
+def test_photos_elsewhere_are_taken_if_a_flag_says_so(gallery, tmp_path):
+    [name] = save_photos(tmp_path / "elsewhere", 1, seed=11)
+    (tmp_path / "sheets").mkdir()
+    shutil.move(tmp_path / "gallery", tmp_path / "sheets" / "gallery")
+    gallery = tmp_path / "sheets" / "gallery"
+
+    build(gallery, *decide(gallery, f"../elsewhere/{name},anna,confirmed"), "--photos_elsewhere")
+
+    assert list(held(gallery).values()).count("anna") == 4
+
+
+def test_a_table_moves_no_photo_to_a_name_that_nobody_called_new(gallery, capsys):
+    build(gallery, *decide(gallery, "new/0.png,anna", columns="path,identity"))
+
+    line = refused(capsys, gallery, *decide(gallery, "new/0.png,otto", columns="path,identity"))
+
+    assert "no animal is named otto" in line
+
+
+def test_a_gallery_may_become_empty_and_be_filled_again(gallery, capsys):
+    build(gallery, "--remove", "anna")
+    build(gallery, "--remove", "berta")
+    assert held(gallery) == {}
+    build(gallery, "--index", "hnsw")
+    line = refusal_of("week3/identify", capsys, gallery.parent / "new", "--gallery", gallery,
+                      "--output_dir", gallery.parent / "run")  # fmt: skip
+    assert "is empty" in line
+
+    build(gallery, *decide(gallery, "new/0.png,carla", columns="path,identity"))
+
+    assert held(gallery) == {"new/0.png": "carla"}
+    build(gallery, "--undo")
+    build(gallery, "--undo")
+    build(gallery, "--undo")
+    assert set(held(gallery).values()) == {"berta"}
+
+
+@pytest.mark.parametrize("sizes", [{"anna": 1}, {"anna": 3}, {"anna": 1, "berta": 1}])
+def test_one_animal_or_one_photo_an_animal_is_a_gallery(tmp_path, sizes):
+    for seed, (name, n_photos) in enumerate(sizes.items()):
+        save_photos(tmp_path / "data" / name, n_photos, seed)
+
+    build(tmp_path / "gallery", "--data_dir", tmp_path / "data")
+    build(tmp_path / "gallery", "--forget", "anna/0.png")
+
+    assert len(held(tmp_path / "gallery")) == sum(sizes.values()) - 1
+
+
+def test_a_gallery_of_an_earlier_version_can_be_changed(gallery):
+    for name in ("written.jsonl", LOG):
+        (gallery / name).unlink()
+    for name in ("result.json", "report.html"):
+        (gallery / name).unlink()
+    description = json.loads((gallery / "gallery.json").read_text())
+    (gallery / "gallery.json").write_text(
+        json.dumps({name: description[name] for name in ("format", "files", "report", "about")})
+    )
+
+    build(gallery, "--move", "anna/1.png", "berta")
+    build(gallery, "--undo")
+
+    assert held(gallery)["anna/1.png"] == "anna"
