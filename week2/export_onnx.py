@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> dict:
     photos = prepared_photos(model, study)
 
     # Two files: as trained, and with integers whose ranges come from training photos.
-    path, int8_path = run.folder / "model.onnx", run.folder / "model_int8.onnx"
+    path, int8_path = run.figure_path("model.onnx"), run.figure_path("model_int8.onnx")
     description = export_onnx(model, path, identities)
     calibration = np.random.default_rng(args.seed).permutation(train)[:N_CALIBRATION]
     weight_bits = quantise_onnx(path, int8_path, batch_of(photos, calibration))
