@@ -1,0 +1,26 @@
+"""Two changes at once: the comparison runs, and the stored one lost nothing."""
+
+import json
+
+import pytest
+from script_runs import ROOT, load_main
+
+NOTHING = ("refused", "lost", "not_logged", "reads_not_whole")
+
+
+def test_the_stored_run_lost_nothing_in_fifty_pairs():
+    stored = ROOT / "tests/benchmarks/results/simultaneous_changes.json"
+    metrics = json.loads(stored.read_text(encoding="utf-8"))["metrics"]
+
+    assert metrics["pairs"] == 50
+    assert metrics["reads"] > 50
+    assert [metrics[name] for name in NOTHING] == [0, 0, 0, 0]
+
+
+@pytest.mark.slow
+def test_of_two_changes_at_once_none_is_lost(tmp_path):
+    result = load_main("tests/benchmarks/simultaneous_changes")(
+        ["--smoke", "--output_dir", str(tmp_path)]
+    )
+
+    assert [result["metrics"][name] for name in NOTHING] == [0, 0, 0, 0]
