@@ -33,6 +33,7 @@ from typing import NamedTuple
 from urllib.parse import urlparse
 
 from common import CORE, EXTRA, RENAMED, ROOT
+from common.words import counted
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
 OLDEST_PYTHON = (3, 11)
@@ -171,7 +172,7 @@ def check_memory(total_bytes: int | None) -> Finding:
 
 
 def place_of_course() -> Path | None:
-    """Where a script outside of this folder finds `common`; None: nowhere."""
+    """Where code outside of this folder finds `common`; None: nowhere."""
     code = "import common; print(common.__file__)"
     with tempfile.TemporaryDirectory() as elsewhere:
         ended = subprocess.run(
@@ -181,11 +182,17 @@ def place_of_course() -> Path | None:
 
 
 def check_course(place: Path | None) -> Finding:
-    """Whether scripts find the course's own package, the last line of the requirements."""
+    """Whether code outside of this folder finds the course's package; the scripts in it do."""
     if place is None:
-        return Finding(FAIL, "the course's package common is not installed", INSTALL)
+        text = (
+            "the course's package is not installed: its scripts run, code of yours elsewhere won't"
+        )
+        return Finding(NOTE, text)
     if place != ROOT:
-        return Finding(FAIL, f"Python finds another copy of the course in {place}", INSTALL)
+        text = (
+            f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
+        )
+        return Finding(NOTE, text)
     return Finding(OK, f"the course's package, in {place}")
 
 
@@ -278,7 +285,7 @@ def torch_facts() -> dict[str, str | None]:
         properties = torch.cuda.get_device_properties(device)
         name += f", {properties.name}, {properties.total_memory / GB:.0f} GB"
     if device.type == "cpu":
-        name += f", {os.cpu_count()} cores"
+        name += f", {counted(os.cpu_count() or 1, 'core')}"
     cuda, rocm = torch.version.cuda, torch.version.hip
     return {"device": name, "cuda": f"CUDA {cuda}" if cuda else f"ROCm {rocm}" if rocm else None}
 
@@ -312,11 +319,11 @@ def check_package(
         return Finding(NOTE if is_extra else FAIL, f"{name}: not installed{use}", INSTALL)
     error = trial.get(module_of(name), "importing it ended Python, or took minutes")
     if error:
-        advice = (
-            SAME_INDEX
-            if "torchvision" in error or name == "torchvision"
-            else (f"pip install --force-reinstall --no-deps {name}=={wanted}")
-        )
+        advice = f"pip install --force-reinstall --no-deps {name}=={wanted}"
+        if "No module named" in error:  # another package is missing, not this one damaged
+            advice = INSTALL
+        elif "torchvision" in error or name == "torchvision":
+            advice = SAME_INDEX
         return Finding(NOTE if is_extra else FAIL, f"{name} {version}: {error}", advice)
     build = f", {trial.get('cuda') or 'CPU'} build" if name == "torch" else ""
     build += ", fits torch" if name == "torchvision" else ""

@@ -125,7 +125,7 @@ def local_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~name without such a user
-        raise argparse.ArgumentTypeError(f"found '{text}', but its user has no home") from None
+        raise argparse.ArgumentTypeError(f"found '{text}', expected a user's home") from None
 
 
 def present_path(text: str) -> Path:
@@ -133,7 +133,8 @@ def present_path(text: str) -> Path:
     path = local_path(text)
     if not os.path.exists(path):  # not Path.exists, which fails in folders that may not be read
         raise argparse.ArgumentTypeError(
-            f"found '{text}', which does not exist in {Path.cwd()}; check the path"
+            f"found '{text}', which does not exist in {Path.cwd()}, expected a file or folder "
+            "that is there; check the path"
         )
     return path
 

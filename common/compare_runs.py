@@ -20,6 +20,7 @@ from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.runs import RESULT
 from common.tables import MISSING, format_table, unescaped
+from common.words import counted
 
 import pandas as pd
 
@@ -98,7 +99,7 @@ def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
         asked = [set(zip(table["photo"], table["animal"], strict=True)) for table in (own, other)]
         if asked[0] != asked[1] or len(own) != len(other):
             raise InputError(
-                f"{question}: {first.name} answered {len(own)} photos, {second.name} "
+                f"{question}: {first.name} answered {counted(len(own), 'photo')}, {second.name} "
                 f"{len(other)}, of which {len(asked[0] & asked[1])} are the same; expected the "
                 "same photos: run both with the same --data_dir, --split and --seed"
             )

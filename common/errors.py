@@ -1,5 +1,7 @@
 """The exceptions that end a script with one line instead of a traceback."""
 
+import re
+
 
 class InputError(ValueError):
     """What a person gave cannot be used.
@@ -23,4 +25,5 @@ class StoppedError(RuntimeError):
 
 def first_line(error: Exception) -> str:
     """What an error says, in one line of at most 120 characters; its kind if it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()  # torch writes in bold
+    return (text or type(error).__name__).splitlines()[0][:120]

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import InputError
-from common.names import storable
 from common.own_files import checksum, note, refuse_to_replace
 
 import numpy as np
@@ -139,9 +138,9 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write a UTF-8 text file with line feeds in one step; returns its path.
 
-    Bytes of a photo's name that are no UTF-8 become letters, see `common.names.storable`.
+    Bytes of a file name that are no UTF-8 become escapes, which JSON reads as what they were.
     """
-    return write_bytes(path, storable(text).encode("utf-8"))
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_array(

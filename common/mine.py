@@ -15,6 +15,8 @@ from pathlib import Path
 
 from common.errors import InputError
 
+N_LINES = 20  # that a learner's own functions may print into a run
+
 
 def own_functions(
     args: argparse.Namespace, script: str | Path, *names: str
@@ -30,25 +32,45 @@ def own_functions(
         Name to function, and a note for the result: none without `--mine`.
 
     Raises:
-        InputError: the file cannot be graded.
+        InputError: the file cannot be graded, or not be loaded.
     """
     if args.mine is None:
         return {}, []
     week = Path(script).resolve().parent
-    marks = {mark["name"]: mark for mark in _grades(args.mine, week)["marks"]}
+    grades = _grades(args.mine, week)
+    if grades["reason"]:
+        raise InputError(f"--mine {args.mine}: {grades['reason']}")
+    marks = {mark["name"]: mark for mark in grades["marks"]}
     own = [name for name in names if marks[name]["state"] == "right"]
     rest = [name for name in names if name not in own]
     print(f"Exercises that this script uses: {', '.join(names)}")
     for name in rest:
-        print(f"{name}: {marks[name]['state']}; the reference's runs in its place")
+        why = f" ({marks[name]['reason']})" if marks[name]["state"] == "no answer" else ""
+        print(f"{name}: {marks[name]['state']}{why}; the reference's runs in its place")
     note = f"yours: {', '.join(own) or 'none'}; reference: {'the rest' if rest else 'none'}"
     print(note)
     if not own:
         return {}, [note]
     spec = importlib.util.spec_from_file_location("mine", args.mine)
     module = importlib.util.module_from_spec(spec)
+    module.print = few_lines()  # thousands, from within a loop, would hide the results
     spec.loader.exec_module(module)
     return {name: getattr(module, name) for name in own}, [note]
+
+
+def few_lines(n_left: int = N_LINES) -> Callable[..., None]:
+    """A `print` for a learner's file: the first lines, then a word that there were more."""
+
+    def show(*values: object, sep: str = " ", **options: object) -> None:
+        nonlocal n_left
+        lines = (sep or " ").join(map(str, values)).split("\n")
+        for line in lines[: max(0, n_left)]:
+            print(line, **options)
+        if n_left >= 0 and len(lines) > n_left:
+            print(f"(Your file prints more than {N_LINES} lines; the others are left out.)")
+        n_left = -1 if len(lines) > n_left else n_left - len(lines)
+
+    return show
 
 
 def _grades(file: Path, week: Path) -> dict:

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from common.tables import table_cells
+from common.words import counted
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def _when(result: Mapping) -> str:
     """One line: date, duration, device, memory."""
     parts = [
         str(result["started"]).replace("T", " ").replace("+00:00", " UTC"),
-        f"{result['seconds']:,.0f} seconds",
+        f"{counted(round(result['seconds']), 'second')}",
     ]
     device = result["machine"].get("device")
     if device:
@@ -161,7 +162,7 @@ def _flat_facts(facts: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat_facts(value, f"{name} · ")
         elif isinstance(value, (list, tuple)) and len(value) > 12:
-            yield name, f"{len(value):,} values (see result.json)"
+            yield name, f"{counted(len(value), 'value')} (see result.json)"
         elif isinstance(value, (list, tuple)):
             yield name, ", ".join(_short_text(part) for part in value)
         else:

@@ -28,7 +28,8 @@ def first_import(path):
         foreign = [name for name in packages if name not in sys.stdlib_module_names]
         if foreign:
             beside = path.with_name(f"{foreign[0]}.py")
-            return first_import(beside) if beside.exists() else foreign[0]
+            is_other = beside.exists() and foreign[0] != "common"
+            return first_import(beside) if is_other else foreign[0]
     return None
 
 

@@ -35,6 +35,7 @@ from common.models.extraction import extract
 from common.runs import describe_split, start_run
 from common.splits.splits import PARTS
 from common.splits.study import Study, open_study
+from common.training.losses import least_loss
 from common.visualization.outcomes import classification_figures
 
 import numpy as np
@@ -46,6 +47,7 @@ from tqdm import tqdm
 
 IMAGE_SIZE = 64  # pixels: scutes can just be seen, and two cores are enough
 HALF_RANGE = (0.5, 0.5, 0.5)  # mean and spread of a pixel: 0 to 1 becomes -1 to 1
+SMOOTHING = 0.1  # share of the probability that labels spread evenly over all animals
 
 
 def block(n_in: int, n_out: int) -> nn.Sequential:
@@ -118,7 +120,7 @@ def train(
     """
     device, yours = pick_device(args.device), yours or {}
     loader = DataLoader(photos, args.batch_size, shuffle=True)
-    criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+    criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs)
     history, best = [], -math.inf
@@ -237,7 +239,12 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(study.split, study.leak),
         tables={"Animals with training photos; interval: 95 %, over animals": table_of(reports)},
         figures=classification_figures(
-            run, reports["test"], history, best_epoch, parts["train"].labels
+            run,
+            reports["test"],
+            history,
+            best_epoch,
+            parts["train"].labels,
+            least_loss=least_loss(len(identities), SMOOTHING),
         ),
         notes=[
             f"Always naming the animal with most training photos gives {guessing:.3f} on test.",

@@ -6,8 +6,9 @@ Copy `exercises.py`, write in the copy, and ask how far you are:
     pytest tests/week1 --mine my_week1.py
     pytest tests/week1 --mine my_week1.py --hint 2
 
-At first everything fails: that is the task. NumPy and PyTorch are all you need, and all that you
-may import. `exercises.py` is made from `solutions.py`, which holds the lines that are asked for.
+At first everything fails: that is the task. NumPy, PyTorch and Python's own library are all you
+need, and all that you may import: an exercise that imports anything else has no points.
+`exercises.py` is made from `solutions.py`, which holds the lines that are asked for.
 """
 
 from collections.abc import Callable, Iterable

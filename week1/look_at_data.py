@@ -126,12 +126,14 @@ def main(argv: list[str] | None = None) -> dict:
     overview = catalogue_overview(table, run.figure_path("overview.png"), part=split.part)
 
     # Result.
+    is_met = table["encounter_known"].any()
+    pairs = "two photos of one encounter stand side by side" if is_met else "encounters not known"
     per_animal = table.groupby("identity").size()
     return run.finish(
         metrics={
             "n_images": catalogue.n_images,
             "n_identities": len(catalogue.identities),
-            "n_encounters": int(table["encounter"].nunique()),
+            "n_encounters": int(table.loc[table["encounter_known"], "encounter"].nunique()),
             "photos_per_identity": {
                 "fewest": int(per_animal.min()),
                 "median": float(per_animal.median()),
@@ -141,7 +143,7 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(split, study.leak),
         tables={"Splits: photos, and the share of test photos that have a training photo": splits},
         figures={
-            "A few animals; two photos of one day stand side by side": sheet,
+            f"A few animals; {pairs}": sheet,
             f"Photos per animal, and the split {split.name}": overview,
         },
         notes=[*notes, *reasons],

@@ -7,7 +7,6 @@ trained. A test draws them again and compares. One function draws one picture.
 """
 
 import json
-import math
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -20,6 +19,7 @@ from common.data.images import (
 )
 from common.measures.intervals import LEVEL, N_RESAMPLES
 from common.splits.splits import Split, make_split
+from common.training.losses import least_loss
 from common.visualization import style
 
 import numpy as np
@@ -197,17 +197,6 @@ def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
     accuracy.set(xlabel="epoch", ylim=(0, 1.02))
     accuracy.legend(fontsize=SMALLEST_FONT, frameon=False, loc="upper left")
     return style.save_for_page(figure, path)
-
-
-def least_loss(n_identities: int, smoothing: float) -> float:
-    """Cross-entropy, in nats, of a network that gives exactly the smoothed probabilities.
-
-    >>> round(least_loss(80, 0.1), 2)
-    0.75
-    """
-    other = smoothing / n_identities
-    own = 1 - smoothing + other
-    return -own * math.log(own) - (n_identities - 1) * other * math.log(other)
 
 
 def draw_interval(result: dict, path: Path) -> Path:

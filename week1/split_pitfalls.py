@@ -41,6 +41,7 @@ from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.recipes import train_classifier
 from common.visualization.bars import interval_chart
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict:
     tables = {"The same model on two splits": table.iloc[:2]}
     notes = [
         *mine,
-        f"Means over {len(args.seeds)} seeds; intervals: 95 %, over animals.",
+        f"Means over {counted(len(args.seeds), 'seed')}; intervals: 95 %, over animals.",
         verdict(f"Random minus {later}", gap),
     ]
     if catalogue.has_sides:

@@ -33,6 +33,7 @@ from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.charts import cost_scatter
+from common.words import expected_time
 
 import pandas as pd
 import torch
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict:
         for approach in approaches_with(name, backbone, args, experiment)
     ]
     planned = [Planned(approach, len(args.seeds)) for approach in approaches]
-    print(f"Expected: about {experiment.expected_minutes(planned):.0f} minutes.")
+    print(f"Expected: {expected_time(experiment.expected_minutes(planned))}.")
     trials, costs = [], {}
     for approach in approaches:
         own, costs[approach.name] = measure(experiment, approach, args.seeds)

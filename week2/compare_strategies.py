@@ -46,6 +46,7 @@ from common.training.strategies import STRATEGIES, Step, plan_of, read_plan
 from common.visualization.bars import interval_chart
 from common.visualization.charts import trend_chart
 from common.visualization.outcomes import trial_figures
+from common.words import counted, expected_time
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ def main(argv: list[str] | None = None) -> dict:
     }
     rivals = rivals_of(strategies, args, experiment)
     minutes = experiment.expected_minutes(planned(strategies, rivals, args))
-    print(f"Expected: about {minutes:.0f} minutes.")
+    print(f"Expected: {expected_time(minutes)}.")
 
     # Train with every seed; validation chooses the epoch, the test photos are asked once.
     trials = [
@@ -214,7 +215,7 @@ def try_size(
     n_photos: int | None, rivals: list[Approach], args: argparse.Namespace, experiment: Experiment
 ) -> Size:
     """Question 2 at one number of photos of each animal, None being all, with every seed."""
-    words = f"{n_photos} photos" if n_photos else "all photos"
+    words = counted(n_photos, "photo") if n_photos else "all photos"
     size, train = Size(words, [], []), experiment.questions.train
     for seed in args.seeds:
         rows = first_photos(experiment, n_photos, seed)

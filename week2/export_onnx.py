@@ -65,7 +65,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_flag(parser, "onnx", local_path, "FILE", words)
     args = parser.parse_args(argv)
     if args.onnx and not args.check:
-        parser.error("--onnx FILE: goes with --check IMAGE, the photo that it shall name")
+        parser.error(
+            "--onnx FILE: found alone, expected --check IMAGE, the photo that it shall name"
+        )
     if args.smoke:
         args.epochs, args.image_size = 2, 64
     return args

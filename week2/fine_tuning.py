@@ -37,6 +37,7 @@ from common.training.optim import parameter_group
 from common.training.recipes import Trained, train_classifier
 from common.visualization.curves import rate_curves
 from common.visualization.outcomes import classification_figures
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -155,7 +156,7 @@ def fine_tune(
     peaks = (args.learning_rate, args.head_learning_rate, args.layer_decay)
     schedule = {"schedule": yours["rate_at"]} if "rate_at" in yours else {}
     for number, step in enumerate(plan, start=1):
-        title = f"Step {number}, {strategies.words_of(step)}: {step.epochs} epochs"
+        title = f"Step {number}, {strategies.words_of(step)}: {counted(step.epochs, 'epoch')}"
         free_last_stages(backbone, yours.get("stages_at", stages_at)(steps, n_done))
         made = yours.get("rate_groups", rate_groups)(parts, head, *peaks, WEIGHT_DECAY)
         groups = [{**group, "params": list(group["params"])} for group in made]

@@ -6,7 +6,8 @@ Copy `exercises.py`, write in the copy, and ask how far you are:
     pytest tests/week2 --mine my_week2.py
     pytest tests/week2 --mine my_week2.py --hint 2
 
-At first everything fails: that is the task. PyTorch is all you need, and all that you may import.
+At first everything fails: that is the task. PyTorch (or NumPy) and Python's own library are all you
+need, and all that you may import: an exercise that imports anything else has no points.
 `exercises.py` is made from `solutions.py`, which holds the lines that are asked for.
 """
 

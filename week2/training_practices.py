@@ -34,6 +34,7 @@ from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
+from common.words import expected_time
 
 import numpy as np
 import pandas as pd
@@ -119,7 +120,7 @@ def main(argv: list[str] | None = None) -> dict:
     switches = [Switch(BASE), Switch(CONTROL), *changes]
     approaches = [approach_with(switch, backbone, args, experiment) for switch in switches]
     planned = [Planned(approach, len(args.seeds)) for approach in approaches]
-    print(f"Expected: about {experiment.expected_minutes(planned):.0f} minutes.")
+    print(f"Expected: {expected_time(experiment.expected_minutes(planned))}.")
 
     # Train each with every seed; validation chooses the epoch, the test is asked once.
     other_seeds = [max(args.seeds) + 1 + index for index in range(len(args.seeds))]

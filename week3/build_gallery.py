@@ -41,6 +41,7 @@ from common.mine import own_functions
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
+from common.words import counted
 
 import pandas as pd
 
@@ -91,11 +92,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--new", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.add and not (args.data_dir or args.dataset or args.smoke):
-        parser.error("--add: whose photos? Name them with --data_dir")
+        parser.error("--add: found no photos, expected --data_dir with those that join")
     if args.join and not args.rename:
-        parser.error("--join: goes with --rename OLD NEW, which are one animal")
+        parser.error(
+            "--join: found alone, expected --rename OLD NEW beside it, which are one animal"
+        )
     if args.new and not args.move:
-        parser.error("--new: goes with --move PHOTO ANIMAL, where ANIMAL is a new one")
+        parser.error("--new: found alone, expected --move PHOTO ANIMAL beside it, a new animal")
     if args.smoke:
         args.image_size = 64
     name = "gallery_smoke" if args.smoke else "gallery"
@@ -153,8 +156,9 @@ def finish(
     enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table))
     scores = enrolment.validation_scores(gallery)
     meaning = (
-        f"What a similarity means is learned from {scores.source}: {len(scores.photos)} questions "
-        f"of one photo, {len(scores.encounters)} of an encounter's photos together."
+        f"What a similarity means is learned from {scores.source}: "
+        f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
+        "encounter's photos together."
     )
     network = enrolment.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
@@ -303,7 +307,7 @@ def network_of(args: argparse.Namespace) -> Path | None:
         return args.trained
     if not TRAINED.exists():
         raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder, expected one; "
             f"{enrolment.TRAIN_ONE}, "
             "name one with --trained FILE, or take an untrained backbone with "
             "--model efficientnet_lite0"

@@ -58,6 +58,7 @@ from common.visualization.curves import training_curves
 from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
+from common.words import expected_time
 from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
 
 import numpy as np
@@ -142,7 +143,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(experiment.classed.description)
     approaches = approaches_on(backbone, args, experiment)
     minutes = experiment.expected_minutes(planned(args, experiment, approaches))
-    print(f"Expected: about {minutes:.0f} minutes.")
+    print(f"Expected: {expected_time(minutes)}.")
 
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.

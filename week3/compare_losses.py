@@ -49,6 +49,7 @@ from common.training.strategies import Step
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
+from common.words import counted, expected_time
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,7 @@ def main(argv: list[str] | None = None) -> dict:
     approach = experiment.approach("", backbone, [Step(args.unfreeze, args.epochs)], **options)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     minutes = experiment.expected_minutes([Planned(approach, n_runs)])
-    print(f"Expected: about {minutes:.0f} minutes for {n_runs} trainings.")
+    print(f"Expected: {expected_time(minutes)} for {counted(n_runs, 'training')}.")
 
     # Each loss: validation chooses its rate with the first seed; test photos see that one alone.
     check = EmbeddingCheck(approach.behind, questions, study.catalogue, experiment.classed.names)

@@ -38,6 +38,7 @@ from common.splits.gallery_query import gallery_and_query
 from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
 from common.visualization.bars import interval_chart
+from common.words import counted, expected_time
 from ranking_tables import compare_ways, cost_table, example_details
 
 import numpy as np
@@ -85,7 +86,7 @@ def main(argv: list[str] | None = None) -> dict:
     # One embedding for all ways, and the details of every photo, found once.
     model, paths = load_model(args), study.catalogue.paths()
     minutes = expected_minutes(model, [paths[row] for row in rows], n_queries, args, device)
-    print(f"Expected: about {minutes:.1f} minutes.")
+    print(f"Expected: {expected_time(minutes)}.")
     embeddings = embed(model, study, device)
     start = time.perf_counter()
     found = local_features.read_local_features([paths[row] for row in rows])
@@ -229,14 +230,15 @@ def notes_on(
     asked: dict[str, Asked], settings: Settings, args: argparse.Namespace, questions: Questions
 ) -> list[str]:
     """What a reader needs to judge the numbers."""
-    counted = [
-        f"{name}: {len(each.query)} photos of {len(set(each.identity[each.query]))} animals, "
+    counts = [
+        f"{name}: {counted(len(each.query), 'photo')} of "
+        f"{counted(len(set(each.identity[each.query])), 'animal')}, "
         f"{len(each.gallery)} in the gallery"
         for name, each in asked.items()
     ]
     notes = [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
-        f"{'; '.join(counted)}.",
+        f"{'; '.join(counts)}.",
         "ms per query: on top of the network's own time, which all ways share; one query at a "
         "time, but for queries together. MB held: for the gallery, embeddings included.",
         "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "

@@ -18,6 +18,7 @@ from common.measures.intervals import (
     paired_bootstrap_over_individuals,
 )
 from common.tables import table_of
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -55,8 +56,8 @@ class Cell:
 
 def words_of(n_animals: int | None, n_photos: int | None) -> str:
     """A number of animals and of photos of each; None is all."""
-    photos = f"{n_photos} photos" if n_photos else "all photos"
-    return f"{n_animals or 'all'} animals, {photos} each"
+    photos = counted(n_photos, "photo") if n_photos else "all photos"
+    return f"{counted(n_animals, 'animal') if n_animals else 'all animals'}, {photos} each"
 
 
 @dataclass(frozen=True)

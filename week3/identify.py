@@ -22,9 +22,8 @@ from pathlib import Path
 
 from common import cli
 from common.data.catalogue import load_catalogue
-from common.data.catalogue_checks import drop_rows
+from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import sort_out
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
@@ -41,6 +40,7 @@ from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
+from common.words import counted
 from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np
@@ -165,24 +165,23 @@ def side_of(side: str | None, gallery: Gallery) -> str:
 
 def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
     """The photos that are named or lie in folders that are, each once; and what is passed over."""
-    photos, notes = [], []
+    photos, problems = [], []
     for path in given:
         if os.path.isdir(path):
             found = find_images(path)
             photos += [path / name for name in found.photos]
-            notes += [each.text() for each in found.problems() if each.kind != "not_a_photo"]
+            problems += [each for each in found.problems() if each.kind != "not_a_photo"]
         else:
             photos.append(path)
-    photos, faults = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
+    photos, odd = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
+    notes = [each.text() for each in [*problems, *odd]]
     if not photos:
-        reasons = "; ".join([*notes, *faults][:3])
+        reasons = "; ".join([*notes, *fault_lines(odd)[1:]][:3])
         raise InputError(
             f"{given[0]}: no photo that can be read{f' ({reasons})' if reasons else ''}; name "
             "photo files or their folder"
         )
-    if faults:
-        notes += [f"Photos passed over, none moved or deleted: {len(faults)}.", *faults]
-    return photos, notes
+    return photos, notes + fault_lines(odd)
 
 
 def new_sheet(folder: Path) -> Path:
@@ -201,7 +200,8 @@ def report(
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
     facts = [
-        f"Gallery {args.gallery}: {len(gallery.identities)} animals, {len(gallery)} photos. "
+        f"Gallery {args.gallery}: {counted(len(gallery.identities), 'animal')}, "
+        f"{counted(len(gallery), 'photo')}. "
         f"Model: {enrolment.model_name(gallery.model)}.",
         meaning.text(),
         *notes,

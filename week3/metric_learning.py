@@ -54,6 +54,7 @@ from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
+from common.words import counted, expected_time
 from protocols import PROTOCOL_NOTE, known_by_protocol
 
 import numpy as np
@@ -154,7 +155,8 @@ def cmc_and_ap(similarity: np.ndarray, is_match: np.ndarray) -> tuple[np.ndarray
         average_precision: shape (n_query,): mean, over the right photos, of the share of right
             photos up to there; 0 without any.
     """
-    order = np.argsort(-similarity, axis=1)
+    # Of equally alike photos the wrong ones come first: embeddings that say nothing earn nothing.
+    order = np.lexsort((is_match, -similarity.round(6)))
     ranked = np.take_along_axis(is_match, order, axis=1)  # most alike first
     cmc = np.maximum.accumulate(ranked, axis=1).mean(axis=0)
     precision = ranked.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
@@ -277,7 +279,7 @@ def train(
     seconds = photos.seconds_to_train(
         n_trained=args.epochs * len(rows), n_looked_at=args.epochs * len(check.rows)
     )
-    print(f"Expected: about {seconds / 60 + 0.3:.0f} minutes.")
+    print(f"Expected: {expected_time(seconds / 60 + 0.3)}.")
     embedding_dim = args.embedding_size or photos.n_features
     loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     for name in {"arcface_logits", "batch_hard"} & yours.keys():  # at most one: the loss asked for
@@ -381,9 +383,9 @@ def found_again(
     )
     n_right = round(float(cmc[0]) * len(query))
     return [
-        f"Of {len(query)} photos of animals never trained on, {n_right} are most like a photo of "
-        f"the same animal from another encounter, among {len(gallery)} photos; mean average "
-        f"precision {np.mean(np.asarray(average_precision)):.3f}."
+        f"Of {counted(len(query), 'photo')} of animals never trained on, {n_right} most resemble a "
+        f"photo of the same animal from another encounter, among {counted(len(gallery), 'photo')}; "
+        f"mean average precision {np.mean(np.asarray(average_precision)):.3f}."
     ]
 
 

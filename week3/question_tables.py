@@ -22,6 +22,7 @@ from common.measures.intervals import (
 )
 from common.measures.rejection import Rejection, WeightedMeasures
 from common.tables import table_of
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def joining_table(trials: Sequence[Trial], trend: pd.DataFrame) -> pd.DataFrame:
         return table_of([], ("approach", "adding animals"))
     table = pd.DataFrame({"approach": list(by_approach(trials))})
     for n_photos, rows in trend.groupby("photos"):
-        name = f"{n_photos} photo" + ("s" if n_photos > 1 else "")
+        name = counted(n_photos, "photo")
         for end in ("", "_low", "_high"):
             values = rows.set_index("approach")[f"accuracy{end}"]
             table[f"{name}{end}"] = table["approach"].map(values)

@@ -13,6 +13,7 @@ from common.measures import intervals
 from common.measures.retrieval import RetrievalReport
 from common.visualization.detail_matches import DetailPair, detail_panel
 from common.visualization.matches import spread
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -179,7 +180,7 @@ def example_details(
         row, candidate = int(asked.query[i]), int(first[way][i])
         points = same_details(features[row], features[candidate])
         names = f"{asked.identity[row]}, {asked.identity[candidate]}"
-        caption = f"{names}: {len(points[0])} details"
+        caption = f"{names}: {counted(len(points[0]), 'detail')}"
         return DetailPair(paths[row], paths[candidate], points, caption, bool(is_right[way][i]))
 
     if not chosen:

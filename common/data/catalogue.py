@@ -17,6 +17,7 @@ from common.data.photo_files import BOX_MARK
 from common.errors import InputError
 from common.names import tidy_name
 from common.turtles.dataset import ensure_turtles
+from common.words import counted
 
 import pandas as pd
 
@@ -164,8 +165,8 @@ def _from_source(
     if n_identities < fewest_identities:
         reasons = "".join(f"; {problem.text()}" for problem in problems)
         raise InputError(
-            f"{where} has {len(table):,} photos of {n_identities} known "
-            f"{'animal' if n_identities == 1 else 'animals'}"
+            f"{where} has {counted(len(table), 'photo')} of "
+            f"{counted(n_identities, 'known animal')}"
             f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
             f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
             f"{reasons}"

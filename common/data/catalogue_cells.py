@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common.errors import InputError
-from common.names import is_unknown, printable
+from common.names import is_unknown, printable, tidy_name
 
 import pandas as pd
 
@@ -88,6 +88,7 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
         Dates (NaT where there is none), whether a text is there but cannot be read, and whether
         it gives no day (read as the first of the month or year).
     """
+    text = text.map(tidy_name)
     is_empty = text.map(lambda each: is_unknown(each) or each.startswith("0000"), na_action=None)
     is_day_first = _is_day_first(text)
     parts = [_date_parts(each, is_day_first) for each in text]

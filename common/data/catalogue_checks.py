@@ -6,9 +6,8 @@
 Each file is read as the training will read it, only smaller: what passes here is read there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -16,6 +15,7 @@ from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
 from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -50,16 +50,13 @@ class CatalogueReport:
         dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
         first = (
-            f"Catalogue {self.name}: {counts['n_images']:,} photos of {counts['n_identities']:,} "
-            f"animals in {counts['n_encounters']:,} known encounters, {dated}, "
+            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
+            f"{counted(counts['n_identities'], 'animal')} in "
+            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
             f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
         )
-        lines = [first, *(f"  - {problem.text()}" for problem in self.problems)]
-        if faults := [fault for problem in self.problems for fault in problem.faults]:
-            lines.append("Photos passed over; none was moved or deleted:")
-            lines += [f"  {fault}" for fault in islice(faults, N_NAMED)]
-            lines += [f"  … and {len(faults) - N_NAMED:,} more"] if len(faults) > N_NAMED else []
-        return "\n".join(lines)
+        found = [f"  - {problem.text()}" for problem in self.problems]
+        return "\n".join([first, *found, *fault_lines(self.problems)])
 
     def to_dict(self) -> dict:
         """Return plain values for a result file; names are cut after ten."""
@@ -128,7 +125,8 @@ def leave_out_unusable(
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
         raise InputError(
-            f"{catalogue.name} has usable photos of {len(usable.identities)} animals, expected "
+            f"{catalogue.name} has usable photos of "
+            f"{counted(len(usable.identities), 'animal')}, expected "
             f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
@@ -171,32 +169,61 @@ def count_rows(table: pd.DataFrame) -> dict[str, int]:
 
 def _file_problems(catalogue: Catalogue) -> list[Problem]:
     table = catalogue.table
-    paths = [str(path) for path in catalogue.paths()]
-    looks = list(each_photo(look_at, paths, "checking photos"))
-    faults = np.array([look.fault for look in looks], dtype=object)
-    is_missing = faults == NO_SUCH_PHOTO
-    is_broken = (faults != "") & ~is_missing
-    missing, broken = "photos that cannot be found", "photos that cannot be opened"
-    problems = [
-        _photo_problem("missing_file", missing, table, is_missing, faults),
-        _photo_problem("unreadable_file", broken, table, is_broken, faults),
-    ]
-    digests = np.array([look.checksum for look in looks], dtype=object)
+    looks = list(each_photo(look_at, catalogue.paths(), "checking photos"))
+    problems = photo_problems(table["path"], looks)
+    checksums = np.array([look.checksum for look in looks], dtype=object)
+    is_read = checksums != ""
     if "bbox" in table:
-        digests = _with_places(digests, table["bbox"])
-    problems += _copy_problems(table[faults == ""], digests)
-    return problems + _odd_problems(table, looks)
+        checksums = _with_places(checksums, table["bbox"])
+    return problems + _copy_problems(table[is_read], checksums)
 
 
-def _odd_problems(table: pd.DataFrame, looks: list[Look]) -> list[Problem]:
-    """Photos that are read, but not as they are."""
-    problems = []
-    for remark in sorted({remark for look in looks for remark in look.remarks}):
-        is_odd = np.array([remark in look.remarks for look in looks])
-        summary, action = remark.split("; ")
-        odd = _photo_problem("odd_photo", f"photos with {summary}", table, is_odd)
-        problems.append(replace(odd, action=action))
-    return problems
+def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
+    """What is wrong or odd about photo files.
+
+    Args:
+        names: of the photos, for people.
+        looks: at each.
+    """
+    words = {
+        "missing_file": "photos that cannot be found",
+        "unreadable_file": "photos that cannot be opened",
+    }
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for row, look in enumerate(looks):
+        for remark in look.remarks:
+            summary, action = remark.split("; ")
+            found.setdefault(("odd_photo", f"photos with {summary}", action), []).append(row)
+        if look.fault:
+            kind = "missing_file" if look.fault == NO_SUCH_PHOTO else "unreadable_file"
+            found.setdefault((kind, words[kind], ""), []).append(row)
+    names = list(names)
+    return [
+        Problem(
+            kind,
+            summary,
+            tuple(names[row] for row in rows),
+            tuple(rows),
+            action,
+            tuple(f"{names[row]}: {looks[row].fault}" for row in rows if looks[row].fault),
+        )
+        for (kind, summary, action), rows in sorted(found.items())
+    ]
+
+
+def fault_lines(problems: Iterable[Problem]) -> list[str]:
+    """A line for each photo that cannot be read, under a heading; none where there is none."""
+    faults = [fault for problem in problems for fault in problem.faults]
+    more = [f"… and {len(faults) - N_NAMED:,} more"] if len(faults) > N_NAMED else []
+    heading = ["Photos passed over; none was moved or deleted:"] if faults else []
+    return [*heading, *faults[:N_NAMED], *more]
+
+
+def sort_out(photos: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
+    """Tell the files that can be read from those that cannot; and what is odd about them."""
+    looks = list(each_photo(look_at, photos, "checking photos"))
+    whole = [photo for photo, look in zip(photos, looks, strict=True) if not look.fault]
+    return whole, photo_problems(list(map(str, photos)), looks)
 
 
 def _with_places(digests: np.ndarray, boxes: pd.Series) -> np.ndarray:
@@ -225,15 +252,10 @@ def _overlap(one: list[float], other: list[float]) -> bool:
 
 
 def _photo_problem(
-    kind: str,
-    summary: str,
-    table: pd.DataFrame,
-    is_concerned: np.ndarray | pd.Series,
-    faults: np.ndarray | None = None,
+    kind: str, summary: str, table: pd.DataFrame, is_concerned: pd.Series
 ) -> Problem:
-    names, rows = table["path"][is_concerned], table.index[is_concerned]
-    lines = () if faults is None else tuple(f"{table['path'][row]}: {faults[row]}" for row in rows)
-    return Problem(kind, summary, tuple(names), tuple(map(int, rows)), faults=lines)
+    concerned = table["path"][is_concerned]
+    return Problem(kind, summary, tuple(concerned), tuple(map(int, concerned.index)))
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:

@@ -184,12 +184,14 @@ def _are_split_folders(tops: list[str], found: Found, root: Path) -> bool:
     if deep and not unnamed:
         return True
     if len(parts) > 1 or (parts and parts == tops):
-        inner = next((top for top in parts if any(_is_deep(i, top) for i in images)), None)
-        advice = f"name the folder of the animals' folders, such as --data_dir {root / inner}"
+        inner = [root / top for top in parts if any(_is_deep(image, top) for image in images)]
+        advice = "see data/README.md"
+        if inner:
+            advice = f"name the folder of the animals' folders, such as --data_dir {inner[0]}"
         raise InputError(
             f"--data_dir {root} has the folders {', '.join(parts[:4])}, which are parts of a data "
             "set and no animals, expected a folder per animal or a table of their names"
-            f"{_tables_there(found.others)}; {advice if inner else 'see data/README.md'}"
+            f"{_tables_there(found.others)}; {advice}"
         )
     return False
 

@@ -25,6 +25,7 @@ from common.data.catalogue_folders import locate_photos
 from common.errors import InputError
 from common.names import is_unknown, joined_spellings, name_key, printable, several_spellings
 from common.tables import unescaped
+from common.words import counted
 
 import pandas as pd
 
@@ -352,7 +353,7 @@ def _image_ids(
     repeated = table["path"][is_known & keys.where(is_known).duplicated()]
     if len(repeated):
         raise InputError(
-            f"{where} lists {len(repeated):,} photos twice (row {repeated.index[0] + 2}: "
+            f"{where} lists {counted(len(repeated), 'photo')} twice (row {repeated.index[0] + 2}: "
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
             "animals of one photo apart; remove the repeated rows"
         )

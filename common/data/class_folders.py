@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.data.catalogue_checks import fault_lines, photo_problems
 from common.data.catalogue_folders import SPLIT_FOLDER, find_images
 from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
 from common.files import replacing
 from common.machine import processes
 from common.names import tidy_name
+from common.words import counted
 
 import numpy as np
 from PIL import Image
@@ -82,17 +84,12 @@ def read_class_folders(
     found = find_images(root)
     paths = [path for path in found.photos if class_of(path)]
     looked = each_photo(look_at, [root / path for path in paths], "checking photos")
-    by_content, faults = {}, []  # the well-known sets hold empty files too
-    for path, look in zip(paths, looked, strict=True):
-        if look.fault:
-            faults.append(f"{path}: {look.fault}")
-        else:
-            by_content.setdefault(look.checksum, (path, class_of(path)))
+    looks = list(looked)  # the well-known sets hold empty files too
+    whole = [(look, path) for look, path in zip(looks, paths, strict=True) if not look.fault]
+    by_content = {look.checksum: (path, class_of(path)) for look, path in reversed(whole)}
     kept = sorted(by_content.values())
-    notes = [problem.text() for problem in found.problems() if problem.kind != "not_a_photo"]
-    if faults:
-        notes.append(f"Photos passed over, none moved or deleted: {len(faults):,}")
-        notes += faults
+    problems = [*photo_problems(paths, looks), *found.problems()]
+    notes = [problem.text() for problem in problems if problem.kind != "not_a_photo"]
     names = sorted({name for _, name in kept})
     if len(names) < 2:
         what = f"photos of {names[0]} alone" if names else "no photo of a class"
@@ -101,8 +98,10 @@ def read_class_folders(
             f"--data_dir {root}: holds {what}{reasons}; expected "
             f"{expected or 'one folder per class'}"
         )
-    if n_copies := len(paths) - len(kept) - len(faults):
-        notes.append(f"Left out: {n_copies:,} exact copies of other photos.")
+    if n_copies := len(whole) - len(kept):
+        copies = counted(n_copies, "exact copy", "exact copies")
+        notes.append(f"Left out: {copies} of other photos.")
+    notes += fault_lines(problems)
     return ClassPhotos(
         paths=[root / path for path, _ in kept],
         labels=np.array([names.index(name) for _, name in kept]),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from common.errors import InputError, first_line
+from common.machine.freed_memory import hand_back_freed_memory
 from common.own_files import checksum
 
 import numpy as np
@@ -48,18 +49,6 @@ PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # begin
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
-PHONE_BRANDS = (
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"mif1",
-    b"msf1",
-    b"avif",
-    b"avis",
-)
 NO_SUCH_PHOTO = "no such photo; check the path, or the folder that --data_dir names"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
@@ -74,15 +63,11 @@ FIRST_OF_SEVERAL = "several pictures in one file; the first one is taken"
 STRETCHED = "little contrast in more than 8 bits; stretched"
 ODD_EXIF = "EXIF that cannot be read; taken as upright"
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+TURNS = (  # of the EXIF orientations from 2 on
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+)
 Result = TypeVar("Result")
 
 
@@ -143,19 +128,6 @@ def look_at(path: str | Path) -> Look:
         return Look(str(fault))
     except OSError as error:  # gone in between
         return Look(f"may not be read ({error.strerror or error})")
-
-
-def sort_out(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Tell the files that can be opened from those that cannot; nothing is moved or deleted.
-
-    Returns:
-        Paths of photos, in order; and a line on each of the others, with the reason.
-    """
-    looks = list(zip(paths, each_photo(look_at, paths, "checking photos"), strict=True))
-    return (
-        [path for path, look in looks if not look.fault],
-        [f"{path}: {look.fault}" for path, look in looks if look.fault],
-    )
 
 
 def _read(
@@ -227,10 +199,13 @@ def _decode(file: BinaryIO, smallest_side: int | None, remarks: list[str]) -> Im
                 if "progressive" not in photo.info:  # those are held whole while they are decoded
                     n_pixels = photo.width * photo.height
             with _ROOM.for_pixels(n_pixels):
-                is_wide = _is_16_bit_colour(photo)
+                # Of 16 bits of a colour Pillow will keep the upper 8.
+                is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
                 photo.load()
                 turn = _turn(photo, remarks)
                 small = _small_rgb(photo, smallest_side, is_wide, remarks)
+                if small is not photo:
+                    photo.close()  # frees its pixels before the next photo's are decoded
         return small if turn is None else small.transpose(turn)
     except Image.DecompressionBombError:
         raise _NoPhotoError(
@@ -256,22 +231,19 @@ def _opened(file: BinaryIO) -> Image.Image:
 def _turn(photo: Image.Image, remarks: list[str]) -> Image.Transpose | None:
     """How to put a photo upright."""
     try:
-        return TURNS.get(photo.getexif().get(ExifTags.Base.Orientation))
+        orientation = photo.getexif().get(ExifTags.Base.Orientation)
+        return TURNS[orientation - 2] if orientation in range(2, 9) else None
     except Exception:  # Pillow raises whatever odd EXIF leads to
         remarks.append(ODD_EXIF)
         return None
-
-
-def _is_16_bit_colour(photo: Image.Image) -> bool:
-    """Whether Pillow will keep the upper 8 of 16 bits of each colour."""
-    return photo.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in photo.tile)
 
 
 def _small_rgb(
     photo: Image.Image, smallest_side: int | None, is_wide: bool, remarks: list[str]
 ) -> Image.Image:
     """A decoded photo in red, green and blue, band by band: a copy of a large photo is large."""
-    factor = max(1, min(photo.size) // (2 * smallest_side)) if smallest_side else 1
+    rows = max(1, PIXELS_OF_BAND // photo.width)  # of a band
+    factor = min(rows, max(1, min(photo.size) // (2 * smallest_side))) if smallest_side else 1
     limits = _limits(photo, is_wide)
     if limits is not None and limits[0] != 0:
         remarks.append(STRETCHED)
@@ -280,7 +252,7 @@ def _small_rgb(
         return photo
     (width, height), is_seen_through = photo.size, False
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    step = factor * max(1, PIXELS_OF_BAND // (width * factor))
+    step = rows // factor * factor
     for top in range(0, height, step):
         band = photo.crop((0, top, width, min(top + step, height)))
         if limits is not None:
@@ -310,13 +282,10 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
     if not len(values):
         return 0.0, 1.0
     low, high = np.percentile(values, OUTLIERS)
-    full = next((full for full in FULL_RANGES if values.max() <= full), np.inf)
-    if (
-        values.min() >= 0
-        and np.isfinite(full)
-        and (high - low >= full * LEAST_SHARE or high == low)
-    ):
-        return 0.0, full
+    full = next((full for full in FULL_RANGES if values.max() <= full), np.finfo(np.float32).max)
+    is_filled = high - low >= full * LEAST_SHARE or high == low
+    if values.min() >= 0 and is_filled:
+        return 0.0, float(full)
     return (low, high) if high > low else (low, low + 1)
 
 
@@ -389,6 +358,8 @@ class _Room:
         try:
             yield
         finally:
+            if n_pixels > PIXELS_OF_BAND * 5:  # else each thread holds on to as much
+                hand_back_freed_memory()
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()

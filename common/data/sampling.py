@@ -96,7 +96,7 @@ class IdentityBatchSampler:
         if len(labels) != len(encounters):
             raise ValueError(f"found {len(labels)} labels and {len(encounters)} encounters")
         self.groups = _group(np.asarray(labels), np.asarray(encounters))
-        _check(self.groups, n_identities, n_images, n_batches)
+        _check(self.groups, n_identities, n_images)
         self.n_identities, self.n_images = n_identities, n_images
         self.seed, self.epoch = seed, 0
         self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
@@ -227,10 +227,8 @@ def _group(labels: np.ndarray, encounters: np.ndarray) -> list[list[np.ndarray]]
     return groups
 
 
-def _check(
-    groups: list[list[np.ndarray]], n_identities: int, n_images: int, n_batches: int | None
-) -> None:
-    if n_identities < 2 or n_images < 2 or (n_batches is not None and n_batches < 1):
+def _check(groups: list[list[np.ndarray]], n_identities: int, n_images: int) -> None:
+    if n_identities < 2 or n_images < 2:
         raise InputError(
             f"a batch of {n_identities} animals with {n_images} photos each found, expected two "
             "photos of two animals; set --batch_size to 4 or more, --photos_per_identity to 2"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from common.data.catalogue import Catalogue
 from common.data.images import PhotoSelection
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def by_class(
         "side": "each side of an animal is one",
         "mirrored": "each side of an animal is one, and so is its mirror image",
     }[classes]
-    description = f"Classes in training: {n_trained:,}, {len(rows):,} photos; {what}."
+    description = f"Classes in training: {n_trained:,}, {counted(len(rows), 'photo')}; {what}."
     return ClassedPhotos(photos, labels, names, encounters, rows, len(unique), description)
 
 

@@ -23,6 +23,7 @@ from common.gallery.gallery import Gallery
 from common.measures.clustering import cluster_test_photos, clusters_of
 from common.models.extraction import extract
 from common.training.recipes import Trained
+from common.words import counted
 
 import numpy as np
 from torch import nn
@@ -63,7 +64,7 @@ def try_retrained(
     questions, catalogue = experiment.questions, experiment.study.catalogue
     classes, joined_after = identity_of_class(experiment), {}
     for n_photos in n_enrolled:
-        title = f"{approach.name}, {n_photos} photos, seed {seed}"
+        title = f"{approach.name}, {counted(n_photos, 'photo')}, seed {seed}"
         rows = np.union1d(questions.train, questions.first_enrolled(n_photos))
         trained = experiment.train(approach, seed, title=title, rows=rows)
         logits, options = experiment.outputs(approach, trained.model), {"n_enrolled": n_photos}

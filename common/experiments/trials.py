@@ -17,6 +17,7 @@ from common.measures.intervals import (
 )
 from common.tables import table_of
 from common.training.recipes import Trained
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -97,9 +98,9 @@ class Difference(NamedTuple):
         words, interval = self.better, self.interval
         if words != NOT_DISTINGUISHABLE:
             words += " is better"
-        counts = f"{interval.n_observations} photos"
+        counts = counted(interval.n_observations, "photo")
         if interval.n_individuals < interval.n_observations:
-            counts = f"{interval.n_individuals} animals, {counts}"
+            counts = f"{counted(interval.n_individuals, 'animal')}, {counts}"
         return (
             f"{self.first} against {self.second}: {words} "
             f"({self.question}: {interval.text()}, {counts})."

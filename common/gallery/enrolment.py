@@ -34,6 +34,7 @@ from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
 from common.own_files import checksum
+from common.words import counted
 
 import numpy as np
 import torch
@@ -131,7 +132,9 @@ def model_name(path: Path) -> str:
     """What a stored model is, in words, and the first digits of its fingerprint."""
     description = read_description(path)
     n_animals = len(description["identities"])
-    trained = f"trained on a catalogue of {n_animals} animals" if n_animals else "untrained"
+    trained = (
+        f"trained on a catalogue of {counted(n_animals, 'animal')}" if n_animals else "untrained"
+    )
     return (
         f"{description['backbone']} at {description['image_size']} pixels, {trained}, "
         f"fingerprint {checksum(path)[:8]}"
@@ -162,11 +165,12 @@ def check_embedding(path: Path) -> None:
     """
     description = read_description(path)
     if description["head"] != "embedding":
-        raise InputError(f"--trained {path} is a classifier, expected an embedding: {TRAIN_ONE}")
+        raise InputError(f"--trained {path} is a classifier, expected an embedding; {TRAIN_ONE}")
     if description["scores"] is None:
         raise InputError(
             f"--trained {path} does not say what validation photos got from it, so that a "
-            f"similarity means nothing; {TRAIN_ONE}, with a --split that holds animals out"
+            f"similarity means nothing, expected that too; {TRAIN_ONE}, with a --split that holds "
+            "animals out"
         )
 
 
@@ -401,5 +405,6 @@ def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
         gallery=np.arange(len(rows)),
         known=np.sort(asked),
         new=np.sort(asked),
-        source=f"photos of the gallery's own {n_animals} animals, which the network never learned",
+        source=f"photos of the gallery's own {counted(n_animals, 'animal')}, which the network "
+        "never learned",
     )

@@ -16,6 +16,7 @@ from common.measures.calibration import Calibration, calibrate
 from common.measures.open_set import Queries, Threshold, choose_threshold
 from common.splits.encounters import same_encounter
 from common.splits.questions import Questions
+from common.words import counted
 
 import numpy as np
 from scipy.stats import beta
@@ -256,8 +257,8 @@ class Meaning:
             )
         if self.n_new_animals < FEW_ANIMALS:
             sentence += (
-                f" {self.n_new_animals} new animals are few: photos of one animal go together, so "
-                "that among others the rate may well be twice as high."
+                f" So few new animals ({self.n_new_animals}) cannot show much: photos of one "
+                "animal go together, so that among others the rate may well be twice as high."
             )
         return sentence
 
@@ -288,8 +289,8 @@ def meaning_of(
     if not is_known.any() or is_known.all():
         other_way = "" if kind == "photo" else ", or leave --same_encounter out"
         raise InputError(
-            f"{scores.source}: {is_known.sum()} questions ({_one(kind)}) about known and "
-            f"{(~is_known).sum()} about new animals, expected some of both to learn what a "
+            f"{scores.source}: {counted(is_known.sum(), 'question')} ({_one(kind)}) about known "
+            f"and {(~is_known).sum()} about new animals, expected some of both to learn what a "
             "similarity means; add photos of several encounters per animal, or train with a "
             f"--split that holds animals out{other_way}"
         )

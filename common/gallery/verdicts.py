@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from common.gallery.identification import Candidate, Ranking
 from common.gallery.scores import Meaning
+from common.words import counted
 
 NEW, INCOMPARABLE = "new individual", "cannot be compared"
 N_NAMED = 5  # animals that a remark names
@@ -46,7 +47,7 @@ def verdict_on(ranking: Ranking, meaning: Meaning) -> Verdict:
     if n_missing := len(ranking.not_judged):
         named = ", ".join(ranking.not_judged[:N_NAMED])
         remarks.append(
-            f"{n_missing} animals without a photo of this side are not judged: {named}"
+            f"{counted(n_missing, 'animal')} not judged, for want of a photo of this side: {named}"
             f"{', …' if n_missing > N_NAMED else ''}."
         )
     return Verdict(text, ranking.candidates, meaning.probabilities(similarities), remarks)

@@ -21,7 +21,9 @@ def pick_device(name: str = "auto") -> torch.device:
     """
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name.startswith("cuda") and not has_cuda:
-        raise InputError(f"--device {name}: no CUDA GPU is in reach; take --device cpu or auto")
+        raise InputError(
+            f"--device {name}: no CUDA GPU is in reach, expected one; take --device cpu or auto"
+        )
     if name == "mps" and not has_mps:
         raise InputError("--device mps: this is no Apple GPU; take --device cpu or auto")
     processes.join()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from common.errors import InputError
 from common.machine import processes
 from common.machine.device import pick_device
+from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader, stacked
-from common.machine.memory import keep_freed_memory
 from common.machine.precision import HALF, Compute, choose_precision, compiled, say
 
 import torch

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from common.machine.memory import keep_freed_memory
+from common.machine.freed_memory import keep_freed_memory
 
 import torch
 from torch import nn

@@ -12,6 +12,7 @@ from common.matching.fusion import fuse, learn_meanings
 from common.matching.reranking import ReciprocalGallery, Reranked, rerank_together
 from common.matching.shortlists import Asked, ScoreBlock
 from common.measures.calibration import Calibration
+from common.words import counted
 
 import numpy as np
 
@@ -71,7 +72,11 @@ def choose_settings(
     return settings, [
         {"way": EMBEDDING, "chosen": None, "validation mAP": before},
         {"way": RERANKED, "chosen": neighbours, "validation mAP": best},
-        {"way": FUSED, "chosen": f"{settings.n_candidates} candidates", "validation mAP": fused},
+        {
+            "way": FUSED,
+            "chosen": counted(settings.n_candidates, "candidate"),
+            "validation mAP": fused,
+        },
     ]
 
 

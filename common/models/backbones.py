@@ -203,9 +203,9 @@ def _create_from_hub(name: str, *, may_ask: bool = True, **options: object) -> n
         return timm.create_model(f"local-dir:{folder}", **options)
     except UNREADABLE as error:
         raise WeightsNotInReach(
-            f"--model {name}: not in reach ({first_line(error)}); run it once with a network, "
-            f"which leaves it in the model hub's cache, or take {', '.join(BUNDLED)}, whose "
-            "weights are installed"
+            f"--model {name}: not in reach ({first_line(error)}), expected in the model hub's "
+            "cache; run it once with a network, which leaves it there, or take "
+            f"{', '.join(BUNDLED)}, whose weights are installed"
         ) from error
 
 
@@ -246,7 +246,9 @@ def _without_classifier(network: nn.Module, name: str, weights: str, image_size:
 def _check_name(name: str) -> None:
     if name.startswith(HUB):
         if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w-][\w.-]*)?", name.removeprefix(HUB)):
-            raise InputError(f"--model {name}: no name on the hub, expected hf-hub:owner/model")
+            raise InputError(
+                f"--model {name}: no name on the hub, expected hf-hub:owner/model; look it up there"
+            )
         return
     architecture, _, tag = TIMM_NAMES.get(name, name).partition(".")
     is_tagged = timm.is_model(architecture) and tag
@@ -268,9 +270,9 @@ def _network_from_hub(name: str, image_size: int) -> nn.Module:
         return _create(name, image_size, pretrained=True, pretrained_cfg_overlay=overlay)
     except UNREADABLE as error:
         raise WeightsNotInReach(
-            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}); run "
-            f"with a network, give a file with --weights FILE, or take {', '.join(BUNDLED)}, "
-            "whose weights are installed"
+            f"--model {name}: its ImageNet weights are not in reach ({first_line(error)}), "
+            "expected in the model hub's cache; run with a network, give a file with --weights "
+            f"FILE, or take {', '.join(BUNDLED)}, whose weights are installed"
         ) from error
 
 

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Iterator
 
 from common.machine import processes
+from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader
-from common.machine.memory import keep_freed_memory
 from common.machine.precision import folded
 
 import numpy as np

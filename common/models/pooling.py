@@ -46,8 +46,8 @@ def pool_by_generalised_mean(backbone: Backbone) -> None:
     ]
     if len(found) != 1:
         raise InputError(
-            f"--pooling gem: {backbone.name} doesn't average over positions; take "
-            "--pooling average, or another --model"
+            f"--pooling gem: {backbone.name} doesn't average over positions, expected one "
+            "that does; take --pooling average, or another --model"
         )
     parent, _, name = found[0].rpartition(".")
     owner = backbone.network.get_submodule(parent)

@@ -184,7 +184,7 @@ def _in_own_names(
         ours = [key for key in ours if key not in head]
     if len(learned) != len(ours):
         raise InputError(
-            f"--weights {file}: holds {len(learned)} tensors, {name} has {len(ours)}; "
+            f"--weights {file}: holds {len(learned)} tensors, expected {name}'s {len(ours)}; "
             "is it another architecture? Name it with --model"
         )
     return {ours[i]: tensors[key] for i, key in enumerate(learned)}
@@ -221,7 +221,7 @@ def _check(
         tensor = tensors.get(key, wanted)
         if tensor.shape != wanted.shape:
             raise InputError(
-                f"--weights {file}: {key} has shape {tuple(tensor.shape)}, {name} expects "
+                f"--weights {file}: {key} has shape {tuple(tensor.shape)}, expected {name}'s "
                 f"{tuple(wanted.shape)}; is it another architecture, or another --image_size?"
             )
         refuse_odd_numbers(tensor, wanted, f"--weights {file}: {key}")

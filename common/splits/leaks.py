@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from common.data.catalogue import Catalogue
 from common.splits.encounters import is_met
 from common.splits.splits import PARTS, Split
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,10 @@ class LeakReport:
         """Return the report for people, four lines at most."""
         n_images, n_identities = self.n_images, self.n_identities
         parts = {"validation": self.validation, "test": self.test}
-        counts = [f"train {n_images['train']:,} photos of {n_identities['train']:,} animals"]
+        counts = [
+            f"train {counted(n_images['train'], 'photo')} of "
+            f"{counted(n_identities['train'], 'animal')}"
+        ]
         for name, part in parts.items():
             of_these = f"{part.n_identities:,} ({part.n_new_identities:,} of them new)"
             counts.append(f"{name} {part.n_images:,} of {of_these}")
@@ -82,8 +86,8 @@ class LeakReport:
         ]
         if self.test.n_encounter_unknown:
             lines.append(
-                f"The encounter of {self.test.n_encounter_unknown:,} test photos of known animals "
-                "is not known; what leaks through them is not counted."
+                f"The encounter of {counted(self.test.n_encounter_unknown, 'test photo')} of known "
+                "animals is not known; what leaks that way is not counted."
             )
         return "\n".join(lines)
 

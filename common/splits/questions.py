@@ -13,6 +13,7 @@ from common.errors import InputError
 from common.splits.gallery_query import gallery_and_query, places_in_time
 from common.splits.rules import name_animals
 from common.splits.splits import Split
+from common.words import counted
 
 import numpy as np
 
@@ -134,13 +135,15 @@ def questions_of(
         enrolled_place=place[is_enrolled],
         n_enrolled=tuple(n_enrolled),
         reasons=joining.notes
-        + name_animals(f"Fewer than {most} photos to enrol, so enrolled with fewer", few),
+        + name_animals(
+            f"Fewer than {counted(most, 'photo')} to enrol, so enrolled with fewer", few
+        ),
     )
     if not len(questions.train) or not (len(known) or len(questions.joined)):
         raise InputError(
-            f"--split {split.name}: {len(questions.train)} training photos, {len(known)} test "
-            f"photos of known and {len(questions.joined)} of new animals; expected some to train "
-            "on and some to ask about: choose another --split"
+            f"--split {split.name}: {counted(len(questions.train), 'training photo')}, "
+            f"{len(known)} test photos of known and {len(questions.joined)} of new animals; "
+            "expected some to train on and some to ask about: choose another --split"
         )
     questions.reasons.extend(_not_asked(questions))
     return questions

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from common.errors import InputError
 from common.splits import rules
 from common.splits.rules import Shares, name_animals
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -197,8 +198,9 @@ def _with_validation(
     part = rules.carve_validation(table, part, shares, seed)
     if n_carved := int((part == "validation").sum()):
         notes.append(
-            f"There is no validation part, so {n_carved:,} training photos are used for it; train "
-            "and validation together are the given train part."
+            f"There is no validation part, so "
+            f"it is made of {counted(n_carved, 'training photo')}; train and "
+            "validation together are the given train part."
         )
     train, validation = _identities_of(table, part, "train", "validation")
     return part, notes + name_animals(HELD_OUT, sorted(validation - train))

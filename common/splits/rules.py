@@ -12,6 +12,7 @@ from itertools import islice
 
 from common.data.catalogue_tables import make_image_ids
 from common.errors import InputError
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,7 @@ def name_animals(text: str, identities: list[str]) -> list[str]:
     if not identities:
         return []
     shown = ", ".join(identities[:3]) + (", …" if len(identities) > 3 else "")
-    animals = "1 animal" if len(identities) == 1 else f"{len(identities):,} animals"
+    animals = counted(len(identities), "animal")
     return [f"{text}: {animals} ({shown})."]
 
 

@@ -22,6 +22,7 @@ from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.splits import recipes, rules
 from common.splits.rules import Shares
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -175,14 +176,17 @@ def _require_two_animals(name: str, table: pd.DataFrame, part: np.ndarray) -> No
     trained = sorted(set(table["identity"][part == "train"]))
     if len(trained) < 2:
         raise InputError(
-            f"--split {name} leaves {len(trained)} animals to train on ({', '.join(trained)}), "
-            "expected at least 2 to tell apart; use another --split or add photos"
+            f"--split {name} leaves {counted(len(trained), 'animal')} to train on "
+            f"({', '.join(trained)}), expected at least 2 to tell apart; use another --split "
+            "or add photos"
         )
 
 
 def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Split | None) -> None:
     if name not in SPLIT_NAMES:
-        raise InputError(f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}")
+        raise InputError(
+            f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}; leave it out for auto"
+        )
     for share_name, share in vars(shares).items():
         is_train = share_name == "train_share"
         if not (0 < share < 1 if is_train else 0 <= share < 1):

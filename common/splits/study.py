@@ -54,7 +54,7 @@ class Study:
         if part == "test" and not len(rows):
             raise InputError(
                 f"--split {self.split.name}: no test photo shows an animal of the training "
-                "photos, so that a classifier has nothing to name; take --split encounter, or "
+                "photos, expected some for a classifier to name; take --split encounter, or "
                 "week3/compare_approaches.py"
             )
         return rows

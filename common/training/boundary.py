@@ -18,7 +18,7 @@ from common.data.images import (
 )
 from common.files import let_go
 from common.machine import processes
-from common.machine.memory import hand_back_freed_memory
+from common.machine.freed_memory import hand_back_freed_memory
 from common.machine.timing import images_per_second
 from common.models.backbones import Backbone
 from common.models.extraction import extract

@@ -17,7 +17,7 @@ from common.data.images import PhotoDataset
 from common.errors import InputError
 from common.files import UnwritableError, read_array, remove_leftovers, write_array
 from common.machine import processes
-from common.machine.memory import hand_back_freed_memory
+from common.machine.freed_memory import hand_back_freed_memory
 from common.models.extraction import extract, outputs_of
 
 import numpy as np

@@ -44,6 +44,17 @@ def cross_entropy(label_smoothing: float = 0.1) -> nn.Module:
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
+def least_loss(n_classes: int, label_smoothing: float) -> float:
+    """Cross-entropy, in nats, of a network that gives exactly the smoothed probabilities.
+
+    >>> round(least_loss(80, 0.1), 2)
+    0.75
+    """
+    other = label_smoothing / n_classes
+    own = 1 - label_smoothing + other
+    return -own * math.log(own) - (n_classes - 1) * other * math.log(other)
+
+
 class LibraryLoss(nn.Module):
     """A loss of pytorch-metric-learning, in 32 bits whatever the model computes in.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from common.errors import InputError
+from common.words import counted
 
 import torch
 from torch import nn
@@ -143,7 +144,7 @@ class Schedule:
         if not 0 <= warmup_epochs < epochs:
             raise InputError(
                 f"--warmup_epochs {warmup_epochs}: expected at least 0 and less than the "
-                f"{epochs} epochs of the run"
+                f"{counted(epochs, 'epoch')} of the run"
             )
         self.name, self.optimizer, self.final_rate = name, optimizer, final_rate
         self.n_steps = epochs * steps_per_epoch

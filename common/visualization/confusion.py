@@ -24,7 +24,8 @@ def confusion_figure(
     """Draw a confusion matrix; right answers in one colour, mistakes in another.
 
     Each cell is shaded by its share of the row, so that rarely photographed animals are seen
-    as well as common ones; up to 20 identities the counts are written into the cells.
+    as well as common ones; up to 20 identities the counts are written into the cells. Who was not
+    asked about has no row, but keeps a column: it may be an answer.
 
     Args:
         counts: whole numbers, shape (n_identities, n_identities); row = true identity,
@@ -35,27 +36,33 @@ def confusion_figure(
         title: above the figure.
 
     Raises:
-        ValueError: shapes that don't fit.
+        ValueError: shapes that don't fit, or no count at all.
     """
     counts = np.asarray(counts)
     n_identities = len(identities)
-    if counts.shape != (n_identities, n_identities) or n_identities == 0:
+    if counts.shape != (n_identities, n_identities) or not counts.any():
         raise ValueError(f"counts have shape {counts.shape}, expected one row per identity")
-    side = float(np.clip(2.6 + 0.115 * n_identities, 4.2, 12))  # inches
-    figure = style.new_figure(side + 0.2, side)
+    asked = np.flatnonzero(counts.any(axis=1))
+    width, height = np.clip(2.6 + 0.115 * np.array(counts[asked].shape[::-1]), 4.2, 12)  # inches
+    figure = style.new_figure(width + 0.2, height)
     axes = style.tidy(figure.add_subplot())
-    _draw_cells(axes, counts)
-    _name_both_axes(axes, identities, kind)
+    _draw_cells(axes, counts[asked], asked)
+    _name_both_axes(axes, identities, [identities[row] for row in asked], kind)
     return style.save_figure(figure, path, title)
 
 
-def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
-    """Shade the cells by their share of the row; few enough get their counts."""
-    n_identities = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    is_right = np.eye(n_identities, dtype=bool)
-    ends = [-0.5, n_identities - 0.5]
-    axes.plot(ends, ends, color=style.LINE, linewidth=0.6, zorder=0)
+def _draw_cells(axes: Axes, counts: np.ndarray, right: np.ndarray) -> None:
+    """Shade the cells by their share of the row; few enough get their counts.
+
+    Args:
+        axes: to draw on.
+        counts: shape (n_rows, n_identities).
+        right: column of the right answer of each row.
+    """
+    n_rows, n_identities = counts.shape
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    is_right = np.arange(n_identities) == right[:, None]
+    axes.plot(right, np.arange(n_rows), color=style.LINE, linewidth=0.6, zorder=0)
     for colour, hidden in ((style.WRONG, is_right), (style.RIGHT, ~is_right)):
         shades = LinearSegmentedColormap.from_list(colour, ["white", colour])
         # Square root: a single mistake among many photos stays visible.
@@ -68,17 +75,18 @@ def _draw_cells(axes: Axes, counts: np.ndarray) -> None:
             axes.text(column, row, str(counts[row, column]), fontsize=8, color=colour, **centre)
 
 
-def _name_both_axes(axes: Axes, identities: Sequence[str], kind: str) -> None:
+def _name_both_axes(axes: Axes, identities: Sequence[str], asked: Sequence[str], kind: str) -> None:
     """Names of identities down the side and along the foot, with faint lines between cells."""
     positions, names = style.legible_ticks(identities, most=MOST_NAMES)
     size = 7.5 if len(names) <= 24 else 5.5
     axes.set_xticks(positions, names, rotation=90, fontsize=size, parse_math=False)
-    axes.set_yticks(positions, names, fontsize=size, parse_math=False)
+    axes.set_yticks(*style.legible_ticks(asked, most=MOST_NAMES), fontsize=size, parse_math=False)
     axes.set(xlabel="answer", ylabel=f"true {kind}")
+    if n_missing := len(identities) - len(asked):
+        axes.set_xlabel(f"answer ({n_missing} of these without a test photo, so without a row)")
     if len(identities) <= MOST_NAMES:
-        edges = np.arange(len(identities) + 1) - 0.5
-        axes.set_xticks(edges, minor=True)
-        axes.set_yticks(edges, minor=True)
+        axes.set_xticks(np.arange(len(identities) + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(len(asked) + 1) - 0.5, minor=True)
         axes.grid(which="minor", color=style.LINE, linewidth=0.35)
         axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)

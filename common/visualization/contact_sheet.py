@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.visualization import style
+from common.words import counted
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def catalogue_overview(
     """Draw photos per identity beside a calendar of who was seen when.
 
     Args:
-        table: a catalogue's table: columns identity, encounter, date.
+        table: a catalogue's table: columns identity, encounter, encounter_known, date.
         path: PNG to write; returned.
         part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
 
@@ -85,14 +86,17 @@ def catalogue_overview(
 
 
 def _draw_counts(axes: Axes, table: pd.DataFrame, counts: pd.Series) -> None:
-    """One bar per identity; its segments are its encounters, unless they are too many."""
+    """One bar per identity; its segments are its encounters, where known and not too many."""
     rows = {identity: row for row, identity in enumerate(counts.index)}
-    segments = table.groupby(["identity", "encounter"], sort=False).size()
-    if len(segments) > MOST_SEGMENTS or len(rows) > MOST_NAMED:
-        segments = table.groupby("identity").size()
-        style.tidy(axes, title="photos per identity", grid="x")
-    else:
-        style.tidy(axes, title="photos per identity (segments: encounters)", grid="x")
+    segments, words = table.groupby("identity").size(), "photos per identity"
+    encounters = table.groupby(["identity", "encounter"], sort=False).size()
+    n_unknown = int((~table["encounter_known"]).sum())
+    if n_unknown == len(table):  # each photo has one of its own only in name
+        words += " (encounters are not known)"
+    elif len(encounters) <= MOST_SEGMENTS and len(rows) <= MOST_NAMED:
+        unknown = f"; of {counted(n_unknown, 'photo')} not known" if n_unknown else ""
+        segments, words = encounters, f"{words} (segments: encounters{unknown})"
+    style.tidy(axes, title=words, grid="x")
     identity = segments.index.get_level_values("identity")
     left = segments.groupby(identity).cumsum() - segments
     are_named = len(rows) <= MOST_NAMED

@@ -16,6 +16,8 @@ PANELS = {
     "accuracy": ("accuracy", "recall", "mAP", "rank_1"),
     "cosine similarity": ("similarity",),
 }
+# What a learner would take for the same question as its neighbour.
+WORDS = {"train_accuracy": "train accuracy (random views)"}
 
 
 def training_curves(
@@ -24,17 +26,20 @@ def training_curves(
     *,
     title: str = "",
     chosen_epoch: int | None = None,
+    least_loss: float | None = None,
 ) -> Path:
     """Draw losses beside accuracies and similarities, epoch by epoch.
 
     Args:
         history: one entry per epoch with "epoch" and any of train_loss, validation_loss,
-            train_accuracy, validation_accuracy, …; keys with "loss" go to the left panel, with
-            "accuracy", "recall", "mAP" or "rank_1" (shares, 0 to 1) to the next, with "similarity"
-            (cosine) to the last; others are left out.
+            train_accuracy (of random views), validation_accuracy, …; keys with "loss" go to the
+            left panel, with "accuracy", "recall", "mAP" or "rank_1" (shares, 0 to 1) to the next,
+            with "similarity" (cosine) to the last; others are left out.
         path: PNG to write; returned.
         title: above the figure.
         chosen_epoch: its value of "epoch"; marked with a line.
+        least_loss: that smoothed labels allow, as of `common.training.losses.least_loss`; marked
+            with a dashed line.
 
     Raises:
         ValueError: an empty history.
@@ -51,6 +56,10 @@ def training_curves(
         axes = style.tidy(figure.add_subplot(1, len(panels), i + 1), title=panel, grid="y")
         _draw_panel(axes, history, names, chosen_epoch)
         if panel == "loss":
+            if least_loss is not None:
+                dashes = {"color": style.INK, "linewidth": 1, "linestyle": "--"}
+                axes.axhline(least_loss, label="the least that smoothed labels allow", **dashes)
+                style.legend_inside(axes)
             axes.set_ylim(bottom=0)
         if panel == "accuracy":
             axes.set_ylim(0, 1.02)
@@ -86,7 +95,9 @@ def _draw_panel(
         colour = style.PART_COLOURS.get(part, style.COLOURS[i % len(style.COLOURS)])
         words = name.replace("_", " ").removesuffix(" similarity")  # which is the panel's title
         marks = {"marker": "o" if len(epochs) <= 12 else None, "markersize": 4}
-        axes.plot(epochs, values, color=colour, linewidth=1.8, label=words, **marks)
+        axes.plot(
+            epochs, values, color=colour, linewidth=1.8, label=WORDS.get(name, words), **marks
+        )
     if chosen_epoch is not None:
         dots = {"color": style.SOFT, "linewidth": 1, "linestyle": ":"}
         axes.axvline(chosen_epoch, label="chosen epoch", **dots)

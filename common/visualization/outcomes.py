@@ -27,6 +27,8 @@ def classification_figures(
     best_epoch: int,
     trained_labels: np.ndarray,
     paths: Sequence[str | Path] = (),
+    *,
+    least_loss: float | None = None,
 ) -> dict[str, Path]:
     """Draw training, confusion, recall, and some right and wrong answers.
 
@@ -37,17 +39,18 @@ def classification_figures(
         best_epoch: that validation chose.
         trained_labels: of the training photos; animals that joined later are left out.
         paths: files of the test photos, for the sample answers; empty leaves them out.
+        least_loss: that smoothed labels allow, where the lesson speaks of it.
 
     Returns:
         Title to figure, as `Run.finish` takes them.
     """
-    named = np.unique(trained_labels)
+    named = np.union1d(trained_labels, report.predicted_labels)  # an untrained output may win too
     recalls, counts = (
         np.array([facts[key] for facts in report.per_identity.values()]) for key in ("recall", "n")
     )
     figures = {
         "Training": training_curves(
-            history, run.figure_path("curves.png"), chosen_epoch=best_epoch
+            history, run.figure_path("curves.png"), chosen_epoch=best_epoch, least_loss=least_loss
         ),
         "Who is taken for whom": confusion_figure(
             report.confusion[np.ix_(named, named)],

@@ -84,7 +84,7 @@ def new_model(args, side):
 
 
 def bare_memory_kept(args, paths, side):
-    from common.machine.memory import keep_freed_memory
+    from common.machine.freed_memory import keep_freed_memory
 
     keep_freed_memory()
     return bare(args, paths, side)

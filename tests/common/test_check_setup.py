@@ -74,8 +74,8 @@ def test_this_machines_memory_is_found():
     assert check_setup.memory_bytes() > GB
 
 
-def test_a_course_that_is_not_installed_or_another_copy_fails(tmp_path):
-    assert check_setup.check_course(None).state == FAIL
+def test_a_course_that_is_not_installed_or_another_copy_is_worth_a_note(tmp_path):
+    assert check_setup.check_course(None).state == NOTE
     assert str(tmp_path) in check_setup.check_course(tmp_path).text
     assert check_setup.check_course(ROOT).state == OK
 
@@ -83,6 +83,15 @@ def test_a_course_that_is_not_installed_or_another_copy_fails(tmp_path):
 def test_a_missing_package_fails_only_where_lessons_need_it():
     assert check_setup.check_package("timm", "1.0", None, {}).state == FAIL
     assert check_setup.check_package("onnx", "1.0", None, {}, is_extra=True).state == NOTE
+
+
+def test_a_package_that_lacks_another_is_not_called_damaged():
+    trial = {"torchvision": "No module named 'torch'", "timm": "libz.so: no such file"}
+
+    advice = [check_setup.check_package(name, "1.0", "1.0", trial).advice for name in trial]
+
+    assert advice[0] == check_setup.INSTALL
+    assert "--force-reinstall" in advice[1]
 
 
 def test_another_version_is_worth_a_note_and_another_build_is_not():

@@ -23,6 +23,7 @@ DESK = (
     "report",
     "tables",
     "errors",
+    "words",
     "files",
     "own_files",
     "compare_runs",

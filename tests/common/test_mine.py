@@ -6,10 +6,11 @@ from pathlib import Path
 from common.data.catalogue import load_catalogue
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.mine import own_functions
+from common.mine import N_LINES, own_functions
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from script_runs import ROOT, load_main, load_script
 
@@ -55,7 +56,7 @@ def test_right_functions_are_taken_and_others_named(half, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "Exercises that this script uses: arcface_logits, cosine_similarity, keep_mask",
         "cosine_similarity: wrong; the reference's runs in its place",
-        "keep_mask: no answer; the reference's runs in its place",
+        "keep_mask: no answer (there is no keep_mask); the reference's runs in its place",
         *notes,
     ]
 
@@ -65,6 +66,39 @@ def test_a_file_that_cannot_be_graded_is_said_in_a_line(half, monkeypatch):
 
     with pytest.raises(InputError, match="could not be graded"):
         own_functions(Namespace(mine=half), SCRIPT, "keep_mask")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def accuracy(scores, labels): pass\n", "holds exercises of week 1 and none of week 3"),
+        ("this is no Python\n", "SyntaxError"),
+        ("import sklearn\n", "an exercise may not import sklearn"),
+    ],
+)
+def test_a_file_that_cannot_run_at_all_is_refused_with_the_reason(source, reason, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(source, encoding="utf-8")
+
+    with pytest.raises(InputError, match=reason):
+        own_functions(Namespace(mine=path), SCRIPT, "keep_mask")
+
+
+def test_of_what_a_learners_functions_print_a_run_shows_the_first_lines(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    lines = "print('loaded')\n" + HALF.replace(
+        "n_calls += 1", "n_calls += 1; print(n_calls, 'x\\ny')"
+    )
+    path.write_text(lines, encoding="utf-8")
+    functions, _ = own_functions(Namespace(mine=path), SCRIPT, "arcface_logits")
+
+    for _ in range(50):
+        functions["arcface_logits"](torch.ones(1, 2), torch.eye(2), torch.tensor([0]), 0.1, 8)
+
+    said = capsys.readouterr().out.partition("reference: none\n")[2].splitlines()
+    assert said[:3] == ["loaded", "1 x", "y"]
+    assert len(said) == N_LINES + 1
+    assert said[-1].startswith("(Your file prints more than 20 lines")
 
 
 def test_a_clone_without_tests_is_said_in_a_line(half, tmp_path):

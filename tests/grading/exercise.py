@@ -72,10 +72,11 @@ class Exercise:
             differs = ["the answer"]  # its form is another one altogether
         if not differs:
             return None
-        name = differs[0]
+        name, which = differs[0], ""
         if isinstance(expected, dict) and isinstance(found, dict) and name in found:
             expected, found = expected[name], found[name]
-        return f"{', '.join(differs)}: found {brief(found)}, expected {brief(expected)}"
+            which = f" for {name}" if len(differs) > 1 else ""
+        return f"{', '.join(differs)}: found {brief(found)}{which}, expected {brief(expected)}"
 
 
 def numbered(*exercises: Exercise) -> dict[str, Exercise]:

@@ -63,7 +63,7 @@ class Mark:
             depth: 1 to 3, how much is given away.
         """
         title = f"{week[:4]} {week[4:]}, exercise {self.number}: {self.name}"
-        points = f"{self.out_of} point{'s' * (self.out_of > 1)}"
+        points = points_of(self.out_of)
         state = "not written" if self.state == "not written" else "not right"
         lines = [f"{FIRST_LINE}. {title} ({points}) is {state} yet."]
         if self.state == "not written":
@@ -108,9 +108,21 @@ class Grades:
     def out_of(self) -> int:
         return sum(mark.out_of for mark in self.marks)
 
+    @property
+    def reason(self) -> str:
+        """Why no exercise was asked: one reason for all of them; "" where they differ."""
+        reasons = {mark.reason if mark.state == "no answer" else "" for mark in self.marks}
+        return reasons.pop() if len(reasons) == 1 else ""
+
     def to_dict(self) -> dict:
         """Plain JSON types."""
-        return {"points": self.points, "out_of": self.out_of, **asdict(self)}
+        totals = {"points": self.points, "out_of": self.out_of, "reason": self.reason}
+        return totals | asdict(self)
+
+
+def points_of(number: int) -> str:
+    """Such as "1 point"."""
+    return f"{number} point{'s' * (number != 1)}"
 
 
 def load_week(week: str) -> dict[str, Exercise]:
@@ -202,6 +214,8 @@ def grade(
     checks = [(each, inputs) for each, cases in expected.items() for inputs, _ in cases]
     try:
         source = read_source(path)
+        if reason := other_week(source, week):
+            raise ValueError(reason)
         replies = replies_of(source, week, checks, limits or Limits())
     except ValueError as error:
         replies = [Reply(reason=str(error))] * len(checks)
@@ -226,19 +240,40 @@ def read_source(path: Path) -> str:
             raise ValueError("the file is larger than a megabyte")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from error
+        reason = (
+            f"there is no {path.name}" if isinstance(error, FileNotFoundError) else error.strerror
+        )
+        raise ValueError(f"the file cannot be read: {reason}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not text in UTF-8: {error.reason}") from error
 
 
+def other_week(source: str, week: str) -> str:
+    """Whose exercises a file holds that has none of this week, in a sentence; else ""."""
+    written = set(re.findall(r"^(?:def|class) (\w+)", source, flags=re.MULTILINE))
+    own = [each for each in WEEKS if written & load_week(each).keys()]
+    if not own or week in own or week not in WEEKS:
+        return ""
+    return (
+        f"the file holds exercises of {own[0][:4]} {own[0][4:]} and none of {week[:4]} {week[4:]}; "
+        f"expected a copy of {week}/exercises.py"
+    )
+
+
 def submissions_in(folder: Path, week: str) -> dict[str, Path]:
-    """Files of a class by name: NAME.py, NAME/exercises.py or NAME/week2/exercises.py."""
+    """Files of a class by name: NAME.py, NAME/exercises.py or NAME/week2/exercises.py.
+
+    A folder NAME without such a file is named with the one that is missing: its grade says so.
+    """
     found = {}
     for pattern in ("*.py", "*/exercises.py", f"*/{week}/exercises.py"):
         for path in sorted(folder.glob(pattern)):
             name = re.sub(r"\.py$", "", path.relative_to(folder).parts[0])
             if name not in ("conftest", "__init__"):
                 found[name] = path
+    for path in folder.iterdir() if found else ():
+        if path.is_dir() and not path.name.startswith((".", "__")):
+            found.setdefault(path.name, path / "exercises.py")
     return dict(sorted(found.items()))
 
 
@@ -251,8 +286,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     grades = grade(args.file, args.week, args.seed)
     for mark in grades.marks:
-        print(f"{mark.number} {mark.name}: {mark.points} of {mark.out_of} points, {mark.state}")
-    print(f"{grades.points} of {grades.out_of} points")
+        print(f"{mark.number} {mark.name}: {mark.points} of {points_of(mark.out_of)}, {mark.state}")
+    why = f": {grades.reason}" if grades.reason else ""
+    print(f"{grades.points} of {points_of(grades.out_of)}{why}")
     if args.json:
         args.json.write_text(json.dumps(grades.to_dict(), indent=2) + "\n", encoding="utf-8")
 

@@ -4,11 +4,12 @@ pytest tests/week2 --mine my_week2.py --hint 2
 pytest tests/week2 --mine path/to/submissions --grade grades.json --seed 7
 """
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from grading.grade import Grades, grade, load_week, submissions_in
+from grading.grade import Grades, grade, load_week, other_week, read_source, submissions_in
 from grading.sheet import commonest_mistakes, points_table, write_class_sheet, write_grades
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -107,6 +108,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(weeks) != 1:
         found = ", ".join(weeks) or "no submission"
         raise pytest.UsageError(f"--mine: found {found}; name one week, such as pytest tests/week2")
+    if config.option.mine.is_file():
+        with contextlib.suppress(ValueError):  # a file that cannot be read is graded as such
+            if reason := other_week(read_source(config.option.mine), weeks[0]):
+                raise pytest.UsageError(f"--mine {config.option.mine}: {reason}")
     config.hook.pytest_deselected(items=[item for item in items if item not in asked])
     items[:] = asked
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from common.tables import harmless
 
-from grading.grade import Grades, Mark
+from grading.grade import Grades, Mark, points_of
 
+LEGEND = "for each exercise: its number where right, . not written, - wrong, ! no answer"
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto;
+  padding: 0 1rem; max-width: 90rem; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
 th, td { border: 1px solid #8886; padding: .35rem .5rem; text-align: left; vertical-align: top; }
-th { background: #8882; overflow-wrap: anywhere; }
+th { background: #8882; }
 td.right { background: #2a93; } td.wrong { background: #d803; } td.none { background: #d333; }
 td.points { text-align: right; white-space: nowrap; } small { display: block; opacity: .85; }
 """
@@ -25,20 +27,25 @@ td.points { text-align: right; white-space: nowrap; } small { display: block; op
 def points_table(graded: Sequence[Grades]) -> list[str]:
     """Points in lines: of one file by exercise, of a class by name."""
     if len(graded) == 1:
-        rows = [(f"{m.number} {m.name}", m.points, m.out_of, m.state) for m in graded[0].marks]
+        rows = [
+            (f"{m.number} {m.name}", m.points, m.out_of, f"  {m.state}") for m in graded[0].marks
+        ]
         rows.append(("all", graded[0].points, graded[0].out_of, ""))
     else:
         rows = [(each.name, each.points, each.out_of, _states(each)) for each in graded]
     width = max(len(name) for name, *_ in rows)
-    return [
-        f"{name:<{width}}  {n:>2} of {most:>2}  {state}".rstrip() for name, n, most, state in rows
-    ]
+    lines = [f"{name:<{width}}  {n:>2} of {most:>2}{words}" for name, n, most, words in rows]
+    return lines if len(graded) == 1 else [*lines, LEGEND]
 
 
 def _states(grades: Grades) -> str:
-    """One letter for each exercise: its number where right, else . (not written), - or !."""
+    """How many are right and which, in a letter for each exercise; or why none was asked."""
+    if reason := one_reason(grades):
+        return f" points: {reason}"
     signs = {"not written": ".", "wrong": "-", "no answer": "!"}
-    return "".join(signs.get(mark.state, str(mark.number)) for mark in grades.marks)
+    letters = "".join(signs.get(mark.state, str(mark.number)) for mark in grades.marks)
+    n_right = sum(mark.state == "right" for mark in grades.marks)
+    return f" points, {n_right} of {len(grades.marks)} right: {letters}"
 
 
 def commonest_mistakes(graded: Sequence[Grades]) -> list[tuple[str, int]]:
@@ -76,7 +83,7 @@ def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
         writer = csv.writer(file)
         writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
         for grades in graded:
-            said = "; ".join(
+            said = one_reason(grades) or "; ".join(
                 f"{mark.name}: {why_not(mark)}" for mark in grades.marks if mark.state != "right"
             )
             each = [mark.points for mark in grades.marks]
@@ -84,6 +91,12 @@ def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
             writer.writerow(map(harmless, row))
     page.write_text(page_of(graded), encoding="utf-8")
     return [sheet, page]
+
+
+def one_reason(grades: Grades) -> str:
+    """Why there are no points at all, where one reason says it; else ""."""
+    is_empty = all(mark.state == "not written" for mark in grades.marks)
+    return "nothing is written yet" if is_empty else grades.reason
 
 
 def why_not(mark: Mark) -> str:
@@ -98,10 +111,11 @@ def page_of(graded: Sequence[Grades]) -> str:
     first, n = graded[0], len(graded)
     title = f"Week {first.week[4:]}: {n} submission{'s' * (n > 1)}, seed {first.seed}"
     solved = [sum(grades.marks[i].points > 0 for grades in graded) for i in range(len(first.marks))]
+    names = [_text(mark.name).replace("_", "_<wbr>") for mark in first.marks]
     head = "".join(
-        f"<th>{mark.number} {_text(mark.name)}<small>{mark.out_of} points; {right} of {n} right"
+        f"<th>{mark.number} {name}<small>{points_of(mark.out_of)}; {right} of {n} right"
         "</small></th>"
-        for mark, right in zip(first.marks, solved, strict=True)
+        for mark, name, right in zip(first.marks, names, solved, strict=True)
     )
     rows = "\n".join(_row(grades) for grades in sorted(graded, key=lambda each: -each.points))
     mistakes = "\n".join(
@@ -125,6 +139,8 @@ def _row(grades: Grades) -> str:
         f'<td class="{kinds.get(mark.state, "none")}">{mark.points}{_why(mark)}</td>'
         for mark in grades.marks
     )
+    if reason := one_reason(grades):
+        cells = f'<td class="none" colspan="{len(grades.marks)}">{_text(reason)}</td>'
     points = f'<td class="points"><b>{grades.points}</b> of {grades.out_of}</td>'
     return f"<tr><td>{_text(grades.name)}</td>{points}{cells}</tr>"
 
@@ -133,7 +149,8 @@ def _why(mark: Mark) -> str:
     if mark.state == "right":
         return ""
     hint = f" Hint: {mark.hints[0]}" if mark.hints and mark.state == "wrong" else ""
-    return f"<small>{_text(why_not(mark)[:200] + '.' + hint)}</small>"
+    why = why_not(mark)[:200]
+    return f"<small>{_text(why if why.endswith('?') else why + '.')}{_text(hint)}</small>"
 
 
 def _text(text: str) -> str:

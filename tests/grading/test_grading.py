@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from grading.grade import ROOT, Mark, grade, main, submissions_in
+from grading.grade import ROOT, Mark, grade, load_week, main, other_week, submissions_in
 from grading.hostile import HOSTILE, STUBS
 from grading.plugin import refuse_foreign_conftest
 from grading.process import Limits
@@ -84,6 +84,20 @@ def test_a_file_that_cannot_be_read_scores_nothing(tmp_path):
         assert "the file" in grades.marks[0].reason
 
 
+def test_python_and_numpy_may_be_imported(tmp_path):
+    lines = "import math, collections.abc\nfrom numpy import linalg\n"
+
+    assert graded(tmp_path, lines + RIGHT).points == 5
+
+
+def test_several_values_that_differ_are_not_mixed_up():
+    exercise = load_week("week1")["train_epoch"]
+
+    words = exercise.difference({}, {"loss": 1.0, "accuracy": 0.5}, {"loss": 2.0, "accuracy": 0.25})
+
+    assert words == "loss, accuracy: found 2 for loss, expected 1"
+
+
 def test_what_the_code_prints_is_shown_where_it_fails(tmp_path):
     grades = graded(
         tmp_path, "def double(numbers):\n    print('len', len(numbers))\n\ntotal = sum\n"
@@ -132,13 +146,18 @@ def test_grades_are_written_for_programs_and_for_people(a_class, tmp_path):
     assert [each["points"] for each in stored["grades"]] == [5, 3, 0]
     assert [row["points"] for row in rows] == ["5", "3", "0"]
     assert rows[1]["name"] == "'=berta"
-    assert "SyntaxError" in page.read_text(encoding="utf-8")
+    assert rows[2]["mistakes"].count("SyntaxError") == 1
+    assert page.read_text(encoding="utf-8").count("SyntaxError") == 1
     assert "<script" not in page_of(a_class)
 
 
 def test_a_class_is_shown_in_lines(a_class):
-    assert points_table(a_class) == ["anna     5 of  5  12", "=berta   3 of  5  -2",
-                                     "carla    0 of  5  !!"]  # fmt: skip
+    lines = points_table(a_class)
+
+    assert lines[:2] == ["anna     5 of  5 points, 2 of 2 right: 12",
+                         "=berta   3 of  5 points, 1 of 2 right: -2"]  # fmt: skip
+    assert lines[2].startswith("carla    0 of  5 points: the file cannot be loaded: line ")
+    assert ". not written" in lines[3]
     assert points_table(a_class[1:2])[0] == "1 double   0 of  2  wrong"
 
 
@@ -163,8 +182,55 @@ def test_submissions_are_found_in_three_kinds_of_folders(tmp_path):
                  "dora/week1/exercises.py", "notes.txt"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "emil").mkdir()
 
-    assert list(submissions_in(tmp_path, "week2")) == ["anna", "berta", "carla"]
+    found = submissions_in(tmp_path, "week2")
+
+    assert list(found) == ["anna", "berta", "carla", "dora", "emil"]
+    assert [path.exists() for path in found.values()] == [True, True, True, False, False]
+
+
+def test_a_folder_without_any_submission_is_no_class(tmp_path):
+    (tmp_path / "notes").mkdir()
+
+    assert submissions_in(tmp_path, "week2") == {}
+
+
+def test_who_handed_in_nothing_is_named_with_no_points(tmp_path):
+    grades = grade(tmp_path / "emil" / "exercises.py", "toy", name="emil", limits=QUICK)
+
+    assert (grades.points, grades.reason) == (
+        0,
+        "the file cannot be read: there is no exercises.py",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "week", "words"),
+    [
+        ("def enrol(): pass", "week1", "exercises of week 3 and none of week 1"),
+        ("def enrol(): pass\ndef accuracy(): pass", "week1", ""),
+        ("class EarlyStopping: pass", "week3", "exercises of week 2 and none of week 3"),
+        ("def helper(): pass", "week1", ""),
+        ("", "week2", ""),
+    ],
+)
+def test_another_weeks_file_is_recognised(source, week, words):
+    assert words in other_week(source, week)
+    assert bool(other_week(source, week)) == bool(words)
+
+
+@pytest.mark.parametrize("package", ["sklearn.metrics", "scipy", "pandas", "common.measures"])
+@pytest.mark.parametrize("line", ["import {}", "from {} import x", "import math, {}"])
+def test_an_exercise_that_imports_what_it_may_not_has_no_points(package, line, tmp_path):
+    source = f"def double(numbers):\n    {line.format(package)}\n\ntotal = sum\n"
+
+    grades = graded(tmp_path, source)
+
+    assert states(grades) == ["no answer", "right"]
+    root = package.split(".")[0]
+    assert f"line 2: ImportError: an exercise may not import {root}: " in grades.marks[0].reason
 
 
 def test_a_submission_may_not_bring_a_conftest(tmp_path):

@@ -29,8 +29,10 @@ def batch_of_photos(rng: np.random.Generator, case: int) -> dict:
     """
     labels = np.repeat([4, 9, 1, 6], [4, 3, 4, 1])
     centres = rng.normal(0, 1, (10, 6))
-    if case != 1:
+    if case in (0, 2):
         centres[6] = centres[4]  # the single photo looks like another animal
+    if case == 3:
+        centres[[4, 9, 1, 6]] = 3 * np.eye(4, 6)  # far from each other
     embeddings = centres[labels] + rng.normal(0, (0.1, 0.15, 0.7, 0.1)[case % 4], (12, 6))
     margin = (0.9, 0.0, 0.2, 0.001)[case % 4]
     if case == 1:

@@ -52,6 +52,9 @@ WRONG = {
         "the mean over all anchors, also those that cost nothing": [
             ("losses.sum() / max(1, torch.count_nonzero(losses))", "losses[is_positive.any(dim=1)].mean()"),
         ],
+        "no number where no anchor costs anything: 0 divided by 0": [
+            ("max(1, torch.count_nonzero(losses))", "torch.count_nonzero(losses)"),
+        ],
         "embeddings not scaled to unit length": [
             ("functional.normalize(embeddings)", "embeddings"),
         ],

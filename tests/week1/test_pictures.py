@@ -3,6 +3,8 @@
 import copy
 import json
 
+from common.training.losses import least_loss
+
 import numpy as np
 import pytest
 from picture_checks import (
@@ -64,4 +66,4 @@ def test_no_network_gets_below_the_least_loss_of_smoothed_labels():
     target = np.full(n, smoothing / n)
     target[0] += 1 - smoothing
 
-    assert pictures.least_loss(n, smoothing) == pytest.approx(-(target * np.log(target)).sum())
+    assert least_loss(n, smoothing) == pytest.approx(-(target * np.log(target)).sum())

@@ -48,13 +48,15 @@ def test_the_margin_makes_the_own_animal_alone_harder():
     assert logits[0, 1].item() == pytest.approx(math.cos(math.pi / 4))
 
 
-def test_the_ranking_is_that_of_the_measures():
+@pytest.mark.parametrize("are_alike", [False, True], ids=["photos", "all-black photos"])
+def test_the_ranking_is_that_of_the_measures(are_alike):
     rng = np.random.default_rng(0)
     identity = rng.integers(0, 6, 60)
     encounter = np.array([f"{animal}-{rng.integers(3)}" for animal in identity])
     embeddings = (
         rng.normal(size=(60, 4)).astype(np.float32) + np.eye(6, 4, dtype=np.float32)[identity]
     )
+    embeddings = np.ones_like(embeddings) if are_alike else embeddings
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     query, gallery = np.arange(30), np.arange(60)
 

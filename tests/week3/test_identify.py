@@ -194,7 +194,6 @@ FLAGS = [
     (["--false_match_rate", "5"], "--false_match_rate"),
     (["--false_match_rate", "few"], "--false_match_rate"),
     (["--k", "0"], "--k"),
-    (["--side", "up"], "--side"),
     (["--trained", "nowhere.safetensors"], "--trained"),
 ]
 

@@ -28,6 +28,7 @@ from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.outcomes import class_figures
+from common.words import counted
 
 import numpy as np
 from scipy.special import softmax
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> dict:
     parts = class_folders.split_given(photos, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
-    print(f"{len(photos.paths):,} photos: {counts}")
+    print(f"{counted(len(photos.paths), 'photo')}: {counts}")
 
     # Train a head on frozen features; validation chooses the epoch, the test is asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
@@ -98,7 +99,9 @@ def main(argv: list[str] | None = None) -> dict:
         metrics={**trial.to_dict(), "n_mistakes": int(np.sum(~report.is_correct))},
         split=class_folders.describe_parts(parts, "the folders' own test or stratified", args.seed),
         tables={
-            f"{report.n_images:,} test photos; interval over photos": closed_set_table([trial]),
+            f"{counted(report.n_images, 'test photo')}; interval over photos": closed_set_table(
+                [trial]
+            ),
             "Each class": class_table(report),
         },
         figures=figures,

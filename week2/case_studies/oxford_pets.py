@@ -39,6 +39,7 @@ from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
 from common.visualization.outcomes import class_figures
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,8 @@ def main(argv: list[str] | None = None) -> dict:
             "cat breed; expected breeds of cats and of dogs, such as Persian and beagle"
         )
     run = start_run(__file__, args)
-    print(f"{len(photos.paths)} photos: {is_cat.sum()} breeds of cats, {(~is_cat).sum()} of dogs")
+    breeds = f"{counted(is_cat.sum(), 'breed')} of cats, {(~is_cat).sum()} of dogs"
+    print(f"{counted(len(photos.paths), 'photo')}: {breeds}")
 
     # Train both ways with each seed, on a split of its own; the test photos are asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
@@ -153,7 +155,7 @@ def plans_of(args: argparse.Namespace) -> dict[str, list[Step]]:
     warm_up = Step(0, max(1, args.epochs // 3))
     return {
         "head on frozen features": [Step(0, args.epochs)],
-        f"last {args.unfreeze} stages too": [warm_up, Step(args.unfreeze, args.epochs)],
+        f"last {counted(args.unfreeze, 'stage')} too": [warm_up, Step(args.unfreeze, args.epochs)],
     }
 
 

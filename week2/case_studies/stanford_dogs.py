@@ -32,6 +32,7 @@ from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
 from common.visualization.outcomes import class_figures
+from common.words import counted
 
 import pandas as pd
 
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> dict:
     parts = class_folders.stratified_split(photos.labels, args.seed)
     run = start_run(__file__, args)
     counts = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
-    print(f"{len(photos.paths)} photos of {', '.join(photos.names)}: {counts}")
+    print(f"{counted(len(photos.paths), 'photo')} of {', '.join(photos.names)}: {counts}")
 
     # Backbones whose weights are in reach; a comparison of several goes on without the others.
     backbones, skipped = load_backbones(args)
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> dict:
         metrics={"trials": trials, "skipped": skipped, "caveat": CAVEAT},
         split=class_folders.describe_parts(parts, "stratified by breed", args.seed),
         tables={
-            f"{len(parts['test'])} test photos; intervals over photos": table,
+            f"{counted(len(parts['test']), 'test photo')}; intervals over photos": table,
             "Each breed": pd.concat(per_breed, names=["way"]),
         },
         figures=draw(run, summary, trials),

@@ -6,6 +6,7 @@ from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import paired_bootstrap_over_individuals
 from common.visualization.charts import rate_chart
 from common.visualization.pictures import PictureRow, picture_grid
+from common.words import counted
 from inside.features import pixels_of
 
 import pandas as pd
@@ -35,7 +36,7 @@ def push_photo(run, path, namers, targets) -> dict:
                 f"within ±{PICTURE_BUDGET}/255\nshown ×{scale:.0f}",
                 f"{said[1]}\n{wanted} {share[1]:.2f}",
             ]
-            method = "FGSM, 1 step" if steps == 1 else f"PGD, {steps} steps"
+            method = f"{'FGSM' if steps == 1 else 'PGD'}, {counted(steps, 'step')}"
             shown = [to_pictures(each)[0] for each in pictures]
             rows.append(PictureRow(f"{kind}\n{method}", shown, captions))
             records.append((kind, method, *said, wanted, *share))
@@ -106,10 +107,11 @@ def measure_attacks(
             }
         },
         "notes": [
-            f"Adversarial photos: {len(rows)} test photos of {len(set(animals))} animals, each "
+            f"Adversarial photos: {counted(len(rows), 'test photo')} of "
+            f"{counted(len(set(animals)), 'animal')}, each "
             f"pushed to an animal drawn by lot among those with {adversarial.FEWEST_PHOTOS} "
-            f"training photos, in {steps} steps. Before that the classifier names {right[0]:.0%} "
-            f"of them right, the embedding {right[1]:.0%}.",
+            f"training photos, in {counted(steps, 'step')}. Before that the classifier names "
+            f"{right[0]:.0%} of them right, the embedding {right[1]:.0%}.",
             "Classifier minus embedding, share renamed: "
             + "; ".join(f"{k} {v.text()}" for k, v in differences.items())
             + ".",

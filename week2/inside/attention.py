@@ -7,6 +7,7 @@ from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import interval_columns
 from common.visualization.bars import interval_chart
 from common.visualization.pictures import PictureRow, picture_grid, with_heat
+from common.words import counted
 from inside.attacks import outputs_of
 
 import numpy as np
@@ -57,7 +58,8 @@ def measure_background(run, study, photos, splits, classifiers, seeds) -> dict:
     cells = next(iter(maps.values())).shape[1]
     notes = [
         f"Where it looks: {len(answers) // len(summary)} answers per split about photos that are "
-        f"test photos in both, of {answers['identity'].nunique()} animals, seeds "
+        f"test photos in both, of "
+        f"{counted(answers['identity'].nunique(), 'animal')}, seeds "
         f"{', '.join(map(str, seeds))}. Attention is Grad-CAM's for the animal that was named, "
         f"{cells} × {cells} cells.",
         *(

@@ -4,6 +4,7 @@ from common.inspection.textures import texture_photos
 from common.inspection.transfer import PhotoSet, measure_transfer, read_photo_set
 from common.models.backbones import load_backbone, restart
 from common.visualization.bars import interval_chart
+from common.words import counted
 
 import numpy as np
 
@@ -34,14 +35,16 @@ def try_other_pictures(run, study, backbone, photos, more_data, task, seed) -> d
         group="features",
         chance=task.chance,
         limits=(0, 1.09),
-        value_name=f"accuracy among {task.n_classes} classes, {task.n_train} photos each to learn",
+        value_name=f"accuracy among {task.n_classes} classes, "
+        f"{counted(task.n_train, 'photo')} each to learn",
     )
     return {
         "figures": {"How far frozen features carry": figure},
         "tables": {"Transfer": table},
         "metrics": {"transfer": table.to_dict("records")},
         "notes": [
-            f"Transfer: {task.n_draws} draws of {task.n_classes} classes, {task.n_train} photos "
+            f"Transfer: {counted(task.n_draws, 'draw')} of {task.n_classes} classes, "
+            f"{counted(task.n_train, 'photo')} "
             f"of each to train a linear head and {task.n_test} of other encounters to test it; "
             "intervals over classes.",
             *reasons,

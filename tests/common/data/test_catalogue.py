@@ -251,7 +251,7 @@ def test_a_year_column_is_a_date_only_where_there_is_no_other():
 def test_a_photo_listed_twice_is_refused():
     table = table_of(path=["1.jpg", "2.jpg", "./1.jpg"], identity=["a", "b", "b"])
 
-    with pytest.raises(InputError, match=r"lists 1 photos twice \(row 4: 1.jpg\)"):
+    with pytest.raises(InputError, match=r"lists 1 photo twice \(row 4: 1.jpg\)"):
         catalogue_from_table(table, ".", "t")
 
 
@@ -444,7 +444,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     for photo in [*tmp_path.glob("a *.jpg"), *tmp_path.glob("b *.jpg")]:
         photo.unlink()
 
-    with pytest.raises(InputError, match=r"usable photos of 1 animals.*cannot be found: 6 \(a 0"):
+    with pytest.raises(InputError, match=r"usable photos of 1 animal,.*cannot be found: 6 \(a 0"):
         load_checked_catalogue(tmp_path)
 
 

@@ -164,7 +164,7 @@ def test_bad_photos_of_class_folders_are_listed_with_the_reasons(animals):
     photos = read_class_folders(animals)
 
     assert len(photos.paths) == 6
-    assert [note.split(":")[0] for note in photos.notes][1:] == ["a/x.jpg", "a/y.jpg", "a/z.jpg"]
+    assert [note.split(":")[0] for note in photos.notes][-3:] == ["a/x.jpg", "a/y.jpg", "a/z.jpg"]
 
 
 def test_bad_photos_among_queries_are_listed_with_the_reasons(animals):
@@ -173,8 +173,8 @@ def test_bad_photos_among_queries_are_listed_with_the_reasons(animals):
     photos, notes = photos_of([animals / "a", animals / "a" / "0.jpg", animals / "a" / "x.jpg"])
 
     assert [path.name for path in photos] == ["0.jpg", "2.jpg", "4.jpg"]
-    assert "3" in notes[0]
-    assert [note.split("/")[-1].split(":")[0] for note in notes[1:]] == ["x.jpg", "y.jpg", "z.jpg"]
+    assert notes[0].startswith("photos that cannot be opened: 3")
+    assert [note.split("/")[-1].split(":")[0] for note in notes[-3:]] == ["x.jpg", "y.jpg", "z.jpg"]
 
 
 def test_nothing_but_bad_queries_is_one_error_with_the_reasons(tmp_path):

@@ -37,8 +37,8 @@ def test_copies_and_files_that_are_no_pictures_are_left_out_and_told(tmp_path):
     photos = read_class_folders(tmp_path)
 
     assert len(photos.paths) == 4
-    assert "dog/empty.jpg" in photos.notes[1]
-    assert "1 exact copies" in photos.notes[2]
+    assert "dog/empty.jpg" in photos.notes[0]
+    assert "1 exact copy of" in photos.notes[1]
 
 
 def test_a_class_function_passes_photos_over(tmp_path):

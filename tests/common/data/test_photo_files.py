@@ -8,6 +8,7 @@ import time
 import zlib
 
 from common.data import photo_files
+from common.data.catalogue_checks import sort_out
 from common.data.photo_files import (
     FIRST_OF_SEVERAL,
     NO_SUCH_PHOTO,
@@ -16,7 +17,6 @@ from common.data.photo_files import (
     each_photo,
     look_at,
     open_photo,
-    sort_out,
     squashed_photo,
 )
 from common.errors import InputError
@@ -147,10 +147,10 @@ def test_bad_photos_are_listed_and_the_others_go_on(tmp_path):
     (tmp_path / "b.jpg").touch()
     (tmp_path / "d.jpg").write_bytes(good[0].read_bytes()[:300])
 
-    photos, faults = sort_out(sorted(tmp_path.iterdir()))
+    photos, problems = sort_out(sorted(tmp_path.iterdir()))
 
     assert photos == good
-    assert [fault.split(":")[0] for fault in faults] == [f"{tmp_path / n}.jpg" for n in "bd"]
+    assert [each.names for each in problems] == [tuple(f"{tmp_path / n}.jpg" for n in "bd")]
     assert len(list(tmp_path.iterdir())) == 4
 
 

@@ -127,15 +127,27 @@ def test_batches_depend_on_seed_and_epoch_only():
     ("labels", "settings", "message"),
     [
         ([0, 0, 1, 1], {"n_identities": 3}, "at most the 2 animals"),
-        ([0, 0, 1, 2], {"n_identities": 2}, "1 training animals have two or more"),
-        ([0, 0, 1, 1], {"n_identities": 2, "n_images": 1}, "at least 2 animals, 2 photos"),
-        ([0, 0, 1, 1], {"n_identities": 1}, "at least 2 animals"),
-        ([0, 0, 1, 1], {"n_identities": 2, "n_batches": 0}, "1 batch"),
+        ([0, 0, 1, 2], {"n_identities": 2}, "1 of 3 training animals have two photos or more"),
+        ([0, 0, 1, 1], {"n_identities": 2, "n_images": 1}, "1 photos each found, expected two"),
+        ([0, 0, 1, 1], {"n_identities": 1}, "batch of 1 animals"),
     ],
 )
 def test_batches_that_cannot_be_are_refused(labels, settings, message):
     with pytest.raises(InputError, match=message):
         sampler_of(labels, **settings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "batch_size", "message"),
+    [
+        ([0, 0, 1, 1], 3, "--batch_size 3: .* no pair or triplet"),
+        ([0, 1, 2, 3], 32, "0 of 4 training animals .* take --loss arcface"),
+        ([0, 0, 0, 1, 2], 32, "1 of 3 training animals"),
+    ],
+)
+def test_batches_without_pairs_name_the_flag_to_change(labels, batch_size, message):
+    with pytest.raises(InputError, match=message):
+        identity_batches(labels, labels, batch_size=batch_size, n_images=4, seed=0)
 
 
 def test_labels_and_encounters_must_belong_together():
@@ -158,7 +170,7 @@ def test_weighted_photos_are_drawn_in_proportion():
 
 @pytest.mark.parametrize(
     ("batch_size", "n_images", "expected"),
-    [(12, 4, (3, 4)), (13, 4, (3, 4)), (12, 9, (2, 6)), (100, 4, (5, 4)), (2, 4, (2, 4))],
+    [(12, 4, (3, 4)), (13, 4, (3, 4)), (12, 9, (2, 6)), (100, 4, (5, 4)), (5, 4, (2, 2))],
 )
 def test_a_batch_size_becomes_as_many_animals_as_fit(batch_size, n_images, expected):
     labels = np.repeat(np.arange(5), 6)  # five animals with six photos

@@ -266,7 +266,7 @@ def test_photos_are_named_once(turtles, capsys):
         load_main("week1/look_at_data")(["--data_dir", str(turtles), "--dataset", "PondNewts"])
 
     assert ending.value.code == 2
-    assert "--dataset: not allowed with argument --data_dir" in capsys.readouterr().err
+    assert "--dataset: found beside --data_dir, expected one of the two" in capsys.readouterr().err
 
 
 def scripts_with_photos():

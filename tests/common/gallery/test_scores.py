@@ -175,7 +175,7 @@ def test_few_new_animals_are_called_few_however_many_their_photos():
     few = meaning_of(replace(many, photos=photos), "photo", 0.1)
 
     assert few.n_new_animals == 6
-    assert "6 new animals are few" in few.text()
+    assert "So few new animals (6)" in few.text()
     assert "are few" not in meaning_of(many, "photo", 0.1).text()
 
 

@@ -5,7 +5,7 @@ import platform
 
 from common.errors import InputError
 from common.machine import precision as compute
-from common.machine.memory import keep_freed_memory
+from common.machine.freed_memory import keep_freed_memory
 from common.machine.precision import Compute, choose_precision, compiled, folded
 from common.models.backbones import load_backbone
 

@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from common.machine.memory import PeakMemory, keep_freed_memory
+from common.machine.freed_memory import keep_freed_memory
+from common.machine.memory import PeakMemory
 from common.machine.timing import images_per_second
 from common.models.backbones import load_backbone
 from common.models.costs import cost_of

@@ -319,7 +319,7 @@ def test_a_leak_that_is_known_in_part_is_counted_for_that_part():
     text = leak_report(catalogue, Split("hand", "By hand.", 0, {}, part)).text()
 
     assert "Leak: 1 of 2 test photos" in text
-    assert "encounter of 1 test photos of known animals is not known" in text
+    assert "encounter of 1 test photo of known animals is not known" in text
 
 
 def test_a_split_of_another_catalogue_is_refused():
@@ -339,8 +339,8 @@ def test_a_split_of_another_catalogue_is_refused():
         ("a -,b -", {"name": "time_cutoff"}, "found no dates"),
         ("a 1,b 1", {"name": "time_aware"}, "no animal with photos of two days"),
         ("a 1,a 1,b 1", {"name": "encounter"}, "no animal with photos of two encounters"),
-        ("a 1,a 2,b -,c -", {"name": "time_aware"}, r"leaves 1 animals to train on \(a\)"),
-        ("a 1,b 2", {"name": "time_cutoff", "cutoff": "2020-01-02"}, "leaves 1 animals"),
+        ("a 1,a 2,b -,c -", {"name": "time_aware"}, r"leaves 1 animal to train on \(a\)"),
+        ("a 1,b 2", {"name": "time_cutoff", "cutoff": "2020-01-02"}, "leaves 1 animal"),
         ("a -,a -,b -", {"name": "encounter"}, "no encounters and no dates"),
         ("a -,b -", {"name": "random"}, "no animal with two photos"),
         ("a 1,b 1,c 1", {"name": "disjoint"}, "found 3 animals, expected at least 4"),

@@ -84,6 +84,18 @@ def test_curves_put_losses_and_accuracies_in_two_panels(drawn, tmp_path):
     assert list(loss.lines[1].get_xdata()) == [2, 2]  # the chosen epoch
 
 
+def test_the_least_loss_is_dashed_and_random_views_are_named(drawn, tmp_path):
+    history = [{"epoch": 1, "train_loss": 2.0, "train_accuracy": 0.1, "validation_accuracy": 0.2}]
+
+    training_curves(history, tmp_path / "curves.png", least_loss=0.75)
+
+    loss, accuracy = drawn[0].axes
+    assert (loss.lines[1].get_linestyle(), *loss.lines[1].get_ydata()) == ("--", 0.75, 0.75)
+    words = [text.get_text() for text in loss.get_legend().get_texts()]
+    assert "the least that smoothed labels allow" in words
+    assert accuracy.lines[0].get_label() == "train accuracy (random views)"
+
+
 def test_curves_of_an_embedding_have_a_panel_of_similarities(drawn, tmp_path):
     history = [{"train_loss": 1.0, "new_mAP": 0.5, "new_rank_1": 0.6,
                 "new_positive_similarity": 0.7,
@@ -118,6 +130,18 @@ def test_a_confusion_matrix_shows_mistakes_apart_from_right_answers(drawn, tmp_p
     assert wrong[0, 1] == pytest.approx(0.5)  # root of 1 of 4 photos
 
 
+def test_who_was_not_asked_about_has_a_column_and_no_row(drawn, tmp_path):
+    counts = np.array([[2, 1, 0], [0, 0, 0], [1, 0, 3]])
+
+    confusion_figure(counts, ["a", "b", "c"], tmp_path / "confusion.png")
+
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "c"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+    assert "1 of these without a test photo" in axes.get_xlabel()
+    assert axes.images[1].get_array().mask.tolist() == [[False, True, True], [True, True, False]]
+
+
 def test_recall_bars_are_sorted_and_leave_out_identities_without_photos(drawn, tmp_path):
     recall_bars(
         np.array([0.25, np.nan, 1.0]), np.array([4, 0, 2]), ["a", "b", "c"], tmp_path / "r.png"
@@ -145,6 +169,7 @@ def test_the_overview_counts_photos_and_marks_the_parts(drawn, tmp_path):
         {
             "identity": ["t1", "t1", "t2"],
             "encounter": ["e1", "e2", "e3"],
+            "encounter_known": True,
             "date": pd.to_datetime(["2020-05-01", "2021-05-01", None]),
         }
     )
@@ -157,11 +182,33 @@ def test_the_overview_counts_photos_and_marks_the_parts(drawn, tmp_path):
 
 
 def test_an_overview_without_dates_has_no_calendar(drawn, tmp_path):
-    table = pd.DataFrame({"identity": ["t1"], "encounter": ["e1"], "date": [pd.NaT]})
+    table = pd.DataFrame(
+        {"identity": ["t1", "t1"], "encounter": ["e1", "e2"], "encounter_known": False}
+    ).assign(date=pd.NaT)
 
     catalogue_overview(table, tmp_path / "overview.png")
 
     assert len(drawn[0].axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("is_known", "words", "n_segments"),
+    [
+        ([True] * 3, "(segments: encounters)", 2),
+        ([True, True, False], "(segments: encounters; of 1 photo not known)", 2),
+        ([False] * 3, "(encounters are not known)", 1),
+    ],
+)
+def test_the_overview_draws_encounters_only_where_they_are_known(
+    drawn, tmp_path, is_known, words, n_segments
+):
+    facts = {"identity": "t1", "encounter": ["e1", "e1", "e2"], "encounter_known": is_known}
+
+    catalogue_overview(pd.DataFrame(facts).assign(date=pd.NaT), tmp_path / "overview.png")
+
+    counts = drawn[0].axes[0]
+    assert counts.get_title(loc="left").endswith(words)
+    assert len(counts.patches) == n_segments
 
 
 def test_an_interval_chart_draws_ends_groups_and_skipped_rows(drawn, tmp_path):
@@ -215,6 +262,7 @@ def test_names_with_formula_signs_are_drawn_as_they_are(photos, tmp_path):
     table = pd.DataFrame({"name": ODD_NAMES, "score": [0.1, 0.2, 0.3, 0.4]})
     days = pd.to_datetime(["2020-05-01"] * 4)
     seen = pd.DataFrame({"identity": ODD_NAMES, "encounter": ODD_NAMES, "date": days})
+    seen["encounter_known"] = True
 
     confusion_figure(np.eye(4, dtype=int), ODD_NAMES, tmp_path / "a.png")
     recall_bars(np.ones(4), np.ones(4, dtype=int), ODD_NAMES, tmp_path / "b.png")

@@ -1,0 +1,24 @@
+"""Counts and times in sentences: "1 photo" is no "1 photos"."""
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """How many there are of a thing.
+
+    Args:
+        number: of them.
+        thing: the word for one.
+        things: the word for several; default: with an s behind it.
+
+    >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "query", "queries")
+    ('1 photo', '1,200 photos', '0 queries')
+    """
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def expected_time(minutes: float) -> str:
+    """How long something will take, as far as that is known beforehand.
+
+    >>> expected_time(0.4), expected_time(1.2), expected_time(17.6)
+    ('less than a minute', 'about 1 minute', 'about 18 minutes')
+    """
+    return "less than a minute" if minutes < 1 else f"about {counted(round(minutes), 'minute')}"
