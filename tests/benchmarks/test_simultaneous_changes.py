@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from script_runs import ROOT, load_main
+from script_runs import ROOT, run_elsewhere
 
 NOTHING = ("refused", "lost", "not_logged", "reads_not_whole")
 
@@ -19,8 +19,9 @@ def test_the_stored_run_lost_nothing_in_fifty_pairs():
 
 @pytest.mark.slow
 def test_of_two_changes_at_once_none_is_lost(tmp_path):
-    result = load_main("tests/benchmarks/simultaneous_changes")(
-        ["--smoke", "--output_dir", str(tmp_path)]
-    )
+    ending = run_elsewhere("tests/benchmarks/simultaneous_changes", tmp_path, "--smoke",
+                           "--output_dir", str(tmp_path / "run"))  # fmt: skip
 
+    assert ending.returncode == 0, ending.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert [result["metrics"][name] for name in NOTHING] == [0, 0, 0, 0]
