@@ -197,12 +197,12 @@ def change(
         return add(args, gallery, run.folder, enrol)
     notes = [f"Indexed anew: {args.index}."]
     if args.remove:
-        notes = [f"{args.remove} is forgotten: {gallery.remove(args.remove)} photos."]
+        notes = [f"{args.remove} is forgotten: {counted(gallery.remove(args.remove), 'photo')}."]
     elif args.rename:
         old, new = args.rename
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
-        notes = [f"{old} is {new} now: {n_photos} photos."]
+        notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
     elif args.move:
         photo, animal = args.move
         rows = find_photo(gallery, photo)
@@ -241,7 +241,7 @@ def add(
         kept=args.keep_names or (),
     )
     new = sorted(set(gallery.identities) - before)
-    notes = [f"{enrolled.n_photos} photos joined.", *enrolled.moved]
+    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved]
     notes += [f"New animals: {', '.join(new)}."] if new else []
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
