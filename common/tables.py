@@ -4,6 +4,7 @@ A column `accuracy` with neighbours `accuracy_low` and `accuracy_high` is shown 
 and interval: "0.561 [0.503, 0.617]". The result file keeps the three numbers.
 """
 
+import csv
 import math
 import numbers
 import re
@@ -21,7 +22,9 @@ FORMULA = re.compile(r"^'*[=+\-@\t\r\n＝＋－＠]")
 
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV that is safe to open in a spreadsheet; `unescaped` gives the texts back."""
-    return table.map(harmless).to_csv(index=False, lineterminator="\n")
+    has_return = table.map(lambda cell: isinstance(cell, str) and "\r" in cell).any(axis=None)
+    quoting = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which would not quote it
+    return table.map(harmless).to_csv(index=False, lineterminator="\n", quoting=quoting)
 
 
 def harmless(cell: object) -> object:

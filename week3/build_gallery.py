@@ -198,7 +198,7 @@ def change(
         return add(args, gallery, run.folder, enrol)
     notes = [f"Indexed anew: {args.index}."]
     if args.remove:
-        notes = [f"{args.remove} is forgotten: {gallery.remove(args.remove)} photos."]
+        notes = [f"{args.remove} is forgotten: {counted(gallery.remove(args.remove), 'photo')}."]
     elif args.rename:
         old, new = args.rename
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))

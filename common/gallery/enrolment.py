@@ -292,18 +292,8 @@ def enrol_catalogue(
     enrolled_as = names_of_pictures(gallery)
     is_there = [enrolled_as.get(picture) for picture in pictures]
     rows = [i for i, was in enumerate(is_there) if was is None]
-    pairs = list(zip(is_there, table["identity"], strict=True))
-    moving = [i for i, (was, name) in enumerate(pairs) if was not in (None, name)]
-    former = [is_there[i] for i in moving]
-    refuse_moves(catalogue, moving, former, {*gallery.identities, *newcomers})
     facts = _facts_of(catalogue, pictures)
-    moved = []
-    for i, was in zip(moving, former, strict=True):
-        known = {name: values[i] for name, values in facts.items() if values[i]}
-        if not table["encounter_known"].iloc[i]:
-            del known["encounter"]
-        gallery.relabel(rows_of(gallery, pictures[i]), pairs[i][1], known)
-        moved.append(f"{facts['path'][i]}: {was} before, {pairs[i][1]} now.")
+    moved = _move(gallery, catalogue, facts, is_there, {*gallery.identities, *newcomers})
     if rows:
         joining = table.iloc[rows]
         embeddings = embed(network, [paths[i] for i in rows], device=device)
@@ -311,9 +301,36 @@ def enrol_catalogue(
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         joined = {name: [values[i] for i in rows] for name, values in facts.items()}
         gallery.enrol(embeddings, joining["identity"].tolist(), joined)
-    n_present = len(paths) - len(rows) - len(moving)
+    n_present = len(paths) - len(rows) - len(moved)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
-    return Enrolled(len(rows), n_animals, n_present, tuple(moved), seconds)
+    return Enrolled(len(rows), n_animals, n_present, moved, seconds)
+
+
+def _move(
+    gallery: Gallery,
+    catalogue: Catalogue,
+    facts: dict[str, list[str]],
+    is_there: list[str | None],
+    known: Collection[str],
+) -> tuple[str, ...]:
+    """Move photos to the animals that a catalogue names; a sentence on each.
+
+    Args:
+        gallery: to be corrected.
+        catalogue: that says so.
+        facts: of its photos.
+        is_there: the animal that each of them has in the gallery; None: it is not there.
+        known: animals that photos may move to.
+    """
+    names, has_encounter = catalogue.table["identity"], catalogue.table["encounter_known"]
+    moving = [i for i, was in enumerate(is_there) if was not in (None, names.iloc[i])]
+    refuse_moves(catalogue, moving, [is_there[i] for i in moving], known)
+    for i in moving:
+        given = {name: values[i] for name, values in facts.items() if values[i]}
+        if not has_encounter.iloc[i]:
+            del given["encounter"]
+        gallery.relabel(rows_of(gallery, facts["picture"][i]), names.iloc[i], given)
+    return tuple(f"{facts['path'][i]}: {is_there[i]} before, {names.iloc[i]} now." for i in moving)
 
 
 def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]:

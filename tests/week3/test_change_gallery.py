@@ -1,7 +1,11 @@
 """A gallery that forgives: what was wrong is put right, by row, and taken back; the log tells."""
 
+import contextlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 from common.gallery.enrolment import open_gallery
 from common.gallery.history import LOG
@@ -9,7 +13,7 @@ from common.gallery.history import LOG
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import load_main, refusal_of
+from script_runs import ROOT, load_main, refusal_of
 
 SCRIPT = "week3/build_gallery"
 
@@ -349,3 +353,53 @@ def test_a_gallery_of_an_earlier_version_can_be_changed(gallery):
     build(gallery, "--undo")
 
     assert held(gallery)["anna/1.png"] == "anna"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from common.own_files import claim
+claim(Path(sys.argv[1]))
+print("claimed", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(gallery, seconds):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HOLD, str(gallery), str(seconds)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        yield other
+        other.kill()
+
+
+def test_a_change_waits_for_that_of_another_program(gallery, capsys):
+    with held_by_another(gallery, 1):
+        build(gallery, "--rename", "anna", "Ann")
+
+    assert "being changed by another program: waiting" in capsys.readouterr().out
+    assert "Ann" in held(gallery).values()
+
+
+def test_a_gallery_that_stays_in_use_is_told(gallery, capsys, monkeypatch):
+    monkeypatch.setattr("common.gallery.history.PATIENCE", 0.2)
+
+    with held_by_another(gallery, 60):
+        assert "is in use" in refused(capsys, gallery, "--rename", "anna", "Ann")
+
+
+def test_who_was_killed_keeps_nobody_waiting(gallery, capsys):
+    with held_by_another(gallery, 60) as other:
+        other.kill()
+        other.wait()
+        build(gallery, "--rename", "anna", "Ann")
+
+    assert "waiting" not in capsys.readouterr().out
+
+
+def test_a_gallery_is_read_while_another_program_changes_it(gallery):
+    with held_by_another(gallery, 60):
+        assert len(held(gallery)) == 6
+        assert len(build(gallery, "--list")["photos"]) == 6

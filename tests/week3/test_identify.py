@@ -1,9 +1,12 @@
 """Who is this: ranked, probable, known or new at the stated rate, and a sheet for the field."""
 
 import json
+import re
 import shutil
 
+from common.cli import run_script
 from common.data.catalogue import load_catalogue
+from common.data.photo_files import day_taken
 from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
 from common.words import counted
@@ -300,3 +303,79 @@ def test_the_script_runs_from_any_folder(tmp_path):
 
 def test_help_shows_the_flags(capsys):
     assert "--false_match_rate" in help_of(SCRIPT, capsys)
+
+
+def data_of(sheet):
+    [text] = re.findall(r'id="data">(.*?)</script>', sheet.read_text(encoding="utf-8"))
+    return json.loads(text)
+
+
+def test_a_sheet_is_never_replaced(gallery, photos, tmp_path):
+    first = identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path)
+    sheet = (tmp_path / "sheet.html").read_bytes()
+
+    again = identify(photos[1], "--gallery", gallery, "--output_dir", tmp_path)
+    identify(photos[2], "--gallery", gallery, "--output_dir", tmp_path)
+
+    assert (tmp_path / "sheet.html").read_bytes() == sheet
+    assert not any("not replaced" in note for note in first["notes"])
+    assert any("sheet_2.html; sheet.html exists" in note for note in again["notes"])
+    assert data_of(tmp_path / "sheet_3.html")[0]["photos"] == [photos[2].name]
+
+
+def test_a_sheet_that_a_person_has_saved_with_answers_stays(gallery, photos, tmp_path, capsys):
+    identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path)
+    (tmp_path / "sheet.html").write_text("with my answers")
+
+    line = refused(capsys, photos[1], "--gallery", gallery, "--output_dir", tmp_path)
+
+    assert "sheet.html" in line
+    assert (tmp_path / "sheet.html").read_text() == "with my answers"
+
+
+def test_decisions_have_paths_from_the_photos_folder_and_their_day(gallery, photos, tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:31 10:00:00"
+    (tmp_path / "season" / "east").mkdir(parents=True)
+    Image.open(photos[0]).save(tmp_path / "season" / "east" / "dated.jpg", exif=exif)
+    shutil.copy(photos[1], tmp_path / "season" / "undated.jpg")
+
+    identify(tmp_path / "season", "--gallery", gallery, "--output_dir", tmp_path / "run")
+
+    dated, undated = data_of(tmp_path / "run" / "sheet.html")
+    assert (dated["photos"], dated["date"]) == (["east/dated.jpg"], "2024-05-31")
+    assert (undated["photos"], undated["date"]) == (["undated.jpg"], "")
+    assert undated["encounter"].startswith("identified 20")
+    page = (tmp_path / "run" / "sheet.html").read_text(encoding="utf-8")
+    assert f"<b>{tmp_path / 'season'}</b>" in page
+
+
+@pytest.mark.parametrize("taken", ["0000:00:00 00:00:00", "yesterday", "2024:13:01", b"\xff", 7])
+def test_an_odd_day_is_no_day(tmp_path, taken):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = taken
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg", exif=exif)
+
+    assert day_taken(tmp_path / "a.jpg") == ""
+
+
+def test_an_interrupted_run_claims_nothing(gallery, photos, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ending:
+        run_script(interrupt, "no sheet was written")
+
+    assert ending.value.code == 130
+    assert capsys.readouterr().err == "stopped: no sheet was written\n"
+
+
+def test_a_picture_that_a_gallery_has_elsewhere_is_not_shown(smoke, photos, tmp_path, capsys):
+    hostile = shutil.copytree(smoke[1] / "gallery_to_try", tmp_path / "gallery")
+    for picture in hostile.rglob("*.jpg"):
+        picture.unlink()
+        picture.symlink_to(photos[0])
+
+    line = refused(capsys, photos[0], "--gallery", hostile, "--output_dir", tmp_path / "run")
+
+    assert "is missing, or a link" in line
