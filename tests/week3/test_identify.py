@@ -106,9 +106,7 @@ def test_with_a_side_only_that_side_is_compared(gallery, photos, tmp_path):
     assert set(answer["identities"]) == of_side
     assert all(text.startswith("right") for text in answer["seen"])
     missing = set(facts["identity"]) - of_side
-    assert any(f"{len(missing)} animal" in each for each in answer["remarks"]) == bool(
-        missing
-    )
+    assert any(f"{len(missing)} animal" in each for each in answer["remarks"]) == bool(missing)
 
 
 def test_photos_of_one_encounter_get_one_answer_with_its_own_threshold(gallery, photos, tmp_path):
