@@ -357,8 +357,8 @@ def _photos_given(args: Namespace) -> list[Path]:
 def _unusable(folder: Path, error: OSError) -> InputError:
     """The message for a folder that takes no results."""
     return InputError(
-        f"results cannot be written to {folder} ({error.strerror or error}); "
-        "choose another folder with --output_dir"
+        f"results cannot be written to {folder} ({error.strerror or error}), expected a "
+        "folder that takes them; choose another one with --output_dir"
     )
 
 

@@ -20,9 +20,10 @@ ON_TURTLES = [
     "week3/compare_losses", "week3/compare_rankings", "week3/crossover", "week3/known_or_new",
     "week3/build_gallery",
 ]  # fmt: skip
-# What a clock, a process's memory or a file's place makes, and may be another every time.
+# What a clock, a process's memory or a file's place makes, and may be another every time; and the
+# size of an ONNX file, in which torch's exporter may write one network in a few nodes more.
 OF_THE_CLOCK = re.compile(
-    r"second|minute|(, |_|^)m?s$|started|memory|per_second|photos/s|adding|MB|^path$|^photo$", re.I
+    r"second|minute|(, |_|^)m?s$|started|memory|photos/s|adding|MB|^(bytes|path|photo)$", re.I
 )
 
 

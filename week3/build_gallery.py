@@ -286,8 +286,8 @@ def refuse_to_replace(args: argparse.Namespace) -> None:
     if args.smoke and enrolment.is_throwaway(args.output_dir):
         return
     raise InputError(
-        f"--output_dir {args.output_dir} holds a gallery already; --add, --remove, --rename, "
-        "--move or --forget change it, --replace builds it anew"
+        f"--output_dir {args.output_dir} holds a gallery already, expected a change of it; "
+        "--add, --remove, --rename, --move or --forget change it, --replace builds it anew"
     )
 
 
@@ -296,7 +296,7 @@ def refuse_other_model(args: argparse.Namespace) -> None:
     if args.model:
         raise InputError(
             f"--model {args.model}: the gallery {args.output_dir} brings its own network, which "
-            "embeds what joins; leave --model out, or build anew with --replace"
+            "embeds what joins, expected no other; leave --model out, or build anew with --replace"
         )
 
 

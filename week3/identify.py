@@ -179,8 +179,8 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
     if not photos:
         reasons = "; ".join([*notes, *fault_lines(odd)[1:]][:3])
         raise InputError(
-            f"{given[0]}: {what}{f' ({reasons})' if reasons else ''}; name photo files or their "
-            "folder"
+            f"{given[0]}: {what}{f' ({reasons})' if reasons else ''}, expected one or more; name "
+            "photo files or their folder"
         )
     return photos, notes + fault_lines(odd)
 

@@ -75,8 +75,8 @@ def refuse_none(folder: Path) -> None:
     """Refuse a folder without a gallery."""
     if not has_gallery(folder):
         raise InputError(
-            f"{folder} holds no gallery; build one with python week3/build_gallery.py "
-            f"--output_dir {folder}, or name its folder"
+            f"{folder} holds no gallery, expected one; build it with python "
+            f"week3/build_gallery.py --output_dir {folder}, or name its folder"
         )
 
 
@@ -100,8 +100,8 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     has_facts = {"path", "picture", "side"} <= set(gallery.facts)
     if gallery.model is None or not has_facts or not _scores(gallery):
         raise InputError(
-            f"{folder}: this gallery was stored without its network or its photos' facts; build "
-            "it with python week3/build_gallery.py"
+            f"{folder}: this gallery was stored without its network or its photos' facts, expected "
+            "both; build it with python week3/build_gallery.py"
         )
     if trained is not None and checksum(trained) != checksum(gallery.model):
         raise InputError(

@@ -138,8 +138,8 @@ class Gallery:
             raise InputError(f"found an empty new name for {identity}, expected a name")
         if new_name in self.identities and not join:
             raise InputError(
-                f"{new_name} is the name of another animal of this gallery; choose a new name, or "
-                "say that the two are one animal (--join)"
+                f"{new_name} is the name of another animal of this gallery, expected a new one; "
+                "choose another, or say that the two are one animal (--join)"
             )
         rows = np.flatnonzero(is_it)
         self.relabel(rows, new_name)
@@ -298,8 +298,9 @@ class Gallery:
         if not is_it.any():
             near = difflib.get_close_matches(identity, self.identities, n=3)
             raise InputError(
-                f"no animal of this gallery is named {identity}; "
-                + (f"near it: {', '.join(near)}" if near else f"it holds {len(self.identities)}")
+                f"no animal of this gallery is named {identity}; near it: "
+                f"{', '.join(near) or 'none'}; expected one of the {len(self.identities)} that "
+                "build_gallery.py --list names"
             )
         return is_it
 

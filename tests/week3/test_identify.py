@@ -207,7 +207,7 @@ def test_an_absurd_flag_is_named(flags, words, capsys):
 def test_a_missing_gallery_is_named_with_how_to_build_one(photos, tmp_path, capsys):
     line = refused(capsys, photos[0], "--gallery", tmp_path / "none", "--output_dir", tmp_path)
 
-    assert "holds no gallery; build one with python week3/build_gallery.py" in line
+    assert "holds no gallery, expected one; build it with python week3/build_gallery.py" in line
 
 
 @pytest.mark.parametrize("part", ["facts", "recent", "model"])
