@@ -17,13 +17,14 @@ ON_TURTLES = [
     "week2/fine_tuning", "week2/compare_architectures", "week2/compare_strategies",
     "week2/training_practices", "week2/look_inside", "week2/export_onnx",
     "week2/case_studies/cats_convnext", "week3/metric_learning", "week3/compare_approaches",
-    "week3/compare_losses", "week3/compare_rankings", "week3/crossover", "week3/known_or_new",
+    "week3/compare_losses", "week3/compare_rankings", "week3/known_or_new",
     "week3/build_gallery",
 ]  # fmt: skip
 # What a clock, a process's memory or a file's place makes, and may be another every time; and the
 # size of an ONNX file, in which torch's exporter may write one network in a few nodes more.
 OF_THE_CLOCK = re.compile(
-    r"second|minute|(, |_|^)m?s$|started|memory|photos/s|adding|MB|^(bytes|path|photo)$", re.I
+    r"second|minute|(, |_|^)m?s$|started|memory|photos/s|adding|MB|^(bytes|path|photo|pictures)$",
+    re.I,
 )
 
 

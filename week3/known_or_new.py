@@ -32,6 +32,7 @@ from common.visualization import style
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 TRAINED = Path("runs", "metric_learning", "model.safetensors")
@@ -97,6 +98,7 @@ def main(argv: list[str] | None = None) -> dict:
 def load_embedding(args: argparse.Namespace) -> Recogniser:
     """The stored embedding; for a smoke run without one, a small network with random weights."""
     if args.smoke and not args.trained:
+        torch.manual_seed(args.seed)
         backbone = load_backbone("small_cnn", image_size=64)
         return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()
     path = args.trained or TRAINED
