@@ -279,7 +279,7 @@ def test_a_gallery_is_changed_around_a_persons_files(change, gallery, turtles, t
     assert theirs_are_in(theirs, snapshot(tmp_path))
     assert open_gallery(gallery).identities
     left = {path.stem for path in own_files.listed_files(gallery, "pictures/*")}
-    assert left < had if "--remove" in change else left >= had
+    assert left >= had  # also of a removed animal, for --undo
 
 
 def test_a_gallery_whose_result_a_person_wrote_is_not_changed(gallery, capsys):
@@ -293,14 +293,12 @@ def test_a_gallery_whose_result_a_person_wrote_is_not_changed(gallery, capsys):
 
 
 def test_a_gallery_of_an_earlier_version_gets_its_list(gallery):
-    for name in (own_files.LIST, "result.json", "report.html"):
+    for name in (own_files.LIST, "changes.jsonl", "result.json", "report.html"):
         (gallery / name).unlink()
     write(gallery / "facts-2024.json")
-    former = next(gallery.glob("facts-?" + "?" * 31 + ".json"))
 
     build(gallery, "--rename", "t001", "Anna")
 
-    assert not former.exists()
     assert (gallery / "facts-2024.json").exists()
     assert "Anna" in open_gallery(gallery).identities
 

@@ -269,7 +269,7 @@ def test_a_folder_without_photos_is_named(smoke, tmp_path, capsys):
         tmp_path / "run",
     )
 
-    assert "no photo that can be read" in line
+    assert "no photo in this folder" in line
 
 
 def test_where_no_animal_was_seen_twice_nothing_can_be_said(tmp_path, capsys):

@@ -170,7 +170,7 @@ def test_the_script_runs_from_any_folder(turtles, tmp_path):
     ending = run_elsewhere(SCRIPT, tmp_path, "--smoke", "--data_dir", str(turtles))
 
     assert ending.returncode == 0, ending.stderr
-    assert "Expected: about" in ending.stdout
+    assert "Expected: " in ending.stdout
     assert "Result:" in ending.stdout
 
 
