@@ -87,6 +87,11 @@ def _bare(text: str) -> str:
     )
 
 
+# What a spreadsheet shows for a formula that failed, in some languages.
+SHEET_ERROR = re.compile(
+    r"#(n/?a|nv|name\?|nom\s?\?|ref!|bezug!|value!|wert!|valeur!|num!|zahl!|null!|(div|teil)/0!)",
+    re.IGNORECASE,
+)
 _UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
 
 
@@ -95,6 +100,8 @@ def is_unknown(text: str) -> bool:
 
     Na and Nn are names: of those words in two letters, nobody writes the first one alone large.
     """
+    if SHEET_ERROR.fullmatch(text.strip()):
+        return True
     return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
 
 

@@ -38,6 +38,7 @@ from common.gallery.index import INDEXES
 from common.gallery.photos import find_photo, number
 from common.gallery.pictures import picture_path
 from common.mine import own_functions
+from common.names import tidy_name
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
@@ -200,12 +201,12 @@ def change(
     if args.remove:
         notes = [f"{args.remove} is forgotten: {counted(gallery.remove(args.remove), 'photo')}."]
     elif args.rename:
-        old, new = args.rename
+        old, new = args.rename[0], tidy_name(args.rename[1])
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
     elif args.move:
-        photo, animal = args.move
+        photo, animal = args.move[0], tidy_name(args.move[1])
         rows = find_photo(gallery, photo)
         refuse_unknown(animal, gallery, is_new=args.new, kept=args.keep_names or ())
         was = gallery.facts["identity"][rows[0]]

@@ -45,7 +45,7 @@ from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
 
 import numpy as np
 
-SHEET = "sheet.html"
+GALLERY, SHEET = Path("runs", "gallery"), "sheet.html"
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 
 
@@ -73,6 +73,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")
+    gallery, place = (args.gallery or GALLERY).resolve(), args.output_dir and Path(args.output_dir)
+    if place and gallery in (place.resolve(), *place.resolve().parents):
+        parser.error(
+            f"--output_dir: found {place}, which is the gallery or lies in it, expected a folder "
+            "of its own for the answers"
+        )
     return args
 
 
@@ -83,7 +89,7 @@ def main(argv: list[str] | None = None) -> dict:
     if args.smoke and not args.gallery:
         args.gallery, turtles = few_turtles(run.folder, args.device)
         args.photos = args.photos or turtles
-    args.gallery = args.gallery or Path("runs", "gallery")
+    args.gallery = args.gallery or GALLERY
 
     # The gallery: photos whose animals are known, in the embedding of the network beside them.
     gallery = enrolment.open_gallery(args.gallery, args.trained)
@@ -174,7 +180,7 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
         else:
             photos.append(path)
     what = "none of these photos can be read" if photos else "no photo in this folder"
-    photos, odd = sort_out(list(dict.fromkeys(path.absolute() for path in photos)))
+    photos, odd = sort_out(list(dict.fromkeys(Path(os.path.abspath(path)) for path in photos)))
     notes = [each.text() for each in [*problems, *odd]]
     if not photos:
         reasons = "; ".join([*notes, *fault_lines(odd)[1:]][:3])

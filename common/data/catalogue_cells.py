@@ -29,6 +29,8 @@ RUN_TOGETHER = re.compile(
     r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?:[T_ -]?(?P<hour>\d\d)(?P<minute>\d\d)"
     r"(?P<second>\d\d)?(?:\.(?P<fraction>\d+))?Z?(?:[+-]\d{2}:?\d{2})?)?", re.IGNORECASE,
 )  # fmt: skip
+# What programs write where there is no date: year 0 or 1, or the last one.
+NO_YEAR = re.compile(r"(000[01]|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
 YEAR_LAST = re.compile(
     r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second_part>\d{1,2})(?P=mark)(?P<year>\d{4})" + CLOCK,
     re.IGNORECASE,
@@ -89,7 +91,7 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
         it gives no day (read as the first of the month or year).
     """
     text = text.map(tidy_name)
-    is_empty = text.map(lambda each: is_unknown(each) or each.startswith("0000"), na_action=None)
+    is_empty = text.map(lambda each: is_unknown(each) or bool(NO_YEAR.match(each)), na_action=None)
     is_day_first = _is_day_first(text)
     parts = [_date_parts(each, is_day_first) for each in text]
     iso = pd.Series([_iso(each) for each in parts], index=text.index, dtype=object)

@@ -49,7 +49,7 @@ PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # begin
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
-NO_SUCH_PHOTO = "no such photo; check the path, or the folder that --data_dir names"
+NO_SUCH_PHOTO = "no such photo; check the path"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
 FULL_RANGES = (1, 255, 1_023, 4_095, 16_383, 65_535)

@@ -35,6 +35,11 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
     source = read_csv(file)
     columns = {str(name).strip().lower(): name for name in source}
     if "decision" not in columns:
+        if {"verdict", "probability"} <= set(columns):
+            raise InputError(
+                f"{file}: looks like decisions of a sheet, but has no column 'decision', expected "
+                "its columns as the sheet saved them; give the column its name back"
+            )
         return set()
     matched = match_columns(list(source), str(file))
     names = as_text(source[matched["identity"]])
@@ -46,12 +51,17 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
     paths, _ = locate_photos(given, file.parent, anywhere=True)
     rows = list(zip(paths, names, answers, strict=True))
     # One that this very file has brought, before it was corrected, is no other animal.
-    enrolled_as, brought = names_of_pictures(gallery), set()
+    enrolled_as, brought, held = names_of_pictures(gallery), set(), []
     for path, name, answer in rows:
-        if answer == NEW and (file.parent / path).is_file():
-            brought |= {enrolled_as.get(photo_name(file.parent / path))} & {name}
+        photo = file.parent / path
+        was = enrolled_as.get(photo_name(photo)) if photo.is_file() else None
+        brought |= {was} & {name} if answer == NEW else set()
+        held.append(was)
     known = set(gallery.identities)
-    faults = [_fault(name, answer, known, brought) for _, name, answer in rows]
+    faults = [
+        _fault(name, answer, known, brought, was)
+        for (_, name, answer), was in zip(rows, held, strict=True)
+    ]
     faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
     if faults:
         more = "; …" if len(faults) > N_NAMED else ""
@@ -62,17 +72,20 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
     return {name for _, name, answer in rows if answer == NEW}
 
 
-def _fault(name: str, answer: str, known: set[str], brought: set[str]) -> str:
-    """What is wrong with an answer; "" if nothing is."""
+def _fault(name: str, answer: str, known: set[str], brought: set[str], was: str | None) -> str:
+    """What is wrong with an answer about a photo, in the gallery as somebody; "" if nothing is."""
+    if answer == UNCLEAR and was and not name:
+        return f"'{UNCLEAR}', but the gallery has it as {was}: --forget it, or clear this answer"
     if answer in ("", UNCLEAR):
         return f"'{answer or 'no decision'}', but with the name {name}" if name else ""
     if answer not in (CONFIRMED, OTHER, NEW):
         return f"the decision '{answer}', expected {CONFIRMED}, {OTHER}, {NEW} or {UNCLEAR}"
     if not name:
         return f"'{answer}' without a name"
-    if answer == NEW and name in known - brought:
-        return f"'{NEW}' {name}, but the gallery holds an animal of that name"
-    if answer != NEW and name not in known:
+    if answer == NEW:
+        alike = [each for each in known - brought if name_key(each) == name_key(name)]
+        return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""
+    if name not in known:
         near = difflib.get_close_matches(name, known, n=3)
         return f"'{answer}' {name}, which the gallery lacks{near_names(near)}"
     return ""
@@ -110,7 +123,7 @@ def refuse_moves(
 
 
 def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:
-    """Refuse new names that a person takes for one of the gallery's.
+    """Refuse new names that name nobody, or that a person takes for one of the gallery's.
 
     Args:
         names: that animals shall have.
@@ -118,9 +131,14 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
         kept: names that are another's only if they are written exactly so.
 
     Raises:
-        InputError: with both names.
+        InputError: with the name, and the one that it looks like.
     """
     held = gallery.identities
+    if unknown := sorted(name for name in set(names).difference(held, kept) if is_unknown(name)):
+        raise InputError(
+            f"found the name {unknown[0]}, which says that nobody knows who it is, expected an "
+            f"animal's; if it is truly called so: --keep_names {unknown[0]}"
+        )
     known = {name_key(name): name for name in held if name not in kept}
     for name in sorted(set(names).difference(held, kept)):
         if alike := known.get(name_key(name)):

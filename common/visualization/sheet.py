@@ -6,6 +6,7 @@ start from the folder of the photos, where the file belongs.
 """
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -91,6 +92,8 @@ def render_sheet(
         about.append({"photos": list(each.photos), **plain})
     # Inside a script element only "<" could end it.
     data = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+    # What is ticked is kept under a key of this very sheet: browsers share it among files.
+    key = hashlib.blake2b(data.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
     sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
@@ -104,7 +107,7 @@ def render_sheet(
         '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
         f'{place}. <span id="count"></span></p>\n'
         f'<datalist id="names">{names}</datalist>\n{sections}\n'
-        f'<script type="application/json" id="data">{data}</script>\n'
+        f'<script type="application/json" id="data" data-key="{key}">{data}</script>\n'
         f"<script>{_SCRIPT.replace('FORMULA', FORMULA.pattern)}</script>\n</body>\n</html>\n"
     )
 
@@ -194,7 +197,7 @@ _SCRIPT = """
 "use strict";
 const questions = JSON.parse(document.getElementById("data").textContent);
 const sections = [...document.querySelectorAll("section")];
-const memory = "sheet of " + (questions.length ? questions[0].encounter : "nothing");
+const memory = "sheet " + document.getElementById("data").dataset.key;
 
 function answerOf(section, question) {
   const ticked = section.querySelector("input[type=radio]:checked");

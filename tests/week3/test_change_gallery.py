@@ -100,6 +100,8 @@ MOVES = [
     (["--move", "anna/9.png", "berta"], "has no such photo"),
     (["--forget", "nobody.png"], "has no such photo"),
     (["--rename", "anna", "Berta "], "which looks the same"),
+    (["--rename", "anna", "unknown"], "--keep_names unknown"),
+    (["--move", "anna/1.png", "NA", "--new"], "--keep_names NA"),
     (["--undo"], "keeps no former state"),
     (["--new", "--undo"], "--new"),
     (["--move", "anna/1.png"], "--move"),
@@ -274,7 +276,8 @@ ROWS = [
     ("../outside/0.png,anna,confirmed", "row 3: the path ../outside/0.png leads out of"),
     ("new/../../0.png,anna,confirmed", "--photos_elsewhere"),
     ("/etc/passwd,anna,confirmed", "row 3: the path /etc/passwd leads out"),
-    ("new/1.png,BERTA,new individual", "berta, which looks the same"),
+    ("new/1.png,BERTA,new individual", "but the gallery holds berta"),
+    ("new/1.png,Bert\u200ba,new individual", "but the gallery holds berta"),
     ("new/1.png,ber\u200bta,new individual", "'new individual' berta, but the gallery holds"),
 ]
 
@@ -282,6 +285,20 @@ ROWS = [
 @pytest.mark.parametrize(("row", "words"), ROWS)
 def test_an_answer_that_cannot_be_taken_is_refused_by_its_row(gallery, capsys, row, words):
     assert words in refused(capsys, gallery, *decide(gallery, "new/0.png,anna,confirmed", row))
+
+
+def test_a_photo_that_a_person_takes_back_is_named_until_it_is_forgotten(gallery, capsys):
+    build(gallery, *decide(gallery, "new/0.png,carla,new individual"))
+
+    line = refused(capsys, gallery, *decide(gallery, "new/0.png,,cannot be told"))
+
+    assert "the gallery has it as carla: --forget it" in line
+
+
+def test_a_sheets_table_without_its_decisions_is_refused(gallery, capsys):
+    file = decide(gallery, "new/0.png,zoe,x,1", columns="path,identity,verdict,probability")
+
+    assert "no column 'decision'" in refused(capsys, gallery, *file)
 
 
 def test_all_such_rows_are_named_at_once(gallery, capsys):

@@ -190,6 +190,8 @@ def refused(capsys, *flags):
 
 FLAGS = [
     ([], "PHOTO"),
+    ([".", "--gallery", ".", "--output_dir", "answers"], "or lies in it"),
+    ([".", "--gallery", "g", "--output_dir", "./g"], "is the gallery"),
     (["nowhere.jpg"], "nowhere.jpg"),
     (["--false_match_rate", "0"], "--false_match_rate"),
     (["--false_match_rate", "5"], "--false_match_rate"),
@@ -306,7 +308,9 @@ def test_help_shows_the_flags(capsys):
 
 
 def data_of(sheet):
-    [text] = re.findall(r'id="data">(.*?)</script>', sheet.read_text(encoding="utf-8"))
+    [text] = re.findall(
+        r'id="data" data-key="[0-9a-f]+">(.*?)</script>', sheet.read_text(encoding="utf-8")
+    )
     return json.loads(text)
 
 

@@ -187,6 +187,14 @@ def test_what_is_no_date_is_named_as_unreadable(text):
     assert is_unreadable[0]
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31 00:00", "01/01/0001", "0000-00-00"])
+def test_what_programs_write_for_no_date_is_unknown(text):
+    dates, is_unreadable, _ = parse_dates(pd.Series([text]))
+
+    assert pd.isna(dates[0])
+    assert not is_unreadable[0]
+
+
 def test_zones_may_be_mixed_and_the_local_day_counts():
     column = pd.Series(["2024-05-31T23:30:00Z", "2024-05-31 23:30 +12:00", "2024-05-31", ""])
 

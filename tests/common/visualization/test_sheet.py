@@ -93,3 +93,9 @@ def test_a_question_without_candidates_can_be_answered_all_the_same():
 @pytest.mark.parametrize("name", ["Zoë", "海龟", "a,b;c"])
 def test_names_of_any_script_are_kept(name):
     assert name in sheet_of(name)
+
+
+def test_answers_are_remembered_for_one_sheet_alone():
+    keys = [re.search(r'data-key="(\w+)"', sheet_of(name))[1] for name in ("anna", "berta", "anna")]
+
+    assert keys[0] == keys[2] != keys[1]
