@@ -7,17 +7,8 @@ import pytest
 UNKNOWN = [
     *("", " ", "NA", "N/A", "#N/A", "n.a.", "<NA>", "NaN", "null", "None", "(none)", "?", "??"),
     *("-", "--", "–", "…", "_", "Unknown", "UNK", "unknown?", "unidentified", "Not identified"),
-    *(
-        "undetermined",
-        "TBD",
-        "new",
-        "New individual",
-        "new_whale",
-        "cannot be told",
-        "\u200b",
-        "#REF!",
-        "#NAME?",
-    ),
+    *("undetermined", "TBD", "new", "New individual", "new_whale", "cannot be told", "\u200b"),
+    *("#REF!", "#NAME?", "#NV", "#DIV/0!"),
     *("Unbekannt", "inconnue", "non identifiée", "desconocido", "sin identificar", "onbekend"),
     *("não identificado", "sconosciuto", "okänd", "tuntematon", "nieznany", "неизвестно", "不明"),
 ]
