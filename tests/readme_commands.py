@@ -30,11 +30,15 @@ def python_commands_of(readme):
 
 
 def as_tests(commands):
-    """The commands as parameters: a script's second one, with other flags, is a slow test."""
-    scripts = [command.split()[1] for command in commands]
+    """The commands as parameters.
+
+    Slow: one without flags, which is the script's own smoke run, and a script's second one.
+    """
+    words = [command.split() for command in commands]
+    scripts = [script for _, script, *_ in words]
     return [
-        pytest.param(command, marks=[pytest.mark.slow] * (script in scripts[:place]))
-        for place, (command, script) in enumerate(zip(commands, scripts, strict=True))
+        pytest.param(command, marks=[pytest.mark.slow] * (not flags or script in scripts[:place]))
+        for place, (command, (_, script, *flags)) in enumerate(zip(commands, words, strict=True))
     ]
 
 

@@ -176,11 +176,19 @@ def _names(state: dict) -> list[str]:
 def _description(folder: Path) -> dict | None:
     """What `gallery.json` says; None where it is missing or damaged."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        description = json.loads(_content(folder))
         is_whole = all(map(_names, [description, *description.get("former", [])]))
         return description if is_whole else None
     except DAMAGE:
         return None
+
+
+def _content(folder: Path) -> bytes:
+    """Of `gallery.json`; opening a pipe of that name would wait for ever."""
+    path = folder / DESCRIPTION
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{DESCRIPTION} is no file")
+    return path.read_bytes()
 
 
 def _states(folder: Path) -> list[dict]:
@@ -255,7 +263,7 @@ def read_parts(
     while True:
         try:
             content = None
-            content = (folder / DESCRIPTION).read_bytes()
+            content = _content(folder)
             return read_state(folder, json.loads(content), verify=verify)
         except DAMAGE as error:
             if content not in (None, seen):  # another program may have just put a new one there
@@ -275,8 +283,8 @@ def read_state(
             raise ValueError(f"its format is {state['format']}, expected {FORMAT}")
         paths = {part: folder / Path(name).name for part, name in state["files"].items()}
         for part, path in paths.items():
-            if path.is_symlink():
-                raise ValueError(f"{path.name} is a link")
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                raise ValueError(f"{path.name} is a link, or no file")
             if verify and path.name != f"{part}-{checksum(path)}{ENDINGS[part]}":
                 raise ValueError(f"{path.name} is damaged")
         parts = GalleryParts(

@@ -65,7 +65,7 @@ def read_log(folder: Path) -> list[dict]:
 
 def _lines(folder: Path) -> list[str]:
     path = folder / LOG
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 @contextlib.contextmanager

@@ -166,6 +166,7 @@ def test_what_cannot_be_used_is_named_in_one_line(flags, words, turtles, tmp_pat
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow  # a run of its own, for the folder alone
 def test_the_script_runs_from_any_folder(turtles, tmp_path):
     ending = run_elsewhere(SCRIPT, tmp_path, "--smoke", "--data_dir", str(turtles))
 

@@ -80,6 +80,7 @@ def test_disjoint_animals_are_retrieved_only_and_the_reason_is_said(turtles, tmp
     assert "known animals" not in result["tables"]["Three questions, every approach"][0]
 
 
+@pytest.mark.slow  # a run of its own, for the folder alone
 def test_the_script_runs_from_any_folder(turtles, tmp_path):
     ending = run_elsewhere(
         "week3/compare_approaches", tmp_path, "--smoke", "--seeds", "0", "--data_dir", str(turtles)

@@ -193,6 +193,16 @@ def test_a_part_that_is_a_link_is_refused(folder, part, tmp_path):
     assert "is a link" in refusal(folder)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("name", ["gallery.json", "facts", "model"])
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(folder, name):
+    place = next(folder.glob(f"{name}*"))
+    place.unlink()
+    os.mkfifo(place)
+
+    assert "no file" in refusal(folder)
+
+
 def test_a_picture_behind_a_link_is_not_shown(folder, tmp_path):
     (tmp_path / "private.jpg").write_bytes(b"photo")
     for name, target in (("ab" * 16, "file"), ("cd" * 16, "folder")):
