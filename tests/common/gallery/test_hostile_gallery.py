@@ -194,7 +194,7 @@ def test_a_part_that_is_a_link_is_refused(folder, part, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
-@pytest.mark.parametrize("name", ["gallery.json", "facts", "model"])
+@pytest.mark.parametrize("name", ["gallery.json", "facts", "indexed"])
 def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(folder, name):
     place = next(folder.glob(f"{name}*"))
     place.unlink()
