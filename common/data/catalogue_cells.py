@@ -82,8 +82,8 @@ def _text_of(value: object) -> str:
 def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Read dates and datetimes as people, cameras and programs write them.
 
-    The year comes first, or the order follows from a day above 12 somewhere in the column; where
-    it does not, 03/04/2024 cannot be read. A time zone is cut off, not converted: the local day
+    The year comes first, or the order follows from a day above 12 somewhere in the column, in a
+    date with the same mark; where it does not, 03/04/2024 cannot be read. A time zone is cut off, not converted: the local day
     is what makes an encounter.
 
     Returns:
@@ -92,7 +92,7 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     """
     text = text.map(tidy_name)
     is_empty = text.map(lambda each: is_unknown(each) or bool(NO_YEAR.match(each)), na_action=None)
-    is_day_first = _is_day_first(text)
+    is_day_first = {mark: _is_day_first(text, mark) for mark in "-/."}
     parts = [_date_parts(each, is_day_first) for each in text]
     iso = pd.Series([_iso(each) for each in parts], index=text.index, dtype=object)
     iso = iso.where(~is_empty, None)
@@ -101,22 +101,23 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     return dates, dates.isna() & ~is_empty, has_no_day & dates.notna()
 
 
-def _is_day_first(text: pd.Series) -> bool | None:
+def _is_day_first(text: pd.Series, mark: str) -> bool | None:
     """Whether 03/04/2024 is in April; None: nothing in the column says so, or both is said."""
-    found = [match for each in set(text) if (match := YEAR_LAST.fullmatch(each))]
+    matches = map(YEAR_LAST.fullmatch, set(text))
+    found = [match for match in matches if match and match["mark"] == mark]
     days_first = any(int(match["first"]) > 12 for match in found)
     months_first = any(int(match["second_part"]) > 12 for match in found)
     return None if days_first == months_first else days_first
 
 
-def _date_parts(text: str, is_day_first: bool | None) -> dict[str, str | None] | None:
+def _date_parts(text: str, is_day_first: dict[str, bool | None]) -> dict[str, str | None] | None:
     """Year, month, day and time of a text, as written."""
     match = YEAR_FIRST.fullmatch(text) or RUN_TOGETHER.fullmatch(text)
-    if not match and is_day_first is not None:
-        match = YEAR_LAST.fullmatch(text)
+    if not match and (match := YEAR_LAST.fullmatch(text)) and is_day_first[match["mark"]] is None:
+        match = None
     parts = match.groupdict() if match else None
     if parts and "first" in parts:
-        order = ("day", "month") if is_day_first else ("month", "day")
+        order = ("day", "month") if is_day_first[parts["mark"]] else ("month", "day")
         parts |= dict(zip(order, (parts["first"], parts["second_part"]), strict=True))
     return parts
 

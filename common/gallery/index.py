@@ -176,7 +176,7 @@ def _empty_index(embeddings: np.ndarray, kind: str, generator: np.random.Generat
         if n_photos < TRAINING_PHOTOS_PER_LIST * 16:  # 16: the values of a 4-bit code
             raise InputError(
                 f"found {n_photos} photos, expected {TRAINING_PHOTOS_PER_LIST * 16:,} or more for "
-                "an ivfpq index; use index='auto'"
+                "an ivfpq index; take --index auto"
             )
     rows = generator.choice(n_photos, size=min(n_training, n_photos), replace=False)
     index.train(np.ascontiguousarray(embeddings[np.sort(rows)]))
