@@ -83,8 +83,8 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Read dates and datetimes as people, cameras and programs write them.
 
     The year comes first, or the order follows from a day above 12 somewhere in the column, in a
-    date with the same mark; where it does not, 03/04/2024 cannot be read. A time zone is cut off, not converted: the local day
-    is what makes an encounter.
+    date with the same mark; where it does not, 03/04/2024 cannot be read. A time zone is cut off,
+    not converted: the local day is what makes an encounter.
 
     Returns:
         Dates (NaT where there is none), whether a text is there but cannot be read, and whether

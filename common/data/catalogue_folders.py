@@ -52,7 +52,7 @@ class Found(NamedTuple):
     Attributes:
         photos: by their ending; not opened yet.
         to_convert: photos in formats that are not read.
-        others: files that are no photos, and pipes and devices.
+        others: files that are no photos.
         closed: folders that may not be read.
         system: folders of thumbnails or of what was thrown away, not looked into.
     """
@@ -122,10 +122,8 @@ def _is_system(name: str) -> bool:
 def _part_for(entry: os.DirEntry, found: Found) -> list[str]:
     """The list that a file belongs on."""
     name = entry.name.lower()
-    if os.path.exists(entry.path) and not os.path.isfile(entry.path):
-        return found.others  # a pipe or a device
     if name.endswith(PHOTO_SUFFIXES):
-        return found.photos
+        return found.photos  # also a pipe or a device, which is told when it is looked at
     return found.to_convert if is_to_convert(name) else found.others
 
 

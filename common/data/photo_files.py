@@ -391,7 +391,8 @@ def day_taken(path: str | Path) -> str:
         with open(path, "rb") as file, _opened(file) as photo:
             exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
         taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
-        return datetime.strptime(taken, "%Y:%m:%d").date().isoformat()
+        day = datetime.strptime(taken, "%Y:%m:%d").date()
+        return day.isoformat() if 1 < day.year < 9999 else ""  # as cameras without a clock say
     except Exception:  # no date, or whatever Pillow raises at odd EXIF
         return ""
 

@@ -215,7 +215,7 @@ def test_a_day_above_12_says_how_a_column_is_meant():
 
 def test_dates_with_another_mark_say_nothing_of_the_order():
     dates, is_unreadable, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024", "30.06.2024"]))
-    alone, is_open, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024"]))
+    _, is_open, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024"]))
 
     assert list(dates.dt.month) == [5, 6, 6]
     assert not is_unreadable.any()
