@@ -30,7 +30,10 @@ RENAMED = {  # import names that are not the name there
 
 
 def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> None:
-    """Python's last word: one line, where a script's imports lack a package of the course's."""
+    """Python's last word: one line, where imports lack a package, or a person stops them."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped", file=sys.stderr, flush=True)
+        return
     name = (getattr(error, "name", None) or "").split(".")[0]
     package = RENAMED.get(name, name)
     known = "".join(file.read_text("utf-8") for file in (CORE, EXTRA) if file.is_file())

@@ -53,7 +53,7 @@ class CatalogueReport:
             f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
             f"{counted(counts['n_identities'], 'animal')} in "
             f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
-            f"{sides if counts['n_left'] + counts['n_right'] else 'no sides'}."
+            f"{sides if counts['n_left'] + counts['n_right'] else 'no left or right sides'}."
         )
         found = [f"  - {problem.text()}" for problem in self.problems]
         return "\n".join([first, *found, *fault_lines(self.problems)])
@@ -281,10 +281,13 @@ def _table_problems(table: pd.DataFrame) -> list[Problem]:
     one_photo = "animals with one photo", tuple(n_images.index[n_images == 1])
     one_encounter = "animals with several photos of one encounter", together
     long_encounter = "encounters of more than one day", tuple(n_days.index[n_days > 1])
+    others = tuple(sorted(set(table["orientation"]) - {"", "left", "right"}))  # or slips of the pen
+    other_sides = "sides other than left and right", others
     return [
         Problem("one_photo", *one_photo, action="they can never be tested as known animals"),
         Problem("one_encounter", *one_encounter, action="they can be tested only as new animals"),
         Problem("long_encounter", *long_encounter, action="kept on one side of a split"),
+        Problem("other_side", *other_sides, action="each is a side of its own"),
     ]
 
 

@@ -5,6 +5,8 @@ from common.training import feature_cache
 import pytest
 from script_runs import load_main, run_elsewhere
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def smoke(tmp_path, monkeypatch):

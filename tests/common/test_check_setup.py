@@ -156,6 +156,7 @@ def test_minutes_grow_as_training_steps_slow_down():
     assert minutes_in(slow) == pytest.approx(4 * minutes_in(fast), rel=0.15)
 
 
+@pytest.mark.slow
 def test_training_steps_are_measured_with_torch_as_installed():
     assert check_setup.training_speed()["photos_per_second"] > 0
     assert check_setup.torch_facts()["device"]

@@ -106,6 +106,7 @@ def test_a_clone_without_tests_is_said_in_a_line(half, tmp_path):
         own_functions(Namespace(mine=half), tmp_path / "week3" / "script.py", "keep_mask")
 
 
+@pytest.mark.slow
 def test_the_loss_trains_with_the_learners_margin(half, turtles, tmp_path):
     flags = ["--smoke", "--model", "small_cnn", "--unfreeze", "1", "--batch_size", "12"]
     flags += ["--data_dir", str(turtles)]

@@ -151,6 +151,7 @@ def test_a_random_split_is_not_compared_with_itself(turtles, tmp_path):
         run_smoke("split_pitfalls", turtles, tmp_path, "--split", "random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_runs_from_any_folder_with_no_data_but_its_own(script, tmp_path):
     ending = run_elsewhere(f"week1/{script}", tmp_path, "--smoke")

@@ -369,6 +369,7 @@ def test_the_caveat_is_printed_and_stored(runs):
     assert any("no proof of transfer" in note for note in result["notes"])
 
 
+@pytest.mark.slow
 def test_a_model_without_weights_is_a_row_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("common.data.class_folders.SMOKE_FOLDER", tmp_path)
 

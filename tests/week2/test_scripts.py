@@ -148,6 +148,7 @@ def test_weights_may_come_from_a_file(turtles, tmp_path):
     assert [row["mode"] for row in result["tables"]["Architectures"]] == ["frozen", "fine-tuned"]
 
 
+@pytest.mark.slow
 def test_strategies_and_approaches_are_compared_in_one_run(turtles, tmp_path):
     result = smoke("week2/compare_strategies", turtles, tmp_path, "--photos_per_identity", "1")
 

@@ -283,6 +283,7 @@ def test_a_classifier_is_refused(tmp_path, turtles, capsys):
     assert "is a classifier" in line
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_any_folder(turtles, tmp_path):
     ending = run_elsewhere(SCRIPT, tmp_path, "--smoke", "--data_dir", str(turtles))
 

@@ -295,6 +295,7 @@ def test_where_no_animal_was_seen_twice_nothing_can_be_said(tmp_path, capsys):
     assert "photos of several encounters per animal" in line
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_any_folder(tmp_path):
     ending = run_elsewhere(SCRIPT, tmp_path, "--smoke")
 

@@ -100,6 +100,7 @@ def test_what_a_similarity_means_is_learned_without_the_test_photos(turtles, tmp
     assert other["metrics"]["trials"][-1]["ranking"] != result["metrics"]["trials"][-1]["ranking"]
 
 
+@pytest.mark.slow
 def test_a_run_depends_on_its_seed_alone(turtles, tmp_path):
     def loss_of(seed, folder):
         result = run(turtles, tmp_path / folder, "--loss", "supcon", "--seed", seed)
@@ -182,6 +183,7 @@ def test_help_names_every_loss(capsys):
     assert "{" + ",".join(LOSSES) + "}" in "".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_week_2s_model_is_where_the_embedding_begins(turtles, tmp_path, capsys):
     flags = ["--smoke", "--model", "small_cnn", "--data_dir", str(turtles), "--output_dir"]
     load_main("week2/fine_tuning")([*flags, str(tmp_path / "fine_tuning")])

@@ -69,6 +69,7 @@ def test_enrolling_and_training_again_have_their_price(finding):
     assert rows["classifier"]["adding animals"] is None
 
 
+@pytest.mark.slow
 def test_disjoint_animals_are_retrieved_only_and_the_reason_is_said(turtles, tmp_path):
     result = load_main("week3/compare_approaches")(
         ["--smoke", "--seeds", "0", "--data_dir", str(turtles), "--split", "disjoint",

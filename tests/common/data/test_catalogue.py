@@ -354,7 +354,10 @@ def test_a_good_catalogue_has_no_problems(tmp_path):
 
     assert report.problems == []
     assert catalogue.n_images == 9
-    assert "9 photos of 3 animals in 9 known encounters, 9 dated, no sides" in report.text()
+    assert (
+        "9 photos of 3 animals in 9 known encounters, 9 dated, no left or right sides"
+        in report.text()
+    )
 
 
 def test_missing_and_truncated_photos_are_left_out_and_named(tmp_path):
@@ -437,6 +440,13 @@ def test_animals_of_one_encounter_and_long_encounters_are_reported(tmp_path):
 
     assert problem_names(report, "one_encounter") == ("a",)
     assert problem_names(report, "long_encounter") == ("e",)
+
+
+def test_sides_that_may_be_slips_of_the_pen_are_named(tmp_path):
+    rows = {"path": ["1.jpg", "2.jpg", "3.jpg"], "identity": list("abc")}
+    catalogue = catalogue_from_table(table_of(**rows, side=["lft", "L", ""]), tmp_path, "t")
+
+    assert problem_names(check_catalogue(catalogue), "other_side") == ("lft",)
 
 
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
