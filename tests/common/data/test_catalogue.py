@@ -443,8 +443,10 @@ def test_animals_of_one_encounter_and_long_encounters_are_reported(tmp_path):
 
 
 def test_sides_that_may_be_slips_of_the_pen_are_named(tmp_path):
-    rows = {"path": ["1.jpg", "2.jpg", "3.jpg"], "identity": list("abc")}
-    catalogue = catalogue_from_table(table_of(**rows, side=["lft", "L", ""]), tmp_path, "t")
+    for i in range(3):
+        save_photo(tmp_path / f"{i}.jpg", i)
+    rows = {"path": [f"{i}.jpg" for i in range(3)], "identity": list("abc")}
+    catalogue = catalogue_from_table(table_of(**rows, orientation=["lft", "L", ""]), tmp_path, "t")
 
     assert problem_names(check_catalogue(catalogue), "other_side") == ("lft",)
 
