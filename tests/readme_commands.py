@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 from common.models.backbones import load_backbone
@@ -82,9 +83,10 @@ def another_photo(folder, catalogue):
 
 def a_published_split(folder, catalogue):
     """Photos with a column of their own for the split: every fourth photo of an animal is asked."""
-    table = catalogue.table.assign(path=[str(path) for path in catalogue.paths()])
+    shutil.copytree(catalogue.root, folder, dirs_exist_ok=True)
+    table = catalogue.table
     is_test = table.groupby("identity").cumcount() % 4 == 3
-    table["published"] = is_test.map({True: "test", False: "train"})
+    table = table.assign(published=is_test.map({True: "test", False: "train"}))
     table.to_csv(folder / "published.csv", index=False)
     return folder / "published.csv"
 

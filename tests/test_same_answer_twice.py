@@ -23,7 +23,7 @@ ON_TURTLES = [
 # What a clock, a process's memory or a file's place makes, and may be another every time; and the
 # size of an ONNX file, in which torch's exporter may write one network in a few nodes more.
 OF_THE_CLOCK = re.compile(
-    r"second|minute|(, |_|^)m?s$|started|memory|photos/s|adding|MB|^(bytes|path|photo|pictures)$",
+    r"second|minute|(, |_|^)m?s$|^ms per|^s once$|started|memory|photos/s|adding|MB|^(bytes|path|photo|pictures)$",
     re.I,
 )
 
@@ -34,6 +34,8 @@ def without_clock(value):
         return {
             key: without_clock(each) for key, each in value.items() if not OF_THE_CLOCK.search(key)
         }
+    if isinstance(value, str):
+        return re.sub(r"\d[\d.,]* s\b", "… s", value)
     return [without_clock(each) for each in value] if isinstance(value, list) else value
 
 
