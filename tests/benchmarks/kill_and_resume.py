@@ -247,7 +247,7 @@ def content(path: Path) -> object:
             return [untimed(json.loads(line)) for line in lines]
         if path.suffix == ".html":
             text = path.read_text(encoding="utf-8")
-            asked = sorted(set(re.findall(r'data-[a-z]+="[^"]*"', text)))
+            asked = sorted(set(re.findall(r'data-(?!key)[a-z]+="[^"]*"', text)))
             return asked if "</html>" in text else None
         if path.suffix == ".csv":
             return pd.read_csv(path).to_csv()
