@@ -30,7 +30,7 @@ from common import cli
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
-from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes
+from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import change_of, read_log
@@ -202,6 +202,7 @@ def change(
         notes = [f"{args.remove} is forgotten: {counted(gallery.remove(args.remove), 'photo')}."]
     elif args.rename:
         old, new = args.rename[0], tidy_name(args.rename[1])
+        refuse_no_name(new, gallery, args.keep_names or ())
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
@@ -260,6 +261,7 @@ def refuse_unknown(
             f"--move: the gallery has no animal named {animal}{near_names(near)}; correct the "
             "name, or say with --new that it is a new animal"
         )
+    refuse_no_name(animal, gallery, kept)
     refuse_lookalikes({animal}, gallery, kept)
 
 

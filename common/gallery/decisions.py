@@ -122,8 +122,21 @@ def refuse_moves(
             )
 
 
+def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> None:
+    """Refuse a name given by hand that says nobody knows who; a catalogue leaves those out itself.
+
+    Raises:
+        InputError: with the flag for an animal that is truly called so.
+    """
+    if is_unknown(name) and name not in (*kept, *gallery.identities):
+        raise InputError(
+            f"found the name {name}, which says that nobody knows who it is, expected an "
+            f"animal's; if it is truly called so: --keep_names {name}"
+        )
+
+
 def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:
-    """Refuse new names that name nobody, or that a person takes for one of the gallery's.
+    """Refuse new names that a person takes for one of the gallery's.
 
     Args:
         names: that animals shall have.
@@ -131,14 +144,9 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
         kept: names that are another's only if they are written exactly so.
 
     Raises:
-        InputError: with the name, and the one that it looks like.
+        InputError: with both names.
     """
     held = gallery.identities
-    if unknown := sorted(name for name in set(names).difference(held, kept) if is_unknown(name)):
-        raise InputError(
-            f"found the name {unknown[0]}, which says that nobody knows who it is, expected an "
-            f"animal's; if it is truly called so: --keep_names {unknown[0]}"
-        )
     known = {name_key(name): name for name in held if name not in kept}
     for name in sorted(set(names).difference(held, kept)):
         if alike := known.get(name_key(name)):

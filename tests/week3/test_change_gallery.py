@@ -420,3 +420,12 @@ def test_a_gallery_is_read_while_another_program_changes_it(gallery):
     with held_by_another(gallery, 60):
         assert len(held(gallery)) == 6
         assert len(build(gallery, "--list")["photos"]) == 6
+
+
+def test_an_animal_truly_called_by_a_word_for_unknown_can_be_built(tmp_path):
+    for name in ("NA", "anna"):
+        save_photos(tmp_path / "photos" / name, 2, seed=len(name))
+
+    build(tmp_path / "g", "--data_dir", tmp_path / "photos", "--keep_names", "NA")
+
+    assert set(held(tmp_path / "g").values()) == {"NA", "anna"}
