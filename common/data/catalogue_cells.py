@@ -30,7 +30,7 @@ RUN_TOGETHER = re.compile(
     r"(?P<second>\d\d)?(?:\.(?P<fraction>\d+))?Z?(?:[+-]\d{2}:?\d{2})?)?", re.IGNORECASE,
 )  # fmt: skip
 # What programs write where there is no date: year 0 or 1, or the last one.
-NO_YEAR = re.compile(r"(000[01]|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
+NO_YEAR = re.compile(r"0000|(0001|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
 YEAR_LAST = re.compile(
     r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second_part>\d{1,2})(?P=mark)(?P<year>\d{4})" + CLOCK,
     re.IGNORECASE,
