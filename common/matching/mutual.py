@@ -11,7 +11,8 @@ from common.measures.ranking import worker_threads
 import numpy as np
 import torch
 
-FEWEST_OF_A_THREAD = 16  # photos; starting a thread for fewer takes longer than they do
+BLOCK = 32  # rows
+FEWEST_OF_A_THREAD = 64  # photos; starting a thread for fewer takes longer than they do
 GPU_BATCH_SIZE = 256  # photos at a time, of 2 MB of similarities each
 
 
@@ -30,14 +31,26 @@ def mutual_neighbours(similarity: np.ndarray, least: float) -> np.ndarray:
     """
     if not similarity.size:
         return np.empty((0, 2), dtype=np.intp)
+    similarity = _whole_blocks(similarity, -np.inf)
     column_of = similarity.argmax(axis=1)
     highest = np.take_along_axis(similarity, column_of[:, None], axis=1)[:, 0]
     rows = np.flatnonzero(highest > least)
-    if len(rows):
-        rows = rows[highest[rows] == similarity.max(axis=0)[column_of[rows]]]
+    # The column's highest, block by block: NumPy's argmax down a column takes ten times longer.
+    blocks = similarity.reshape(-1, BLOCK, similarity.shape[1]).max(axis=1)
+    rows = rows[highest[rows] == blocks.max(axis=0)[column_of[rows]]]
+    # Of several as high the first: the first block, and in it the first row.
     columns = column_of[rows]
-    rows = rows[similarity.T[columns].argmax(axis=1) == rows]  # the first of several
-    return np.stack([rows, column_of[rows]], axis=1)
+    rows_there = blocks[:, columns].argmax(axis=0)[:, None] * BLOCK + np.arange(BLOCK)
+    first = rows_there[:, 0] + similarity[rows_there, columns[:, None]].argmax(axis=1)
+    return np.stack([rows, columns], axis=1)[first == rows]
+
+
+def _whole_blocks(array: np.ndarray, value: float) -> np.ndarray:
+    """The array with rows of a value behind it, up to a multiple of `BLOCK`."""
+    if n_missing := -len(array) % BLOCK:
+        rows = np.full((n_missing, array.shape[1]), value, dtype=array.dtype)
+        return np.concatenate([array, rows])
+    return array
 
 
 def count_mutual_neighbours(
@@ -48,12 +61,12 @@ def count_mutual_neighbours(
     Args:
         query: descriptors of unit length, shape (n_details, length).
         candidates: of each photo its own, float16.
-        least: cosine that a pair has to exceed.
+        least: cosine that a pair has to exceed, 0 or more.
 
     Returns:
         int, shape (n_candidates,).
     """
-    query = query.astype(np.float32)
+    query = _whole_blocks(query.astype(np.float32), 0.0)  # cosine 0, below any least
     most = max(map(len, candidates), default=0)
 
     def count(part: Sequence[int]) -> list[int]:
