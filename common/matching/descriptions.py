@@ -140,7 +140,7 @@ def _hash(content: bytes) -> str:
 def _name(matcher: Matcher) -> str:
     """Of all files of a matcher: its recipe, and the libraries."""
     versions = [(library, importlib.metadata.version(library)) for library in LIBRARIES]
-    return f"{matcher.name}-{_hash(repr([matcher.recipe, versions]).encode())}"
+    return f"{matcher.recipe.split()[0]}-{_hash(repr([matcher.recipe, versions]).encode())}"
 
 
 def _read_files(files: Iterable[Path], dtype: np.dtype) -> dict[bytes, LocalFeatures]:

@@ -4,7 +4,7 @@ One matrix product a photo, small enough to stay in the processor's cache, and t
 most of the time is the product's own (tests/benchmarks/matching.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.measures.ranking import worker_threads
 
@@ -54,7 +54,10 @@ def _whole_blocks(array: np.ndarray, value: float) -> np.ndarray:
 
 
 def count_mutual_neighbours(
-    query: np.ndarray, candidates: Sequence[np.ndarray], least: float
+    query: np.ndarray,
+    candidates: Sequence[np.ndarray],
+    least: float,
+    count_of: Callable[[int, np.ndarray], int] = lambda i, pairs: len(pairs),
 ) -> np.ndarray:
     """How many details of one photo and of each other photo are mutual neighbours.
 
@@ -62,6 +65,7 @@ def count_mutual_neighbours(
         query: descriptors of unit length, shape (n_details, length).
         candidates: of each photo its own, float16.
         least: cosine that a pair has to exceed, 0 or more.
+        count_of: number of a candidate and its pairs to how many of them count.
 
     Returns:
         int, shape (n_candidates,).
@@ -79,7 +83,7 @@ def count_mutual_neighbours(
             as_tensor[:n].copy_(torch.tensor(candidates[i]))
             similarity = room[: len(query) * n].reshape(len(query), n)
             np.matmul(query, described[:n].T, out=similarity)
-            counts.append(len(mutual_neighbours(similarity, least)))
+            counts.append(count_of(i, mutual_neighbours(similarity, least)))
         return counts
 
     with worker_threads(len(candidates) // FEWEST_OF_A_THREAD) as (threads, n_threads):
