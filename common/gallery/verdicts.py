@@ -219,33 +219,21 @@ def meaning_of(
         InputError: validation has no question about a known or about a new animal.
     """
     asked = scores.photos if kind == "photo" else scores.encounters
-    is_known, right_place = np.array(asked.is_known, dtype=bool), np.array(asked.right_place)
-    if not is_known.any() or is_known.all():
-        other_way = "" if kind == "photo" else ", or leave --same_encounter out"
-        raise InputError(
-            f"{scores.source}: {counted(is_known.sum(), 'question')} ({_one(kind)}) about known "
-            f"and {(~is_known).sum()} about new animals, expected some of both to learn what a "
-            "similarity means; add photos of several encounters per animal, or train with a "
-            f"--split that holds animals out{other_way}"
-        )
-    first = np.array([each[0] for each in asked.similarities])
-    names = np.where(is_known, "known ", "new ").astype(object) + [str(i) for i in asked.animal]
-    predicted = np.where(right_place == 0, names, "another")
-    queries = Queries(first, predicted, names, {*names[is_known], "another"})
+    queries = _queries(asked, kind, scores.source)
+    known, first, animals = queries.is_known, queries.scores, np.array(asked.animal)
     if choose:
         threshold = choose(queries)
         false_match_rate = threshold.false_match_rate
     else:
-        strangers = [(first[~is_known], names[~is_known]), *_without_own(asked)]
+        strangers = [(first[~known], animals[~known]), *_without_own(asked)]
         value = max(lowest_known(*each, false_match_rate) for each in strangers)
         threshold = threshold_at(value, queries)
-    new_below = highest_new(first[is_known], names[is_known], false_new_rate)
+    new_below = highest_new(first[known], animals[known], false_new_rate)
     if share_accepted(asked, threshold) < FEW_ACCEPTED:
         new_below = -np.inf
-    places = [np.arange(len(each)) for each in asked.similarities]
-    is_right = np.concatenate(
-        [own == right for own, right in zip(places, right_place, strict=True)]
-    )
+    n_candidates = [len(each) for each in asked.similarities]
+    place = np.concatenate([np.arange(n) for n in n_candidates])
+    is_right = place == np.repeat(asked.right_place, n_candidates)
     return Meaning(
         threshold=threshold,
         new_below=min(new_below, threshold.value),
@@ -255,6 +243,23 @@ def meaning_of(
         asked=asked,
         kind=kind,
     )
+
+
+def _queries(asked: AskedScores, kind: str, source: str) -> Queries:
+    """Validation questions as an open set; refused where known or new animals are missing."""
+    is_known = np.array(asked.is_known, dtype=bool)
+    if not is_known.any() or is_known.all():
+        other_way = "" if kind == "photo" else ", or leave --same_encounter out"
+        raise InputError(
+            f"{source}: {counted(is_known.sum(), 'question')} ({_one(kind)}) about known "
+            f"and {(~is_known).sum()} about new animals, expected some of both to learn what a "
+            "similarity means; add photos of several encounters per animal, or train with a "
+            f"--split that holds animals out{other_way}"
+        )
+    names = np.where(is_known, "known ", "new ").astype(object) + [str(i) for i in asked.animal]
+    predicted = np.where(np.array(asked.right_place) == 0, names, "another")
+    first = [each[0] for each in asked.similarities]
+    return Queries(first, predicted, names, {*names[is_known], "another"})
 
 
 def trust_sentence(scores: ValidationScores, meaning: Meaning | None = None) -> str:
