@@ -36,8 +36,8 @@ class Stage:
 
     Attributes:
         name: of the score: one of `common.matching.matchers.MATCHERS`.
-        n_pairs: most pairs of photos that it compares for one question.
-        step: pairs that it compares before the decision is looked at again.
+        n_pairs: most gallery photos that it compares with each photo of a question.
+        step: that it compares with each before the decision is looked at again.
     """
 
     name: str
@@ -120,30 +120,27 @@ def animal_scores(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def shortlist(
     probability: np.ndarray, labels: np.ndarray, n_pairs: int, per_animal: int = PHOTOS_PER_ANIMAL
 ) -> np.ndarray:
-    """The most probable pairs, with at most a few photos of an animal for each photo asked about.
+    """The most probable gallery photos for one photo, of each animal a few at most.
 
     Args:
-        probability: shape (n_photos, n_gallery), nan where a pair may not be taken.
+        probability: shape (n_gallery,), nan where a photo may not be taken.
         labels: of the gallery's animals, shape (n_gallery,).
         n_pairs: wanted.
-        per_animal: most pairs of one photo with one animal.
+        per_animal: most photos of one animal.
 
     Returns:
-        Rows and columns, most probable first, int, shape (at most n_pairs, 2).
+        Columns, most probable first, int, shape (at most n_pairs,).
 
-    >>> shortlist(np.array([[0.9, 0.8, 0.1]]), np.array([0, 0, 1]), 2, per_animal=1).tolist()
-    [[0, 0], [0, 2]]
+    >>> shortlist(np.array([0.9, 0.8, 0.1]), np.array([0, 0, 1]), 2, per_animal=1)
+    array([0, 2])
     """
-    n_gallery, flat = probability.shape[1], probability.ravel()
-    order = np.argsort(-flat, kind="stable")[: np.isfinite(flat).sum()]  # nan is last
-    animal = (order // n_gallery) * (labels.max(initial=0) + 1) + labels[order % n_gallery]
-    # The place of each pair among those of its animal, which a stable sort keeps in order.
-    together = np.argsort(animal, kind="stable")
-    starts = np.flatnonzero(np.diff(animal[together], prepend=-1))
+    order = np.argsort(-probability, kind="stable")[: np.isfinite(probability).sum()]  # nan is last
+    # The place of each photo among its animal's, which a stable sort keeps in order.
+    together = np.argsort(labels[order], kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order][together], prepend=-1))
     place = np.empty(len(order), dtype=np.intp)
     place[together] = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
-    chosen = order[place < per_animal][:n_pairs]
-    return np.stack([chosen // n_gallery, chosen % n_gallery], axis=1)
+    return order[place < per_animal][:n_pairs]
 
 
 @dataclass(frozen=True)
@@ -194,22 +191,22 @@ class Cascade:
     def compare(self, found: Found, pairs: Pairs, stage: Stage) -> None:
         """Ask the next stage about the first of a question's pairs; `found` is changed."""
         before = np.isfinite([*found.scores.values()][-1])
-        waiting = shortlist(
-            np.where(before, found.probability, np.nan), found.labels, stage.n_pairs
-        )
+        allowed = np.where(before, found.probability, np.nan)
+        columns = [shortlist(each, found.labels, stage.n_pairs) for each in allowed]
         known = dict(found.scores)
         new = found.scores[stage.name] = np.full(before.shape, np.nan)
-        while len(waiting):
-            now, waiting = waiting[: stage.step], waiting[stage.step :]
-            for photo in np.unique(now[:, 0]):
-                columns = now[now[:, 0] == photo, 1]
-                new[photo, columns] = pairs.compare(stage.name, int(photo), columns)
-            at = tuple(now.T)
-            if stage.name in self.meanings:
-                scores = {name: each[at] for name, each in found.scores.items()}
-                found.probability[at] = self.probability(scores)
-                if not self._is_open(found, waiting, stage.name, known):
-                    break
+        for start in range(0, max(map(len, columns), default=0), stage.step):
+            for photo, own in enumerate(columns):
+                if len(now := own[start : start + stage.step]):
+                    new[photo, now] = pairs.compare(stage.name, photo, now)
+            if stage.name not in self.meanings:  # they are being learned
+                continue
+            at = np.isfinite(new)
+            found.probability[at] = self.probability({k: v[at] for k, v in found.scores.items()})
+            rest = [own[start + stage.step :] for own in columns]
+            waiting = np.repeat(np.arange(len(rest)), [*map(len, rest)]), np.concatenate(rest)
+            if not self._is_open(found, waiting, stage.name, known):
+                break
 
     def _is_clear(self, animals: np.ndarray) -> bool:
         """Whether one animal is probable and no other is possible."""
@@ -219,12 +216,11 @@ class Cascade:
         )
 
     def _is_open(
-        self, found: Found, waiting: np.ndarray, name: str, known: Mapping[str, np.ndarray]
+        self, found: Found, at: tuple[np.ndarray, np.ndarray], name: str, known: Mapping
     ) -> bool:
         """Whether pairs that wait could change who comes first, if they were as alike as can be."""
-        at = tuple(waiting.T)
         highest = {each: scores[at] for each, scores in known.items()}
-        highest[name] = np.full(len(waiting), np.inf)
+        highest[name] = np.full(len(at[0]), np.inf)
         most, least = found.probability.copy(), found.probability.copy()
         most[at], least[at] = self.probability(highest), 0.0
         first = np.nanargmax(lowest := animal_scores(least, found.labels))

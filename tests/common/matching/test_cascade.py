@@ -135,9 +135,8 @@ def test_a_gallery_that_has_nothing_to_compare_gives_no_answer(learned):
 
 def test_a_burst_of_one_animal_does_not_fill_the_shortlist():
     labels = np.array([0] * 10 + [1, 2])
-    probability = np.linspace(1, 0, 12)[None]
-    chosen = shortlist(probability, labels, 5)
-    assert labels[chosen[:, 1]].tolist() == [0, 0, 0, 1, 2]
+    chosen = shortlist(np.linspace(1, 0, 12), labels, 5)
+    assert labels[chosen].tolist() == [0, 0, 0, 1, 2]
 
 
 def test_the_best_photo_of_an_animal_is_the_one_most_alike(learned):
