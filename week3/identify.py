@@ -29,6 +29,7 @@ from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.local_matching import SECONDS, open_matching
 from common.gallery.photos import names_of_pictures
 from common.gallery.verdicts import (
     FALSE_MATCH_RATE,
@@ -72,6 +73,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
     cli.shared_flags(parser, **rates)
     cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
+    words = "for one question, on comparing details: more time finds more"
+    cli.add_flag(parser, "seconds_per_query", cli.real_number(above=0.0), "SECONDS", words, SECONDS)
     words = "the network that the gallery has to be built with; another one is refused"
     cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
     args = parser.parse_args(argv)
@@ -112,6 +115,16 @@ def main(argv: list[str] | None = None) -> dict:
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
 
+    # Details find more than the embedding does, and take longer: a cascade of matchers compares
+    # those of the photos that are most alike, where the gallery has them and matchers are installed.
+    matching, why_not = open_matching(gallery, args.gallery, args.device)
+    plan = matching and matching.plan_within(args.seconds_per_query, photos[0], len(groups[0]))
+    if matching and not plan:
+        why_not = (
+            f"--seconds_per_query {args.seconds_per_query:g} suffices for the embedding alone."
+        )
+    notes += [plan.text()] * bool(plan) + [why_not] * bool(why_not)
+
     # Two thresholds: from the upper one on an animal is known, below the lower one it is probably
     # new, and a person looks at what lies between. Validation animals taught them, so that of new
     # animals' photos no more than the stated share are called known, and of known ones' new.
@@ -120,13 +133,16 @@ def main(argv: list[str] | None = None) -> dict:
     if yours:
         choose = partial(threshold_by, yours["choose_threshold"])
         notes.append("Your threshold goes by √(BAKS·BAUS): --false_match_rate has no say.")
-    scores = enrolment.validation_scores(gallery)
+    scores = plan.scores if plan else enrolment.validation_scores(gallery)
     meaning = meaning_of(scores, kind, args.false_match_rate, args.false_new_rate, choose)
     trust = trust_sentence(scores, meaning)
 
     # The answer: the animals whose most alike photos come first, and whether the first one is
     # alike enough.
-    rankings = rank_animals(gallery, questions, args.k)
+    if plan:
+        rankings = matching.rank(gallery, questions, groups, plan, args.k)
+    else:
+        rankings = rank_animals(gallery, questions, args.k)
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
