@@ -16,10 +16,10 @@ Question: which animals do we know, and what does it cost to add, remove or rena
 With no argument: the embedded turtles, seen by the embedding that metric_learning.py trained, in
 runs/gallery; half a minute on two laptop cores. The folder holds the embeddings, names, sides and
 dates, the index, the network itself, small pictures, the photos' details where local matching is
-installed, and what likeness means: carry it anywhere and ask it with identify.py. You should see how many animals and photos are known, and how often
-validation photos were named right. Adding an animal takes a second, because nothing is trained and
-no other photo is looked at again. Every change is logged in the folder's changes.jsonl, and can be
-taken back.
+installed, and what likeness means: carry it anywhere and ask it with identify.py. You should see
+how many animals and photos are known, and how often validation photos were named right. Adding an
+animal takes a second, because nothing is trained and no other photo is looked at again. Every
+change is logged in the folder's changes.jsonl, and can be taken back.
 """
 
 import argparse

@@ -45,10 +45,11 @@ from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.visualization.detail_matches import DetailPair, detail_panel
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
 from common.words import counted
-from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
+from shown_answers import answer_tables, common_folder, drawing, first_pair, on_sheet, shown
 
 import numpy as np
 
@@ -74,7 +75,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.shared_flags(parser, **rates)
     cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
     words = "for one question, on comparing details: more time finds more"
-    cli.add_flag(parser, "seconds_per_query", cli.real_number(above=0.0), "SECONDS", words, SECONDS)
+    seconds = cli.real_number(above=0.0, up_to=3_600.0)
+    cli.add_flag(parser, "seconds_per_query", seconds, "SECONDS", words, SECONDS)
     words = "the network that the gallery has to be built with; another one is refused"
     cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
     args = parser.parse_args(argv)
@@ -116,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [Question(each, [args.side] * len(each)) for each in queries]
 
     # Details find more than the embedding does, and take longer: a cascade of matchers compares
-    # those of the photos that are most alike, where the gallery has them and matchers are installed.
+    # those of the photos most alike, where the gallery has them and the matchers are installed.
     matching, why_not = open_matching(gallery, args.gallery, args.device)
     plan = matching and matching.plan_within(args.seconds_per_query, photos[0], len(groups[0]))
     if matching and not plan:
@@ -152,7 +154,11 @@ def main(argv: list[str] | None = None) -> dict:
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
     answered = list(zip(groups, answered, strict=True))
-    return report(args, run, gallery, meaning, trust, answered, notes)
+    lines = []
+    if plan:
+        asked = list(zip(groups, verdicts, strict=True))[:N_DRAWN]
+        lines = [first_pair(matching, plan, args.gallery, known[0], *each) for each in asked]
+    return report(args, run, gallery, meaning, trust, answered, lines, notes)
 
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
@@ -227,6 +233,7 @@ def report(
     meaning: Meaning,
     trust: str,
     answered: list[tuple[list[Path], dict]],
+    lines: list[DetailPair | None],
     notes: list[str],
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
@@ -257,6 +264,10 @@ def report(
     if drawn:
         figures["Each question beside the animals most alike"] = matches_panel(
             drawn, run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
+        )
+    if pairs := [[pair] for pair in lines if pair]:
+        figures["The details that are the same in the first animal's photo"] = detail_panel(
+            pairs, run.figure_path("details.png"), column_names=["the question, and the answer"]
         )
     answers = [answer for _, answer in answered]
     remarks = dict.fromkeys(remark for answer in answers for remark in answer["remarks"])

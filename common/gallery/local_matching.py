@@ -6,7 +6,7 @@ scores that validation photos got with less and with more time, from which the v
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InputError
@@ -18,11 +18,12 @@ from common.machine.device import pick_device
 from common.matching.budget import CASCADE, Cost, comparing, cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage
 from common.matching.local_features import LocalFeatures
-from common.matching.matchers import Matcher, load_matcher
+from common.matching.matchers import Matcher, load_matcher, matched_points
 
 import numpy as np
 
 SECONDS = 3.0  # for one question
+N_REMEMBERED = 32  # descriptions of questions' photos
 ABOUT = "local_matching"  # its place in `Gallery.about`
 
 
@@ -78,6 +79,7 @@ class LocalMatching:
     matchers: Mapping[str, Matcher]
     features: Mapping[str, Sequence[LocalFeatures]]
     rows: np.ndarray
+    _seen: dict[tuple[str, Path], LocalFeatures] = field(default_factory=dict)
 
     def plan_within(self, seconds: float, photo: Path, n_photos: int) -> Plan | None:
         """The plan that compares most in a given time; None where it suffices for none.
@@ -113,27 +115,45 @@ class LocalMatching:
             plan: how much to compare.
             k: candidates per question, at most.
         """
-        place = np.zeros(int(self.rows.max()) + 1, dtype=np.intp)
-        place[self.rows] = np.arange(len(self.rows))
 
         def score(i: int, similarity: np.ndarray, allowed: np.ndarray, labels: np.ndarray,
                   rows: np.ndarray) -> np.ndarray:  # fmt: skip
-            compare = self._comparing(photos[i], place[rows])
+            compare = self._comparing(photos[i], np.searchsorted(self.rows, rows))
             pairs = Pairs(similarity, allowed, labels, compare)
-            return self.cascade.ask(pairs, plan.stages).probability
+            return self.cascade.ask(pairs, plan.stages).counting
 
         return rank_animals(gallery, questions, k, score)
 
     def _comparing(self, photos: Sequence[Path], places: np.ndarray) -> Compare:
         """Compare files with some of the gallery's photos; they are described when a stage asks."""
-        described: dict[str, list[LocalFeatures]] = {}
 
         def compare(name: str, photo: int, columns: np.ndarray) -> np.ndarray:
-            if name not in described:
-                described[name] = self.matchers[name].describe(photos)
-            return comparing(self.matchers, described, self.features)(name, photo, places[columns])
+            query = {name: {photo: self._described(name, photos[photo])}}
+            return comparing(self.matchers, query, self.features)(name, photo, places[columns])
 
         return compare
+
+    def _described(self, name: str, photo: Path) -> LocalFeatures:
+        """A question's photo; the last few are remembered."""
+        key = name, photo
+        if key not in self._seen:
+            while len(self._seen) >= N_REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[key] = self.matchers[name].describe([photo])[0]
+        return self._seen[key]
+
+    def lines(self, plan: Plan, photo: Path, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where a photo has the same details as one of the gallery's, see `matched_points`.
+
+        Args:
+            plan: whose last stage says which are the same.
+            photo: file.
+            row: of the gallery's facts.
+        """
+        name = plan.stages[-1].name
+        place = int(np.searchsorted(self.rows, row))
+        query = self._described(name, photo)
+        return matched_points(self.matchers[name], query, self.features[name][place])
 
 
 @functools.cache

@@ -67,14 +67,14 @@ def stages_within(
 
 def comparing(
     matchers: Mapping[str, Matcher],
-    query: Mapping[str, Sequence[LocalFeatures]],
+    query: Mapping[str, Sequence[LocalFeatures] | Mapping[int, LocalFeatures]],
     gallery: Mapping[str, Sequence[LocalFeatures]],
 ) -> Compare:
     """What a cascade asks of its stages, from descriptions.
 
     Args:
         matchers: of each stage.
-        query: of each stage the descriptions of the question's photos.
+        query: of each stage the descriptions of the question's photos, or number to them.
         gallery: of each stage those of the gallery's photos, in the order of `Pairs.labels`.
     """
 

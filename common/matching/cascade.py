@@ -78,18 +78,29 @@ class Found:
     scores: dict[str, np.ndarray]
     probability: np.ndarray
 
+    @property
+    def counting(self) -> np.ndarray:
+        """The probabilities that count for an animal, of that shape; the others are -inf.
+
+        They are those of its pairs that came furthest: where LightGlue found nothing in the three
+        most alike photos, a fourth one that only the embedding saw proves nothing.
+        """
+        stage = sum(np.isfinite(each).astype(np.int8) for each in self.scores.values())
+        furthest = animal_best(stage, self.labels)[:, self.labels]
+        return np.where((stage == furthest) & (stage > 0), self.probability, -np.inf)
+
     def animals(self) -> np.ndarray:
         """Score in (0, 1) of each animal: its best pair's, the mean over the question's photos.
 
         Shape (n_animals,); nan for an animal that nothing can be compared with.
         """
-        return animal_scores(self.probability, self.labels)
+        return mean_of_photos(animal_best(self.counting, self.labels))
 
     def best_photo(self, label: int) -> tuple[int, int]:
         """The question's photo and the gallery's that are most alike, of one animal."""
         own = np.flatnonzero(self.labels == label)
-        place = np.nanargmax(self.probability[:, own])
-        photo, column = np.unravel_index(place, (len(self.probability), len(own)))
+        counting = self.counting[:, own]
+        photo, column = np.unravel_index(counting.argmax(), counting.shape)
         return int(photo), int(own[column])
 
     @property
@@ -99,22 +110,33 @@ class Found:
         return {name: int(n) for name, n in compared.items() if name != COSINE}
 
 
-def animal_scores(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Best of each animal for each photo, then the mean over the photos that it has one for.
+def animal_best(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The highest of each animal for each photo, shape (n_photos, n_animals).
 
     Args:
-        probability: shape (n_photos, n_gallery), nan where a pair does not count.
-        labels: integers from 0, shape (n_gallery,).
+        values: shape (n_photos, n_gallery).
+        labels: integers from 0, each of them there, shape (n_gallery,).
 
-    >>> animal_scores(np.array([[0.2, 0.9, np.nan], [0.4, np.nan, np.nan]]), np.array([0, 0, 1]))
-    array([0.65,  nan])
+    >>> animal_best(np.array([[0.2, 0.9, 0.5]]), np.array([0, 0, 1]))
+    array([[0.9, 0.5]])
     """
+    best = np.full((len(values), labels.max(initial=-1) + 1), values.dtype.type(0))
     order = np.argsort(labels, kind="stable")
     present, starts = np.unique(labels[order], return_index=True)
-    best = np.full((len(probability), labels.max(initial=-1) + 1), np.nan)
-    best[:, present] = np.fmax.reduceat(probability[:, order], starts, axis=1)
-    n_photos = np.isfinite(best).sum(axis=0)
-    return np.where(n_photos, np.nansum(best, axis=0) / np.maximum(n_photos, 1), np.nan)
+    if len(present):
+        best[:, present] = np.maximum.reduceat(values[:, order], starts, axis=1)
+    return best
+
+
+def mean_of_photos(best: np.ndarray) -> np.ndarray:
+    """One score of each animal: the mean over the photos that have one, else nan.
+
+    Args:
+        best: of each photo and animal, -inf where there is none, shape (n_photos, n_animals).
+    """
+    has_one = np.isfinite(best)
+    total = np.where(has_one, best, 0).sum(axis=0)
+    return np.where(has_one.any(axis=0), total / np.maximum(has_one.sum(axis=0), 1), np.nan)
 
 
 def shortlist(
@@ -192,7 +214,8 @@ class Cascade:
         """Ask the next stage about the first of a question's pairs; `found` is changed."""
         before = np.isfinite([*found.scores.values()][-1])
         allowed = np.where(before, found.probability, np.nan)
-        columns = [shortlist(each, found.labels, stage.n_pairs) for each in allowed]
+        most = len(before[0]) if before.sum(axis=1).max() <= stage.n_pairs else PHOTOS_PER_ANIMAL
+        columns = [shortlist(each, found.labels, stage.n_pairs, most) for each in allowed]
         known = dict(found.scores)
         new = found.scores[stage.name] = np.full(before.shape, np.nan)
         for start in range(0, max(map(len, columns), default=0), stage.step):
@@ -221,11 +244,17 @@ class Cascade:
         """Whether pairs that wait could change who comes first, if they were as alike as can be."""
         highest = {each: scores[at] for each, scores in known.items()}
         highest[name] = np.full(len(at[0]), np.inf)
-        most, least = found.probability.copy(), found.probability.copy()
-        most[at], least[at] = self.probability(highest), 0.0
-        first = np.nanargmax(lowest := animal_scores(least, found.labels))
-        others = np.delete(animal_scores(most, found.labels), first)
-        return bool((others >= lowest[first]).any())
+        most = counting = found.counting
+        if len(at[0]):
+            most = counting.copy()
+            most[at] = np.maximum(most[at], self.probability(highest))
+        now, most = (mean_of_photos(animal_best(each, found.labels)) for each in (counting, most))
+        # An animal that came as far as this stage, by all its photos, can only rise.
+        came_far = animal_best(np.isfinite(found.scores[name]), found.labels)
+        has_pairs = animal_best(np.isfinite(found.scores[COSINE]), found.labels)
+        least = np.where((came_far | ~has_pairs).all(axis=0), now, 0.0)
+        first = int(np.nanargmax(np.where(np.isnan(now), -1.0, least)))
+        return bool((np.delete(most, first) >= least[first]).any())
 
     def to_dict(self) -> dict:
         """Plain JSON types, which `from_dict` reads."""
