@@ -121,11 +121,13 @@ def main(argv: list[str] | None = None) -> dict:
     # those of the photos most alike, where the gallery has them and the matchers are installed.
     matching, why_not = open_matching(gallery, args.gallery, args.device)
     plan = matching and matching.plan_within(args.seconds_per_query, photos[0], len(groups[0]))
-    if matching and not plan:
+    if plan:
+        notes.append(plan.text())
+    elif matching:
         why_not = (
             f"--seconds_per_query {args.seconds_per_query:g} suffices for the embedding alone."
         )
-    notes += [plan.text()] * bool(plan) + [why_not] * bool(why_not)
+    notes += filter(None, [why_not])
 
     # Two thresholds: from the upper one on an animal is known, below the lower one it is probably
     # new, and a person looks at what lies between. Validation animals taught them, so that of new

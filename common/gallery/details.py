@@ -6,6 +6,8 @@ their checksums.
 """
 
 import hashlib
+import itertools
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -49,7 +51,7 @@ def store_details(
             keys = [bytes.fromhex(name) for name in part]
             found = matcher.describe([missing[name] for name in part])
             records = to_records(matcher, found, keys)
-            file = folder / FOLDER / f"{_name(matcher)}-{_hash(b''.join(keys))}.npy"
+            file = _free(folder / FOLDER / f"{_name(matcher)}-{_hash(b''.join(keys))}.npy")
             try:
                 file.parent.mkdir(exist_ok=True)
                 write_array(file, [records], records.shape, records.dtype)
@@ -84,6 +86,12 @@ def read_details(
     if damaged:
         return [], f"{FOLDER}/{damaged[0]} is damaged, or not this gallery's"
     return [], f"{n_missing} of {len(names)} photos have none of {matcher.name}"
+
+
+def _free(file: Path) -> Path:
+    """The file, or one beside it where a damaged one is in its place, which stays."""
+    others = (file.with_stem(f"{file.stem}-{n}") for n in itertools.count(1))
+    return next(each for each in itertools.chain([file], others) if not os.path.lexists(each))
 
 
 def drop_details(folder: Path, keep: Collection[str]) -> None:

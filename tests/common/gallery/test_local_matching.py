@@ -12,51 +12,18 @@ from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.learned_matching import Effort, learn_matching, to_describe
 from common.gallery.local_matching import ABOUT, installed, open_matching
-from common.matching import budget, matchers
-from common.matching.budget import Cost
-from common.matching.local_features import LocalFeatures
+from common.matching import budget
 
 import numpy as np
 import pytest
 from PIL import Image
+from quick_matchers import Colours, two_stages
 
 
-class Colours:
-    """A matcher for tests: how alike the colours of two photos are, in a small picture."""
-
-    n_points, descriptor, recipe = 1, np.dtype((np.uint8, 48)), "colours 1"
-
-    def __init__(self, name):
-        self.name, self.described = name, []
-
-    def describe(self, paths, masks=None):
-        self.described += paths
-        small = [Image.open(path).convert("RGB").resize((4, 4)) for path in paths]
-        return [
-            LocalFeatures(np.ones((1, 2), np.float32), np.asarray(each).reshape(1, 48), (2, 2))
-            for each in small
-        ]
-
-    def scores(self, query, candidates):
-        here = query.descriptors.astype(float)
-        return np.array([100 - np.abs(here - each.descriptors).mean() for each in candidates])
-
-    def matches(self, query, candidate):
-        return np.zeros((1, 2), dtype=np.intp)
-
-
-@pytest.fixture(autouse=True)
-def two_stages(monkeypatch, tmp_path_factory):
-    """XFeat and ALIKED are replaced by matchers that are quick, and cost what the test says."""
-    names = ("quick", "slow")
-    for name in names:
-        monkeypatch.setitem(matchers.MATCHERS, name, lambda device, name=name: Colours(name))
-    monkeypatch.setattr(local_matching, "CASCADE", names)
-    costs = {"quick": Cost(0.01, 0.001), "slow": Cost(0.1, 0.1)}
-    monkeypatch.setattr(local_matching, "cost_of", lambda matcher, *_: costs[matcher.name])
-    installed.cache_clear()
-    yield
-    installed.cache_clear()
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with two_stages():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +196,10 @@ def test_without_the_weights_the_embedding_answers_and_one_line_says_how_to_get_
 
     monkeypatch.setitem(networks.WEIGHTS, "xfeat", ("no_such_package", "weights.pt"))
     monkeypatch.setattr(local_matching, "CASCADE", ("xfeat",))
+    installed.cache_clear()
     gallery = enrolment.open_gallery(folder)
     matching, fault = open_matching(gallery, folder, "cpu")
+    installed.cache_clear()
     assert matching is None
     assert "pip install" in fault
 
