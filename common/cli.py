@@ -293,6 +293,16 @@ _FLAGS: dict[str, dict] = {
         "your copy of the week's exercises.py: what is right in it runs in place of the "
         "reference's functions",
     ),
+    "false_match_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of new animals\' photos that may be called "known" (default: %(default)s)',
+    ),
+    "false_new_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of known animals\' photos that may be called "probably new" (default: %(default)s)',
+    ),
     "workers": _flag(
         whole_number(0, 64),
         "N",

@@ -122,6 +122,7 @@ class Run:
         notes: Sequence[str] = (),
         device: str | None = None,
         answers: pd.DataFrame | None = None,
+        summary: str = "",
     ) -> dict:
         """Write `result.json` and `report.html`, print the tables and where things lie.
 
@@ -135,6 +136,7 @@ class Run:
             notes: sentences that a reader needs to judge the numbers.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
+            summary: what to know before the tables are read.
 
         Returns:
             The content of `result.json`.
@@ -156,6 +158,7 @@ class Run:
                 "versions": package_versions(),
                 "peak_memory_mb": peak_memory_mb(),
                 "split": split,
+                "summary": summary,
                 "metrics": metrics,
                 "tables": tables,
                 "figures": figure_files,
@@ -171,6 +174,8 @@ class Run:
         self._publish()
         self._remove_checkpoints()
         release(self.folder)
+        if summary:
+            print(f"\n{printable(summary)}")
         self._print_ending(tables, figure_files.values(), notes)
         return result
 

@@ -36,6 +36,7 @@ from common.experiments.trials import (
     summarise_rankings,
 )
 from common.gallery.scores import validation_scores_of
+from common.gallery.verdicts import trust_sentence
 from common.machine.device import pick_device
 from common.measures.open_set import choose_threshold, threshold_by
 from common.mine import own_functions
@@ -237,7 +238,12 @@ def main(argv: list[str] | None = None) -> dict:
     fit, model = train(args, options, photos, classed, check, run, yours)
 
     # What a similarity means is learned before any test photo is looked at.
-    scores = validation_scores_of(lambda rows: photos.outputs(model, rows), questions, catalogue)
+    scores = validation_scores_of(
+        lambda rows: photos.outputs(model, rows),
+        questions,
+        catalogue,
+        untrained=lambda rows: embeddings[BEFORE][rows],
+    )
 
     # Ask the test photos once; tables, figures, the model itself.
     embeddings[args.loss] = photos.outputs(model, everything)
@@ -252,6 +258,7 @@ def main(argv: list[str] | None = None) -> dict:
     if choose_by:
         chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
     notes = [f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.", classed.description]
+    notes += [trust_sentence(scores)] if scores else []
     notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
     return report(run, args, options, study, questions, embeddings, fit, notes, yours)
 
