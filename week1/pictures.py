@@ -25,7 +25,6 @@ from common.visualization import style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 PICTURES = Path(__file__).with_name("pictures")
 RESULT = Path(__file__).with_name("results") / "baseline_cnn.json"
@@ -102,7 +101,7 @@ def draw_long_tail(catalogue: Catalogue, path: Path) -> Path:
     n_half = int(np.searchsorted(counts.cumsum(), counts.sum() / 2)) + 1
 
     figure = style.new_figure(8.4, 2.9)
-    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
+    axes = style.tidy(figure.add_subplot(), grid="y")
     colours = np.where(identity.map(place) < n_half, style.COLOURS[0], style.COLOURS[4])
     look = {"width": 0.8, "edgecolor": "white", "linewidth": 0.6}
     axes.bar(identity.map(place), segments, bottom=below, color=colours, **look)
@@ -123,12 +122,11 @@ def draw_splits(catalogue: Catalogue, path: Path) -> Path:
     panels = figure.subplots(1, 2, sharey=True)
     titles = "time-aware: later days are the test", "random: the same photos, dealt one by one"
     for axes, split, title in zip(panels, (by_day, at_random), titles, strict=True):
-        style.tidy(axes, title=title, tick_size=SMALLEST_FONT)
+        style.tidy(axes, title=title)
         draw_timeline(axes, catalogue, split)
     names = [f"{name}\n{words}".strip() for name, words in TIMELINE.items()]
     panels[0].set_yticks(-np.arange(len(names)) + 0.25, names, color=style.INK)
     style.legend_outside(panels[0], 3)
-    enlarge(figure)
     return style.save_for_page(figure, path)
 
 
@@ -177,7 +175,7 @@ def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
     figure = style.new_figure(8.4, 3.2)
     panels = figure.subplots(1, 2)
     loss, accuracy = (
-        style.tidy(axes, title=title, grid="y", tick_size=SMALLEST_FONT)
+        style.tidy(axes, title=title, grid="y")
         for axes, title in zip(panels, ("loss", "accuracy"), strict=True)
     )
     colours = style.PART_COLOURS
@@ -205,7 +203,7 @@ def draw_interval(result: dict, path: Path) -> Path:
     figure = style.new_figure(8.4, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     draw_three_draws(left)
-    style.tidy(right, title=f"accuracies of {N_RESAMPLES:,} draws", tick_size=SMALLEST_FONT)
+    style.tidy(right, title=f"accuracies of {N_RESAMPLES:,} draws")
     n_photos = result["metrics"]["test"]["n_images"]
     bins = (np.arange(0, n_photos + 4, 4) - 0.5) / n_photos  # four possible counts in each
     right.hist(over_animals, bins, color=style.COLOURS[4], label="drawing animals")
@@ -235,7 +233,7 @@ def drawn_accuracies(result: dict) -> tuple[np.ndarray, np.ndarray]:
 
 def draw_three_draws(axes: Axes) -> None:
     """Three animals with their photos, and whom three draws take."""
-    style.tidy(axes, title="an animal is drawn with all its photos", tick_size=SMALLEST_FONT)
+    style.tidy(axes, title="an animal is drawn with all its photos")
     rows = {"measured": tuple(MEASURED)} | {f"draw {i + 1}": draw for i, draw in enumerate(DRAWS)}
     for row, names in enumerate(rows.values()):
         x, answers = 0.0, []
@@ -258,13 +256,6 @@ def draw_three_draws(axes: Axes) -> None:
     axes.plot([], [], "x", color=style.WRONG, label="wrong", **look)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2}
     axes.legend(fontsize=SMALLEST_FONT, frameon=False, **place)
-
-
-def enlarge(figure: Figure) -> None:
-    """The same for the words of a legend outside the axes."""
-    for legend in figure.legends:
-        for text in legend.get_texts():
-            text.set_fontsize(SMALLEST_FONT)
 
 
 if __name__ == "__main__":

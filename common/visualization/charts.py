@@ -1,6 +1,6 @@
-"""Measures over a quantity: against a cost, along a trend, step by step, and as promised."""
+"""Measures over a quantity: against a cost, along a trend, and as promised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.visualization import style
@@ -42,7 +42,7 @@ def cost_scatter(
     rows = table[np.isfinite(table[value].astype(float)) & (table[cost].astype(float) > 0)]
     if rows.empty:
         raise ValueError("no row has both a cost and a value")
-    figure = style.new_figure(7.2, 4.4)
+    figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (name, own) in enumerate(rows.groupby(group, sort=False)):
         look, ends = style.look(index), (own[f"{value}_low"], own[f"{value}_high"])
@@ -72,7 +72,7 @@ def trend_chart(
     value_name: str,
     value: str = "accuracy",
     group: str = "approach",
-    ticks: Sequence[float] | None = None,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw one line with its band per group, over a logarithmic axis.
 
@@ -84,14 +84,14 @@ def trend_chart(
         group: column that gives each line.
         quantity_name: words for the quantity, with its unit.
         value_name: words for the measure.
-        ticks: values of the quantity that are named; None: all that occur.
+        save: how, such as `style.save_for_page`.
 
     Raises:
         ValueError: an empty table.
     """
     if table.empty:
         raise ValueError("an empty table has no trend")
-    figure = style.new_figure(7.2, 4.4)
+    figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (name, own) in enumerate(table.groupby(group, sort=False)):
         own, look = own.sort_values(quantity), style.look(index)
@@ -101,54 +101,13 @@ def trend_chart(
             axes.vlines(*band, color=look["color"], alpha=0.5)
         axes.plot(own[quantity], own[value], markersize=5, label=name, **look)
     axes.set_xscale("log")
-    ticks = sorted(set(table[quantity])) if ticks is None else ticks
+    ticks = sorted(set(table[quantity]))
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=quantity_name, ylabel=value_name, ylim=(0, 1))
     longest = max(len(str(name)) for name in table[group])
     style.legend_outside(axes, max(1, min(4, LEGEND_WIDTH // (longest + 6))))
-    return style.save_figure(figure, path)
-
-
-def rate_chart(
-    table: pd.DataFrame,
-    path: str | Path,
-    *,
-    x: str,
-    series: dict[str, str],
-    x_name: str,
-    y_name: str,
-) -> Path:
-    """Draw a share for each value of x, with its interval, one line per series.
-
-    Args:
-        table: columns x, and for each series `name`, `name`_low and `name`_high, in [0, 1].
-        path: PNG to write; returned.
-        x: column of the horizontal axis, positive; each value is twice the last, or nearly.
-        series: column to the words in the legend; names that hold "noise" are drawn grey.
-        x_name: words for x, with its unit.
-        y_name: words for the share.
-
-    Raises:
-        ValueError: an empty table or a missing column.
-    """
-    style.check_columns(table, [x, *series])
-    figure = style.new_figure(7.2, 4.0)
-    axes = style.tidy(figure.add_subplot(), grid="y")
-    shifts = [1 + 0.025 * (i - (len(series) - 1) / 2) for i in range(len(series))]
-    for i, (name, words) in enumerate(series.items()):
-        look = {**style.look(i), "linewidth": 1.6, "linestyle": "-"}
-        if "noise" in name:
-            look |= {"color": style.SOFT, "linestyle": ":"}
-        places = table[x] * shifts[i]  # beside each other, so that no interval hides another
-        ends = table[f"{name}_low"], table[f"{name}_high"]
-        axes.vlines(places, *ends, alpha=0.55, color=look["color"], linewidth=1.6)
-        axes.plot(places, table[name], markersize=5, label=words, **look)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(table[x], [f"{value:g}" for value in table[x]])
-    axes.set(xlabel=x_name, ylabel=y_name, ylim=(-0.03, 1.03))
-    style.legend_outside(axes, 3)
-    return style.save_figure(figure, path)
+    return save(figure, path)
 
 
 def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Path:

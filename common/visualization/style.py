@@ -44,11 +44,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def tidy(axes: Axes, *, title: str = "", grid: str | None = None, tick_size: float = 8) -> Axes:
+def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
     """Calm axes: no box, soft ticks, and a grid along x or y where values are read off."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(colors=SOFT, labelsize=tick_size, length=0)
+    axes.tick_params(colors=SOFT, labelsize=9, length=0)
     axes.xaxis.label.set(color=SOFT, size=9)
     axes.yaxis.label.set(color=SOFT, size=9)
     axes.set_axisbelow(True)
@@ -87,7 +87,7 @@ def legend_outside(axes: Axes, n_columns: int, where: str = "lower center") -> N
     """What each colour and marker of the axes stands for, below them or elsewhere."""
     place = {"loc": f"outside {where}", "ncols": n_columns}
     shown = axes.get_legend_handles_labels()
-    axes.figure.legend(*shown, **place, fontsize=8.5, frameon=False, labelcolor=SOFT)
+    axes.figure.legend(*shown, **place, fontsize=9, frameon=False, labelcolor=SOFT)
 
 
 def legend_inside(axes: Axes) -> None:

@@ -4,7 +4,7 @@ from common.data.sampling import spread_over_animals
 from common.inspection import adversarial
 from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import paired_bootstrap_over_individuals
-from common.visualization.charts import rate_chart
+from common.visualization.charts import trend_chart
 from common.visualization.pictures import PictureRow, picture_grid
 from common.words import counted
 from inside.features import pixels_of
@@ -73,18 +73,21 @@ def measure_attacks(
     # Rates over animals, and the difference between the two on the same photos.
     animals = study.identity[rows]
     table = adversarial.success_table(reached, budgets, animals)
-    series = {
-        column: column.replace("_one_step", ", one step (FGSM)").replace("_", ", ")
-        for column in table.columns[1:]
-        if not column.endswith(("_low", "_high"))
-    }
-    figure = rate_chart(
-        table,
+    budget, *names = (name for name in table if not name.endswith(("_low", "_high")))
+    lines = [
+        table[[budget, name, f"{name}_low", f"{name}_high"]]
+        .set_axis([budget, "share", "share_low", "share_high"], axis=1)
+        .assign(pushed=name.replace("_one_step", ", one step (FGSM)").replace("_", ", "))
+        for name in names
+    ]
+    figure = trend_chart(
+        pd.concat(lines),
         run.figure_path("adversarial_rates.png"),
-        x="budget (1/255)",
-        series=series,
-        x_name="budget: farthest change of a pixel, in units of 1/255",
-        y_name="share of photos renamed as their target",
+        quantity=budget,
+        value="share",
+        group="pushed",
+        quantity_name="budget: farthest change of a pixel, in units of 1/255",
+        value_name="share of photos renamed as their target",
     )
     differences = {
         f"{budget:g}/255": paired_bootstrap_over_individuals(
