@@ -76,7 +76,7 @@ def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, P
 
 
 def class_figures(
-    run: Run, trial: Trial, *, kind: str = "class", name: str = "", title: str = ""
+    run: Run, trial: Trial, *, kind: str = "class", name: str = ""
 ) -> dict[str, Path]:
     """Training of one model of classes, and which class it takes for which.
 
@@ -85,13 +85,12 @@ def class_figures(
         trial: that was asked.
         kind: what a class is, such as "breed".
         name: for titles, after a comma, and for files; empty: of the only model.
-        title: written into the figures.
     """
     ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
     curves, confusion = (run.figure_path(f"{each}{stem}.png") for each in ("curves", "confusion"))
-    report, words = trial.answers.report, {"kind": kind, "title": title}
-    training_curves(trial.history, curves, title=title, chosen_epoch=trial.best_epoch)
-    confusion_figure(report.confusion, report.identities, confusion, **words)
+    report = trial.answers.report
+    training_curves(trial.history, curves, chosen_epoch=trial.best_epoch)
+    confusion_figure(report.confusion, report.identities, confusion, kind=kind)
     return {f"Training{ending}": curves, f"Which {kind} is taken for which{ending}": confusion}
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 FILTER_SIDE, MAP_SIDE = 24, 64  # pixels at which a filter and a map are drawn, at least
 GAP = 4  # pixels between them
-HEAT = colormaps["inferno"]
+HEAT, VALUES = colormaps["inferno"], colormaps["viridis"].with_extremes(bad="white")
 
 
 @dataclass(frozen=True)
@@ -131,23 +131,16 @@ def features_figure(
         maps: words for the stage to its channels, in [0, 1], shape (n_channels, height, width).
         path: PNG to write; returned.
     """
-    named, caption = f"first filters ({len(filters)})", "{} × {} pixels of 3 colours"
-    sheets = [
-        (named, caption.format(*filters.shape[1:3]), tiled(filters, FILTER_SIDE)),
-        ("photo", "{} × {} pixels".format(*photo.shape[:2]), photo),
+    size = "{} × {}".format
+    captions = [
+        f"first filters ({len(filters)})\n{size(*filters.shape[1:3])} pixels of 3 colours",
+        f"photo\n{size(*photo.shape[:2])} pixels",
+        *(f"{words}\n{size(*own.shape[1:])} cells a channel" for words, own in maps.items()),
     ]
-    for words, channels in maps.items():
-        caption = "{} × {} cells a channel".format(*channels.shape[1:])
-        sheets.append((words, caption, tiled(channels, MAP_SIDE)))
-    n_columns = min(3, len(sheets))
-    n_rows = math.ceil(len(sheets) / n_columns)
-    figure = style.new_figure(2.9 * n_columns, 3.2 * n_rows)
-    cells = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in cells[len(sheets) :]:
-        axes.set_axis_off()
-    for axes, (words, caption, sheet) in zip(cells, sheets, strict=False):
-        axes.imshow(sheet, cmap="viridis" if sheet.ndim == 2 else None, interpolation="nearest")
-        style.bare(axes)
-        axes.set_title(words, fontsize=9.5, color=style.INK, pad=5, parse_math=False)
-        axes.set_xlabel(caption, fontsize=8, color=style.SOFT, labelpad=4, parse_math=False)
-    return style.save_figure(figure, path)
+    sheets = [tiled(filters, FILTER_SIDE), photo]
+    sheets += [VALUES(tiled(channels, MAP_SIDE))[..., :3] for channels in maps.values()]
+    rows = [
+        PictureRow("", sheets[first : first + 3], captions[first : first + 3])
+        for first in range(0, len(sheets), 3)
+    ]
+    return picture_grid(rows, path, cell=2.7)
