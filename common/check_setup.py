@@ -64,7 +64,6 @@ class Finding(NamedTuple):
 
     Attributes:
         state: OK, NOTE or FAIL.
-        text: what was found.
         advice: what to do; "" where nothing needs to be done.
     """
 
@@ -308,11 +307,7 @@ def check_package(
     """Whether a package is there, can be imported, and is the version that was tested.
 
     Args:
-        name: in the package index.
-        wanted: version in the requirements.
         version: that is installed; None: none.
-        trial: what `try_packages` gives.
-        is_extra: no lesson needs it.
     """
     if version is None:
         use = "; lessons and exercises run without it" if is_extra else ""
@@ -338,7 +333,6 @@ def check_device(device: str | None, cuda: str | None, has_gpu: bool) -> Finding
     Args:
         device: that --device auto takes; None: torch cannot be asked.
         cuda: version of torch's GPU build; None: it is built for the CPU (or an Apple GPU).
-        has_gpu: whether NVIDIA's driver is installed.
     """
     if device is None:
         return Finding(NOTE, "device: not known before all packages can be imported")
@@ -378,7 +372,6 @@ def check_hub(
     """Whether weights of other backbones could be fetched; no lesson needs that.
 
     Args:
-        environment: the process's variables.
         connect: opens a connection to (host, port), or raises OSError.
     """
     needless = "the course runs without; its own three backbones are installed with it"

@@ -82,7 +82,6 @@ def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callab
     """Reader of a flag's list: different values with commas between, such as 1,2,5.
 
     Args:
-        read: reader of one value.
         is_rising: each value has to be larger than the one before it.
     """
 
@@ -173,10 +172,7 @@ def add_flag(
     """Add a flag with a value that one script alone has.
 
     Args:
-        parser: or a group of it.
-        name: without the dashes.
         read: reader of the value, such as `whole_number(1, 9)`.
-        metavar: what stands for the value in the help.
         text: of the help; the default is added, unless the text says what it is.
         default: of a list as it is typed, such as "1,2,5".
     """
@@ -302,11 +298,7 @@ _FLAGS: dict[str, dict] = {
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's own docstring, and which refuses in one line.
-
-    Args:
-        doc: the script's `__doc__`.
-    """
+    """Parser whose help shows the script's own docstring, and which refuses in one line."""
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--flag value ...]    (--help lists the flags)",
         description=(doc or "").strip(),
@@ -466,7 +458,6 @@ def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
     is a fault of ours and keeps its traceback.
 
     Args:
-        main: of the script.
         stays: what there is after a stop, and what to do next.
     """
     with _lasting_streams():

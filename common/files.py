@@ -93,7 +93,6 @@ def remove_leftovers(folder: Path, pattern: str) -> None:
 
     Args:
         folder: without a list; see `common.own_files.claim` for those that have one.
-        pattern: of names of files and folders in it, such as "*.npy".
     """
     for path in folder.glob(pattern):
         mark = PART.search(path.name)
@@ -151,10 +150,7 @@ def write_array(
     A plain file, not a memory map: where the disk is full, a write raises, a map kills Python.
 
     Args:
-        path: where the file shall be; its folder exists.
         pieces: one after another the array's rows, in C order.
-        shape: of the whole.
-        dtype: of every piece.
 
     Raises:
         UnwritableError: the disk is full or takes no files.

@@ -56,11 +56,8 @@ class Run:
     """A started run; see `start_run`.
 
     Attributes:
-        script: file name of the script.
         folder: where results go; it exists and can be written to.
         arguments: the flags' values, plain JSON types.
-        command: the command line that repeats the run.
-        started: date and time of the start, with time zone.
         clock_start: seconds of a clock that never jumps, at the start.
     """
 
@@ -128,11 +125,9 @@ class Run:
         Args:
             metrics: numbers with their n and interval; anything with plain parts
                 (numpy values, reports as dicts, paths). NaN is written as null.
-            split: what `describe_split` gives.
             tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one. A table
                 without a row is left out.
             figures: title -> PNG in the run's folder, or the paths alone.
-            notes: sentences that a reader needs to judge the numbers.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
 
@@ -206,8 +201,6 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
     processes only the main one has this folder; what the others write is thrown away.
 
     Args:
-        script_file: the script's `__file__`.
-        args: its parsed flags.
         may_hold_others: the folder holds something to be changed, so that a person's files in it
             are left and passed over, unless a result would take their place.
 
@@ -245,12 +238,7 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
 
 
 def describe_split(split: object, leak: object) -> dict:
-    """A split and its leak as `Run.finish` wants them.
-
-    Args:
-        split: a `common.splits.splits.Split`.
-        leak: the `LeakReport` of that split.
-    """
+    """A split and its leak as `Run.finish` wants them."""
     return {
         "name": split.name,
         "description": split.description,

@@ -49,7 +49,6 @@ def leak_of(
 
     Args:
         train, test: rows of the catalogue's table.
-        share: of photos, see `leak_share`.
 
     Returns:
         Two shares in [0, 1]; nan where no encounter, or no date, is known.
@@ -75,8 +74,6 @@ def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) ->
     """A time-aware split whose test photos of known animals another function chooses.
 
     Args:
-        split: whose other photos stay where they are.
-        catalogue: that it is of.
         split_by_day: identities, days and the share for training to which photos are the test.
     """
     table = catalogue.table
@@ -159,9 +156,6 @@ def compare_splits(
     seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
     """How many photos each split trains and tests on, and what it gives away.
-
-    Args:
-        yours: functions of --mine, by name; others are the course's.
 
     Returns:
         One row per split that the catalogue allows, and a sentence for each that it doesn't.

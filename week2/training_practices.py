@@ -49,11 +49,7 @@ class Switch:
     """One change to the base recipe.
 
     Attributes:
-        name: in tables.
         change: from and to, in words.
-        settings: of `TrainingSettings` that differ.
-        rates: of `Rates` that differ.
-        photos: of `PhotosAtBoundary` that differ.
         special: name of what is no number: "dropout", "plain head", "sharp labels", "balanced",
             "mixup", "cutmix" or "resting norms".
     """

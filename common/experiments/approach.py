@@ -20,11 +20,8 @@ class Approach:
     """A backbone under a plan, and what its head learns; see `Experiment.approach`.
 
     Attributes:
-        name: in tables.
         backbone: pre-trained; stays as it is.
         plan: which stages train when; an embedding is trained in one step.
-        photos: behind the freeze boundary of each step.
-        recipe: `train_classifier` or `train_embedding`.
         rates: of the steps that have none of their own; None: the usual ones.
         new_head: of a classifier, (n_features, n_classes) to a head.
         from_scratch: the backbone begins with the random numbers of each seed.

@@ -40,8 +40,6 @@ class Planned(NamedTuple):
     """Trainings that are to come, for `Experiment.expected_minutes`.
 
     Attributes:
-        approach: that is trained.
-        n_trainings: how often.
         n_photos: to train on, each time; None: all training photos.
         epochs: None: the plan's.
         validate: whether validation photos are looked at after each epoch.
@@ -62,8 +60,6 @@ class Experiment:
         classed: the photos by the classes of training.
         class_names: of these, label 0 first; identities, breeds or others.
         identity: whom each photo shows, shape (n_images,): what intervals resample.
-        questions: which photos train, and which ask what.
-        settings: how to train; the seed is that of each training.
         flip: whether a mirrored photo still shows the same class.
         run: keeps checkpoints; None: nothing is kept.
         study: catalogue and split; None where photos come from no catalogue.
@@ -128,7 +124,6 @@ class Experiment:
         """Train an approach with one seed.
 
         Args:
-            approach: to train.
             seed: of head, batches and views, and from scratch of the backbone.
             title: beside the progress bar and of the checkpoint; None: approach and seed.
             rows: photos to train on; None: all training photos.
@@ -181,9 +176,6 @@ class Experiment:
         training photo.
 
         Args:
-            approach: that was trained.
-            seed: of training.
-            trained: what `train` gave.
             rows: that it was trained on; None: all training photos.
         """
         labels, names = self.classed.labels, self.class_names
@@ -243,14 +235,10 @@ def catalogue_experiment(
     """An experiment on a catalogue's photos.
 
     Args:
-        study: with its split.
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
-        settings: how to train.
         questions: None: known animals alone are asked about.
         trained_rows: that any approach is trained on; None: the training photos, and those of
             animals that joined, which may be enrolled.
-        classes: what one class is in training, see `by_class`.
-        run: keeps checkpoints.
     """
     questions = questions or Questions.of_closed_set(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
@@ -278,9 +266,6 @@ def classes_experiment(
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
         photos: their labels, and the names of the classes.
-        parts: "train", "validation" and "test" to their rows.
-        settings: how to train.
-        run: keeps checkpoints.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])

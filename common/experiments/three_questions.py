@@ -55,9 +55,6 @@ def try_retrained(
     """Train a classifier again with the animals that joined, and ask it.
 
     Args:
-        experiment: with such animals.
-        approach: a classifier.
-        seed: of training.
         n_enrolled: photos of each new animal, ascending; a training for each number. The
             last one's answers about known animals, and its seconds, are the trial's.
     """
@@ -99,10 +96,6 @@ def try_search(
     """Ask what searches.
 
     Args:
-        experiment: whose photos are searched.
-        name: of the approach.
-        seed: of training.
-        embedded: what `embed` gives.
         trained: where they come from; None: nothing is trained.
         by_means: compare with each animal's mean in place of its photos.
     """

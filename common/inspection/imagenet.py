@@ -35,7 +35,6 @@ def require_class(text: str, others: tuple[str, ...] = ()) -> int:
     """The same; an unknown name is an error with the closest ones.
 
     Args:
-        text: a number or a name.
         others: further names that the person could have meant.
 
     Raises:
@@ -58,7 +57,6 @@ def top_classes(logits: torch.Tensor, k: int = 5) -> list[tuple[str, float]]:
 
     Args:
         logits: shape (1000,).
-        k: how many.
     """
     best = logits.softmax(dim=0).topk(k)
     names = class_names()

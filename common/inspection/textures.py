@@ -15,10 +15,7 @@ def texture_photos(
     """Draw pictures of random texture classes.
 
     Args:
-        n_classes: recipes.
-        n_per_class: pictures of each.
         side: of a picture, pixels.
-        seed: of the recipes and of every picture.
 
     Returns:
         photos: uint8, shape (n_classes * n_per_class, side, side, 3).

@@ -31,7 +31,6 @@ class PhotoSet:
     """Pictures of several classes.
 
     Attributes:
-        name: for the table.
         photos: uint8, shape (n_images, side, side, 3).
         labels: class of each, shape (n_images,).
         groups: photos of one group are near-duplicates and must not be parted, shape
@@ -70,10 +69,8 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
     """Read a set that a person names: a catalogue, a folder of classes, or an .npz.
 
     Args:
-        name: for the table.
         path: as --data_dir takes it, or an .npz of CIFAR-10's test part as JPEG copies.
         side: photos are squashed to this, pixels.
-        seed: which photos are read of a large set.
 
     Raises:
         InputError: nothing of the kind is there.
@@ -114,8 +111,6 @@ def probe(
 
     Args:
         features: of the set's photos, shape (n_images, n_features).
-        photo_set: classes and groups.
-        task: what is drawn.
         seed: of the draws; the same photos for any features.
 
     Returns:
@@ -180,9 +175,6 @@ def measure_transfer(
     Args:
         sets: photos at least as large as the backbones' input.
         backbones: words for the features to a backbone.
-        task: what every set is cut to.
-        seed: of the draws, which are the same for all backbones.
-        device: where features are computed.
 
     Returns:
         table: set, features, accuracy with interval over classes, chance.

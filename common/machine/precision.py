@@ -53,10 +53,6 @@ def choose_precision(model: nn.Module, inputs: torch.Tensor) -> Compute:
     """Try 32 and 16 bits for some seconds; 16 bits must be clearly faster to be taken.
 
     The model's weights, statistics and gradients stay as they were.
-
-    Args:
-        model: a batch of inputs to outputs, on the device that counts.
-        inputs: one batch, on that device.
     """
     device = inputs.device.type
     has_bf16 = device != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

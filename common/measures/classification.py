@@ -20,7 +20,6 @@ class ClassificationReport:
     """How well scores name the identity of each photo.
 
     Attributes:
-        n_images: photos.
         n_identities_present: identities with at least one of these photos.
         accuracy: share of photos right, in [0, 1].
         balanced_accuracy: mean over identities present of the share right, in [0, 1].
@@ -116,12 +115,7 @@ def evaluate_classification(
 
 
 def class_table(report: ClassificationReport, kind: str = "class") -> pd.DataFrame:
-    """Precision, recall, F1 and number of test photos of each class.
-
-    Args:
-        report: on the test photos.
-        kind: header of the first column.
-    """
+    """Precision, recall, F1 and number of test photos of each class."""
     table = pd.DataFrame(report.per_identity).T.rename_axis(kind)
     table = table.rename(columns={"f1": "F1", "n": "support"}).astype({"support": int})
     return table[["precision", "recall", "F1", "support"]]

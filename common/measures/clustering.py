@@ -57,8 +57,6 @@ def cluster_test_photos(
     Args:
         embeddings: of all photos, shape (n_images, embedding_dim), unit length.
         identities: str, shape (n_images,).
-        validation: rows that choose.
-        test: rows that are grouped.
 
     Returns:
         The groups; None where either has fewer than two photos, or more than memory is meant for.

@@ -24,11 +24,9 @@ class Interval:
     """An estimate with its percentile interval.
 
     Attributes:
-        estimate: the statistic of the data as they are.
         low: lower end; nan with a single individual, which says nothing about others.
         high: upper end; nan with a single individual.
         level: share of the resampled statistics inside, in (0, 1).
-        n_individuals: animals that were resampled.
         n_observations: photos or queries behind the estimate.
         is_difference: True for a difference of two methods; its per cent are points.
     """
@@ -98,7 +96,6 @@ def bootstrap_over_individuals(
             "mean_over_individuals" is balanced accuracy.
         n_resamples: draws of as many individuals as there are, with replacement.
         level: share of the resampled statistics inside the interval, in (0, 1).
-        seed: same seed, values and individuals give the same interval.
 
     Returns:
         Interval with `low` and `high` nan when there is only one individual.
@@ -171,9 +168,6 @@ def bootstrap_of_statistic(
         statistic: how often each animal is drawn, one float array of shape (n_draws,
             n_individuals) per group, to its values, shape (n_draws,). Equal calls see equal draws,
             so that the difference of two methods is paired.
-        n_individuals: of each group.
-        n_observations: photos behind the estimate.
-        is_difference: whether it is of two methods.
 
     Returns:
         Interval with `low` and `high` nan where a group has one individual only.

@@ -73,9 +73,6 @@ class RankedQueries:
 def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """As many threads as a matrix product would have, each with products of its own.
 
-    Args:
-        n_most: threads that have something to do.
-
     Yields:
         The threads, and their number.
     """

@@ -34,11 +34,7 @@ class RetrievalReport:
     """How well queries find their identity in the gallery.
 
     Attributes:
-        n_queries: all queries, with and without a match.
-        n_gallery: gallery photos.
         n_without_match: queries with no right gallery photo after the same-encounter rule.
-        queries_without_match: their names.
-        same_encounter_rule: True if the rule was applied.
         n_ignored: (query, gallery photo) pairs that the rule removed.
         rank_k: k to the share in [0, 1] of all queries with a right photo among the first k.
         mAP: mean average precision over all queries, in [0, 1].

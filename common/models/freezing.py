@@ -18,7 +18,6 @@ class Stage:
 
     Attributes:
         index: 0 is the stem.
-        parameter_names: of its parameters, within the network.
     """
 
     index: int

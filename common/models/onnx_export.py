@@ -30,7 +30,6 @@ def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> onnx_fi
 
     Args:
         model: on the CPU; put into evaluation mode.
-        path: ends in .onnx.
         identities: the label map, label 0 first.
 
     Returns:
@@ -104,8 +103,6 @@ def quantise_onnx(path: Path, quantised_path: Path, photos: np.ndarray) -> int:
     VNNI instructions) weights of 7 bits come closer; both are tried on the same photos.
 
     Args:
-        path: what `export_onnx` wrote.
-        quantised_path: ends in .onnx.
         photos: prepared training photos, float32, shape (n_images, 3, side, side).
 
     Returns:

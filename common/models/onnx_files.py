@@ -35,7 +35,6 @@ class OnnxDescription:
     """What an ONNX file says about itself.
 
     Attributes:
-        backbone: its name in this course.
         image_size: side of the square input, pixels.
         stored_size: side to which a whole photo is squashed first, pixels.
         mean: per channel (red, green, blue), in units of the full range, 0 to 1.
@@ -43,7 +42,6 @@ class OnnxDescription:
         resize: the steps from photo to input, in words for people.
         output: "scores", one per identity, or "embedding", of unit length.
         identities: label map, label 0 first.
-        course_version: of the course that wrote it.
     """
 
     backbone: str
@@ -77,12 +75,7 @@ class OnnxDescription:
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX file of this course, loaded; see `open_onnx`.
-
-    Attributes:
-        description: what the file says about itself.
-        session: onnxruntime's handle.
-    """
+    """An ONNX file of this course, loaded; see `open_onnx`."""
 
     description: OnnxDescription
     session: onnxruntime.InferenceSession
@@ -103,7 +96,6 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
     """Load an ONNX file that `week2/export_onnx.py` wrote.
 
     Args:
-        path: the file; nothing else is read.
         n_threads: of the CPU; 0 for one per core.
 
     Raises:
@@ -148,7 +140,6 @@ def prepare(photo: np.ndarray, description: OnnxDescription) -> np.ndarray:
 
     Args:
         photo: uint8, shape (stored_size, stored_size, 3).
-        description: of the file.
 
     Returns:
         float32, shape (1, 3, image_size, image_size).

@@ -20,8 +20,6 @@ def save_recogniser(
     """Write a trained model with what is needed to use it.
 
     Args:
-        model: backbone with a head of `common.models.heads`.
-        path: ends in .safetensors.
         identities: the catalogue's label map, label 0 first; empty for a model that never learned
             any.
         scores: what validation photos got from it, plain JSON types, see

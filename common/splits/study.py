@@ -22,13 +22,7 @@ PUBLISHED_SPLITS = ("given", "published_closed_set")
 
 @dataclass(frozen=True)
 class Study:
-    """A checked catalogue with its split.
-
-    Attributes:
-        catalogue: the photos that can be used.
-        split: train, validation and test.
-        leak: what the split gives away.
-    """
+    """A checked catalogue with its split."""
 
     catalogue: Catalogue
     split: Split

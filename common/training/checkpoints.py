@@ -37,7 +37,6 @@ class Checkpoint:
 
     Args:
         path: of the file; None: nothing is kept.
-        key: of the training, see `key_of`.
     """
 
     def __init__(self, path: Path | None, key: str) -> None:
@@ -108,12 +107,7 @@ def key_of(*parts: object) -> str:
 
 
 def named_groups(groups: list[dict], **modules: nn.Module) -> list[dict]:
-    """Groups of an optimiser with their parameters' names in place of the parameters.
-
-    Args:
-        groups: see `common.training.optim.parameter_group`.
-        modules: that hold the parameters.
-    """
+    """Groups of an optimiser with their parameters' names in place of the parameters."""
     names = {
         parameter: f"{part}.{name}"
         for part, module in modules.items()
@@ -140,8 +134,6 @@ def _feed(digest: hashlib.blake2b, value: object, above: tuple[int, ...] = ()) -
     """Add a value to a digest: first its kind, then what it holds.
 
     Args:
-        digest: of hashlib.
-        value: of any type.
         above: ids of the objects that hold it; some hold themselves.
     """
     digest.update(f"{type(value).__qualname__}:".encode())

@@ -59,7 +59,6 @@ class LibraryLoss(nn.Module):
     """A loss of pytorch-metric-learning, in 32 bits whatever the model computes in.
 
     Args:
-        loss: the library's.
         miner: the library's choice of pairs for it; None: all pairs, or none are needed.
         options: what it was built with, for a person and a checkpoint to tell two of them apart.
     """
@@ -120,7 +119,6 @@ def arcface(
     week3/metric_learning.py spells out the formula.
 
     Args:
-        n_identities: number of centres.
         embedding_dim: length of the embedding.
         margin: radians; 0 leaves a softmax on cosines.
         scale: what cosines are multiplied with before the softmax.
@@ -218,7 +216,6 @@ class MetricLoss:
             of an animal (`IdentityBatchSampler`), or with one or more learned "centres" per animal.
         pairs: which pairs count (the miner), and why these.
         margin: that it is used with unless asked otherwise; None: it has none.
-        unit: of the margin.
         scale: likewise, of cosines before an exponential; None: it has none.
     """
 
@@ -309,10 +306,7 @@ def build_loss(
     """A loss by name: a module called with (embeddings, labels).
 
     Args:
-        name: of `LOSSES`.
-        n_identities: of the label map.
         embedding_dim: length of an embedding.
-        seed: of the centres' random start.
         options: margin and scale; see `options_of`, which also says what it raises.
     """
     options = options_of(name, **options)
@@ -323,11 +317,7 @@ def build_loss(
 
 
 def loss_table(chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """What the losses compare, which pairs they use, their margins with units, and scales.
-
-    Args:
-        chosen: names to the options they are used with.
-    """
+    """What the losses compare, which pairs they use, their margins with units, and scales."""
     return pd.DataFrame(
         {"loss": name, "compares a photo with": LOSSES[name].compares,
          "pairs that count": LOSSES[name].pairs, "margin": options.get("margin"),

@@ -57,8 +57,6 @@ def parameter_group(
     scale to zero regularises nothing.
 
     Args:
-        parameters: a module, or some of its parameters.
-        learning_rate: peak.
         weight_decay: of tensors with two or more dimensions.
         decay_norms: of all tensors, as in recipes that leave it to PyTorch.
 
@@ -82,10 +80,7 @@ def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates
     """Groups of the trainable part of a backbone, one rate per stage.
 
     Args:
-        tail: modules behind the freeze boundary.
         stages: stage of each of its parameters, in the order of `tail.parameters()`.
-        n_stages: of the whole backbone.
-        rates: of the run.
     """
     groups = []
     for stage in sorted(set(stages)):
@@ -120,7 +115,6 @@ class Schedule:
             "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
         epochs: length of the run.
-        steps_per_epoch: optimiser steps in one epoch.
         warmup_epochs: linear rise from 0 at the start; may be a fraction. "one_cycle" has
             its own.
         final_rate: learning rate that "cosine" ends with, the same for every group.

@@ -60,7 +60,6 @@ def ensure_turtles(
         folder: holds metadata.csv, parameters.json and photos/; data/turtles by default.
         parameters: of the set. Where the folder holds turtles of other parameters, or of
             an older drawing, they are drawn anew.
-        progress: show a bar while drawing.
         n_workers: processes; all cores by default, 1 = draw in this process.
 
     Returns:
@@ -252,7 +251,6 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
     """Draw stored photos again, to know which pixels show the animal.
 
     Args:
-        folder: holds turtles drawn by `ensure_turtles`.
         image_ids: of metadata.csv; photos of one encounter are quickest in a row.
 
     Yields:

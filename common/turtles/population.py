@@ -43,8 +43,6 @@ class TurtleParameters:
         n_known: animals first seen before the newcomers' years; 1 or more.
         n_newcomers: animals first seen in the newcomers' years; 0 or more.
         photo_size: width and height of a photo in pixels, 32 to 1024.
-        first_year: year of the first encounters.
-        last_year: year of the last encounters.
         newcomer_years: number of last years in which newcomers appear.
         one_day_share: share of the known animals seen on one day only, in [0, 1].
         most_encounters: encounters of the most often seen animals, 2 to 50.

@@ -351,9 +351,7 @@ def age_colour(pelt: Pelt, years: float, strength: float) -> np.ndarray:
     """Colours of the same face some years on: algae have spread, a scar may have come.
 
     Args:
-        pelt: the face when the animal was first seen.
         years: since the animal was first seen, 0 or more.
-        strength: see `TurtleParameters.slow_change`.
     """
     cover = strength * min(years, 10.0) / 10.0
     if cover == 0:

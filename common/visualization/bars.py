@@ -28,15 +28,10 @@ def interval_chart(
     Args:
         table: columns `value`, `label`, optionally `value`_low and `value`_high (ends of the
             interval) and `group`. Rows without a value are drawn as "skipped".
-        path: PNG to write; returned.
-        value: column of the measure.
-        label: column that names each line, top to bottom in first order.
         group: column that names the colour, such as the split or the side of a comparison.
         value_name: words for the measure; the column's name with spaces by default.
         limits: ends of the axis; 0 to 1 when all values lie there.
         chance: value that guessing gives; drawn as a line.
-        chance_name: words for that line.
-        save: how, such as `style.save_for_page`.
 
     Raises:
         ValueError: an empty table or a missing column.

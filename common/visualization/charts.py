@@ -28,13 +28,8 @@ def cost_scatter(
     Args:
         table: columns `cost` (positive), `value` with `_low` and `_high`, `label` and `group`;
             rows without a value are left out.
-        path: PNG to write; returned.
-        cost: column of the cost.
         value: column of the measure, 0 to 1.
         label: column with the words beside each point.
-        group: column that gives colour and marker.
-        cost_name: words for the cost, with its unit.
-        value_name: words for the measure.
 
     Raises:
         ValueError: no row has both a cost and a value.
@@ -78,13 +73,7 @@ def trend_chart(
 
     Args:
         table: columns `quantity` (positive), `value` with `_low` and `_high`, and `group`.
-        path: PNG to write; returned.
-        quantity: column along x.
         value: column of the measure, 0 to 1.
-        group: column that gives each line.
-        quantity_name: words for the quantity, with its unit.
-        value_name: words for the measure.
-        save: how, such as `style.save_for_page`.
 
     Raises:
         ValueError: an empty table.
@@ -115,7 +104,6 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
 
     Args:
         bins: name to what `common.measures.calibration.reliability` gives.
-        path: PNG to write; returned.
 
     Raises:
         ValueError: nothing to draw.

@@ -31,9 +31,7 @@ def confusion_figure(
         counts: whole numbers, shape (n_identities, n_identities); row = true identity,
             column = answer.
         identities: names of rows and columns, length n_identities.
-        path: PNG to write; returned.
         kind: what is named, "identity" or another word such as "breed".
-        title: above the figure.
 
     Raises:
         ValueError: shapes that don't fit, or no count at all.
@@ -55,7 +53,6 @@ def _draw_cells(axes: Axes, counts: np.ndarray, right: np.ndarray) -> None:
     """Shade the cells by their share of the row; few enough get their counts.
 
     Args:
-        axes: to draw on.
         counts: shape (n_rows, n_identities).
         right: column of the right answer of each row.
     """
@@ -102,7 +99,6 @@ def recall_bars(
             (n_identities,); nan where it has none, such identities are left out.
         n_photos: photos each recall rests on, shape (n_identities,).
         identities: names, length n_identities.
-        path: PNG to write; returned.
 
     Raises:
         ValueError: lengths that don't fit, or no identity with a photo.

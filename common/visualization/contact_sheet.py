@@ -27,7 +27,6 @@ def contact_sheet(
 
     Args:
         photos: files, length n_images.
-        path: PNG to write; returned.
         identities: of each photo; equal names share a row.
         captions: beneath each photo, such as "left · 2019-05-03".
         n_columns: photos of an identity that are shown; more are left out.
@@ -62,7 +61,6 @@ def catalogue_overview(
 
     Args:
         table: a catalogue's table: columns identity, encounter, encounter_known, date.
-        path: PNG to write; returned.
         part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
 
     Raises:

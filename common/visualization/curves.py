@@ -35,8 +35,6 @@ def training_curves(
             train_accuracy (of random views), validation_accuracy, …; keys with "loss" go to the
             left panel, with "accuracy", "recall", "mAP" or "rank_1" (shares, 0 to 1) to the next,
             with "similarity" (cosine) to the last; others are left out.
-        path: PNG to write; returned.
-        title: above the figure.
         chosen_epoch: its value of "epoch"; marked with a line.
         least_loss: that smoothed labels allow, as of `common.training.losses.least_loss`; marked
             with a dashed line.
@@ -71,7 +69,6 @@ def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
 
     Args:
         rates: one entry per step: what trains, to its learning rate.
-        path: PNG to write; returned.
     """
     figure = style.new_figure(7.2, 3.0)
     axes = style.tidy(figure.add_subplot(), title="learning rate", grid="y")

@@ -21,12 +21,8 @@ class DetailPair:
     """A query beside one gallery photo.
 
     Attributes:
-        query: photo file.
-        candidate: photo file.
         points: of the same details in both photos as they are searched, pixels, each shape
             (n_details, 2).
-        caption: beneath the pair.
-        is_match: whether both show one animal.
     """
 
     query: Path
@@ -47,9 +43,6 @@ def detail_panel(
 
     Args:
         rows: of pairs, each as long as `column_names`.
-        path: PNG to write; returned.
-        column_names: above the columns.
-        title: above the panel.
 
     Raises:
         ValueError: no rows.

@@ -26,12 +26,8 @@ def difference_map(
     Args:
         table: columns x, y, and difference with its `_low` and `_high`, in [-1, 1]; complete,
             one row of the map after the other.
-        path: PNG to write; returned.
-        x: column along x, a number.
         y: column along y, a number; equal within a row of the map.
         names: first approach and second; the difference is first minus second.
-        x_name: words for x, with its unit.
-        y_name: words for y, with its unit.
 
     Raises:
         ValueError: an empty table.

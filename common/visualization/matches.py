@@ -19,13 +19,10 @@ class RankedMatches:
     """One query and its best gallery photos, best first.
 
     Attributes:
-        query: the photo that is asked about.
-        query_caption: beneath it, such as its identity.
         gallery: the photos found, length k.
         gallery_captions: identity of each, length k.
         similarities: cosine similarity in [-1, 1] of each to the query, length k.
         is_match: whether each shows the query's identity; None where nobody knows.
-        verdict: beneath the query, such as "new individual?".
         probabilities: in [0, 1], of each showing the query's identity; None where not known.
     """
 
@@ -45,12 +42,6 @@ def matches_panel(
     """Draw one row per query: the query, then its ranked gallery photos.
 
     A right photo has a green frame and a tick, a wrong one an orange-red frame and a cross.
-
-    Args:
-        rankings: rows, top to bottom.
-        path: PNG to write; returned.
-        n_columns: gallery photos per row.
-        title: above the panel.
 
     Raises:
         ValueError: no rankings, or lengths that don't fit.
@@ -140,10 +131,6 @@ def example_matches(
     Args:
         embeddings: of all photos of the study, shape (n_images, embedding_dim), unit length.
         query: rows that are asked about; some whose most alike photo is right, some not.
-        gallery: rows to search.
-        study: whose photos they are.
-        path: PNG to write; returned.
-        title: above the panel.
     """
     searched = Gallery(embeddings.shape[1])
     searched.enrol(embeddings[gallery], study.identity[gallery])

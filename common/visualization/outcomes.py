@@ -33,10 +33,6 @@ def classification_figures(
     """Draw training, confusion, recall, and some right and wrong answers.
 
     Args:
-        run: whose folder gets the figures.
-        report: on the test photos.
-        history: of training, one row per epoch.
-        best_epoch: that validation chose.
         trained_labels: of the training photos; animals that joined later are left out.
         paths: files of the test photos, for the sample answers; empty leaves them out.
         least_loss: that smoothed labels allow, where the lesson speaks of it.
@@ -81,9 +77,6 @@ def class_figures(
     """Training of one model of classes, and which class it takes for which.
 
     Args:
-        run: whose folder gets the figures.
-        trial: that was asked.
-        kind: what a class is, such as "breed".
         name: for titles, after a comma, and for files; empty: of the only model.
     """
     ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
@@ -98,8 +91,6 @@ def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path
     """Share of photos named right, by approach and question; no figure where none was asked.
 
     Args:
-        run: whose folder gets the figure.
-        name: of its file.
         table: what `common.experiments.trials.summarise` gives.
     """
     rows = []

@@ -21,7 +21,6 @@ class PictureRow:
     """One row of a grid.
 
     Attributes:
-        name: at the left.
         pictures: float in [0, 1] or uint8, shape (height, width, 3) or (height, width); None
             leaves the place free.
         captions: beneath each picture, length as `pictures`.
@@ -42,9 +41,6 @@ def picture_grid(
     """Draw rows of pictures; small ones keep their hard pixels.
 
     Args:
-        rows: top to bottom.
-        path: PNG to write; returned.
-        column_titles: above the first row.
         cell: side of one picture, inches.
 
     Raises:
@@ -129,7 +125,6 @@ def features_figure(
         filters: in [0, 1], shape (n_filters, height, width, 3).
         photo: uint8, shape (height, width, 3).
         maps: words for the stage to its channels, in [0, 1], shape (n_channels, height, width).
-        path: PNG to write; returned.
     """
     size = "{} × {}".format
     captions = [

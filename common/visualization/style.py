@@ -140,7 +140,6 @@ def save_for_page(figure: Figure, path: str | Path, *, n_colours: int = 64) -> P
 
     Args:
         figure: 8 to 8.5 inches wide, so that its letters come out as large as the page's own.
-        path: to write.
         n_colours: of the picture, up to 256: fewer make a smaller file; charts need few.
     """
     drawn = io.BytesIO()
@@ -155,7 +154,6 @@ def thumbnail(path: str | Path, side: int = 220) -> np.ndarray:
     """The whole photo, upright, in a square; the rest of the square is a quiet grey.
 
     Args:
-        path: photo file.
         side: of the square, pixels.
 
     Returns:
