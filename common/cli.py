@@ -341,7 +341,7 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
         defaults: flags with another default, such as epochs=5.
 
     Raises:
-        ValueError: a name that is no shared flag, or one given twice.
+        ValueError: a name that is no shared flag.
 
     >>> parser = make_parser("What the script shows.")
     >>> shared_flags(parser, "seed", epochs=5)
@@ -349,8 +349,6 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
     Namespace(seed=1, epochs=5)
     """
     for name in [*names, *defaults]:
-        if name in names and name in defaults:
-            raise ValueError(f"{name!r} is given with and without a default; once is enough")
         if name == "freeze_backbone":
             _add_freeze_flags(parser, bool(defaults.get(name, False)))
         elif name == "data_dir":
@@ -374,19 +372,11 @@ def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
     """Add `--freeze_backbone` and its opposite."""
-    parser.add_argument(
-        "--freeze_backbone",
-        action="store_true",
-        default=default,
-        help=f"train the head only (default: {'yes' if default else 'no'})",
-    )
-    parser.add_argument(
-        "--no_freeze_backbone",
-        dest="freeze_backbone",
-        action="store_false",
-        default=default,
-        help="train the backbone too",
-    )
+    words = f"train the head only (default: {'yes' if default else 'no'})"
+    one = {"dest": "freeze_backbone", "default": default}
+    parser.add_argument("--freeze_backbone", action="store_true", help=words, **one)
+    words = "train the backbone too"
+    parser.add_argument("--no_freeze_backbone", action="store_false", help=words, **one)
 
 
 class _Lasting:

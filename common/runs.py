@@ -103,19 +103,13 @@ class Run:
         digest = hashlib.sha256(title.encode()).hexdigest()[:8]  # two may differ in a comma alone
         return self.folder / CHECKPOINTS / f"{name}_{digest}.pt"
 
-    def _remove_checkpoints(self) -> None:
-        """A run that is whole has nothing to resume."""
-        remove_own(self.folder, f"{CHECKPOINTS}/*")
-        with contextlib.suppress(OSError):  # there was none, or a person has a file in it
-            (self.folder / CHECKPOINTS).rmdir()
-
     def finish(
         self,
         *,
         metrics: Mapping,
         split: Mapping | None = None,
         tables: Mapping[str, pd.DataFrame] | None = None,
-        figures: Mapping[str, Path] | Sequence[Path] = (),
+        figures: Mapping[str, Path] | None = None,
         notes: Sequence[str] = (),
         device: str | None = None,
         answers: pd.DataFrame | None = None,
@@ -127,7 +121,7 @@ class Run:
                 (numpy values, reports as dicts, paths). NaN is written as null.
             tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one. A table
                 without a row is left out.
-            figures: title -> PNG in the run's folder, or the paths alone.
+            figures: title -> PNG in the run's folder.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
 
@@ -139,7 +133,7 @@ class Run:
             ValueError: something that JSON cannot hold, or a figure outside the folder.
         """
         tables = {title: table for title, table in (tables or {}).items() if len(table)}
-        figure_files = _figure_files(figures, self.folder / NEW)
+        figure_files = _figure_files(figures or {}, self.folder / NEW)
         result = to_plain(
             {
                 "script": self.script,
@@ -164,7 +158,9 @@ class Run:
         write_text(self.figure_path(REPORT), render_report(result, tables, pictures))
         write_text(self.figure_path(RESULT), to_json(result))
         self._publish()
-        self._remove_checkpoints()
+        remove_own(self.folder, f"{CHECKPOINTS}/*")
+        with contextlib.suppress(OSError):  # there were none, or a person has a file there
+            (self.folder / CHECKPOINTS).rmdir()
         release(self.folder)
         self._print_ending(tables, figure_files.values(), notes)
         return result
@@ -239,14 +235,7 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
 
 def describe_split(split: object, leak: object) -> dict:
     """A split and its leak as `Run.finish` wants them."""
-    return {
-        "name": split.name,
-        "description": split.description,
-        "seed": split.seed,
-        "parameters": dict(split.parameters),
-        "notes": list(split.notes),
-        "leak": leak.to_dict(),
-    }
+    return split.to_dict() | {"leak": leak.to_dict()}
 
 
 def to_plain(value: object) -> object:
@@ -350,10 +339,8 @@ def _unusable(folder: Path, error: OSError) -> InputError:
     )
 
 
-def _figure_files(figures: Mapping[str, Path] | Sequence[Path], folder: Path) -> dict[str, str]:
-    """Title -> file name; a figure without a title gets its file's words."""
-    if not isinstance(figures, Mapping):
-        figures = {Path(path).stem.replace("_", " "): path for path in figures}
+def _figure_files(figures: Mapping[str, Path], folder: Path) -> dict[str, str]:
+    """Title -> file name."""
     names = {}
     for title, path in figures.items():
         if Path(path).absolute().parent != folder:
