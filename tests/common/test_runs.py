@@ -178,7 +178,7 @@ def test_a_run_that_fails_at_its_end_leaves_the_results_before_it(failing, args,
         with files.replacing(run.figure_path("square.png")) as unfinished:
             save_square(unfinished)
         answers = pd.DataFrame({"answered": [seed]})
-        figures = [run.figure_path("square.png")]
+        figures = {"Square": run.figure_path("square.png")}
         run.finish(metrics={"seed": seed}, figures=figures, answers=answers)
 
     def fail(*_):
