@@ -60,12 +60,7 @@ SAME_INDEX = (
 
 
 class Finding(NamedTuple):
-    """One line.
-
-    Attributes:
-        state: OK, NOTE or FAIL.
-        advice: what to do; "" where nothing needs to be done.
-    """
+    """One line: OK, NOTE or FAIL, what was found, and advice where something needs to be done."""
 
     state: str
     text: str
@@ -73,11 +68,7 @@ class Finding(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print all findings and what to do.
-
-    Returns:
-        1 if something has to be mended, else 0.
-    """
+    """Print all findings and what to do; 1 if something has to be mended, else 0."""
     argparse.ArgumentParser(
         prog="python -m common.check_setup",
         description=__doc__,
@@ -304,11 +295,7 @@ def training_speed() -> dict[str, float]:
 def check_package(
     name: str, wanted: str, version: str | None, trial: Mapping, *, is_extra: bool = False
 ) -> Finding:
-    """Whether a package is there, can be imported, and is the version that was tested.
-
-    Args:
-        version: that is installed; None: none.
-    """
+    """Whether a package is there (its version; None: not), can be imported, and is as tested."""
     if version is None:
         use = "; lessons and exercises run without it" if is_extra else ""
         return Finding(NOTE if is_extra else FAIL, f"{name}: not installed{use}", INSTALL)
@@ -369,11 +356,7 @@ def _stored(result: str) -> dict:
 def check_hub(
     environment: Mapping[str, str], connect: Callable = socket.create_connection
 ) -> Finding:
-    """Whether weights of other backbones could be fetched; no lesson needs that.
-
-    Args:
-        connect: opens a connection to (host, port), or raises OSError.
-    """
+    """Whether weights of other backbones could be fetched; no lesson needs that."""
     needless = "the course runs without; its own three backbones are installed with it"
     if environment.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding(NOTE, f"model hub: not asked, HF_HUB_OFFLINE is set; {needless}")

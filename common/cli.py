@@ -79,11 +79,7 @@ def real_number(*, above: float, up_to: float) -> Callable[[str], float]:
 
 
 def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
-    """Reader of a flag's list: different values with commas between, such as 1,2,5.
-
-    Args:
-        is_rising: each value has to be larger than the one before it.
-    """
+    """Reader of a flag's list of different values, such as 1,2,5; rising ones if asked for."""
 
     def read_all(text: str) -> list:
         values = [read(part.strip()) for part in text.split(",")]

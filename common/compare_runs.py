@@ -30,11 +30,7 @@ COLUMNS = ["photo", "question", "animal", "answered", "right"]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run that was read from its folder.
-
-    Attributes:
-        answers: one row per test photo, texts.
-    """
+    """A run that was read from its folder; its answers are texts, one row per test photo."""
 
     name: str
     result: Mapping

@@ -89,11 +89,7 @@ def part_mark() -> str:
 
 
 def remove_leftovers(folder: Path, pattern: str) -> None:
-    """Remove what killed processes have left unfinished.
-
-    Args:
-        folder: without a list; see `common.own_files.claim` for those that have one.
-    """
+    """Remove what killed processes have left unfinished in a folder without a list."""
     for path in folder.glob(pattern):
         mark = PART.search(path.name)
         if not mark or path.is_symlink() or not _is_left(path, *mark.groups()):

@@ -254,11 +254,7 @@ def refuse_photos(folder: Path, given: Path) -> None:
 
 
 def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
-    """The files of the list that are there, changed or not, in the order of their names.
-
-    Args:
-        patterns: names, or shell patterns of them; none: all files.
-    """
+    """The files of the list that are there, by name; only those like a pattern, if any."""
     for name in sorted(_read(folder)):
         wanted = not patterns or any(
             name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns
@@ -268,11 +264,7 @@ def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
 
 
 def remove_own(folder: Path, *patterns: str, keep: Collection[str] = ()) -> None:
-    """Remove files that the course wrote; a person's stay, whatever they are called.
-
-    Args:
-        patterns: of names in the folder, such as "last*.pt"; none: all.
-    """
+    """Remove files that the course wrote, those like a pattern if any; a person's stay."""
     listed = _read(folder)
     for path in listed_files(folder, *patterns):
         is_kept = path.relative_to(folder).as_posix() in keep

@@ -71,11 +71,7 @@ def leak_of(
 
 
 def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) -> Split:
-    """A time-aware split whose test photos of known animals another function chooses.
-
-    Args:
-        split_by_day: identities, days and the share for training to which photos are the test.
-    """
+    """A time-aware split whose test photos of known animals another function chooses."""
     table = catalogue.table
     is_asked = table["identity"].isin(split.known_identities(catalogue)) & table["date"].notna()
     asked, part = table[is_asked], split.part.copy()
@@ -155,11 +151,7 @@ def compare_splits(
     split_column: str | None,
     seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """How many photos each split trains and tests on, and what it gives away.
-
-    Returns:
-        One row per split that the catalogue allows, and a sentence for each that it doesn't.
-    """
+    """One row per split that the catalogue allows, a sentence for each that it does not."""
     rows, reasons = [], []
     for name in names:
         try:

@@ -96,11 +96,7 @@ class Experiment:
         from_scratch: bool = False,
         **photo_options: object,
     ) -> Approach:
-        """An approach behind its frozen stages, ready to be trained; arguments as in `Approach`.
-
-        Args:
-            photo_options: n_views, plain_first, augment and others of `PhotosAtBoundary`.
-        """
+        """An approach behind its frozen stages; further options are those of `PhotosAtBoundary`."""
         asked = None  # everything, where embeddings are searched
         if not self.questions.n_enrolled:
             asked = np.concatenate([self.questions.validation, self.questions.test])

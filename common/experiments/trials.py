@@ -71,12 +71,7 @@ class Trial:
 
 
 class Difference(NamedTuple):
-    """Two approaches on the same photos.
-
-    Attributes:
-        first, second: the approaches.
-        interval: of the first minus the second.
-    """
+    """First approach minus second on the same photos, asked one question."""
 
     question: str
     first: str

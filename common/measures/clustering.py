@@ -95,11 +95,7 @@ def choose_distance(embeddings: np.ndarray, identities: np.ndarray) -> float:
 
 
 def cluster(embeddings: np.ndarray, distance: float) -> np.ndarray:
-    """Group photos; groups whose mean cosine distance is above `distance` stay apart.
-
-    Returns:
-        Integers, shape (n_photos,).
-    """
+    """Groups, integers (n_photos,), joined up to a mean cosine distance of `distance`."""
     return fcluster(_tree(embeddings), distance, "distance")
 
 

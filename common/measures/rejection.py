@@ -139,11 +139,7 @@ def _shares(is_right: np.ndarray, animal: np.ndarray) -> np.ndarray:
 def _wins(
     known_scores: np.ndarray, unknown_scores: np.ndarray, known: np.ndarray, unknown: np.ndarray
 ) -> np.ndarray:
-    """Pairs that a known animal's photo wins against an unknown one's, a tie being half.
-
-    Returns:
-        Shape (n_known_animals, n_unknown_animals).
-    """
+    """Pairs that a known animal's photo wins, a tie being half: (n_known, n_unknown animals)."""
     wins = np.zeros((known.max() + 1, unknown.max() + 1))
     for animal in range(unknown.max() + 1):
         scores = np.sort(unknown_scores[unknown == animal])

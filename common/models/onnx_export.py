@@ -146,11 +146,7 @@ def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.Mode
 
 
 class CalibrationPhotos:
-    """Photos as onnxruntime's quantiser asks for them: a batch at a time, then None.
-
-    Args:
-        photos: prepared, float32, shape (n_images, 3, side, side).
-    """
+    """Photos, float32 (n_images, 3, side, side), as the quantiser asks: batches, then None."""
 
     def __init__(self, photos: np.ndarray) -> None:
         self._batches = iter(_batches(photos))

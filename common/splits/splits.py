@@ -199,11 +199,7 @@ def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Sp
 
 
 def choose_split_name(catalogue: Catalogue) -> tuple[str, str]:
-    """Choose the most honest split that a catalogue allows, and say why.
-
-    Returns:
-        The name, and one sentence.
-    """
+    """The most honest split that a catalogue allows, and a sentence that says why."""
     table = catalogue.table
     n_dated = int(table["date"].notna().sum())
     n_returning = _n_with_two(rules.rank_days(table), table["identity"])

@@ -36,11 +36,7 @@ LARGEST_MARGIN = {DISTANCE: 2.0, COSINE: 1.0, ANGLE: math.pi / 2}
 
 
 def cross_entropy(label_smoothing: float = 0.1) -> nn.Module:
-    """Softmax cross-entropy on one score per identity.
-
-    Args:
-        label_smoothing: probability spread evenly over all identities, [0, 1).
-    """
+    """Softmax cross-entropy; a share in [0, 1) of each label is spread over all identities."""
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
@@ -303,12 +299,7 @@ def options_of(
 def build_loss(
     name: str, n_identities: int, embedding_dim: int, *, seed: int = 0, **options: float | None
 ) -> nn.Module:
-    """A loss by name: a module called with (embeddings, labels).
-
-    Args:
-        embedding_dim: length of an embedding.
-        options: margin and scale; see `options_of`, which also says what it raises.
-    """
+    """A loss by name, called with (embeddings, labels); options and errors as in `options_of`."""
     options = options_of(name, **options)
     row = LOSSES[name]
     torch.manual_seed(seed)

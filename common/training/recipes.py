@@ -22,12 +22,7 @@ NONE = np.empty(0, dtype=np.intp)  # no rows
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model behind the freeze boundary, and how it came about.
-
-    Attributes:
-        head: features to scores or embeddings.
-        fit: history, chosen epoch, seconds.
-    """
+    """A trained model behind the freeze boundary, tail and head, and how it came about."""
 
     tail: nn.Module
     head: nn.Module

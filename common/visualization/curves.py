@@ -65,11 +65,7 @@ def training_curves(
 
 
 def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
-    """Draw learning rates over the steps of the optimiser.
-
-    Args:
-        rates: one entry per step: what trains, to its learning rate.
-    """
+    """Draw learning rates, by what trains with them, over the steps of the optimiser."""
     figure = style.new_figure(7.2, 3.0)
     axes = style.tidy(figure.add_subplot(), title="learning rate", grid="y")
     axes.set_prop_cycle(color=style.COLOURS)

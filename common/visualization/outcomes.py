@@ -74,11 +74,7 @@ def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, P
 def class_figures(
     run: Run, trial: Trial, *, kind: str = "class", name: str = ""
 ) -> dict[str, Path]:
-    """Training of one model of classes, and which class it takes for which.
-
-    Args:
-        name: for titles, after a comma, and for files; empty: of the only model.
-    """
+    """How one model of classes trained, and which class it takes for which; named in titles."""
     ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
     curves, confusion = (run.figure_path(f"{each}{stem}.png") for each in ("curves", "confusion"))
     report = trial.answers.report
@@ -88,11 +84,7 @@ def class_figures(
 
 
 def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path]:
-    """Share of photos named right, by approach and question; no figure where none was asked.
-
-    Args:
-        table: what `common.experiments.trials.summarise` gives.
-    """
+    """Share of photos named right, of a table of `summarise`; no figure where none was asked."""
     rows = []
     for question in (KNOWN, JOINED):
         for row in table.to_dict("records") if question in table else ():
