@@ -108,12 +108,7 @@ class Machine:
     def batches(
         self, dataset: Dataset, sampler: Sampler
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """This process's inputs and labels of each batch, on the device.
-
-        Args:
-            dataset: items (input, label).
-            sampler: yields lists of indices, the same in every process.
-        """
+        """This process's inputs and labels of each batch, on the device; all have one sampler."""
         shares, n_processes = sampler, processes.count()
         if n_processes > 1:
             shares = BatchSamplerShard(

@@ -77,11 +77,7 @@ def parameter_group(
 
 
 def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates: Rates) -> list:
-    """Groups of the trainable part of a backbone, one rate per stage.
-
-    Args:
-        stages: stage of each of its parameters, in the order of `tail.parameters()`.
-    """
+    """Groups of a backbone's trainable tail, one rate per stage; stages are of its parameters."""
     groups = []
     for stage in sorted(set(stages)):
         own = [p for p, s in zip(tail.parameters(), stages, strict=True) if s == stage]
