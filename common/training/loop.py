@@ -58,7 +58,6 @@ class TrainingSettings:
     warmup_epochs: float = 1.0
     final_rate: float = 0.0
     clip_norm: float | None = 5.0
-    accumulation: int = 1
     ema_decay: float | None = None
     patience: int | None = None
     mixed_precision: str = "no"
@@ -138,13 +137,8 @@ def fit(
     sampler = batch_sampler or ShuffledBatchSampler(
         len(dataset), settings.batch_size, settings.seed
     )
-    machine = Machine(
-        settings.device,
-        settings.mixed_precision,
-        accumulation=settings.accumulation,
-        compile=settings.compile,
-        workers=settings.workers,
-    )
+    how = {"compile": settings.compile, "workers": settings.workers}
+    machine = Machine(settings.device, settings.mixed_precision, **how)
     machine.try_precisions(model, dataset, settings.batch_size)
     groups, key = list(groups), ""
     if checkpoint:
@@ -152,7 +146,7 @@ def fit(
         how = [settings, machine.compute.precision, choose_by, depends_on]
         how += [] if isinstance(validate, FunctionType) else [validate]
         key = key_of(model, criterion, named, dataset, sampler, mix, how)
-    run = _Training(machine, model, criterion, groups, settings, len(sampler))
+    run = _Training(machine, model, criterion, groups, settings, steps_per_epoch=len(sampler))
     run.restore(Checkpoint(checkpoint, key))
     try:
         run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
@@ -163,7 +157,9 @@ def fit(
             f"--batch_size {settings.batch_size}: found a step of one photo, expected two or more "
             "for batch norm to compare; raise --batch_size, or --image_size where it is small"
         ) from error
-    run.keep_best()
+    if run.best_state:
+        model.load_state_dict(run.best_state)
+    model.eval()
     return run.result
 
 
@@ -177,17 +173,16 @@ class _Training:
         criterion: nn.Module,
         groups: list[dict],
         settings: TrainingSettings,
-        n_batches: int,
+        steps_per_epoch: int,
     ) -> None:
         self.machine, self.model, self.settings = machine, model, settings
         self.criterion, self.prepared = criterion, machine.prepare(model, criterion)
         self.optimizer = build_optimizer(groups, settings.optimizer)
-        self.steps_per_epoch = -(-n_batches // settings.accumulation)
         self.schedule = Schedule(
             settings.schedule,
             self.optimizer,
             epochs=settings.epochs,
-            steps_per_epoch=self.steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
             warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
             final_rate=settings.final_rate,
         )
@@ -220,13 +215,12 @@ class _Training:
                     outputs, labels = machine.pooled(network(inputs), labels)
                     loss = criterion(outputs, labels)
                 machine.backward(loss)
-                if machine.is_step:
-                    self.set_rates()
-                    machine.clip(optimizer, self.settings.clip_norm)
-                    machine.step(optimizer)
-                    optimizer.zero_grad()
-                    if self.ema:
-                        self.ema.update(self.model)
+                self.set_rates()
+                machine.clip(optimizer, self.settings.clip_norm)
+                machine.step(optimizer)
+                optimizer.zero_grad()
+                if self.ema:
+                    self.ema.update(self.model)
                 if not math.isfinite(value := loss.item()):
                     self.stop_diverging(epoch)
                 loss_sum += value * len(labels)
@@ -270,7 +264,7 @@ class _Training:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, processes.index()))
-        self.n_steps = epoch * self.steps_per_epoch
+        self.n_steps = epoch * len(sampler)
 
     def set_rates(self) -> None:
         """Set the learning rates of the next step."""
@@ -303,12 +297,6 @@ class _Training:
             f"(epoch {epoch + 1}) at learning rate {self.rate:.3g}; last good checkpoint: {kept}; "
             "lower --learning_rate, or train with --mixed_precision no"
         )
-
-    def keep_best(self) -> None:
-        """Put the best validated weights into the model."""
-        if self.best_state:
-            self.model.load_state_dict(self.best_state)
-        self.model.eval()
 
     def save(self) -> None:
         """Save what a killed training needs; of one that is over, what it came to."""
