@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
+from common.cli import make_parser, run_script, shared_flags
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.mine import own_functions
@@ -28,7 +28,8 @@ from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 import numpy as np
 import pandas as pd
 
-MOST_ENCOUNTERS = 4  # of one animal on the contact sheet, two photos each
+N_ANIMALS = 6  # on the contact sheet, those seen most often
+MOST_ENCOUNTERS = 4  # of each there, two photos of one
 COMPARED = ("random", "encounter", "time_aware", "time_cutoff")  # splits, side by side
 
 
@@ -85,8 +86,6 @@ def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) ->
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke", "mine")
-    words = "animals on the contact sheet, those seen most often"
-    add_flag(parser, "n_animals", whole_number(1, 30), "N", words, 6)
     return parser.parse_args(argv)
 
 
@@ -108,7 +107,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
     # Figures.
-    shown = choose_photos(table, args.n_animals)
+    shown = choose_photos(table, N_ANIMALS)
     sheet = contact_sheet(
         [catalogue.root / path for path in shown["path"]],
         run.figure_path("contact_sheet.png"),

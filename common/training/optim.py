@@ -35,14 +35,6 @@ class Rates:
     weight_decay: float = 1e-2
     decay_norms: bool = False
 
-    def of_stage(self, index: int, n_stages: int) -> float:
-        """Learning rate of one stage of the backbone, 0 being the stem.
-
-        >>> Rates(backbone=0.1, layer_decay=0.5).of_stage(0, n_stages=3)
-        0.025
-        """
-        return self.backbone * self.layer_decay ** (n_stages - 1 - index)
-
 
 def parameter_group(
     parameters: nn.Module | Iterable[nn.Parameter],
@@ -81,7 +73,7 @@ def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates
     groups = []
     for stage in sorted(set(stages)):
         own = [p for p, s in zip(tail.parameters(), stages, strict=True) if s == stage]
-        rate = rates.of_stage(stage, n_stages)
+        rate = rates.backbone * rates.layer_decay ** (n_stages - 1 - stage)
         groups += parameter_group(own, rate, rates.weight_decay, decay_norms=rates.decay_norms)
     return groups
 

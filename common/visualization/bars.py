@@ -36,8 +36,9 @@ def interval_chart(
     Raises:
         ValueError: an empty table or a missing column.
     """
-    needed = [value, label] + ([group] if group else [])
-    style.check_columns(table, needed)
+    missing = {value, label, group or label}.difference(table.columns)
+    if missing or table.empty:
+        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
     labels = list(dict.fromkeys(table[label].astype(str)))
     groups = list(dict.fromkeys(table[group].astype(str))) if group else [""]
     figure = style.new_figure(8.4, 1.2 + (0.1 + 0.2 * len(groups)) * len(labels))

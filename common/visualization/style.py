@@ -16,7 +16,6 @@ from common.files import replacing
 from common.names import printable, storable
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -57,13 +56,6 @@ def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
     if title:
         axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=8, parse_math=False)
     return axes
-
-
-def check_columns(table: pd.DataFrame, needed: Iterable[str]) -> None:
-    """Refuse a table without rows or without a column that a figure needs."""
-    missing = [name for name in needed if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
 
 
 def look(index: int) -> dict[str, str]:
