@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import json
 import os
 import re
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
 
-from common import CORE, EXTRA, RENAMED, ROOT
+from common import CORE, EXTRA, RENAMED, ROOT, installed_version
 from common.words import counted
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
@@ -90,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def findings() -> Iterator[Finding]:
     """All that is looked at, cheapest first."""
-    yield check_python(sys.version_info[:3], has_environment())
+    in_environment = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    yield check_python(sys.version_info[:3], in_environment)
     is_installed = installed_version("torch") is not None
     free = min(shutil.disk_usage(folder).free for folder in (ROOT, sys.prefix))
     yield check_disk(free, is_installed)
@@ -106,11 +106,6 @@ def findings() -> Iterator[Finding]:
     yield check_device(trial.get("device"), trial.get("cuda"), bool(shutil.which("nvidia-smi")))
     yield check_minutes(trial.get("photos_per_second"))
     yield check_hub(os.environ)
-
-
-def has_environment() -> bool:
-    """Whether this Python is one of an environment, of venv or conda."""
-    return sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
 
 
 def check_python(version: tuple[int, ...], in_environment: bool) -> Finding:
@@ -173,17 +168,12 @@ def place_of_course() -> Path | None:
 
 def check_course(place: Path | None) -> Finding:
     """Whether code outside of this folder finds the course's package; the scripts in it do."""
+    if place == ROOT:
+        return Finding(OK, f"the course's package, in {place}")
+    text = f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
     if place is None:
-        text = (
-            "the course's package is not installed: its scripts run, code of yours elsewhere won't"
-        )
-        return Finding(NOTE, text)
-    if place != ROOT:
-        text = (
-            f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
-        )
-        return Finding(NOTE, text)
-    return Finding(OK, f"the course's package, in {place}")
+        text = "the course's package is not installed: its scripts run, yours elsewhere won't"
+    return Finding(NOTE, text)
 
 
 @functools.cache
@@ -191,15 +181,6 @@ def pinned(file: Path) -> dict[str, str]:
     """Package to version, as the lines of a requirements file say."""
     text = file.read_text(encoding="utf-8")
     return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, flags=re.MULTILINE))
-
-
-@functools.cache
-def installed_version(package: str) -> str | None:
-    """Such as "2.14.1+cpu"; None if it is not installed. Nothing is imported."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def module_of(package: str) -> str:
@@ -339,14 +320,10 @@ def check_minutes(photos_per_second: float | None) -> Finding:
     speeds = _stored(SPEED)["metrics"]["128"]["photos_per_second"]
     slower = TRIAL_PER_STEP * speeds["bare steps, memory kept"] / photos_per_second
     minutes = [
-        f"{max(1, job['seconds'] * slower / 60):.0f} for {_short(job['command'])}"
+        f"{max(1, job['seconds'] * slower / 60):.0f} for {job['command'].split(' --output_dir')[0]}"
         for job in map(_stored, JOBS)
     ]
     return Finding(OK, f"minutes here, as busy as it is now, about: {'; '.join(minutes)}")
-
-
-def _short(command: str) -> str:
-    return command.partition(" --output_dir")[0]
 
 
 def _stored(result: str) -> dict:
@@ -364,11 +341,9 @@ def check_hub(
     reached = []
 
     def ask() -> None:
-        try:
+        with contextlib.suppress(OSError):
             connect((host, 443), timeout=HUB_SECONDS).close()
             reached.append(host)
-        except OSError:
-            pass
 
     # Looking up a name has no time limit of its own: the thread is left to itself.
     thread = threading.Thread(target=ask, daemon=True)

@@ -8,7 +8,6 @@ train one model add `answers.csv`, a row for each test photo, which `common.comp
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import math
 import numbers
@@ -23,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from common import installed_version
 from common.errors import InputError
 from common.files import move_into_place, write_text
 from common.machine import processes
@@ -300,13 +300,7 @@ def machine_facts(device: str | None) -> dict:
 
 def package_versions() -> dict[str, str | None]:
     """Installed versions of the packages that may change a number; None if not installed."""
-    versions: dict[str, str | None] = {}
-    for package in NETWORKS + NUMBERS + PICTURES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    return {package: installed_version(package) for package in NETWORKS + NUMBERS + PICTURES}
 
 
 def peak_memory_mb() -> float:

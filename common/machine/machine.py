@@ -9,7 +9,7 @@ from common.machine import processes
 from common.machine.device import pick_device
 from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader, stacked
-from common.machine.precision import HALF, Compute, choose_precision, compiled, say
+from common.machine.precision import HALF, Compute, choose_precision, compiled
 
 import torch
 from accelerate.data_loader import BatchSamplerShard
@@ -97,10 +97,6 @@ class Machine:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
-
-    def say(self) -> None:
-        """Print what is computed with, once in a process."""
-        say(self.compute)
 
     def batches(
         self, dataset: Dataset, sampler: Sampler

@@ -1,9 +1,9 @@
 """Writing ONNX files: weights, label map and preprocessing in one file, and an 8-bit copy."""
 
-import importlib.metadata
 import tempfile
 from pathlib import Path
 
+from common import installed_version
 from common.files import write_bytes
 from common.models import onnx_files
 from common.models.heads import EmbeddingHead, Recogniser
@@ -78,15 +78,8 @@ def describe(model: Recogniser, identities: list[str]) -> onnx_files.OnnxDescrip
         "std; channels red, green, blue first",
         output="embedding" if isinstance(model.head, EmbeddingHead) else "scores",
         identities=tuple(identities),
-        course_version=_course_version(),
+        course_version=installed_version(COURSE_PACKAGE) or "unknown",  # run from a folder
     )
-
-
-def _course_version() -> str:
-    try:
-        return importlib.metadata.version(COURSE_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
-        return "unknown"
 
 
 def weight_bytes(model: nn.Module) -> int:

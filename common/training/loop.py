@@ -19,6 +19,7 @@ from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.machine import processes
 from common.machine.machine import Machine
+from common.machine.precision import say
 from common.models.backbones import rest_frozen_modules
 from common.training.checkpoints import Checkpoint, key_of, named_groups
 from common.training.optim import Schedule, build_optimizer
@@ -240,7 +241,7 @@ class _Training:
         """Epochs to go, from 0, until patience has run out; beside a bar where it has a title."""
         is_shown = title is not None and processes.is_main()
         if is_shown:
-            self.machine.say()
+            say(self.machine.compute)
         done, total = len(self.result.history), self.settings.epochs
         with tqdm(total=total, initial=done, desc=title, unit="epoch", disable=not is_shown) as bar:
             for epoch in range(done, total):
