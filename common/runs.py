@@ -130,10 +130,10 @@ class Run:
 
         Raises:
             InputError: the folder can no longer be written to.
-            ValueError: something that JSON cannot hold, or a figure outside the folder.
+            ValueError: something that JSON cannot hold.
         """
         tables = {title: table for title, table in (tables or {}).items() if len(table)}
-        figure_files = _figure_files(figures or {}, self.folder / NEW)
+        figure_files = {title: path.name for title, path in (figures or {}).items()}
         result = to_plain(
             {
                 "script": self.script,
@@ -331,16 +331,6 @@ def _unusable(folder: Path, error: OSError) -> InputError:
         f"results cannot be written to {folder} ({error.strerror or error}), expected a "
         "folder that takes them; choose another one with --output_dir"
     )
-
-
-def _figure_files(figures: Mapping[str, Path], folder: Path) -> dict[str, str]:
-    """Title -> file name."""
-    names = {}
-    for title, path in figures.items():
-        if Path(path).absolute().parent != folder:
-            raise ValueError(f"figure {path} is not in the run's folder {folder}: see figure_path")
-        names[title] = Path(path).name
-    return names
 
 
 def _command(script: Path, args: Namespace) -> str:

@@ -32,13 +32,7 @@ def interval_chart(
         value_name: words for the measure; the column's name with spaces by default.
         limits: ends of the axis; 0 to 1 when all values lie there.
         chance: value that guessing gives; drawn as a line.
-
-    Raises:
-        ValueError: an empty table or a missing column.
     """
-    missing = {value, label, group or label}.difference(table.columns)
-    if missing or table.empty:
-        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
     labels = list(dict.fromkeys(table[label].astype(str)))
     groups = list(dict.fromkeys(table[group].astype(str))) if group else [""]
     figure = style.new_figure(8.4, 1.2 + (0.1 + 0.2 * len(groups)) * len(labels))

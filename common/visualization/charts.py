@@ -30,13 +30,8 @@ def cost_scatter(
             rows without a value are left out.
         value: column of the measure, 0 to 1.
         label: column with the words beside each point.
-
-    Raises:
-        ValueError: no row has both a cost and a value.
     """
     rows = table[np.isfinite(table[value].astype(float)) & (table[cost].astype(float) > 0)]
-    if rows.empty:
-        raise ValueError("no row has both a cost and a value")
     figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (name, own) in enumerate(rows.groupby(group, sort=False)):
@@ -74,12 +69,7 @@ def trend_chart(
     Args:
         table: columns `quantity` (positive), `value` with `_low` and `_high`, and `group`.
         value: column of the measure, 0 to 1.
-
-    Raises:
-        ValueError: an empty table.
     """
-    if table.empty:
-        raise ValueError("an empty table has no trend")
     figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (name, own) in enumerate(table.groupby(group, sort=False)):
@@ -104,12 +94,7 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
 
     Args:
         bins: name to what `common.measures.calibration.reliability` gives.
-
-    Raises:
-        ValueError: nothing to draw.
     """
-    if not bins:
-        raise ValueError("no approach has probabilities to draw")
     figure = style.new_figure(5.6, 5.2)
     axes = style.tidy(figure.add_subplot(), grid="both")
     axes.plot([0, 1], [0, 1], color=style.LINE, linewidth=1.6)

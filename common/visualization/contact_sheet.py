@@ -32,14 +32,9 @@ def contact_sheet(
         n_columns: photos of an identity that are shown; more are left out.
 
     Raises:
-        ValueError: no photos, or lengths that don't fit.
         InputError: a photo cannot be read.
     """
     captions = [""] * len(photos) if captions is None else captions
-    if not photos or not len(photos) == len(identities) == len(captions):
-        raise ValueError(
-            f"{len(photos)} photos, {len(identities)} identities, {len(captions)} captions"
-        )
     rows: dict[str, list[int]] = {}
     for i, identity in enumerate(identities):
         rows.setdefault(str(identity), []).append(i)
@@ -62,12 +57,7 @@ def catalogue_overview(
     Args:
         table: a catalogue's table: columns identity, encounter, encounter_known, date.
         part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
-
-    Raises:
-        ValueError: an empty table, or lengths that don't fit.
     """
-    if table.empty or (part is not None and len(part) != len(table)):
-        raise ValueError(f"{len(table)} rows, {len(table) if part is None else len(part)} parts")
     counts = table.groupby("identity").size().sort_values(kind="stable")
     has_dates = bool(table["date"].notna().any())
     # Beyond names that can be read, the shape of the tail is what counts.

@@ -38,12 +38,7 @@ def training_curves(
         chosen_epoch: its value of "epoch"; marked with a line.
         least_loss: that smoothed labels allow, as of `common.training.losses.least_loss`; marked
             with a dashed line.
-
-    Raises:
-        ValueError: an empty history.
     """
-    if not history:
-        raise ValueError("the history is empty; training curves need at least one epoch")
     panels: dict[str, list[str]] = {}
     for panel, words in PANELS.items():
         for name in dict.fromkeys(name for entry in history for name in entry):

@@ -45,11 +45,8 @@ def detail_panel(
         rows: of pairs, each as long as `column_names`.
 
     Raises:
-        ValueError: no rows.
         InputError: a photo cannot be read.
     """
-    if not rows:
-        raise ValueError("no rows; a panel needs at least one query")
     figure = style.new_figure(4.1 * len(column_names), 2.3 * len(rows) + 0.5)
     cells = figure.subplots(len(rows), len(column_names), squeeze=False)
     for line, pairs in zip(cells, rows, strict=True):

@@ -28,12 +28,7 @@ def difference_map(
             one row of the map after the other.
         y: column along y, a number; equal within a row of the map.
         names: first approach and second; the difference is first minus second.
-
-    Raises:
-        ValueError: an empty table.
     """
-    if table.empty:
-        raise ValueError("an empty table has no map")
     n_rows = table[y].nunique()
     n_columns = len(table) // n_rows
     values = table["difference"].to_numpy().reshape(n_rows, n_columns)

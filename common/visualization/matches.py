@@ -44,11 +44,8 @@ def matches_panel(
     A right photo has a green frame and a tick, a wrong one an orange-red frame and a cross.
 
     Raises:
-        ValueError: no rankings, or lengths that don't fit.
         InputError: a photo cannot be read.
     """
-    if not rankings:
-        raise ValueError("no rankings; a panel needs at least one query")
     n_columns = max(1, min(n_columns, max(len(ranking.gallery) for ranking in rankings)))
     figure = style.new_figure(1.5 * (n_columns + 1) + 0.3, 1.9 * len(rankings) + 0.5)
     widths = [1.0, 0.12, *[1.0] * n_columns]  # a gap parts the query from what was found
@@ -71,19 +68,9 @@ def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
 
 
 def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
-    n_found = len(ranking.gallery)
-    given = (
-        ranking.gallery_captions,
-        ranking.similarities,
-        ranking.is_match,
-        ranking.probabilities,
-    )
-    lengths = {n_found, *(len(each) for each in given if each is not None)}
-    if len(lengths) > 1:
-        raise ValueError(f"lengths of photos, captions and similarities differ: {sorted(lengths)}")
-    for axes in line[n_found:]:
+    for axes in line[len(ranking.gallery) :]:
         axes.set_axis_off()
-    for rank, axes in zip(range(n_found), line, strict=False):
+    for rank, axes in zip(range(len(ranking.gallery)), line, strict=False):
         style.show_photo(axes, ranking.gallery[rank])
         mark, colour = "", style.LINE
         if ranking.is_match is not None:

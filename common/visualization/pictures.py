@@ -42,12 +42,7 @@ def picture_grid(
 
     Args:
         cell: side of one picture, inches.
-
-    Raises:
-        ValueError: no rows, or a row whose captions don't fit its pictures.
     """
-    if not rows or any(len(row.pictures) != len(row.captions) for row in rows):
-        raise ValueError(f"{len(rows)} rows; each needs a caption for every picture")
     n_columns = max(len(row.pictures) for row in rows)
     n_lines = max(caption.count("\n") + 1 for row in rows for caption in row.captions)
     height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + 0.75

@@ -137,7 +137,7 @@ def test_a_shortened_flag_is_refused_not_guessed():
 
 
 def test_an_unknown_name_is_a_fault_of_the_script():
-    with pytest.raises(ValueError, match="no shared flag"):
+    with pytest.raises(KeyError, match="epoch"):
         parser_with("epoch")
 
 

@@ -233,11 +233,6 @@ def test_a_figure_stays_in_the_runs_folder(run, name):
         run.figure_path(name)
 
 
-def test_a_figure_from_elsewhere_is_refused(run, tmp_path):
-    with pytest.raises(ValueError, match="not in the run's folder"):
-        run.finish(metrics={}, figures={"Curves": tmp_path / "curves.png"})
-
-
 def test_answers_stand_beside_the_result_that_names_them(run):
     answers = pd.DataFrame({"photo": ["a.jpg"], "animal": ["007"], "right": [True]})
 
