@@ -102,13 +102,9 @@ def bootstrap_over_individuals(
 
     Raises:
         InputError: there is no value.
-        ValueError: lengths differ, a value is nan or infinite, or a parameter is out of range.
+        ValueError: lengths differ, or a value is nan or infinite.
     """
     values, individuals = _checked(values, individuals)
-    if statistic not in ("mean_over_observations", "mean_over_individuals"):
-        raise ValueError(f"found statistic {statistic!r}, expected one of {Statistic.__args__}")
-    if not 0 < level < 1 or n_resamples < 1:
-        raise ValueError(f"found level {level} and n_resamples {n_resamples}; out of range")
     names, position = np.unique(individuals, return_inverse=True)
     counts = np.bincount(position).astype(float)  # (n_individuals,)
     sums = np.bincount(position, weights=values)

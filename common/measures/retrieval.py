@@ -124,7 +124,7 @@ def evaluate_retrieval(
         InputError: a side is empty, dimensions differ, embeddings are not finite, or no query
             at all has a right photo left.
         ValueError: lengths differ, embeddings are not of unit length, only one side has
-            encounters, an encounter is empty, or a rank or block_size is below 1.
+            encounters, or an encounter is empty.
 
     Source: CMC and mAP as in torchreid's evaluate_rank, mINP as in Ye et al. 2021
     (arXiv 2001.04193), eq. 2, except for the two conventions on ties and missing matches.
@@ -198,8 +198,6 @@ def _evaluate(
     same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """What is common to both evaluations; lengths are n_query and n_gallery."""
-    if min(ranks, default=0) < 1 or block_size < 1:
-        raise ValueError(f"found ranks {tuple(ranks)}, block_size {block_size}; expected >= 1")
     names = [str(row) for row in range(lengths[0])] if query_names is None else query_names
     _check_length(names, lengths[0], "query_names")
     query_labels, gallery_labels = _shared_labels(
