@@ -7,6 +7,7 @@ trained. A test draws them again and compares. One function draws one picture.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -21,6 +22,8 @@ from common.measures.intervals import LEVEL, N_RESAMPLES
 from common.splits.splits import Split, make_split
 from common.training.losses import least_loss
 from common.visualization import style
+from common.visualization.curves import training_curves
+from common.visualization.pictures import PictureRow, picture_grid
 
 import numpy as np
 import pandas as pd
@@ -155,46 +158,24 @@ def draw_views(catalogue: Catalogue, path: Path) -> Path:
     pixels, label = read_photos([photo], preprocessing.stored_size, progress=False), np.zeros(1)
     plain = PhotoDataset(pixels, label, evaluation_transform(preprocessing))
     random = PhotoDataset(pixels, label, training_transform(preprocessing, flip=False))
-    figure = style.new_figure(8.4, 1.5)
-    cells = figure.subplots(1, 7)
-    for epoch, axes in enumerate(cells):
+    views, words = [], ["as it is", *(f"epoch {epoch}" for epoch in range(1, 7))]
+    for epoch in range(7):
         dataset = random if epoch else plain
         dataset.set_epoch(epoch)
-        view = dataset[0][0].numpy().transpose(1, 2, 0) / 2 + 0.5  # from -1 ... 1 to 0 ... 1
-        axes.imshow(view.clip(0, 1), interpolation="nearest")
-        style.bare(axes)
-        words = f"epoch {epoch}" if epoch else "as it is"
-        axes.set_xlabel(words, fontsize=SMALLEST_FONT, color=style.SOFT)
-    return style.save_for_page(figure, path, n_colours=256)
+        views.append(dataset[0][0].numpy().transpose(1, 2, 0) / 2 + 0.5)  # -1 to 1 becomes 0 to 1
+    rows, save = [PictureRow("", views, words)], partial(style.save_for_page, n_colours=256)
+    return picture_grid(rows, path, cell=0.98, save=save)
 
 
 def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
     """Loss, and accuracy on training and on validation photos, over the epochs."""
-    history = pd.DataFrame(result["metrics"]["history"]).set_index("epoch")
-    chosen = result["metrics"]["best_epoch"]
-    figure = style.new_figure(8.4, 3.2)
-    panels = figure.subplots(1, 2)
-    loss, accuracy = (
-        style.tidy(axes, title=title, grid="y")
-        for axes, title in zip(panels, ("loss", "accuracy"), strict=True)
+    return training_curves(
+        result["metrics"]["history"],
+        path,
+        chosen_epoch=result["metrics"]["best_epoch"],
+        least_loss=least_loss(n_identities, SMOOTHING),
+        save=style.save_for_page,
     )
-    colours = style.PART_COLOURS
-    loss.plot(history["train_loss"], color=colours["train"], linewidth=1.8)
-    least = least_loss(n_identities, SMOOTHING)
-    loss.axhline(least, color=style.INK, linestyle="--", linewidth=1)
-    last = len(history), history["train_loss"].iloc[-1]
-    loss.annotate("training", last, (0, 8), textcoords="offset points", ha="right", fontsize=9)
-    words = "the least that smoothed labels allow"
-    loss.text(1, least + 0.03, words, va="bottom", fontsize=9, color=style.INK)
-    loss.set(xlabel="epoch", ylim=(0, None))
-    for part, words in (("train", "training (random views)"), ("validation", "validation")):
-        values = history[f"{part}_accuracy"]
-        accuracy.plot(values, color=colours[part], linewidth=1.8, label=words)
-    look = {"color": style.SOFT, "linestyle": ":", "linewidth": 1.5}
-    accuracy.axvline(chosen, label="chosen epoch", **look)
-    accuracy.set(xlabel="epoch", ylim=(0, 1.02))
-    accuracy.legend(fontsize=SMALLEST_FONT, frameon=False, loc="upper left")
-    return style.save_for_page(figure, path)
 
 
 def draw_interval(result: dict, path: Path) -> Path:

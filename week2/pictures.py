@@ -9,6 +9,7 @@ one picture.
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -26,7 +27,7 @@ from common.training.strategies import Step, plan_of, words_of
 from common.visualization import style
 from common.visualization.bars import interval_chart
 from common.visualization.charts import trend_chart
-from common.visualization.pictures import full_contrast, tiled
+from common.visualization.pictures import VALUES, PictureRow, full_contrast, picture_grid, tiled
 from fine_tuning import free_last_stages, parse_args, rate_at, rates_of
 from inside.features import normalised
 from transfer_learning import new_head
@@ -158,19 +159,11 @@ def draw_features(backbone: Backbone, turtle: Path, path: Path) -> Path:
     """One photo, and the strongest maps of some stages."""
     photo = read_photos([turtle], backbone.preprocessing.stored_size, progress=False)
     maps = stage_maps(backbone, normalised(photo, backbone)[0])
-    figure = style.new_figure(8.4, 1.85)
-    cells = figure.subplots(1, 1 + len(STAGES))
-    cells[0].imshow(photo[0], interpolation="antialiased")
-    cells[0].set_xlabel("the photo", **WORDS)
-    for axes, stage in zip(cells[1:], STAGES, strict=True):
-        channels = strongest_channels(maps[stage], 4)
-        sheet = tiled(channels, 64)
-        axes.imshow(sheet, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
-        side = channels.shape[1]
-        axes.set_xlabel(f"{side} × {side} cells", **WORDS)
-    for axes in cells:
-        style.bare(axes)
-    return style.save_for_page(figure, path, n_colours=256)
+    sheets = [strongest_channels(maps[stage], 4) for stage in STAGES]
+    words = ["the photo", *("{} × {} cells".format(*sheet.shape[1:]) for sheet in sheets)]
+    pictures = [photo[0], *(VALUES(tiled(sheet, 64))[..., :3] for sheet in sheets)]
+    rows, save = [PictureRow("", pictures, words)], partial(style.save_for_page, n_colours=256)
+    return picture_grid(rows, path, cell=1.4, save=save)
 
 
 def draw_rates(backbone: Backbone, catalogue: Catalogue, path: Path) -> Path:

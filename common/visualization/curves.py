@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.visualization import style
@@ -27,6 +27,7 @@ def training_curves(
     title: str = "",
     chosen_epoch: int | None = None,
     least_loss: float | None = None,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw losses beside accuracies and similarities, epoch by epoch.
 
@@ -44,7 +45,7 @@ def training_curves(
         for name in dict.fromkeys(name for entry in history for name in entry):
             if any(word in name for word in words):
                 panels.setdefault(panel, []).append(name)
-    figure = style.new_figure(4.6 * max(1, len(panels)), 3.3)
+    figure = style.new_figure(4.2 * max(1, len(panels)), 3.2)
     for i, (panel, names) in enumerate(panels.items()):
         axes = style.tidy(figure.add_subplot(1, len(panels), i + 1), title=panel, grid="y")
         _draw_panel(axes, history, names, chosen_epoch)
@@ -56,7 +57,8 @@ def training_curves(
             axes.set_ylim(bottom=0)
         if panel == "accuracy":
             axes.set_ylim(0, 1.02)
-    return style.save_figure(figure, path, title)
+    style.title_above(figure, title)
+    return save(figure, path)
 
 
 def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:

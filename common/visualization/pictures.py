@@ -1,7 +1,7 @@
 """Pictures in rows and columns, with words beneath: what a network sees, makes or is shown."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def picture_grid(
     *,
     column_titles: Sequence[str] = (),
     cell: float = 1.75,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw rows of pictures; small ones keep their hard pixels.
 
@@ -45,7 +46,7 @@ def picture_grid(
     """
     n_columns = max(len(row.pictures) for row in rows)
     n_lines = max(caption.count("\n") + 1 for row in rows for caption in row.captions)
-    height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + 0.75
+    height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + (0.75 if column_titles else 0.1)
     figure = style.new_figure((cell + 0.12) * n_columns + 0.5, height)
     cells = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, row in zip(cells, rows, strict=True):
@@ -59,11 +60,11 @@ def picture_grid(
             full = 1 if picture.dtype.kind == "f" else 255
             axes.imshow(picture, cmap="gray", vmin=0, vmax=full, interpolation=interpolation)
             style.bare(axes)
-            axes.set_xlabel(caption, fontsize=7.5, color=style.INK, labelpad=3, parse_math=False)
+            axes.set_xlabel(caption, fontsize=9, color=style.INK, labelpad=3, parse_math=False)
         style.name_row(line[0], row.name, 30)
     for axes, text in zip(cells[0], column_titles, strict=False):
         axes.set_title(text, fontsize=8.5, color=style.SOFT, pad=5, parse_math=False)
-    return style.save_figure(figure, path)
+    return save(figure, path)
 
 
 def tiled(tiles: np.ndarray, side: int) -> np.ndarray:

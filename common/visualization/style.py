@@ -84,14 +84,19 @@ def legend_outside(axes: Axes, n_columns: int, where: str = "lower center") -> N
 
 def legend_inside(axes: Axes) -> None:
     """The same in a frame, wherever the lines leave room."""
-    axes.legend(fontsize=8, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
+    axes.legend(fontsize=9, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
 
 
-def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
-    """Save as PNG in one step, a title above all axes, to the left; returns the path."""
+def title_above(figure: Figure, title: str) -> None:
+    """A title above all axes, to the left."""
     if title:
         words = {"color": INK, "weight": "bold", "parse_math": False}
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, **words)
+
+
+def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
+    """Save as PNG in one step, a title above all axes; returns the path."""
+    title_above(figure, title)
     with replacing(path) as unfinished, warnings.catch_warnings():
         if lacking := find_letters(figure):
             print(f"{Path(path).name}: boxes stand for {lacking}, which no installed font has")
