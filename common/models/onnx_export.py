@@ -1,6 +1,8 @@
 """Writing ONNX files: weights, label map and preprocessing in one file, and an 8-bit copy."""
 
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from common import installed_version
@@ -160,5 +162,6 @@ def _outputs(session: InferenceSession, photos: np.ndarray) -> np.ndarray:
 
 def _write(network: onnx.ModelProto, path: Path, description: onnx_files.OnnxDescription) -> None:
     """Write in one step, with the description under this course's key alone."""
-    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: description.to_json()})
+    text = json.dumps(asdict(description), ensure_ascii=False)
+    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: text})
     write_bytes(path, network.SerializeToString())

@@ -6,7 +6,7 @@ JSON under one key, how photos become its input and what its outputs are called.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.photo_files import squashed_photo
@@ -53,24 +53,6 @@ class OnnxDescription:
     output: str
     identities: tuple[str, ...]
     course_version: str
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "OnnxDescription":
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: no JSON, or other fields than this version's.
-        """
-        fields = json.loads(text)
-        try:
-            lists = {name: tuple(fields[name]) for name in ("mean", "std", "identities")}
-            return cls(**fields | lists)
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"other fields than expected: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -126,9 +108,10 @@ def open_session(content: bytes, n_threads: int = 0) -> onnxruntime.InferenceSes
 
 def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> OnnxDescription:
     try:
-        text = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-        return OnnxDescription.from_json(text)
-    except (KeyError, ValueError) as error:
+        facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        lists = {name: tuple(facts[name]) for name in ("mean", "std", "identities")}
+        return OnnxDescription(**facts | lists)
+    except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{path}: an ONNX network, but without this course's label map and preprocessing "
             f"({first_line(error)}); expected a file that python week2/export_onnx.py wrote"
