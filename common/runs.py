@@ -95,9 +95,6 @@ class Run:
         """File that one training of this run continues from after a kill.
 
         A run that is whole has nothing to resume: `finish` removes what these files were.
-
-        Args:
-            title: of the training, different from all others of the run.
         """
         name = re.sub(r"[^\w.-]+", "_", title)[:60]
         digest = hashlib.sha256(title.encode()).hexdigest()[:8]  # two may differ in a comma alone
@@ -121,7 +118,6 @@ class Run:
                 (numpy values, reports as dicts, paths). NaN is written as null.
             tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one. A table
                 without a row is left out.
-            figures: title -> PNG in the run's folder.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
 

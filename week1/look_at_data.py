@@ -48,9 +48,6 @@ def leak_of(
 ) -> dict:
     """The share of test photos that share an encounter, or a day, with a training photo.
 
-    Args:
-        train, test: rows of the catalogue's table.
-
     Returns:
         Two shares in [0, 1]; nan where no encounter, or no date, is known.
     """

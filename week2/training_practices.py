@@ -49,7 +49,6 @@ class Switch:
     """One change to the base recipe.
 
     Attributes:
-        change: from and to, in words.
         special: name of what is no number: "dropout", "plain head", "sharp labels", "balanced",
             "mixup", "cutmix" or "resting norms".
     """

@@ -57,7 +57,6 @@ class Experiment:
     """What all approaches share.
 
     Attributes:
-        classed: the photos by the classes of training.
         class_names: of these, label 0 first; identities, breeds or others.
         identity: whom each photo shows, shape (n_images,): what intervals resample.
         flip: whether a mirrored photo still shows the same class.
@@ -261,7 +260,6 @@ def classes_experiment(
 
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
-        photos: their labels, and the names of the classes.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])

@@ -97,7 +97,6 @@ def try_search(
 
     Args:
         trained: where they come from; None: nothing is trained.
-        by_means: compare with each animal's mean in place of its photos.
     """
     questions, (embeddings, seconds) = experiment.questions, embedded
     answers = ask_embedding(embeddings, questions, experiment.study.catalogue, by_means=by_means)

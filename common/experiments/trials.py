@@ -37,7 +37,6 @@ class Trial:
     Attributes:
         training_seconds: 0 where nothing is trained; what frozen stages give is computed before.
         adding_seconds: to make it know animals that joined; nan where it cannot.
-        history: of training, one row per epoch.
     """
 
     approach: str

@@ -38,9 +38,6 @@ class SimilarityToPhoto(nn.Module):
 def map_layer(model: OnPixels, smallest_map: int = SMALLEST_MAP) -> nn.Module:
     """The last stage of a model whose output still has places: the usual one for Grad-CAM.
 
-    Args:
-        smallest_map: cells per side.
-
     Raises:
         InputError: no such stage, as in a transformer, whose tokens are no map.
     """

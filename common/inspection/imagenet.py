@@ -34,9 +34,6 @@ def find_class(text: str) -> int | None:
 def require_class(text: str, others: tuple[str, ...] = ()) -> int:
     """The same; an unknown name is an error with the closest ones.
 
-    Args:
-        others: further names that the person could have meant.
-
     Raises:
         InputError: no such class.
     """

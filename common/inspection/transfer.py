@@ -46,14 +46,7 @@ class PhotoSet:
 
 @dataclass(frozen=True)
 class TransferTask:
-    """The task that every set is cut to.
-
-    Attributes:
-        n_classes: in one draw.
-        n_train: photos of a class that train.
-        n_test: photos of a class that test.
-        n_draws: of classes and photos.
-    """
+    """The task that every set is cut to."""
 
     n_classes: int = 10
     n_train: int = 10
@@ -112,7 +105,6 @@ def probe(
 
     Args:
         features: of the set's photos, shape (n_images, n_features).
-        seed: of the draws; the same photos for any features.
 
     Returns:
         One row per tested photo and draw: draw, label, is_correct.
@@ -172,10 +164,6 @@ def measure_transfer(
     device: torch.device | str = "cpu",
 ) -> tuple[pd.DataFrame, list[str]]:
     """The task on every set with the frozen features of every backbone.
-
-    Args:
-        sets: photos at least as large as the backbones' input.
-        backbones: words for the features to a backbone.
 
     Returns:
         table: set, features, accuracy with interval over classes, chance.

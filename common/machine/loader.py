@@ -18,7 +18,6 @@ def make_loader(
         dataset: items (input, label).
         device: that the batches go to; for a CUDA GPU they wait in pinned memory.
         workers: processes that prepare photos; None: as many as pay.
-        batching: batch_size or batch_sampler, as DataLoader takes them.
     """
     device = torch.device(device)
     return DataLoader(

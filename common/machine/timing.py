@@ -46,7 +46,6 @@ def rates_in_turns(
 
     Args:
         inputs: one batch, with a length.
-        n_rounds: turns of each; the median counts.
     """
     rates = {name: [] for name in runs}
     for _ in range(n_rounds):

@@ -20,7 +20,6 @@ class ClassificationReport:
     """How well scores name the identity of each photo.
 
     Attributes:
-        n_identities_present: identities with at least one of these photos.
         accuracy: share of photos right, in [0, 1].
         balanced_accuracy: mean over identities present of the share right, in [0, 1].
         macro_f1: mean over identities present of F1, in [0, 1]; a wrong guess of an absent
@@ -28,7 +27,6 @@ class ClassificationReport:
         top_k: k to the share of photos whose identity is among the first k, in [0, 1].
         per_identity: identity present to its n (photos), recall, precision and f1, each in
             [0, 1]; precision is 0 for an identity that is never predicted.
-        identities: the label map, in label order.
         confusion: int, shape (n_identities, n_identities); rows true, columns predicted.
         labels: int, shape (n_images,), true.
         predicted_labels: int, shape (n_images,).

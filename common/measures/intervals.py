@@ -25,7 +25,6 @@ class Interval:
 
     Attributes:
         low: lower end; nan with a single individual, which says nothing about others.
-        high: upper end; nan with a single individual.
         level: share of the resampled statistics inside, in (0, 1).
         n_observations: photos or queries behind the estimate.
         is_difference: True for a difference of two methods; its per cent are points.
@@ -132,7 +131,6 @@ def paired_bootstrap_over_individuals(
         values_a: shape (n_observations,), method a, as in `bootstrap_over_individuals`.
         values_b: shape (n_observations,), method b on the same photos in the same order.
         individuals: length n_observations, the animal of each photo.
-        options: statistic and others of `bootstrap_over_individuals`.
 
     Returns:
         Interval with `is_difference`; `excludes_zero` tells whether the methods differ.

@@ -128,9 +128,6 @@ class OpenSetReport:
     why, and `to_dict` has None.
 
     Attributes:
-        threshold: score from which a query is accepted as known.
-        n_known_identities: known identities with at least one query.
-        n_unknown_identities: other identities with at least one query.
         auroc: chance that a known query scores above an unknown one, a tie being half, in [0, 1].
         baks: mean over known identities of the share accepted and named right, in [0, 1].
         baus: mean over unknown identities of the share rejected, in [0, 1].

@@ -39,9 +39,7 @@ class RetrievalReport:
         rank_k: k to the share in [0, 1] of all queries with a right photo among the first k.
         mAP: mean average precision over all queries, in [0, 1].
         mINP: mean inverse negative penalty over all queries, in [0, 1].
-        rank_k_answerable: as `rank_k`, over queries with at least one match.
-        mAP_answerable: as `mAP`, over queries with at least one match.
-        mINP_answerable: as `mINP`, over queries with at least one match.
+        *_answerable: the same, over queries with at least one match.
         first_rank: int, shape (n_queries,); rank of the first right photo from 1, 0 if none.
         average_precision: shape (n_queries,), in [0, 1]; 0 without a match.
         inverse_negative_penalty: shape (n_queries,), in [0, 1]; 0 without a match.

@@ -19,7 +19,6 @@ def extract(network: nn.Module, dataset: Dataset, **options: object) -> np.ndarr
     """Run a network once over a data set, in its order; several processes share the batches.
 
     Args:
-        network: batch of inputs to batch of outputs; put into evaluation mode.
         dataset: items (input, label); labels are ignored.
 
     Returns:

@@ -17,8 +17,6 @@ class PartLeak:
 
     Attributes:
         n_known: of these, photos of animals that have training photos.
-        n_same_encounter: photos with a training photo of the same animal and encounter.
-        n_same_day: photos with a training photo of the same animal and day.
         n_encounter_unknown: photos of known animals whose encounter is not known, so that a leak
             goes unseen.
         n_identities, n_new_identities: animals, and those without any training photo.

@@ -130,7 +130,6 @@ def split_animals(
 
     Args:
         rank: shape (n_images,), the unit's rank within its identity, -1 for photos not used.
-        newcomers: animals whose every photo is a test photo.
 
     Returns:
         Parts, shape (n_images,).

@@ -61,7 +61,6 @@ class Study:
         Args:
             rows: of the photos that were asked, shape (n_asked,).
             named: the animal that each was taken for, str, shape (n_asked,).
-            question: that they ask; runs are compared question by question.
 
         Returns:
             Columns photo (path from the folder of the photos), question, animal, answered, right.

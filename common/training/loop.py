@@ -47,7 +47,6 @@ class TrainingSettings:
             None: off.
         patience: epochs without a better validation before training stops; None: never.
         mixed_precision: "no", "bf16", "fp16", or "auto": what a trial finds clearly faster.
-        compile: by PyTorch's compiler, which takes minutes before the first step.
         workers: processes that prepare photos; None: as many as pay.
         device: "auto", "cpu", "cuda", "mps".
     """

@@ -56,7 +56,6 @@ class LibraryLoss(nn.Module):
 
     Args:
         miner: the library's choice of pairs for it; None: all pairs, or none are needed.
-        options: what it was built with, for a person and a checkpoint to tell two of them apart.
     """
 
     def __init__(self, loss: nn.Module, miner: nn.Module | None = None, **options: float) -> None:
@@ -190,7 +189,6 @@ def subcenter_arcface(
 
     Args:
         margin: radians.
-        n_centres: of each animal.
 
     Source: Deng et al. 2020, "Sub-center ArcFace", section 3.
     """

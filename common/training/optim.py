@@ -50,7 +50,6 @@ def parameter_group(
 
     Args:
         weight_decay: of tensors with two or more dimensions.
-        decay_norms: of all tensors, as in recipes that leave it to PyTorch.
 
     Returns:
         One group with decay and one without; empty ones are left out.

@@ -92,7 +92,6 @@ def train_embedding(
 
     Args:
         criterion: (embeddings, labels) to a mean loss; None: ArcFace.
-        validate: asks something else instead of `validation_rows`.
         options: a loss that compares photos needs a `batch_sampler` that brings several photos
             of an animal together.
     """

@@ -101,7 +101,6 @@ def photos_for_plan(
 
     Args:
         backbone: pre-trained; stays as it is.
-        arguments: and `options`: of `PhotosAtBoundary`, after the backbone.
     """
     photos = []
     for step in plan:
