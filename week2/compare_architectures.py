@@ -19,8 +19,7 @@ from collections.abc import Callable
 
 from common.cli import add_flag, local_path, make_parser, plain_word, run_script, shared_flags
 from common.errors import InputError, WeightsNotInReach
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import VALIDATION, Trial, closed_set_table, compare
 from common.machine.memory import PeakMemory
 from common.machine.timing import rates_in_turns

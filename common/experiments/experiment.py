@@ -4,6 +4,7 @@ All get the same photos, classes and settings, are chosen on the same validation
 asked about the same test photos once.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +15,12 @@ from common.data.images import read_photos
 from common.data.sampling import IdentityBatchSampler, identity_batches
 from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
 from common.experiments.answers import ask_closed_set
-from common.experiments.approach import Approach
 from common.experiments.trials import Trial
 from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.models.backbones import Backbone, restart
-from common.models.heads import linear_classifier
+from common.models.freezing import split_at_boundary
+from common.models.heads import Recogniser, linear_classifier
 from common.runs import Run
 from common.splits.questions import Questions
 from common.splits.study import Study
@@ -34,6 +35,47 @@ import torch
 from torch import nn
 
 Validate = Callable[[nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A backbone under a plan, and what its head learns; see `Experiment.approach`.
+
+    Attributes:
+        backbone: pre-trained; stays as it is.
+        plan: which stages train when; an embedding is trained in one step.
+        rates: of the steps that have none of their own; None: the usual ones.
+        new_head: of a classifier, (n_features, n_classes) to a head.
+        from_scratch: the backbone begins with the random numbers of each seed.
+    """
+
+    name: str
+    backbone: Backbone
+    plan: Sequence[Step]
+    photos: Sequence[PhotosAtBoundary]
+    recipe: Callable[..., Trained] = train_classifier
+    rates: Rates | None = None
+    new_head: Callable[[int, int], nn.Module] = linear_classifier
+    from_scratch: bool = False
+
+    @property
+    def behind(self) -> PhotosAtBoundary:
+        """Photos behind the last step's boundary, where the trained model stands."""
+        return self.photos[-1]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it has an output for each class, and not an embedding."""
+        return self.recipe is train_classifier
+
+    def recogniser(self, trained: Trained) -> Recogniser:
+        """The whole network, photos to outputs, with what was trained at its end."""
+        backbone = copy.deepcopy(self.backbone)
+        trunk, tail = split_at_boundary(backbone)
+        chain = [*trunk, *tail]
+        end = nn.Sequential(*chain[len(chain) - len(trained.tail) :])
+        end.load_state_dict(trained.tail.state_dict())
+        return Recogniser(backbone, trained.head)
 
 
 class Planned(NamedTuple):

@@ -16,8 +16,7 @@ from common.experiments.answers import (
     ask_retrained,
     name_by_logits,
 )
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment
+from common.experiments.experiment import Approach, Experiment
 from common.experiments.trials import Trial
 from common.gallery.gallery import Gallery
 from common.measures.clustering import cluster_test_photos, clusters_of

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 from common.errors import InputError
 from common.visualization import style
 from common.visualization.bars import interval_chart
-from common.visualization.charts import cost_scatter, reliability_chart, trend_chart
+from common.visualization.charts import cost_scatter, difference_map, reliability_chart, trend_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 from common.visualization.curves import training_curves
-from common.visualization.difference_map import difference_map
 from common.visualization.matches import RankedMatches, matches_panel
 
 import numpy as np
