@@ -217,7 +217,10 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
         claim(folder)
         remove_own(folder, f"{NEW}/*")  # of a run that failed in this very process
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise InputError(
+            f"results cannot be written to {folder} ({error.strerror or error}), expected a "
+            "folder that takes them; choose another one with --output_dir"
+        ) from error
     print(f"{script.stem}: results go to {folder}")
     return Run(
         script=script.name,
@@ -257,11 +260,6 @@ def to_plain(value: object) -> object:
         return value.as_posix()
     if isinstance(value, (date, pd.Timestamp)):  # a datetime is a date too
         return value.isoformat()
-    return _plain_container(value)
-
-
-def _plain_container(value: object) -> object:
-    """The same for what holds other values."""
     if isinstance(value, pd.DataFrame):
         named = any(name is not None for name in value.index.names)
         value = (value.reset_index() if named else value).to_dict("records")
@@ -319,14 +317,6 @@ def _photos_given(args: Namespace) -> list[Path]:
     photos = getattr(args, "photos", None)
     given += photos if isinstance(photos, list) else []  # elsewhere it is how many
     return [Path(path) for path in given if path is not None]
-
-
-def _unusable(folder: Path, error: OSError) -> InputError:
-    """The message for a folder that takes no results."""
-    return InputError(
-        f"results cannot be written to {folder} ({error.strerror or error}), expected a "
-        "folder that takes them; choose another one with --output_dir"
-    )
 
 
 def _command(script: Path, args: Namespace) -> str:
