@@ -215,7 +215,8 @@ class _Training:
                     outputs, labels = machine.pooled(network(inputs), labels)
                     loss = criterion(outputs, labels)
                 machine.backward(loss)
-                self.set_rates()
+                self.n_steps += 1
+                self.schedule.before_step(self.n_steps)
                 machine.clip(optimizer, self.settings.clip_norm)
                 machine.step(optimizer)
                 optimizer.zero_grad()
@@ -265,11 +266,6 @@ class _Training:
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, processes.index()))
         self.n_steps = epoch * len(sampler)
-
-    def set_rates(self) -> None:
-        """Set the learning rates of the next step."""
-        self.n_steps += 1
-        self.schedule.before_step(self.n_steps)
 
     def describe(self, epoch: int, loss_sum: float, n_seen: int, seconds: float) -> dict:
         """The row of the history; the loss is pooled over photos, not over batches."""

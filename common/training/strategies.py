@@ -85,13 +85,10 @@ def read_plan(text: str) -> list[Step]:
             "the head alone, and for how many epochs)"
         )
     for step, following in itertools.pairwise(plan):
-        if not _trains_more(following.n_trainable, step.n_trainable):
+        earlier, later = step.n_trainable, following.n_trainable
+        if earlier is None or (later is not None and later <= earlier):
             raise InputError(f"--plan {text}: every step must free more stages than the one before")
     return plan
-
-
-def _trains_more(later: int | None, earlier: int | None) -> bool:
-    return earlier is not None and (later is None or later > earlier)
 
 
 def photos_for_plan(
