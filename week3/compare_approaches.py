@@ -31,8 +31,7 @@ from common.cli import add_flag, list_of, make_parser, run_script, shared_flags,
 from common.data.training_classes import CLASSES
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -53,9 +52,8 @@ from common.training.losses import triplet
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.charts import reliability_chart, trend_chart
+from common.visualization.charts import difference_map, reliability_chart, trend_chart
 from common.visualization.curves import training_curves
-from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import expected_time

@@ -22,9 +22,8 @@ from pathlib import Path
 
 from common import cli
 from common.experiments.answers import Answers, ask_embedding
-from common.experiments.approach import Approach
 from common.experiments.embedding_check import EmbeddingCheck
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import (
     JOINED,
     KNOWN,
