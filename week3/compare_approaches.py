@@ -193,8 +193,8 @@ def planned(
     trainings = [
         Planned(approach, n_seeds) for name, approach in approaches.items() if name != AGAIN
     ]
-    n_trainable = len(experiment.training_rows(questions.trainable))
-    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_trainable))
+    n_photos = len(experiment.training_rows(questions.with_enrolled))
+    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_photos, validate=False))
     for cell in crossover_cells(args, experiment, args.seeds[0]) if args.full else ():
         n_photos = len(experiment.training_rows(cell.train))
         epochs = crossover_epochs(args, n_photos)
@@ -388,7 +388,7 @@ def draw(
         figures["Animals that joined later: query, and the most alike photos"] = example_matches(
             embeddings,
             questions.joined,
-            questions.trainable,
+            questions.with_enrolled,
             experiment.study,
             run.figure_path("matches.png"),
             title="Animals that joined after training",

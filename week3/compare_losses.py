@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict:
     # One backbone for all, whose last stages learn an embedding.
     backbone = load_the_backbone(args)
     stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    options = {"questions": questions, "trained_rows": questions.train, "classes": args.classes}
+    options = {"questions": questions, "classes": args.classes}
     experiment = catalogue_experiment(study, stored_size, settings, **options, run=run)
     print(experiment.classed.description)
     options = {"recipe": train_embedding, "n_views": args.cached_views}
@@ -240,7 +240,7 @@ def draw(run: Run, table: pd.DataFrame, found: Comparison) -> dict[str, Path]:
         figures[f"{found.preferred}: query, and the most alike photos"] = example_matches(
             found.embeddings,
             asked,
-            questions.trainable,
+            questions.with_enrolled,
             found.experiment.study,
             run.figure_path("matches.png"),
             title=found.preferred,

@@ -247,8 +247,7 @@ def catalogue_experiment(
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
         settings: how to train.
         questions: None: known animals alone are asked about.
-        trained_rows: that any approach is trained on; None: the training photos, and those of
-            animals that joined, which may be enrolled.
+        trained_rows: that any approach is trained on; None: the training photos.
         classes: what one class is in training, see `by_class`.
         run: keeps checkpoints.
     """
@@ -256,7 +255,7 @@ def catalogue_experiment(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
     pixels = read_photos(study.catalogue.paths(), stored_size)
-    rows = questions.trainable if trained_rows is None else trained_rows
+    rows = questions.train if trained_rows is None else trained_rows
     classed = by_class(study.catalogue, pixels, rows, classes)
     names = np.unique(classed.names).tolist()
     flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there
