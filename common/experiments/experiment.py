@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from common.data.class_folders import ClassPhotos
-from common.data.images import read_photos
+from common.data.images import PhotoSelection, read_photos
 from common.data.sampling import IdentityBatchSampler, identity_batches
 from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
 from common.experiments.answers import ask_closed_set
@@ -82,6 +82,13 @@ class Experiment:
     def device(self) -> torch.device:
         """Where to compute."""
         return pick_device(self.settings.device)
+
+    def with_classes(self, classes: str) -> "Experiment":
+        """The same photos and questions, by other classes of training; see `by_class`."""
+        rows = self.classed.training_rows
+        pixels = PhotoSelection.of(self.classed.pixels).array
+        classed = by_class(self.study.catalogue, pixels, rows[rows < len(self.identity)], classes)
+        return replace(self, classed=classed, class_names=np.unique(classed.names).tolist())
 
     def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Rows to train on, with their mirror images where these are classes; None: all."""
