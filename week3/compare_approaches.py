@@ -35,6 +35,7 @@ from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
 from common.experiments.class_choice import kinds_to_try, trial_epochs
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.matched_search import Details, try_matched
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -48,7 +49,7 @@ from common.experiments.trials import (
 from common.measures.intervals import NOT_DISTINGUISHABLE
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.runs import Run, describe_split, start_run
-from common.splits.questions import questions_of
+from common.splits.questions import Questions, questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
 from common.training.losses import triplet
@@ -79,12 +80,13 @@ SEARCHED = (
     "asked; a classifier has them only when it is trained again, with them and with the enrolled "
     "photos, to the last epoch."
 )
+NOT_MATCHED, UNLEARNED = "with --full", "no validation photo can teach what a score means"
 NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"
 ARCFACE, ARCFACE_MEANS = "ArcFace embedding", "ArcFace embedding, class means"
-TRIPLET = "triplet embedding"
+TRIPLET, MATCHED = "triplet embedding", "ArcFace embedding + local matching"
 SCRATCH, FROZEN_HEAD, FROZEN = "small CNN from scratch", "frozen, linear head", "frozen, searched"
 
 # Tables that are drawn, too.
@@ -95,6 +97,7 @@ WINNERS = "4. Who wins at how many animals and photos"
 
 # Part 5: who is compared with whom, by question; decided before any result was seen.
 BY_SCORE = [
+    ((MATCHED, PROBABILITY), (ARCFACE, SIMILARITY)),
     ((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
     ((ARCFACE, SIMILARITY), (CLASSIFIER, ENERGY)),
     ((CLASSIFIER, ENERGY), (CLASSIFIER, PROBABILITY)),
@@ -103,8 +106,12 @@ PAIRS = {
     KNOWN: [
         *((own, CLASSIFIER) for own in (ARCFACE, TRIPLET, FEATURES)),
         *((ARCFACE, other) for other in (AGAIN, ARCFACE_MEANS)),
+        (MATCHED, ARCFACE),
     ],
-    JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
+    JOINED: [
+        *((ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)),
+        (MATCHED, ARCFACE),
+    ],
     parts.GEOMETRIC_MEAN: BY_SCORE,
     "AUROC": BY_SCORE,
 }
@@ -129,8 +136,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also train on fewer animals and fewer photos of each (part 4), and train the "
-        "classifier again for each number of enrolled photos",
+        help="also train on fewer animals and fewer photos of each (part 4), train the classifier "
+        "again for each number of enrolled photos, and compare details of what the embedding finds",
     )
     args = parser.parse_args(argv)
     args.crossover = SMOKE_CROSSOVER if args.smoke else CROSSOVER
@@ -156,7 +163,10 @@ def main(argv: list[str] | None = None) -> dict:
     experiment = catalogue_experiment(study, stored_size, settings, **options)
     most = kinds_to_try(args.classes, study.catalogue)[-1]
     terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
+    details = Details.of(experiment) if args.full else NOT_MATCHED
     minutes = experiment.expected_minutes(planned(args, terms))
+    if isinstance(details, Details):
+        minutes += details.minutes(len(args.seeds) * n_searches(args, questions))
     print(f"Expected: at most {expected_time(minutes)}.")
 
     # Validation chooses learning rate and classes, for either approach from the same few.
@@ -168,8 +178,10 @@ def main(argv: list[str] | None = None) -> dict:
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.
     trials = []
+    if isinstance(details, Details):
+        details = details.described()
     for seed in args.seeds:
-        new_trials, embeddings = run_seed(args, chosen, seed)
+        new_trials, embeddings = run_seed(args, chosen, details, seed)
         trials += new_trials
 
     # Part 4: both approaches on fewer animals and fewer photos.
@@ -179,7 +191,7 @@ def main(argv: list[str] | None = None) -> dict:
             answers += run_crossover(args, chosen, seed)
 
     # Part 5, tables, figures.
-    return report(run, args, chosen, tried, trials, answers, embeddings)
+    return report(run, args, chosen, tried, trials, answers, embeddings, details)
 
 
 @dataclass(frozen=True)
@@ -288,12 +300,18 @@ def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:
     return trainings
 
 
+def n_searches(args: argparse.Namespace, questions: Questions) -> int:
+    """Photos whose candidates' details are compared, with one seed."""
+    n_validation = len(questions.validation_known) + len(questions.validation)
+    return n_validation + len(questions.test) + len(args.n_enrolled) * len(questions.joined)
+
+
 def run_seed(
-    args: argparse.Namespace, chosen: Mapping[str, Terms], seed: int
+    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | str, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
     classifiers, embeddings = try_classifiers(args, chosen[CLASSIFIER], seed)
-    searched, found = try_embeddings(chosen[ARCFACE], seed)
+    searched, found = try_embeddings(chosen[ARCFACE], details, seed)
     return [*classifiers, *embeddings, *searched], found
 
 
@@ -324,8 +342,10 @@ def try_classifiers(
     return trials, searched
 
 
-def try_embeddings(terms: Terms, seed: int) -> tuple[list[Trial], np.ndarray]:
-    """Two embeddings; also returns ArcFace's."""
+def try_embeddings(
+    terms: Terms, details: Details | str, seed: int
+) -> tuple[list[Trial], np.ndarray]:
+    """Two embeddings, and one with local matching behind it; also returns ArcFace's."""
     experiment, approaches, trials = terms.experiment, terms.approaches, []
     if experiment.n_with_pairs() > 1:  # a triplet needs two animals
         batches = experiment.batches_of_several(seed)  # without which its loss is blind
@@ -338,6 +358,9 @@ def try_embeddings(terms: Terms, seed: int) -> tuple[list[Trial], np.ndarray]:
     for name in (ARCFACE_MEANS, ARCFACE):
         options = {"by_means": name == ARCFACE_MEANS}
         trials.append(three_questions.try_search(experiment, name, seed, found, arcface, **options))
+    if isinstance(details, Details):
+        trial = try_matched(experiment, MATCHED, seed, found, arcface, details)
+        trials += [trial] if trial else []
     return trials, found[0]
 
 
@@ -407,13 +430,18 @@ def report(
     trials: list[Trial],
     answers: list[CellAnswer],
     embeddings: np.ndarray,
+    details: Details | str,
 ) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
     experiment, trend = chosen[ARCFACE].experiment, parts.joining_trend(trials)
     study, questions = experiment.study, experiment.questions
-    differences = parts.compare_all(trials, PAIRS)
+    differences, summary = parts.compare_all(trials, PAIRS), summarise(trials)
+    if trials[-1].approach != MATCHED:
+        why = details if isinstance(details, str) else UNLEARNED
+        skipped = pd.DataFrame([{"approach": f"{MATCHED}, skipped: {why}"}])
+        summary = pd.concat([summary, skipped], ignore_index=True)
     tables = {
-        SUMMARY: summarise(trials),
+        SUMMARY: summary,
         "1. Known animals, later days": parts.known_table(trials),
         JOINING: parts.joining_table(trials, trend),
         "Animals never trained on, ranked": summarise_rankings(trials),
@@ -463,9 +491,10 @@ def draw(
     embeddings: np.ndarray,
 ) -> dict[str, Path]:
     """A figure for each part, training, and photos of animals that joined with their matches."""
-    questions, last = experiment.questions, trials[-1]
+    questions = experiment.questions
+    last = [trial for trial in trials if trial.approach == ARCFACE][-1]
     figures = {
-        **questions_figure(run, "approaches.png", tables[SUMMARY]),
+        **questions_figure(run, "approaches.png", tables[SUMMARY].dropna(subset="training, s")),
         **(draw_joined(run, tables[JOINING], trend) if len(trend) else {}),
         **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }

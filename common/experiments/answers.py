@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.data.catalogue import Catalogue
 from common.gallery.gallery import Gallery
@@ -209,10 +209,6 @@ def ask_embedding(
 ) -> Answers:
     """Ask an embedding: the most alike gallery photo, known if alike enough.
 
-    Validation photos are searched among the training photos; test photos among those and
-    validation's, see `Questions.searched`. For question 2 the enrolled photos of the animals that
-    joined are added, and compete with all the others.
-
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
         by_means: compare with the mean of each animal's gallery photos in place of the photos.
@@ -220,32 +216,60 @@ def ask_embedding(
     """
     identity = _identities(catalogue)
 
-    def name(asked: np.ndarray, *galleries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Names and similarities of the asked rows, searched among the rows of all galleries."""
+    def search(asked: np.ndarray, *galleries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         gallery = Gallery(embeddings.shape[1])
         for rows in galleries:
             entries = embeddings[rows], identity[rows]
             gallery.enrol(*(class_means(*entries) if by_means and len(rows) else entries))
-        return gallery.identify(embeddings[asked]) if len(asked) else (identity[asked], asked)
+        return gallery.identify(embeddings[asked])
 
-    predicted, similarity = identity.copy(), np.zeros(len(identity))
+    answers = ask_search(search, questions, catalogue, choose=choose)
+    return replace(
+        answers, ranking=None if by_means else _ranking(embeddings, questions, catalogue)
+    )
+
+
+def ask_search(
+    search: Callable[..., tuple[np.ndarray, np.ndarray]],
+    questions: Questions,
+    catalogue: Catalogue,
+    *,
+    score: str = SIMILARITY,
+    choose: Callable[[Queries], Threshold] = choose_threshold,
+) -> Answers:
+    """Ask whatever searches a gallery: the name it finds, known if its score is high enough.
+
+    Validation photos are searched among the training photos; test photos among those and
+    validation's, see `Questions.searched`. For question 2 the enrolled photos of the animals that
+    joined are added, and compete with all the others.
+
+    Args:
+        search: asked rows, and one or more arrays of rows to search, to the names and scores of
+            what it finds, each shape (n_asked,).
+        score: what the scores are.
+        choose: the threshold of question 3, of validation queries.
+    """
+    identity, joined_after = _identities(catalogue), {}
+    predicted, scores = identity.copy(), np.zeros(len(identity))
     for asked, gallery in (
         (questions.validation, questions.train),
         (questions.test, questions.searched),
     ):
-        predicted[asked], similarity[asked] = name(asked, gallery)
-    joined_after, named = {}, {"known": predicted[questions.known]}
+        if len(asked):
+            predicted[asked], scores[asked] = search(asked, gallery)
+    named, joined = {"known": predicted[questions.known]}, questions.joined
     for n_photos in questions.n_enrolled:
-        enrolled, asked = questions.first_enrolled(n_photos), questions.joined
-        named["joined"] = name(asked, questions.searched, enrolled)[0]
-        joined_after[n_photos] = named["joined"] == identity[asked]
+        named["joined"] = identity[joined]
+        if len(joined):
+            enrolled = questions.first_enrolled(n_photos)
+            named["joined"], _ = search(joined, questions.searched, enrolled)
+        joined_after[n_photos] = named["joined"] == identity[joined]
     return Answers(
-        known=(predicted == identity)[questions.known],
+        known=named["known"] == identity[questions.known],
         joined_after=joined_after,
         animals=_animals(questions, catalogue),
         named=named,
-        rejections=_judged({SIMILARITY: similarity}, predicted, questions, catalogue, choose),
-        ranking=None if by_means else _ranking(embeddings, questions, catalogue),
+        rejections=_judged({score: scores}, predicted, questions, catalogue, choose),
     )
 
 
