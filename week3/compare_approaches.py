@@ -80,8 +80,10 @@ SEARCHED = (
     "asked; a classifier has them only when it is trained again, with them and with the enrolled "
     "photos, to the last epoch."
 )
-NOT_MATCHED, UNLEARNED = "with --full", "no validation photo can teach what a score means"
-NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
+NOT_ASKED = (
+    "Part 4, fewer animals and fewer photos of each, if there is a classifier, and local matching "
+    "behind the embedding: with --full."
+)
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"
@@ -163,9 +165,9 @@ def main(argv: list[str] | None = None) -> dict:
     experiment = catalogue_experiment(study, stored_size, settings, **options)
     most = kinds_to_try(args.classes, study.catalogue)[-1]
     terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
-    details = Details.of(experiment) if args.full else NOT_MATCHED
+    details, why = Details.of(experiment) if args.full else (None, "")
     minutes = experiment.expected_minutes(planned(args, terms))
-    if isinstance(details, Details):
+    if details:
         minutes += details.minutes(len(args.seeds) * n_searches(args, questions))
     print(f"Expected: at most {expected_time(minutes)}.")
 
@@ -178,7 +180,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.
     trials = []
-    if isinstance(details, Details):
+    if details:
         details = details.described()
     for seed in args.seeds:
         new_trials, embeddings = run_seed(args, chosen, details, seed)
@@ -191,7 +193,7 @@ def main(argv: list[str] | None = None) -> dict:
             answers += run_crossover(args, chosen, seed)
 
     # Part 5, tables, figures.
-    return report(run, args, chosen, tried, trials, answers, embeddings, details)
+    return report(run, args, chosen, tried, trials, answers, embeddings, why)
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,7 @@ def n_searches(args: argparse.Namespace, questions: Questions) -> int:
 
 
 def run_seed(
-    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | str, seed: int
+    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | None, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
     classifiers, embeddings = try_classifiers(args, chosen[CLASSIFIER], seed)
@@ -343,7 +345,7 @@ def try_classifiers(
 
 
 def try_embeddings(
-    terms: Terms, details: Details | str, seed: int
+    terms: Terms, details: Details | None, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Two embeddings, and one with local matching behind it; also returns ArcFace's."""
     experiment, approaches, trials = terms.experiment, terms.approaches, []
@@ -358,9 +360,8 @@ def try_embeddings(
     for name in (ARCFACE_MEANS, ARCFACE):
         options = {"by_means": name == ARCFACE_MEANS}
         trials.append(three_questions.try_search(experiment, name, seed, found, arcface, **options))
-    if isinstance(details, Details):
-        trial = try_matched(experiment, MATCHED, seed, found, arcface, details)
-        trials += [trial] if trial else []
+    if details:
+        trials.append(try_matched(experiment, MATCHED, seed, found, arcface, details))
     return trials, found[0]
 
 
@@ -430,14 +431,13 @@ def report(
     trials: list[Trial],
     answers: list[CellAnswer],
     embeddings: np.ndarray,
-    details: Details | str,
+    why: str,
 ) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
     experiment, trend = chosen[ARCFACE].experiment, parts.joining_trend(trials)
     study, questions = experiment.study, experiment.questions
     differences, summary = parts.compare_all(trials, PAIRS), summarise(trials)
-    if trials[-1].approach != MATCHED:
-        why = details if isinstance(details, str) else UNLEARNED
+    if why:
         skipped = pd.DataFrame([{"approach": f"{MATCHED}, skipped: {why}"}])
         summary = pd.concat([summary, skipped], ignore_index=True)
     tables = {

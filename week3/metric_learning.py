@@ -8,8 +8,9 @@ animals that it never saw?
     python week3/metric_learning.py --weights runs/fine_tuning/model.safetensors
     python week3/metric_learning.py --data_dir path/to/your/animals --loss supcon --pooling gem
 
-With no argument: the embedded turtles, ArcFace, about three minutes on two laptop cores (the
-script says how many here before it starts). You should see the similarity of photos of one animal
+With no argument: the embedded turtles, ArcFace, about five minutes on two laptop cores (the
+script says how many here before each training): short ones first, by which validation chooses what
+a class is, unless --classes names it. You should see the similarity of photos of one animal
 and of two animals part, for animals that are trained on far more than for animals that are held
 out; and the second gap is the one that counts in the field. The model is stored: export_onnx.py
 reads it with --trained. The third command begins with what week 2's fine_tuning.py has learned, in
