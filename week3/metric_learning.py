@@ -249,7 +249,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
     notes = [*notes, learned.classed.description]
     notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    return report(run, args, options, study, questions, embeddings, learned.fit, notes, yours)
+    return report(ground, questions, embeddings, learned.fit, notes)
 
 
 @dataclass(frozen=True)
@@ -389,20 +389,17 @@ def train(
 
 
 def report(
-    run: Run,
-    args: argparse.Namespace,
-    options: dict,
-    study: Study,
+    ground: Ground,
     questions: Questions,
     embeddings: dict[str, np.ndarray],
     fit: FitResult,
     notes: list[str],
-    yours: dict[str, Callable],
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
+    args, run, study = ground.args, ground.run, ground.study
     catalogue, choose = study.catalogue, choose_threshold
-    if "choose_threshold" in yours:
-        choose = partial(threshold_by, yours["choose_threshold"])
+    if "choose_threshold" in ground.yours:
+        choose = partial(threshold_by, ground.yours["choose_threshold"])
     answers = {
         name: ask_embedding(each, questions, catalogue, choose=choose)
         for name, each in embeddings.items()
@@ -414,13 +411,13 @@ def report(
     differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
     by_protocol = known_by_protocol(embeddings, catalogue, study.split)
     tables = {
-        "The loss": loss_table({args.loss: options}),
+        "The loss": loss_table({args.loss: ground.options}),
         "Known animals, by protocol": by_protocol,
         "Photos named right": summarise(trials),
         "Animals never trained on, ranked": summarise_rankings(trials),
     }
     return run.finish(
-        metrics={"loss": {"name": args.loss, **options}, "best_epoch": fit.best_epoch}
+        metrics={"loss": {"name": args.loss, **ground.options}, "best_epoch": fit.best_epoch}
         | {"trials": [trial.to_dict() for trial in trials]},
         split=describe_split(study.split, study.leak),
         tables={title: table for title, table in tables.items() if len(table)},
