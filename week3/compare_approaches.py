@@ -78,7 +78,7 @@ CROSSOVER_SEEDS = 2  # the first of all; part 4 has many trainings
 SEARCHED = (
     "What searches has validation photos of known animals in its gallery when test photos are "
     "asked; a classifier has them only when it is trained again, with them and with the enrolled "
-    "photos, to the last epoch; with fewer enrolled photos than the most, with the first seed alone."
+    "photos, to the last epoch. With fewer enrolled photos than the most, the first seed alone is."
 )
 NOT_ASKED = (
     "Part 4, fewer animals and fewer photos of each, if there is a classifier, and local matching "
