@@ -107,12 +107,7 @@ def is_unknown(text: str) -> bool:
 
 
 def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:
-    """Each name in the spelling that most of the same names have.
-
-    Args:
-        names: one for each row.
-        kept: names that are another's only if they are written exactly so.
-    """
+    """Each name in the spelling that most of the same have; `kept` ones are only exactly so."""
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1

@@ -177,7 +177,7 @@ def open_matching(gallery: Gallery, folder: Path, device: str) -> tuple[LocalMat
     try:
         cascade = Cascade.from_dict(learned["cascade"])
         plans = [Plan.from_dict(each) for each in learned["plans"]]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         return None, _alone(f"what {folder} stores of local matching is damaged ({error!r})")
     rows = np.flatnonzero(gallery.can_be_found())
     names, features = gallery.facts["picture"][rows].tolist(), {}

@@ -72,10 +72,17 @@ class ValidationScores:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "ValidationScores":
-        """Read what `to_dict` gave, also an earlier version's."""
+        """Read what `to_dict` gave, also an earlier version's.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
         photos, encounters = (AskedScores(**values[part]) for part in ("photos", "encounters"))
-        later = (values.get(name) for name in ("chance", "untrained_place", "trained_on"))
-        return cls(photos, encounters, values["source"], *later)
+        chance, places = values.get("chance"), values.get("untrained_place")
+        if places is not None and len(places) != len(photos):
+            raise ValueError(f"{len(places)} answers before training to {len(photos)} questions")
+        chance = None if chance is None else float(chance)
+        return cls(photos, encounters, values["source"], chance, places, values.get("trained_on"))
 
 
 def ask_validation(

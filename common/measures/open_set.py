@@ -104,8 +104,6 @@ class Threshold:
         baus: balanced accuracy on unknown validation queries, in [0, 1].
         geometric_mean: sqrt(baks · baus), in [0, 1].
         false_match_rate: share of unknown validation queries accepted, in [0, 1].
-        n_known: known validation queries.
-        n_unknown: unknown validation queries.
     """
 
     value: float
@@ -129,11 +127,6 @@ class OpenSetReport:
     why, and `to_dict` has None.
 
     Attributes:
-        threshold: score from which a query is accepted as known.
-        n_known: queries of known identities.
-        n_unknown: queries of other identities.
-        n_known_identities: known identities with at least one query.
-        n_unknown_identities: other identities with at least one query.
         auroc: chance that a known query scores above an unknown one, a tie being half, in [0, 1].
         baks: mean over known identities of the share accepted and named right, in [0, 1].
         baus: mean over unknown identities of the share rejected, in [0, 1].
@@ -142,8 +135,6 @@ class OpenSetReport:
             threshold that accepts at most 1 % of the unknown ones; the name is not looked at.
         fpr_at_95_tpr: smallest share of unknown queries accepted by any threshold that accepts
             at least 95 % of the known ones.
-        n_known_rejected: known queries answered "new".
-        n_unknown_accepted: unknown queries given the name of a known animal.
         is_known: bool, shape (n_queries,), the truth.
         is_accepted: bool, shape (n_queries,), the verdict.
         is_correct: bool, shape (n_queries,); accepted and named right, or rightly rejected.
@@ -181,16 +172,10 @@ def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
     """Judge names and "new" verdicts at a threshold chosen beforehand.
 
     Args:
-        queries: of the test.
         threshold: from `choose_threshold` on validation queries, never from these.
-
-    Raises:
-        ValueError: the threshold is not finite.
 
     Source: BAKS, BAUS and their geometric mean as in AnimalCLEF 2025.
     """
-    if not np.isfinite(threshold):
-        raise ValueError(f"found threshold {threshold}, expected a finite score")
     is_known, is_accepted = queries.is_known, queries.scores >= threshold
     is_correct = np.where(is_known, is_accepted & queries.is_named_right, ~is_accepted)
     baks = _mean_over_identities(is_correct[is_known], queries.identity[is_known])
@@ -265,7 +250,6 @@ def threshold_by(choose: Callable[..., float], queries: Queries) -> Threshold:
     Args:
         choose: takes scores, identities, is_known, is_named_right and is_validation, each of shape
             (n_queries,), and gives the score from which a query is accepted.
-        queries: of validation.
     """
     value = choose(
         scores=queries.scores,

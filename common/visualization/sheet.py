@@ -26,7 +26,6 @@ class SheetCandidate:
     """An animal that it may be.
 
     Attributes:
-        identity: its name.
         similarity: cosine in [-1, 1].
         probability: in [0, 1], that it is right.
         picture: its most alike gallery photo; None where there is none.
@@ -45,12 +44,8 @@ class SheetQuestion:
     """Photos of one animal, and who it may be.
 
     Attributes:
-        title: in few words.
-        photos: their files, as text.
-        side: of the animal, or "".
         date: of all of them, such as "2024-05-31", or "".
         encounter: its name where there is no date; of questions about one animal, one is enough.
-        pictures: of the photos.
         verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
         candidates: most alike first.
@@ -78,9 +73,7 @@ def render_sheet(
     """HTML of a sheet.
 
     Args:
-        title: above all.
         facts: sentences beneath it: which gallery, which model, what the threshold rests on.
-        questions: one section each.
         identities: all animals of the gallery, offered where it is none of the candidates.
         folder: that the questions' photos lie in, for a person to put the decisions there.
         summary: above the answers: how far they can be trusted.

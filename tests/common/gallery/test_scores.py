@@ -163,3 +163,12 @@ def test_a_guess_is_right_as_often_as_animals_are_compared():
     # Four photos can be named, among three animals each; c has no other photo.
     assert len(scores.photos) == 4
     assert scores.chance == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("damage", [{"chance": "much"}, {"untrained_place": [0, 1]}])
+def test_damaged_scores_are_refused(asked, catalogue, damage):
+    embeddings = embeddings_of(catalogue)
+    scores = validation_scores_of(lambda rows: embeddings[rows], asked, catalogue)
+
+    with pytest.raises(ValueError, match="much|2 answers before training"):
+        ValidationScores.from_dict(scores.to_dict() | damage)
