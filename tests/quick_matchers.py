@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from common.gallery import local_matching
+from common.gallery import learned_matching, local_matching
 from common.matching import matchers
 from common.matching.budget import Cost
 from common.matching.local_features import LocalFeatures
@@ -45,7 +45,8 @@ def two_stages():
         for name in COSTS:
             patch.setitem(matchers.MATCHERS, name, lambda device, name=name: Colours(name))
         patch.setattr(local_matching, "CASCADE", tuple(COSTS))
-        patch.setattr(local_matching, "cost_of", lambda matcher, *_: COSTS[matcher.name])
+        for module in (local_matching, learned_matching):
+            patch.setattr(module, "cost_of", lambda matcher, *_: COSTS[matcher.name])
         local_matching.installed.cache_clear()
         yield
         local_matching.installed.cache_clear()

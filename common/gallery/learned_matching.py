@@ -13,8 +13,9 @@ from pathlib import Path
 from common.gallery.details import read_details
 from common.gallery.gallery import Gallery
 from common.gallery.identification import comparable
-from common.gallery.local_matching import ABOUT, Plan
+from common.gallery.local_matching import ABOUT, Plan, learned_scores
 from common.gallery.scores import N_DIGITS, ValidationScores, scores_of_questions
+from common.matching.budget import cost_of
 from common.matching.cascade import Cascade, Compare, Found, Pairs, Stage, learn_cascade, replay
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
@@ -28,6 +29,9 @@ MOST_COMPARED = 2_000  # gallery photos that the first stage compares, or it wou
 PAIRS_OF_LAST = (5, 10, 20, 50)  # gallery photos that the last stage may compare: a plan each
 STEP = 4  # that it compares before the decision is looked at again
 FEWEST_ASKED = 20  # photos of known animals, and of new ones
+ALONE = 3  # times as many photos are asked by the first stage alone
+SEEN_TWICE = 1.5  # as many photos are compared for one that is asked as known and as new
+N_TRIED = 4  # photos that say how long all take
 GROWN = 2  # times as many photos as when it was learned: then it is learned anew
 
 
@@ -37,7 +41,7 @@ class Effort:
 
     Attributes:
         described: photos of which the details of all stages are found; of more, the first's.
-        asked: photos that teach what scores mean; with the first stage alone three times as many.
+        asked: photos that teach what scores mean; `ALONE` times as many with the first stage alone.
         compared: most gallery photos that the last stage compares with each of them.
     """
 
@@ -61,6 +65,26 @@ def to_describe(matchers: Mapping[str, Matcher], n_photos: int) -> dict[str, Mat
     return dict(list(matchers.items())[:n_stages])
 
 
+def expected_minutes(matchers: Mapping[str, Matcher], photos: Sequence[Path]) -> float:
+    """Minutes to describe photos and to learn from them, on this machine.
+
+    Args:
+        matchers: of the stages.
+        photos: files, of which the first few are tried.
+    """
+    seconds, n_asked = 0.0, min(_n_asked(matchers), len(photos))
+    n_pairs = [min(MOST_COMPARED, len(photos)), effort_of(matchers).compared * SEEN_TWICE]
+    for matcher, n in zip(matchers.values(), n_pairs, strict=False):
+        cost = cost_of(matcher, photos[0], matcher.describe(photos[:N_TRIED]))
+        seconds += len(photos) * cost.photo + n_asked * n * cost.pair
+    return seconds / 60
+
+
+def _n_asked(matchers: Mapping[str, Matcher]) -> int:
+    """Photos that teach what scores mean, about."""
+    return effort_of(matchers).asked * (ALONE if len(matchers) == 1 else 1)
+
+
 def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matcher]) -> str:
     """Learn what a gallery's scores mean, unless that was done when it was half as large.
 
@@ -72,8 +96,7 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     Returns:
         A sentence on it; "" where nothing is to be learned.
     """
-    before = gallery.about.get(ABOUT)
-    if not matchers or (before and len(gallery) < GROWN * before["n_photos"]):
+    if not matchers or (learned_scores(gallery) and len(gallery) < _learned_from(gallery) * GROWN):
         return ""
     rows = np.flatnonzero(gallery.can_be_found())
     facts = {name: values[rows] for name, values in gallery.facts.items()}
@@ -82,8 +105,7 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
         features[name], fault = read_details(matcher, facts["picture"].tolist(), folder)
         if fault:
             return f"Local matching is not learned: {folder}: {fault}."
-    n_asked = effort_of(matchers).asked * (3 if len(matchers) == 1 else 1)
-    known, new, reason = rows_to_ask(gallery, facts, n_asked)
+    known, new, reason = rows_to_ask(gallery, facts, _n_asked(matchers))
     if reason:
         return f"Local matching is not learned, and the embedding answers alone: {reason}."
     asked = _Asked(gallery.embeddings_at(rows), facts, known, new, matchers, features)
@@ -91,6 +113,10 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     learned = {"cascade": cascade.to_dict(), "plans": [each.to_dict() for each in plans]}
     gallery.about[ABOUT] = {"n_photos": len(rows), **learned}
     return f"What local matching means is learned from {asked.source}."
+
+
+def _learned_from(gallery: Gallery) -> int:
+    return gallery.about[ABOUT].get("n_photos", 0)
 
 
 def rows_to_ask(

@@ -15,7 +15,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, Ranking, rank_animals
 from common.gallery.scores import ValidationScores
 from common.machine.device import pick_device
-from common.matching.budget import CASCADE, Cost, comparing, cost_of
+from common.matching.budget import CASCADE, Cost, cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher, load_matcher, matched_points
@@ -24,6 +24,7 @@ import numpy as np
 
 SECONDS = 3.0  # for one question
 N_REMEMBERED = 32  # descriptions of questions' photos
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 ABOUT = "local_matching"  # its place in `Gallery.about`
 
 
@@ -128,8 +129,8 @@ class LocalMatching:
         """Compare files with some of the gallery's photos; they are described when a stage asks."""
 
         def compare(name: str, photo: int, columns: np.ndarray) -> np.ndarray:
-            query = {name: {photo: self._described(name, photos[photo])}}
-            return comparing(self.matchers, query, self.features)(name, photo, places[columns])
+            candidates = [self.features[name][place] for place in places[columns]]
+            return self.matchers[name].scores(self._described(name, photos[photo]), candidates)
 
         return compare
 
@@ -156,6 +157,14 @@ class LocalMatching:
         return matched_points(self.matchers[name], query, self.features[name][place])
 
 
+def learned_scores(gallery: Gallery) -> ValidationScores | None:
+    """What validation photos got with the plan that compares most; None where there is none."""
+    try:
+        return Plan.from_dict(gallery.about[ABOUT]["plans"][-1]).scores
+    except DAMAGE:  # `open_matching` tells
+        return None
+
+
 @functools.cache
 def installed(device: str) -> tuple[dict[str, Matcher], str]:
     """The stages whose weights are here, and why others are not: one line, or ""."""
@@ -177,7 +186,7 @@ def open_matching(gallery: Gallery, folder: Path, device: str) -> tuple[LocalMat
     try:
         cascade = Cascade.from_dict(learned["cascade"])
         plans = [Plan.from_dict(each) for each in learned["plans"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         return None, _alone(f"what {folder} stores of local matching is damaged ({error!r})")
     rows = np.flatnonzero(gallery.can_be_found())
     names, features = gallery.facts["picture"][rows].tolist(), {}
