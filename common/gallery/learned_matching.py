@@ -16,7 +16,7 @@ from common.gallery.identification import comparable
 from common.gallery.local_matching import ABOUT, Plan, learned_scores
 from common.gallery.scores import N_DIGITS, ValidationScores, scores_of_questions
 from common.matching.budget import cost_of
-from common.matching.cascade import Cascade, Compare, Found, Pairs, Stage, learn_cascade, replay
+from common.matching.cascade import Cascade, Compare, Pairs, Stage, learn_cascade
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.models.storage import read_description
@@ -213,8 +213,8 @@ class _Asked:
             self._pairs(row, compare[row], is_new=new)
             for row, new in zip(self.rows, self.is_new, strict=True)
         ]
-        cascade, found = learn_cascade(questions, self.labels[self.rows], ways[-1])
-        return cascade, [Plan(way, self._scores(cascade, questions, found, way)) for way in ways]
+        cascade, _ = learn_cascade(questions, self.labels[self.rows], ways[-1])
+        return cascade, [Plan(way, self._scores(cascade, questions, way)) for way in ways]
 
     def _pairs(self, row: int, compare: Compare, *, is_new: bool) -> Pairs:
         """The question about one photo."""
@@ -238,20 +238,16 @@ class _Asked:
         return compare
 
     def _scores(
-        self,
-        cascade: Cascade,
-        questions: Sequence[Pairs],
-        found: Sequence[Found],
-        stages: Sequence[Stage],
+        self, cascade: Cascade, questions: Sequence[Pairs], stages: Sequence[Stage]
     ) -> ValidationScores:
-        """What the questions get when they are asked with these stages; nothing is compared."""
+        """What the questions get when they are asked with these stages; hardly a pair is new."""
 
         def ask(group: list[int]) -> np.ndarray:
             pairs = Pairs(
                 np.concatenate([questions[i].cosines for i in group]),
                 np.concatenate([questions[i].allowed for i in group]),
                 self.labels,
-                lambda name, photo, columns: replay(found[group[photo]])(name, 0, columns),
+                lambda name, photo, columns: questions[group[photo]].compare(name, 0, columns),
             )
             return cascade.ask(pairs, stages).animals()
 

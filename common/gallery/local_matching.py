@@ -22,7 +22,7 @@ from common.matching.matchers import Matcher, load_matcher, matched_points
 
 import numpy as np
 
-SECONDS = 3.0  # for one question
+SECONDS = 2.0  # for one question
 N_REMEMBERED = 32  # descriptions of questions' photos
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 ABOUT = "local_matching"  # its place in `Gallery.about`

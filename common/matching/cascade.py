@@ -23,7 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 COSINE = "cosine"
-PHOTOS_PER_ANIMAL = 3  # that one stage compares with one photo: a burst would fill the shortlist
+PHOTOS_PER_ANIMAL = 3  # on a shortlist, at most: a burst would fill it
+ANIMALS = 10  # at least on a shortlist, before an animal has several photos there
 CLEAR = 0.98  # from which the first animal needs no further stage, where all others are below 2 %
 
 # Name of a stage, number of the question's photo, numbers of gallery photos -> their scores.
@@ -214,7 +215,9 @@ class Cascade:
         """Ask the next stage about the first of a question's pairs; `found` is changed."""
         before = np.isfinite([*found.scores.values()][-1])
         allowed = np.where(before, found.probability, np.nan)
-        most = len(before[0]) if before.sum(axis=1).max() <= stage.n_pairs else PHOTOS_PER_ANIMAL
+        n_most = before.sum(axis=1).max(initial=0)
+        few = int(np.clip(stage.n_pairs // ANIMALS, 1, PHOTOS_PER_ANIMAL))
+        most = n_most if n_most <= stage.n_pairs else few
         columns = [shortlist(each, found.labels, stage.n_pairs, most) for each in allowed]
         known = dict(found.scores)
         new = found.scores[stage.name] = np.full(before.shape, np.nan)
@@ -284,7 +287,7 @@ def learn_cascade(
 
     Returns:
         cascade.
-        found: of each question, all pairs of all stages; `replay` lets them be asked again.
+        found: of each question, all pairs of all stages.
 
     Raises:
         ValueError: no question, or scores that are not finite.
@@ -318,8 +321,3 @@ def learn_cascade(
                 {name: scores[at] for name, scores in each.scores.items()}
             )
     return cascade, found
-
-
-def replay(found: Found) -> Compare:
-    """Give the scores of a question that was asked before: nothing is compared again."""
-    return lambda name, photo, columns: found.scores[name][photo, columns]
