@@ -20,7 +20,16 @@ from common.files import move_into_place, unfinished_beside, write_text
 from common.gallery.history import LOG, append_to_log
 from common.gallery.index import IndexReport
 from common.names import storable
-from common.own_files import begin_list, checksum, has_list, note, refuse_to_replace, remove_own
+from common.own_files import (
+    begin_list,
+    checksum,
+    has_list,
+    is_foreign,
+    note,
+    read_file,
+    remove_own,
+    what_else,
+)
 
 import faiss
 import numpy as np
@@ -163,9 +172,16 @@ def complete_log(folder: Path) -> None:
     Raises:
         InputError: a person has changed the log.
     """
-    refuse_to_replace(folder / LOG)
+    if is_foreign(folder / LOG):
+        raise InputError(
+            f"{folder / LOG}, the log of this gallery, {what_else(folder / LOG) or 'was changed'} "
+            "by somebody, expected it as the last change left it; put that back, or give this one "
+            "another name, so that a new log begins"
+        )
     description = _description(folder)
     if description and description.get("logged"):
+        if not (folder / LOG).exists():
+            print(f"{folder / LOG}, the log of former changes, is gone: a new one begins")
         append_to_log(folder, description["logged"], description["files"])
 
 
@@ -176,19 +192,11 @@ def _names(state: dict) -> list[str]:
 def _description(folder: Path) -> dict | None:
     """What `gallery.json` says; None where it is missing or damaged."""
     try:
-        description = json.loads(_content(folder))
+        description = json.loads(read_file(folder / DESCRIPTION))
         is_whole = all(map(_names, [description, *description.get("former", [])]))
         return description if is_whole else None
     except DAMAGE:
         return None
-
-
-def _content(folder: Path) -> bytes:
-    """Of `gallery.json`; opening a pipe of that name would wait for ever."""
-    path = folder / DESCRIPTION
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{DESCRIPTION} is no file")
-    return path.read_bytes()
 
 
 def _states(folder: Path) -> list[dict]:
@@ -237,8 +245,8 @@ def begin_gallery_list(folder: Path) -> None:
     former = []
     if (folder / DESCRIPTION).exists():
         read_parts(folder)
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        former = [DESCRIPTION, *(Path(name).name for name in description["files"].values())]
+        names = [name for state in _states(folder) for name in _names(state)]
+        former = [name for name in (DESCRIPTION, LOG, *names) if (folder / name).is_file()]
     begin_list(folder)
     for name in former:
         note(folder / name, checksum(folder / name))
@@ -263,7 +271,7 @@ def read_parts(
     while True:
         try:
             content = None
-            content = _content(folder)
+            content = read_file(folder / DESCRIPTION)
             return read_state(folder, json.loads(content), verify=verify)
         except DAMAGE as error:
             if content not in (None, seen):  # another program may have just put a new one there
@@ -283,8 +291,8 @@ def read_state(
             raise ValueError(f"its format is {state['format']}, expected {FORMAT}")
         paths = {part: folder / Path(name).name for part, name in state["files"].items()}
         for part, path in paths.items():
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise ValueError(f"{path.name} is a link, or no file")
+            if found := "is a link" if path.is_symlink() else what_else(path):
+                raise ValueError(f"{path.name} {found}, expected a file")
             if verify and path.name != f"{part}-{checksum(path)}{ENDINGS[part]}":
                 raise ValueError(f"{path.name} is damaged")
         parts = GalleryParts(

@@ -7,7 +7,7 @@ probabilities follow from it when a question is asked, at the rate that is asked
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
@@ -22,9 +22,32 @@ import numpy as np
 from scipy.stats import beta
 
 N_CANDIDATES = 5  # stored for each question
+HIGHEST = 1e6  # above any score
 BLOCK = 256  # photos compared at a time
 CERTAINTY = 0.95  # of the bound on a rate
 FEW_ANIMALS = 20  # below, a rate among new animals depends on which animals they are
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _are_similarities(values: object) -> bool:
+    """Whether these are similarities of candidates, best first."""
+    return (
+        isinstance(values, list)
+        and 1 <= len(values) <= N_CANDIDATES
+        and all(type(each) in (int, float) and abs(each) < HIGHEST for each in values)
+        and sorted(values, reverse=True) == values
+    )
+
+
+FIELDS = {  # of `AskedScores`: what an entry may be, in a file that anybody may have changed
+    "similarities": _are_similarities,
+    "right_place": lambda value: _is_whole(value, -1) and value < N_CANDIDATES,
+    "animal": lambda value: _is_whole(value, 0),
+    "is_known": lambda value: type(value) is bool,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,24 @@ class AskedScores:
 
     def __len__(self) -> int:
         return len(self.similarities)
+
+    @classmethod
+    def read(cls, values: Mapping, part: str) -> "AskedScores":
+        """A part of `ValidationScores.to_dict`, of which any field may be damaged.
+
+        Raises:
+            InputError: with the name of the field.
+        """
+        given = values.get(part)
+        lists = {each.name: None for each in fields(cls)}
+        if isinstance(given, Mapping) and set(given) == set(lists):
+            lists |= given
+        n = len(lists["similarities"]) if isinstance(lists["similarities"], list) else -1
+        for name, is_sound in FIELDS.items():
+            found = lists[name]
+            if not isinstance(found, list) or len(found) != n or not all(map(is_sound, found)):
+                raise InputError(f"{name} of {part} is not as this course writes it")
+        return cls(**lists)
 
 
 @dataclass(frozen=True)
@@ -67,8 +108,14 @@ class ValidationScores:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "ValidationScores":
-        """Read what `to_dict` gave."""
-        photos, encounters = (AskedScores(**values[part]) for part in ("photos", "encounters"))
+        """Read what `to_dict` gave.
+
+        Raises:
+            InputError: the values are other than `to_dict` gives.
+        """
+        if not isinstance(values, Mapping) or not isinstance(values.get("source"), str):
+            raise InputError("it does not say whose photos they are")
+        photos, encounters = (AskedScores.read(values, part) for part in ("photos", "encounters"))
         return cls(photos, encounters, values["source"])
 
 
