@@ -2,8 +2,9 @@
 
 `written.jsonl` has a line for each content that a file got: name and checksum, noted before the
 file appears. A file is the course's own if the list holds its name with the checksum of what is in
-it now. It also says which script wrote, in whose place no other writes. Anything else belongs to a person and stays: other names, files changed since, and whatever
-lies behind a link. A killed run leaves only files that are listed, so it can be started again.
+it now. Anything else belongs to a person and stays: other names, files changed since, and whatever
+lies behind a link. A killed run leaves only files that are listed, so it can be started again. The
+list says which script wrote, too: no other one puts its results there.
 
 Who writes into such a folder claims it, so that two runs do not mix their files. A claim ends with
 its process, however that ends.
@@ -351,6 +352,11 @@ def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
         )
         if wanted and (folder / name).is_file():
             yield folder / name
+
+
+def made_by_course(folder: Path) -> set[str]:
+    """Absolute paths of the pictures and other files of a script whose results a folder holds."""
+    return set(map(str, listed_files(folder.absolute()))) if writer(folder) else set()
 
 
 def remove_own(folder: Path, *patterns: str, keep: Collection[str] = ()) -> None:

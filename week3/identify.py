@@ -69,7 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
     words = "the network that the gallery has to be built with; another one is refused"
-    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")

@@ -13,7 +13,7 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
+from common.data.photo_files import NO_SUCH_PHOTO, ONE_COLOUR, Look, each_photo, look_at
 from common.errors import InputError
 from common.words import counted
 
@@ -22,7 +22,7 @@ import pandas as pd
 
 N_NAMED = 100  # bad photos that a report names one by one
 MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
-DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
+DROPPED_KINDS = ("missing_file", "unreadable_file", "empty_photo", "contradictory_copy")
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,7 @@ def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]
     words = {
         "missing_file": "photos that cannot be found",
         "unreadable_file": "photos that cannot be opened",
+        "empty_photo": "photos without content",
     }
     found: dict[tuple[str, str, str], list[int]] = {}
     for row, look in enumerate(looks):
@@ -195,7 +196,8 @@ def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]
             summary, action = remark.split("; ")
             found.setdefault(("odd_photo", f"photos with {summary}", action), []).append(row)
         if look.fault:
-            kind = "missing_file" if look.fault == NO_SUCH_PHOTO else "unreadable_file"
+            kinds = {NO_SUCH_PHOTO: "missing_file", ONE_COLOUR: "empty_photo"}
+            kind = kinds.get(look.fault, "unreadable_file")
             found.setdefault((kind, words[kind], ""), []).append(row)
     names = list(names)
     return [

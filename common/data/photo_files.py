@@ -5,9 +5,9 @@ wants to know whether there is one. Both go the same way, so that what passes th
 by the training.
 """
 
+import errno
 import os
 import re
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from common.data.catalogue_cells import can_be_true
 from common.errors import InputError, first_line
 from common.machine.freed_memory import hand_back_freed_memory
-from common.own_files import checksum
+from common.own_files import checksum, what_else
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -49,6 +50,8 @@ PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # begin
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
+LOOK = 64  # pixels of the smallest side, in which a photo has more than one colour
+ONE_COLOUR = "has one colour only, so that it shows nothing; copy it anew, or take it away"
 NO_SUCH_PHOTO = "no such photo; check the path"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
@@ -123,7 +126,9 @@ def look_at(path: str | Path) -> Look:
     """Whether `open_photo` can open a file, and what is odd about it."""
     remarks = []
     try:
-        _read(path, 1, remarks)
+        _read(path, LOOK, remarks)
+        if ONE_COLOUR in remarks:
+            return Look(ONE_COLOUR)
         return Look("", checksum(file_and_box(path)[0]), tuple(remarks))
     except _NoPhotoError as fault:
         return Look(str(fault))
@@ -138,8 +143,8 @@ def _read(
         return _decode(path, smallest_side, remarks)
     path, box = file_and_box(path)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
-            raise _NoPhotoError("is a folder, a pipe or a device, expected a photo file")
+        if found := what_else(path):
+            raise _NoPhotoError(f"{found}, expected a photo file")
         with open(path, "rb") as file:
             start = file.read(32)
             if not start:
@@ -155,7 +160,10 @@ def _read(
         raise _NoPhotoError(NO_SUCH_PHOTO) from None
     except (OSError, ValueError) as error:  # ValueError: no name that the system allows
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise _NoPhotoError(f"may not be read ({reason}); change its permissions") from error
+        advice = "change its permissions" if isinstance(error, PermissionError) else "copy it anew"
+        if getattr(error, "errno", None) == errno.ELOOP:
+            reason, advice = "it is a link that leads to itself", "take it away"
+        raise _NoPhotoError(f"may not be read ({reason}); {advice}") from error
 
 
 def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
@@ -224,11 +232,15 @@ def _upright_rgb(
         # Of 16 bits of a colour Pillow will keep the upper 8.
         is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
         photo.load()
+        if smallest_side == LOOK and box is None and _has_one_colour(photo):
+            remarks.append(ONE_COLOUR)
         turn = _turn(photo, remarks)
         small = _small_rgb(photo, whole_side, is_wide, remarks)
         small = small if turn is None else small.transpose(turn)
         if box is not None:
             small = _cut_out(small, box)
+            if smallest_side == LOOK and _has_one_colour(small):
+                remarks.append(ONE_COLOUR)
             small = small.reduce(_shrinking(small, smallest_side))
         if small is not photo:
             photo.close()  # frees its pixels before the next photo's are decoded
@@ -295,10 +307,7 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
         return None if highest > 63 else (0.0, 63.0 if highest > 15 else 15.0)  # 14 or 12 bits
     if photo.mode != "F" and not photo.mode.startswith("I"):
         return None
-    width, height = (min(side, SAMPLED_SIDE) for side in photo.size)
-    sampled = photo.resize((width, height), Image.Resampling.NEAREST)
-    values = np.asarray(sampled, dtype=np.float64)
-    values = values[np.isfinite(values)]
+    values = _sampled_values(photo)
     if not len(values):
         return 0.0, 1.0
     low, high = np.percentile(values, OUTLIERS)
@@ -307,6 +316,22 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
     if values.min() >= 0 and is_filled:
         return 0.0, float(full)
     return (low, high) if high > low else (low, low + 1)
+
+
+def _sampled_values(photo: Image.Image) -> np.ndarray:
+    """Values of a picture of one band that are numbers, of some rows and columns of a large one."""
+    width, height = (min(side, SAMPLED_SIDE) for side in photo.size)
+    sampled = photo.resize((width, height), Image.Resampling.NEAREST)
+    values = np.asarray(sampled, dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _has_one_colour(photo: Image.Image) -> bool:
+    """Whether all pixels are the same, or none is a number."""
+    if photo.mode == "F" or photo.mode.startswith("I"):
+        values = _sampled_values(photo)
+        return not len(values) or values.min() == values.max()
+    return all(band.getextrema()[0] == band.getextrema()[1] for band in photo.split())
 
 
 def _eight_bits(band: Image.Image, low: float, high: float) -> Image.Image:
@@ -391,8 +416,8 @@ def day_taken(path: str | Path) -> str:
         with open(path, "rb") as file, _opened(file) as photo:
             exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
         taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
-        day = datetime.strptime(taken, "%Y:%m:%d").date()
-        return day.isoformat() if 1 < day.year < 9999 else ""  # as cameras without a clock say
+        day = datetime.strptime(taken, "%Y:%m:%d")
+        return f"{day:%Y-%m-%d}" if can_be_true(day) else ""  # as cameras without a clock say
     except Exception:  # no date, or whatever Pillow raises at odd EXIF
         return ""
 

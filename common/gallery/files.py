@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common.errors import InputError, first_line
 from common.files import move_into_place, unfinished_beside, write_text
-from common.gallery.history import LOG, append_to_log
+from common.gallery.history import LOG, TAKEN_BACK, append_to_log
 from common.gallery.index import IndexReport
 from common.names import storable
 from common.own_files import (
@@ -143,7 +143,7 @@ def restore_parts(folder: Path, change: Mapping) -> list[str]:
         )
     read_state(folder, former[0])
     undone = " ".join((current.get("change") or {}).get("what", ["a change"]))
-    change = {**change, "what": [f"Taken back: {undone}"]}
+    change = {**change, "what": [f"{TAKEN_BACK}{undone}"]}
     _put(folder, former, change)
     _remove_unused(folder)
     return change["what"]
@@ -315,9 +315,14 @@ def _not_whole(folder: Path, error: Exception) -> InputError:
             f"{folder}: this gallery may not be read ({error.filename or folder}); ask its owner "
             "to let you read all files of the folder"
         )
+    reason = first_line(error)
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{Path(error.filename).name}: {error.strerror}"
+    elif isinstance(error, KeyError):
+        reason = f"{reason} is missing"
     return InputError(
-        f"{folder}: is no whole gallery ({type(error).__name__}: {first_line(error)}); expected a "
-        "folder that Gallery.save wrote; save it again or restore it from a copy"
+        f"{folder}: is no whole gallery ({reason}), expected a folder as build_gallery.py wrote "
+        "it; restore it from a copy, or build it anew"
     )
 
 
