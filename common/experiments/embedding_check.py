@@ -5,6 +5,8 @@ about among all photos that can be trained on. An embedding may go on learning t
 while it gets worse at the second.
 """
 
+import math
+
 from common.data.catalogue import Catalogue
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.encounters import has_match
@@ -22,9 +24,6 @@ class EmbeddingCheck:
     {part}_negative_similarity, for each of its parts. Test photos are never looked at.
 
     Args:
-        photos: behind the freeze boundary.
-        questions: whose validation photos are asked.
-        catalogue: of these photos.
         names: str, shape (n_images,), of what is to be found, such as an animal's side; None: the
             animal. A network that is taught to part two sides should not be asked to join them.
 
@@ -70,6 +69,11 @@ class EmbeddingCheck:
         """
         parts = [preferred] if preferred in self.parts else list(self.parts)
         return f"{parts[0]}_mAP" if parts else None
+
+    def rank_1(self, model: nn.Module, preferred: str = "new") -> float:
+        """Share of the queries that choose which most resemble a right photo; nan of none."""
+        chooser = self.chooser(preferred)
+        return self(model)[chooser.replace("mAP", "rank_1")] if chooser else math.nan
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         outputs = self.photos.outputs(model, self.rows)

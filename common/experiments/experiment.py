@@ -4,22 +4,23 @@ All get the same photos, classes and settings, are chosen on the same validation
 asked about the same test photos once.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 from common.data.class_folders import ClassPhotos
-from common.data.images import read_photos
+from common.data.images import PhotoSelection, read_photos
 from common.data.sampling import IdentityBatchSampler, identity_batches
 from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
 from common.experiments.answers import ask_closed_set
-from common.experiments.approach import Approach
 from common.experiments.trials import Trial
 from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.models.backbones import Backbone, restart
-from common.models.heads import linear_classifier
+from common.models.freezing import split_at_boundary
+from common.models.heads import Recogniser, linear_classifier
 from common.runs import Run
 from common.splits.questions import Questions
 from common.splits.study import Study
@@ -36,12 +37,51 @@ from torch import nn
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Approach:
+    """A backbone under a plan, and what its head learns; see `Experiment.approach`.
+
+    Attributes:
+        backbone: pre-trained; stays as it is.
+        plan: which stages train when; an embedding is trained in one step.
+        rates: of the steps that have none of their own; None: the usual ones.
+        new_head: of a classifier, (n_features, n_classes) to a head.
+        from_scratch: the backbone begins with the random numbers of each seed.
+    """
+
+    name: str
+    backbone: Backbone
+    plan: Sequence[Step]
+    photos: Sequence[PhotosAtBoundary]
+    recipe: Callable[..., Trained] = train_classifier
+    rates: Rates | None = None
+    new_head: Callable[[int, int], nn.Module] = linear_classifier
+    from_scratch: bool = False
+
+    @property
+    def behind(self) -> PhotosAtBoundary:
+        """Photos behind the last step's boundary, where the trained model stands."""
+        return self.photos[-1]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it has an output for each class, and not an embedding."""
+        return self.recipe is train_classifier
+
+    def recogniser(self, trained: Trained) -> Recogniser:
+        """The whole network, photos to outputs, with what was trained at its end."""
+        backbone = copy.deepcopy(self.backbone)
+        trunk, tail = split_at_boundary(backbone)
+        chain = [*trunk, *tail]
+        end = nn.Sequential(*chain[len(chain) - len(trained.tail) :])
+        end.load_state_dict(trained.tail.state_dict())
+        return Recogniser(backbone, trained.head)
+
+
 class Planned(NamedTuple):
     """Trainings that are to come, for `Experiment.expected_minutes`.
 
     Attributes:
-        approach: that is trained.
-        n_trainings: how often.
         n_photos: to train on, each time; None: all training photos.
         epochs: None: the plan's.
         validate: whether validation photos are looked at after each epoch.
@@ -59,11 +99,8 @@ class Experiment:
     """What all approaches share.
 
     Attributes:
-        classed: the photos by the classes of training.
         class_names: of these, label 0 first; identities, breeds or others.
         identity: whom each photo shows, shape (n_images,): what intervals resample.
-        questions: which photos train, and which ask what.
-        settings: how to train; the seed is that of each training.
         flip: whether a mirrored photo still shows the same class.
         run: keeps checkpoints; None: nothing is kept.
         study: catalogue and split; None where photos come from no catalogue.
@@ -83,6 +120,13 @@ class Experiment:
         """Where to compute."""
         return pick_device(self.settings.device)
 
+    def with_classes(self, classes: str) -> "Experiment":
+        """The same photos and questions, by other classes of training; see `by_class`."""
+        rows = self.classed.training_rows
+        pixels = PhotoSelection.of(self.classed.pixels).array
+        classed = by_class(self.study.catalogue, pixels, rows[rows < len(self.identity)], classes)
+        return replace(self, classed=classed, class_names=np.unique(classed.names).tolist())
+
     def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Rows to train on, with their mirror images where these are classes; None: all."""
         rows = self.questions.train if rows is None else rows
@@ -100,11 +144,7 @@ class Experiment:
         from_scratch: bool = False,
         **photo_options: object,
     ) -> Approach:
-        """An approach behind its frozen stages, ready to be trained; arguments as in `Approach`.
-
-        Args:
-            photo_options: n_views, plain_first, augment and others of `PhotosAtBoundary`.
-        """
+        """An approach behind its frozen stages; further options are those of `PhotosAtBoundary`."""
         asked = None  # everything, where embeddings are searched
         if not self.questions.n_enrolled:
             asked = np.concatenate([self.questions.validation, self.questions.test])
@@ -128,7 +168,6 @@ class Experiment:
         """Train an approach with one seed.
 
         Args:
-            approach: to train.
             seed: of head, batches and views, and from scratch of the backbone.
             title: beside the progress bar and of the checkpoint; None: approach and seed.
             rows: photos to train on; None: all training photos.
@@ -181,9 +220,6 @@ class Experiment:
         training photo.
 
         Args:
-            approach: that was trained.
-            seed: of training.
-            trained: what `train` gave.
             rows: that it was trained on; None: all training photos.
         """
         labels, names = self.classed.labels, self.class_names
@@ -243,20 +279,15 @@ def catalogue_experiment(
     """An experiment on a catalogue's photos.
 
     Args:
-        study: with its split.
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
-        settings: how to train.
         questions: None: known animals alone are asked about.
-        trained_rows: that any approach is trained on; None: the training photos, and those of
-            animals that joined, which may be enrolled.
-        classes: what one class is in training, see `by_class`.
-        run: keeps checkpoints.
+        trained_rows: that any approach is trained on; None: the training photos.
     """
     questions = questions or Questions.of_closed_set(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
     pixels = read_photos(study.catalogue.paths(), stored_size)
-    rows = questions.trainable if trained_rows is None else trained_rows
+    rows = questions.train if trained_rows is None else trained_rows
     classed = by_class(study.catalogue, pixels, rows, classes)
     names = np.unique(classed.names).tolist()
     flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there
@@ -277,10 +308,6 @@ def classes_experiment(
 
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
-        photos: their labels, and the names of the classes.
-        parts: "train", "validation" and "test" to their rows.
-        settings: how to train.
-        run: keeps checkpoints.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])

@@ -16,8 +16,7 @@ from common.experiments.answers import (
     ask_retrained,
     name_by_logits,
 )
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment
+from common.experiments.experiment import Approach, Experiment
 from common.experiments.trials import Trial
 from common.gallery.gallery import Gallery
 from common.measures.clustering import cluster_test_photos, clusters_of
@@ -54,10 +53,10 @@ def try_retrained(
 ) -> Trial:
     """Train a classifier again with the animals that joined, and ask it.
 
+    It gets what a gallery holds then, validation photos among it, so that none is left to choose
+    an epoch: the last one is taken.
+
     Args:
-        experiment: with such animals.
-        approach: a classifier.
-        seed: of training.
         n_enrolled: photos of each new animal, ascending; a training for each number. The
             last one's answers about known animals, and its seconds, are the trial's.
     """
@@ -65,8 +64,8 @@ def try_retrained(
     classes, joined_after = identity_of_class(experiment), {}
     for n_photos in n_enrolled:
         title = f"{approach.name}, {counted(n_photos, 'photo')}, seed {seed}"
-        rows = np.union1d(questions.train, questions.first_enrolled(n_photos))
-        trained = experiment.train(approach, seed, title=title, rows=rows)
+        rows = np.union1d(questions.searched, questions.first_enrolled(n_photos))
+        trained = experiment.train(approach, seed, title=title, rows=rows, validate=False)
         logits, options = experiment.outputs(approach, trained.model), {"n_enrolled": n_photos}
         answers = ask_retrained(logits, questions, catalogue, identity_of_class=classes, **options)
         joined_after |= answers.joined_after
@@ -99,12 +98,7 @@ def try_search(
     """Ask what searches.
 
     Args:
-        experiment: whose photos are searched.
-        name: of the approach.
-        seed: of training.
-        embedded: what `embed` gives.
         trained: where they come from; None: nothing is trained.
-        by_means: compare with each animal's mean in place of its photos.
     """
     questions, (embeddings, seconds) = experiment.questions, embedded
     answers = ask_embedding(embeddings, questions, experiment.study.catalogue, by_means=by_means)

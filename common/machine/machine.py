@@ -9,7 +9,7 @@ from common.machine import processes
 from common.machine.device import pick_device
 from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader, stacked
-from common.machine.precision import HALF, Compute, choose_precision, compiled, say
+from common.machine.precision import HALF, Compute, choose_precision, compiled
 
 import torch
 from accelerate.data_loader import BatchSamplerShard
@@ -35,16 +35,10 @@ class Machine:
     norms rest, or there are none, one process and several differ by rounding alone.
 
     Args:
-        device: see `common.machine.device.pick_device`.
         mixed_precision: "no", "bf16", "fp16", or "auto", see `try_precisions`.
-        accumulation: batches whose gradients are added up before a step.
-        compile: the network by PyTorch's compiler.
         workers: processes that prepare photos; None: as many as pay.
 
     Attributes:
-        device: that was chosen.
-        compute: what is computed with, for people.
-        is_step: whether the batch at hand ends with a step of the optimiser.
         n_photos: in the batch at hand, over all processes.
 
     Raises:
@@ -56,15 +50,13 @@ class Machine:
         device: str = "auto",
         mixed_precision: str = "no",
         *,
-        accumulation: int = 1,
         compile: bool = False,
         workers: int | None = None,
     ) -> None:
         self.device = pick_device(device)
         if mixed_precision == "fp16" and self.device.type != "cuda":
             raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
-        self.accumulation, self.workers = accumulation, workers
-        self.is_step, self.n_photos = True, 0
+        self.workers, self.n_photos = workers, 0
         self._compute_with(Compute(mixed_precision, is_compiled=compile))
         keep_freed_memory()
         if self.device.type == "cuda":
@@ -78,13 +70,7 @@ class Machine:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=compute.precision == "fp16")
 
     def try_precisions(self, model: nn.Module, dataset: Dataset, batch_size: int) -> None:
-        """Settle "auto" by a trial of some seconds; all processes do as the main one.
-
-        Args:
-            model: inputs to outputs; its weights stay as they are.
-            dataset: its first items are what is tried with.
-            batch_size: how many of them.
-        """
+        """Settle "auto" by a trial of some seconds; all processes do as the main one."""
         if self.compute.precision == "auto":
             items = [dataset[index] for index in range(min(len(dataset), batch_size))]
             tried = choose_precision(self.place(model), stacked(items)[0].to(self.device))
@@ -112,29 +98,18 @@ class Machine:
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
 
-    def say(self) -> None:
-        """Print what is computed with, once in a process."""
-        say(self.compute)
-
     def batches(
         self, dataset: Dataset, sampler: Sampler
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """This process's inputs and labels of each batch, on the device.
-
-        Args:
-            dataset: items (input, label).
-            sampler: yields lists of indices, the same in every process.
-        """
+        """This process's inputs and labels of each batch, on the device; all have one sampler."""
         shares, n_processes = sampler, processes.count()
         if n_processes > 1:
             shares = BatchSamplerShard(
                 _Shares(sampler, n_processes), n_processes, processes.index(), even_batches=False
             )
         loader = make_loader(dataset, self.device, workers=self.workers, batch_sampler=shares)
-        for index, (batch, (inputs, labels)) in enumerate(zip(sampler, loader, strict=True)):
+        for batch, (inputs, labels) in zip(sampler, loader, strict=True):
             self.n_photos = len(batch)
-            is_last = index + 1 == len(loader)
-            self.is_step = is_last or (index + 1) % self.accumulation == 0
             layout = torch.channels_last if inputs.ndim == 4 else torch.preserve_format
             to_device = {"device": self.device, "non_blocking": loader.pin_memory}
             yield inputs.to(memory_format=layout, **to_device), labels.to(**to_device)
@@ -154,7 +129,6 @@ class Machine:
 
         Args:
             outputs: of this process's share, shape (n_share, ...).
-            labels: likewise.
 
         Returns:
             Both with n_photos rows. Gradients flow through this process's own rows.
@@ -171,8 +145,8 @@ class Machine:
         return everyones[: self.n_photos], labels[: self.n_photos]
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the loss's gradients to those at hand, averaged over the batches of a step."""
-        self.scaler.scale(loss / self.accumulation).backward()
+        """Add the loss's gradients to those at hand."""
+        self.scaler.scale(loss).backward()
 
     def clip(self, optimizer: torch.optim.Optimizer, longest: float | None) -> None:
         """Shorten the gradient of all parameters together to this L2 norm; None: never."""

@@ -37,11 +37,7 @@ N_IMAGENET_CLASSES = 1_000
 
 
 class SmallCNN(nn.Module):
-    """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling.
-
-    Args:
-        widths: channels after each block; the last is the number of features.
-    """
+    """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling."""
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
@@ -67,11 +63,9 @@ class Backbone(nn.Module):
     """A network without its classifier.
 
     Attributes:
-        name: as the person asked for it.
         weights: where its numbers come from: "imagenet", "none" or a file.
         preprocessing: the pixels it expects.
         n_features: length of one feature vector.
-        network: timm's module.
     """
 
     def __init__(self, network: nn.Module, name: str, weights: str, image_size: int) -> None:
@@ -140,7 +134,6 @@ def load_imagenet_classifier(
     """Build a backbone and keep the classifier that its weights came with.
 
     Args:
-        name, weights: as in `load_backbone`.
         image_size: side of the input, pixels.
 
     Returns:
@@ -213,9 +206,6 @@ def backbone_to_fill(name: str, image_size: int) -> Backbone:
     """The backbone that a stored model names, for its tensors to fill.
 
     A file is not asked whom to call: a hub's model has to be in this machine's cache already.
-
-    Args:
-        name, image_size: as in `load_backbone`.
 
     Raises:
         InputError: unknown name.

@@ -19,6 +19,7 @@ from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.machine import processes
 from common.machine.machine import Machine
+from common.machine.precision import say
 from common.models.backbones import rest_frozen_modules
 from common.training.checkpoints import Checkpoint, key_of, named_groups
 from common.training.optim import Schedule, build_optimizer
@@ -36,22 +37,18 @@ class TrainingSettings:
     """How to train.
 
     Attributes:
-        epochs: passes over the training photos.
         batch_size: photos in a batch, over all processes.
         optimizer: "adamw", "adam" or "sgd".
         schedule: "cosine", "step", "plateau", "one_cycle" or "constant".
         warmup_epochs: linear rise of the learning rate; may be a fraction.
         final_rate: learning rate that "cosine" ends with.
         clip_norm: longest gradient allowed, L2 norm; None: no limit.
-        accumulation: batches whose gradients are added up before a step.
         ema_decay: of the running mean of the weights, which is then validated and kept, (0, 1);
             None: off.
         patience: epochs without a better validation before training stops; None: never.
         mixed_precision: "no", "bf16", "fp16", or "auto": what a trial finds clearly faster.
-        compile: by PyTorch's compiler, which takes minutes before the first step.
         workers: processes that prepare photos; None: as many as pay.
         device: "auto", "cpu", "cuda", "mps".
-        seed: of batch order, random views and dropout.
     """
 
     epochs: int
@@ -61,7 +58,6 @@ class TrainingSettings:
     warmup_epochs: float = 1.0
     final_rate: float = 0.0
     clip_norm: float | None = 5.0
-    accumulation: int = 1
     ema_decay: float | None = None
     patience: int | None = None
     mixed_precision: str = "no"
@@ -89,9 +85,7 @@ class FitResult:
 
     Attributes:
         history: one row per epoch: epoch (from 1), train_loss, learning_rate, validation values.
-        best_epoch: whose weights the model now holds.
         best_value: validation value there, a loss with a minus; nan without validation.
-        seconds: of training, over all starts of the run.
         images_per_second: training photos through the network.
     """
 
@@ -121,11 +115,9 @@ def fit(
     """Train a model in place; it ends with the weights of its best validated epoch.
 
     Args:
-        model: inputs to outputs.
         criterion: (outputs, labels) to a mean loss; may hold weights, named in `groups`.
         dataset: items (input, label); its `set_epoch`, where it has one, is called with the epoch.
         groups: of the optimiser, see `common.training.optim.parameter_group`.
-        settings: how to train.
         validate: called after each epoch with the model in evaluation mode; pooled values.
         choose_by: the validation value that picks the best epoch; higher is better, unless its
             name ends in "loss".
@@ -136,8 +128,6 @@ def fit(
             `common.training.checkpoints`; removed by the caller when done.
         depends_on: what the result depends on beside the other arguments, such as the photos
             that the function `validate` asks; an object that validates is looked into.
-        title: beside the progress bar.
-        progress: whether to draw one.
 
     Raises:
         InputError: no photos, or a device or precision that is not there.
@@ -147,13 +137,8 @@ def fit(
     sampler = batch_sampler or ShuffledBatchSampler(
         len(dataset), settings.batch_size, settings.seed
     )
-    machine = Machine(
-        settings.device,
-        settings.mixed_precision,
-        accumulation=settings.accumulation,
-        compile=settings.compile,
-        workers=settings.workers,
-    )
+    how = {"compile": settings.compile, "workers": settings.workers}
+    machine = Machine(settings.device, settings.mixed_precision, **how)
     machine.try_precisions(model, dataset, settings.batch_size)
     groups, key = list(groups), ""
     if checkpoint:
@@ -161,7 +146,7 @@ def fit(
         how = [settings, machine.compute.precision, choose_by, depends_on]
         how += [] if isinstance(validate, FunctionType) else [validate]
         key = key_of(model, criterion, named, dataset, sampler, mix, how)
-    run = _Training(machine, model, criterion, groups, settings, len(sampler))
+    run = _Training(machine, model, criterion, groups, settings, steps_per_epoch=len(sampler))
     run.restore(Checkpoint(checkpoint, key))
     try:
         run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
@@ -172,7 +157,9 @@ def fit(
             f"--batch_size {settings.batch_size}: found a step of one photo, expected two or more "
             "for batch norm to compare; raise --batch_size, or --image_size where it is small"
         ) from error
-    run.keep_best()
+    if run.best_state:
+        model.load_state_dict(run.best_state)
+    model.eval()
     return run.result
 
 
@@ -186,17 +173,16 @@ class _Training:
         criterion: nn.Module,
         groups: list[dict],
         settings: TrainingSettings,
-        n_batches: int,
+        steps_per_epoch: int,
     ) -> None:
         self.machine, self.model, self.settings = machine, model, settings
         self.criterion, self.prepared = criterion, machine.prepare(model, criterion)
         self.optimizer = build_optimizer(groups, settings.optimizer)
-        self.steps_per_epoch = -(-n_batches // settings.accumulation)
         self.schedule = Schedule(
             settings.schedule,
             self.optimizer,
             epochs=settings.epochs,
-            steps_per_epoch=self.steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
             warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
             final_rate=settings.final_rate,
         )
@@ -229,13 +215,13 @@ class _Training:
                     outputs, labels = machine.pooled(network(inputs), labels)
                     loss = criterion(outputs, labels)
                 machine.backward(loss)
-                if machine.is_step:
-                    self.set_rates()
-                    machine.clip(optimizer, self.settings.clip_norm)
-                    machine.step(optimizer)
-                    optimizer.zero_grad()
-                    if self.ema:
-                        self.ema.update(self.model)
+                self.n_steps += 1
+                self.schedule.before_step(self.n_steps)
+                machine.clip(optimizer, self.settings.clip_norm)
+                machine.step(optimizer)
+                optimizer.zero_grad()
+                if self.ema:
+                    self.ema.update(self.model)
                 if not math.isfinite(value := loss.item()):
                     self.stop_diverging(epoch)
                 loss_sum += value * len(labels)
@@ -255,7 +241,7 @@ class _Training:
         """Epochs to go, from 0, until patience has run out; beside a bar where it has a title."""
         is_shown = title is not None and processes.is_main()
         if is_shown:
-            self.machine.say()
+            say(self.machine.compute)
         done, total = len(self.result.history), self.settings.epochs
         with tqdm(total=total, initial=done, desc=title, unit="epoch", disable=not is_shown) as bar:
             for epoch in range(done, total):
@@ -279,12 +265,7 @@ class _Training:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, processes.index()))
-        self.n_steps = epoch * self.steps_per_epoch
-
-    def set_rates(self) -> None:
-        """Set the learning rates of the next step."""
-        self.n_steps += 1
-        self.schedule.before_step(self.n_steps)
+        self.n_steps = epoch * len(sampler)
 
     def describe(self, epoch: int, loss_sum: float, n_seen: int, seconds: float) -> dict:
         """The row of the history; the loss is pooled over photos, not over batches."""
@@ -312,12 +293,6 @@ class _Training:
             f"(epoch {epoch + 1}) at learning rate {self.rate:.3g}; last good checkpoint: {kept}; "
             "lower --learning_rate, or train with --mixed_precision no"
         )
-
-    def keep_best(self) -> None:
-        """Put the best validated weights into the model."""
-        if self.best_state:
-            self.model.load_state_dict(self.best_state)
-        self.model.eval()
 
     def save(self) -> None:
         """Save what a killed training needs; of one that is over, what it came to."""

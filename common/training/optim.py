@@ -35,14 +35,6 @@ class Rates:
     weight_decay: float = 1e-2
     decay_norms: bool = False
 
-    def of_stage(self, index: int, n_stages: int) -> float:
-        """Learning rate of one stage of the backbone, 0 being the stem.
-
-        >>> Rates(backbone=0.1, layer_decay=0.5).of_stage(0, n_stages=3)
-        0.025
-        """
-        return self.backbone * self.layer_decay ** (n_stages - 1 - index)
-
 
 def parameter_group(
     parameters: nn.Module | Iterable[nn.Parameter],
@@ -57,10 +49,7 @@ def parameter_group(
     scale to zero regularises nothing.
 
     Args:
-        parameters: a module, or some of its parameters.
-        learning_rate: peak.
         weight_decay: of tensors with two or more dimensions.
-        decay_norms: of all tensors, as in recipes that leave it to PyTorch.
 
     Returns:
         One group with decay and one without; empty ones are left out.
@@ -79,18 +68,11 @@ def parameter_group(
 
 
 def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates: Rates) -> list:
-    """Groups of the trainable part of a backbone, one rate per stage.
-
-    Args:
-        tail: modules behind the freeze boundary.
-        stages: stage of each of its parameters, in the order of `tail.parameters()`.
-        n_stages: of the whole backbone.
-        rates: of the run.
-    """
+    """Groups of a backbone's trainable tail, one rate per stage; stages are of its parameters."""
     groups = []
     for stage in sorted(set(stages)):
         own = [p for p, s in zip(tail.parameters(), stages, strict=True) if s == stage]
-        rate = rates.of_stage(stage, n_stages)
+        rate = rates.backbone * rates.layer_decay ** (n_stages - 1 - stage)
         groups += parameter_group(own, rate, rates.weight_decay, decay_norms=rates.decay_norms)
     return groups
 
@@ -120,7 +102,6 @@ class Schedule:
             "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
         epochs: length of the run.
-        steps_per_epoch: optimiser steps in one epoch.
         warmup_epochs: linear rise from 0 at the start; may be a fraction. "one_cycle" has
             its own.
         final_rate: learning rate that "cosine" ends with, the same for every group.
