@@ -101,7 +101,7 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     iso = pd.Series([_iso(each) for each in parts], index=text.index, dtype=object)
     iso = iso.where(~is_empty, None)
     dates = pd.to_datetime(iso, format="ISO8601", errors="coerce").astype("datetime64[us]")
-    dates = dates.where(dates.isna() | dates.map(can_be_true))
+    dates = dates.where([not pd.isna(day) and can_be_true(day) for day in dates])
     has_no_day = pd.Series([bool(each) and not each["day"] for each in parts], index=text.index)
     return dates, dates.isna() & ~is_empty, has_no_day & dates.notna()
 

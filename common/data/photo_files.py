@@ -8,6 +8,7 @@ by the training.
 import errno
 import os
 import re
+import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from typing import BinaryIO, TypeVar
 from common.data.catalogue_cells import can_be_true
 from common.errors import InputError, first_line
 from common.machine.freed_memory import hand_back_freed_memory
-from common.own_files import checksum, what_else
+from common.own_files import checksum
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -51,7 +52,7 @@ HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
 LOOK = 64  # pixels of the smallest side, in which a photo has more than one colour
-ONE_COLOUR = "has one colour only, so that it shows nothing; copy it anew, or take it away"
+EMPTY = "is black, grey or white all over, so that it shows nothing; copy it anew, or take it away"
 NO_SUCH_PHOTO = "no such photo; check the path"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
@@ -92,11 +93,13 @@ class Look:
         fault: why there is no photo in it; "" where there is one.
         checksum: of the file's bytes; "" where there is no photo.
         remarks: what is odd about the photo and what was done about it.
+        is_empty: whether it is black, grey or white all over. It can be read, but shows nothing.
     """
 
     fault: str = ""
     checksum: str = ""
     remarks: tuple[str, ...] = ()
+    is_empty: bool = False
 
 
 def open_photo(path: str | Path | BinaryIO, smallest_side: int | None = None) -> Image.Image:
@@ -127,9 +130,8 @@ def look_at(path: str | Path) -> Look:
     remarks = []
     try:
         _read(path, LOOK, remarks)
-        if ONE_COLOUR in remarks:
-            return Look(ONE_COLOUR)
-        return Look("", checksum(file_and_box(path)[0]), tuple(remarks))
+        is_empty, odd = EMPTY in remarks, tuple(each for each in remarks if each != EMPTY)
+        return Look("", checksum(file_and_box(path)[0]), odd, is_empty)
     except _NoPhotoError as fault:
         return Look(str(fault))
     except OSError as error:  # gone in between
@@ -143,8 +145,8 @@ def _read(
         return _decode(path, smallest_side, remarks)
     path, box = file_and_box(path)
     try:
-        if found := what_else(path):
-            raise _NoPhotoError(f"{found}, expected a photo file")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
+            raise _NoPhotoError("is a folder, a pipe or a device, expected a photo file")
         with open(path, "rb") as file:
             start = file.read(32)
             if not start:
@@ -232,16 +234,17 @@ def _upright_rgb(
         # Of 16 bits of a colour Pillow will keep the upper 8.
         is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
         photo.load()
-        if smallest_side == LOOK and box is None and _has_one_colour(photo):
-            remarks.append(ONE_COLOUR)
+        is_empty = smallest_side == LOOK and box is None and _has_one_colour(photo)
         turn = _turn(photo, remarks)
         small = _small_rgb(photo, whole_side, is_wide, remarks)
         small = small if turn is None else small.transpose(turn)
         if box is not None:
             small = _cut_out(small, box)
-            if smallest_side == LOOK and _has_one_colour(small):
-                remarks.append(ONE_COLOUR)
+            is_empty = smallest_side == LOOK and _has_one_colour(small)
             small = small.reduce(_shrinking(small, smallest_side))
+        # Black, grey or white, as what was never exposed or written is; one pixel may be blue.
+        if is_empty and (len(set(small.getpixel((0, 0)))) == 1 or n_pixels == 1):
+            remarks.append(EMPTY)
         if small is not photo:
             photo.close()  # frees its pixels before the next photo's are decoded
     return small

@@ -39,6 +39,7 @@ FORMAT = 2
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 STATE = ("files", "report", "about", "change")  # of a gallery
+LARGEST = 1e12  # above any number of photos, or of seconds
 MAPPED_FROM = 100_000_000  # bytes of an index
 N_FORMER = 5  # states that a gallery can go back to
 PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
@@ -192,11 +193,26 @@ def _names(state: dict) -> list[str]:
 def _description(folder: Path) -> dict | None:
     """What `gallery.json` says; None where it is missing or damaged."""
     try:
-        description = json.loads(read_file(folder / DESCRIPTION))
-        is_whole = all(map(_names, [description, *description.get("former", [])]))
-        return description if is_whole else None
+        return _checked(json.loads(read_file(folder / DESCRIPTION)))
     except DAMAGE:
         return None
+
+
+def _checked(description: dict) -> dict:
+    """A description of a gallery, whose fields anybody may have changed.
+
+    Raises:
+        ValueError or another one of `DAMAGE`: a field is not as `write_parts` writes it.
+    """
+    logged = description.get("logged") or {"what": []}
+    for state in (description, *description.get("former", [])):
+        change = state.get("change") or {"what": []}
+        texts = [*_names(state), *change["what"], *logged["what"]]
+        tables = (state["files"], state.get("about", {}), change, logged)
+        is_sound = all(isinstance(text, str) for text in texts)
+        if not (texts and is_sound and all(isinstance(table, dict) for table in tables)):
+            raise ValueError(f"{DESCRIPTION} is not as this course writes it")
+    return description
 
 
 def _states(folder: Path) -> list[dict]:
@@ -272,7 +288,10 @@ def read_parts(
         try:
             content = None
             content = read_file(folder / DESCRIPTION)
-            return read_state(folder, json.loads(content), verify=verify)
+            description = json.loads(content)
+            if description.get("format", FORMAT) != FORMAT:
+                raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
+            return read_state(folder, _checked(description), verify=verify)
         except DAMAGE as error:
             if content not in (None, seen):  # another program may have just put a new one there
                 seen = content
@@ -287,8 +306,6 @@ def read_state(
 ) -> tuple[GalleryParts, dict, Path | None]:
     """One of the states of a gallery; see `read_parts`."""
     try:
-        if state.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"its format is {state['format']}, expected {FORMAT}")
         paths = {part: folder / Path(name).name for part, name in state["files"].items()}
         for part, path in paths.items():
             if found := "is a link" if path.is_symlink() else what_else(path):
@@ -304,6 +321,9 @@ def read_state(
             report=IndexReport(**state["report"]) if state["report"] else None,
         )
         _check_fit(parts)
+        sizes = list(asdict(parts.report).values())[1:] if parts.report else []
+        if not all(type(size) in (int, float) and 0 <= size < LARGEST for size in sizes):
+            raise ValueError("what it says of its index is no number")
         return parts, dict(state.get("about", {})), paths.get("model")
     except DAMAGE as error:
         raise _not_whole(folder, error) from error
