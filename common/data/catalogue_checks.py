@@ -13,7 +13,7 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import NO_SUCH_PHOTO, EMPTY, Look, each_photo, look_at
+from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
 from common.words import counted
 
