@@ -346,8 +346,9 @@ def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
 
 
 def made_by_course(folder: Path) -> set[str]:
-    """Absolute paths of the pictures and other files of a script whose results a folder holds."""
-    return set(map(str, listed_files(folder.absolute()))) if writer(folder) else set()
+    """Absolute paths of the list and its files, in a folder that holds a script's results."""
+    folder = folder.absolute()
+    return {str(folder / LIST), *map(str, listed_files(folder))} if writer(folder) else set()
 
 
 def remove_own(folder: Path, *patterns: str, keep: Collection[str] = ()) -> None:

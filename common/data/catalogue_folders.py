@@ -119,8 +119,11 @@ def find_images(root: Path) -> Found:
                 else:
                     folders.append((entry.path, (*ancestors, real)))
             else:
-                is_made = os.path.abspath(entry.path) in made
-                (found.results if is_made else _part_for(entry, found)).append(entry.path)
+                part = _part_for(entry, found)
+                if os.path.abspath(entry.path) not in made:
+                    part.append(entry.path)
+                elif part is found.photos:
+                    found.results.append(entry.path)
     return Found(*(sorted(_from_root(path, root) for path in part) for part in found))
 
 
