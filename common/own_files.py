@@ -111,7 +111,8 @@ def begin_list(folder: Path) -> None:
 
 def sign(folder: Path, script: str) -> None:
     """Note on a folder's list which script, by its file name, writes there from now on."""
-    _append(folder, b"\n" + json.dumps({"script": script}).encode())
+    if _scripts(folder)[-1:] != [script]:
+        _append(folder, b"\n" + json.dumps({"script": script}).encode())
 
 
 def writer(folder: Path) -> str | None:
@@ -121,9 +122,8 @@ def writer(folder: Path) -> str | None:
     """
     if next(listed_files(folder), None) is None:
         return None
-    scripts = [entry["script"] for entry in _entries(folder) if "script" in entry]
-    if scripts:
-        return str(scripts[-1])
+    if scripts := _scripts(folder):
+        return scripts[-1]
     if os.path.lexists(folder / "gallery.json"):
         return "build_gallery.py"
     try:
@@ -418,6 +418,11 @@ def _entries(folder: Path) -> Iterator[dict]:
             entry = json.loads(line)
             if isinstance(entry, dict):
                 yield entry
+
+
+def _scripts(folder: Path) -> list[str]:
+    """File names of the scripts that have signed a list, the latest last."""
+    return [str(entry["script"]) for entry in _entries(folder) if "script" in entry]
 
 
 def _append(folder: Path, line: bytes) -> None:

@@ -1,6 +1,7 @@
 """Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> N
     if is_unknown(name) and name not in (*kept, *gallery.identities):
         raise InputError(
             f"found the name {name}, which says that nobody knows who it is, expected an "
-            f"animal's; if it is truly called so: --keep_names {name}"
+            f"animal's; if it is truly called so: --keep_names {shlex.quote(name)}"
         )
 
 
