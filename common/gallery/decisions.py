@@ -174,6 +174,6 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
     for name in sorted(set(names).difference(held, kept)):
         if alike := known.get(name_key(name)):
             raise InputError(
-                f"{name} is new, but the gallery holds {alike}, which looks the same; write it "
-                f"like that, or say that they are two: --keep_names {name}"
+                f"{name} is new, but the gallery holds {alike}, which looks the same, expected "
+                f"that spelling; write it so, or say that they are two: --keep_names {name}"
             )
