@@ -231,7 +231,7 @@ _FLAGS: dict[str, dict] = {
     "classes": _choice(
         CLASSES,
         "what one class is in training: an animal, a side of it, or a side and also its mirror "
-        "image; auto: mirrored where the catalogue knows sides",
+        "image; auto: validation chooses, by a short training of each",
     ),
     "pooling": _choice(
         ("average", "gem"), "how maps become a vector; gem: a generalised mean with a learned power"
@@ -284,6 +284,16 @@ _FLAGS: dict[str, dict] = {
         "FILE",
         "your copy of the week's exercises.py: what is right in it runs in place of the "
         "reference's functions",
+    ),
+    "false_match_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of new animals\' photos that may be called "known" (default: %(default)s)',
+    ),
+    "false_new_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of known animals\' photos that may be called "probably new" (default: %(default)s)',
     ),
     "workers": _flag(
         whole_number(0, 64),

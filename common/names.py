@@ -19,6 +19,7 @@ UNKNOWN_WORDS = """
     not identified, not identifiable, not known, not determined, not available, not applicable
     not assigned, to be determined, to be identified, to be confirmed, tbd, tba, tbc, pending
     unsure, uncertain, unclear, cannot be told, new, new individual, new animal, new whale, new id
+    probably new, look yourself
     unbekannt, unbek., unbestimmt, nicht bestimmt, nicht bestimmbar, nicht identifiziert, unklar
     neu, neues tier, neues individuum, kein name, ohne name, keine angabe, keine, keiner
     inconnu, inconnue, non identifié, non identifiée, indéterminé, indéterminée, nouveau, nouvelle

@@ -51,6 +51,7 @@ def render_report(
             f"<h1>{title}</h1>",
             f'<p class="soft">{escape(_when(result))}</p>',
             f"<p><code>{escape(str(result['command']))}</code></p>",
+            *([f"<p>{escape(result['summary'])}</p>"] if result.get("summary") else []),
             *_split_section(result.get("split")),
             *(f"<h2>{escape(name)}</h2>\n{_table(table)}" for name, table in tables.items()),
             *_figures_section(figures),

@@ -110,6 +110,7 @@ class Run:
         notes: Sequence[str] = (),
         device: str | None = None,
         answers: pd.DataFrame | None = None,
+        summary: str = "",
     ) -> dict:
         """Write `result.json` and `report.html`, print the tables and where things lie.
 
@@ -120,6 +121,7 @@ class Run:
                 without a row is left out.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
+            summary: what to know before the tables are read.
 
         Returns:
             The content of `result.json`.
@@ -141,6 +143,7 @@ class Run:
                 "versions": package_versions(),
                 "peak_memory_mb": peak_memory_mb(),
                 "split": split,
+                "summary": summary,
                 "metrics": metrics,
                 "tables": tables,
                 "figures": figure_files,
@@ -158,6 +161,8 @@ class Run:
         with contextlib.suppress(OSError):  # there were none, or a person has a file there
             (self.folder / CHECKPOINTS).rmdir()
         release(self.folder)
+        if summary:
+            print(f"\n{printable(summary)}")
         self._print_ending(tables, figure_files.values(), notes)
         return result
 

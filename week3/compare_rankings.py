@@ -16,8 +16,6 @@ once.
 """
 
 import argparse
-import itertools
-import os
 import time
 from pathlib import Path
 
@@ -26,7 +24,8 @@ from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
-from common.matching import local_features
+from common.matching.local_features import LocalFeatures
+from common.matching.matchers import Matcher, load_matcher, score_shortlists
 from common.matching.reordering import EMBEDDING, Settings, choose_settings, ways_to_order
 from common.matching.shortlists import Asked
 from common.models.backbones import load_backbone
@@ -88,15 +87,15 @@ def main(argv: list[str] | None = None) -> dict:
     minutes = expected_minutes(model, [paths[row] for row in rows], n_queries, args, device)
     print(f"Expected: {expected_time(minutes)}.")
     embeddings = embed(model, study, device)
-    start = time.perf_counter()
-    found = local_features.read_local_features([paths[row] for row in rows])
+    matcher, start = load_matcher("sift"), time.perf_counter()
+    found = matcher.describe([paths[row] for row in rows])
     seconds_to_read = (time.perf_counter() - start) / len(rows)
     features = dict(zip(rows.tolist(), found, strict=True))
 
     # Validation chooses the settings and teaches what scores mean; then the test is asked, once.
     def shortlists(queries: Sides) -> tuple[list[Asked], list[np.ndarray]]:
         asked = [ask(study, embeddings, *each, args.shortlist) for each in queries.values()]
-        return asked, [count_same_details(each, features) for each in asked]
+        return asked, [count_same_details(matcher, each, features) for each in asked]
 
     settings, tried = choose_settings(*shortlists(validation))
     asked, n_same = (dict(zip(test, each, strict=True)) for each in shortlists(test))
@@ -145,8 +144,8 @@ def validation_queries(questions: Questions, study: Study, args: argparse.Namesp
 def test_queries(questions: Questions) -> Sides:
     """Each question's queries, and the gallery that is searched for them."""
     queries = {
-        "known animals": (questions.known, questions.train),
-        "joined later": (questions.joined, questions.trainable),
+        "known animals": (questions.known, questions.searched),
+        "joined later": (questions.joined, questions.with_enrolled),
     }
     return {name: sides for name, sides in queries.items() if len(sides[0])}
 
@@ -163,14 +162,10 @@ def ask(
 
 
 def count_same_details(
-    asked: Asked, features: dict[int, local_features.LocalFeatures]
+    matcher: Matcher, asked: Asked, features: dict[int, LocalFeatures]
 ) -> np.ndarray:
     """How many details each query has in common with each candidate, like `Asked.shortlist`."""
-    return local_features.score_shortlists(
-        lambda *pair: len(local_features.same_details(*(features[row] for row in pair))[0]),
-        asked.query,
-        asked.gallery[asked.shortlist],
-    )
+    return score_shortlists(matcher, features, asked.query, asked.gallery[asked.shortlist])
 
 
 def load_model(args: argparse.Namespace) -> Recogniser:
@@ -208,14 +203,13 @@ def expected_minutes(
     inputs = torch.zeros(32, 3, side, side, device=device)
     seconds = len(paths) / images_per_second(model.to(device), inputs, is_training=False)
     tried = paths[:: max(1, len(paths) // 8)][:8]
-    start = time.perf_counter()
-    features = local_features.read_local_features(tried, progress=False)
+    matcher, start = load_matcher("sift"), time.perf_counter()
+    features = matcher.describe(tried)
     seconds += len(paths) * (time.perf_counter() - start) / len(tried)
     start = time.perf_counter()
-    n_pairs = len(
-        [local_features.same_details(*pair) for pair in itertools.combinations(features, 2)]
-    )
-    seconds_a_pair = (time.perf_counter() - start) / n_pairs / (os.cpu_count() or 1)
+    for each in features:
+        matcher.scores(each, features)
+    seconds_a_pair = (time.perf_counter() - start) / len(features) ** 2
     return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
 
 

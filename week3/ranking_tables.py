@@ -6,7 +6,8 @@ from pathlib import Path
 
 from common.files import MEGABYTE
 from common.matching import reordering
-from common.matching.local_features import LocalFeatures, find_details, same_details, small_photo
+from common.matching.local_features import LocalFeatures
+from common.matching.matchers import load_matcher, matched_points
 from common.matching.reranking import ReciprocalGallery, rerank_together
 from common.matching.shortlists import Asked, ScoreBlock
 from common.measures import intervals
@@ -92,12 +93,13 @@ def cost_table(
         "neighbourhoods": neighbourhoods.n_bytes,
         "details": sum(features[int(row)].n_bytes for row in asked.gallery),
     }
+    matcher = load_matcher("sift")
     cosine, reranking, together = _milliseconds_to_rank(asked, neighbourhoods)
 
     def compare_details(i: int) -> None:
-        own = find_details(np.asarray(small_photo(paths[asked.query[i]]).convert("L")))
-        for row in asked.candidate_rows(i, settings.n_candidates):
-            same_details(own, features[row])
+        rows = asked.candidate_rows(i, settings.n_candidates)
+        own = matcher.describe([paths[asked.query[i]]])[0]
+        matcher.scores(own, [features[row] for row in rows])
 
     details = _milliseconds(compare_details, asked)
     costs = {
@@ -167,6 +169,7 @@ def example_details(
     Returns:
         The path; None where the embedding gets nothing wrong.
     """
+    matcher = load_matcher("sift")
     other = reordering.FUSED if reordering.FUSED in ways else reordering.SIFT
     first = {way: asked.first_rows(ways[way]) for way in (reordering.EMBEDDING, other)}
     is_right = {
@@ -178,7 +181,7 @@ def example_details(
 
     def pair(i: int, way: str) -> DetailPair:
         row, candidate = int(asked.query[i]), int(first[way][i])
-        points = same_details(features[row], features[candidate])
+        points = matched_points(matcher, features[row], features[candidate])
         names = f"{asked.identity[row]}, {asked.identity[candidate]}"
         caption = f"{names}: {counted(len(points[0]), 'detail')}"
         return DetailPair(paths[row], paths[candidate], points, caption, bool(is_right[way][i]))

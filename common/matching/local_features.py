@@ -1,4 +1,4 @@
-"""Local features: how many details of two photos are the same, and lie alike.
+"""Local features: what details a photo has; and SIFT, which needs no weights.
 
 SIFT finds corners and blobs and describes what is around each (Lowe 2004, doi
 10.1023/B:VISI.0000029664.99615.94). Two photos are matched detail by detail, and one affine map
@@ -7,9 +7,9 @@ All of it is OpenCV's, which comes with albumentations: no weights, no download.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.photo_files import each_photo, open_photo
@@ -17,7 +17,6 @@ from common.data.photo_files import each_photo, open_photo
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 LONGEST_SIDE = 384  # pixels; larger photos are made smaller, smaller ones stay
 MOST_DETAILS = 500  # of one photo, those of the strongest contrast
@@ -33,7 +32,8 @@ class LocalFeatures:
 
     Attributes:
         points: x and y in pixels of the photo as it was searched, float32, shape (n_details, 2).
-        descriptors: SIFT's histograms of directions, uint8, shape (n_details, 128).
+        descriptors: what each looks like, shape (n_details, length); of SIFT histograms of
+            directions, uint8; of a network vectors of unit length, float16.
         size: width and height of that photo, pixels.
     """
 
@@ -46,28 +46,63 @@ class LocalFeatures:
         """Memory that they take."""
         return self.points.nbytes + self.descriptors.nbytes
 
+    def take(self, rows: slice | np.ndarray) -> "LocalFeatures":
+        """Some of the details; networks give the strongest first, so `slice(256)` keeps those."""
+        return replace(self, points=self.points[rows], descriptors=self.descriptors[rows])
 
-def read_local_features(
-    paths: Sequence[str | Path], *, progress: bool = True
-) -> list[LocalFeatures]:
-    """Find the details of each photo, once; about 50 kB a photo.
+    def shares(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Where details lie, as shares of the photo's width and height, float64."""
+        return self.points[rows] / np.array(self.size, dtype=np.float64)
 
-    Args:
-        paths: photo files, length n_images.
-        progress: whether to draw a bar.
+    def inside(self, mask: str | Path | None) -> "LocalFeatures":
+        """The details on the animal.
 
-    Raises:
-        InputError: a photo is missing or cannot be decoded.
-    """
+        Args:
+            mask: a picture of the photo's proportions, bright where the animal is; a box of it
+                like the photo's. None: all of the photo.
+        """
+        if mask is None:
+            return self
+        bright = np.asarray(open_photo(mask).convert("L").resize(self.size)) > 127
+        x, y = self.points.round().astype(np.intp).T
+        return self.take(bright[y.clip(0, self.size[1] - 1), x.clip(0, self.size[0] - 1)])
 
-    def read_one(path: str | Path) -> LocalFeatures:
-        return find_details(np.asarray(small_photo(path).convert("L")))
 
-    return list(each_photo(read_one, paths, "local features", progress=progress))
+class Sift:
+    """SIFT as a matcher, see `common.matching.matchers.Matcher`; the score counts details."""
+
+    name = "sift"
+    n_points = MOST_DETAILS
+    descriptor = np.dtype((np.uint8, 128))
+
+    def __init__(self) -> None:
+        self.recipe = f"sift {LONGEST_SIDE} {MOST_DETAILS} {sorted(LOWE.items())}"
+
+    def describe(
+        self, paths: Sequence[str | Path], masks: Sequence[str | Path] | None = None
+    ) -> list[LocalFeatures]:
+        """Find the details of each photo."""
+
+        def read_one(path: str | Path) -> LocalFeatures:
+            return find_details(np.asarray(small_photo(path).convert("L")))
+
+        found = each_photo(read_one, paths, "SIFT", progress=False)
+        masks = masks or [None] * len(paths)
+        return [features.inside(mask) for features, mask in zip(found, masks, strict=True)]
+
+    def scores(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> np.ndarray:
+        """How many details agree with each candidate's, float64, shape (n_candidates,)."""
+        with ThreadPoolExecutor(os.cpu_count()) as threads:  # OpenCV frees the GIL
+            jobs = threads.map(lambda each: len(self.matches(query, each)), candidates)
+            return np.array(list(jobs), dtype=np.float64)
+
+    def matches(self, query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
+        """Numbers of the details that agree, int, shape (n_matches, 2)."""
+        return explained(query, candidate, match_details(query, candidate), INLIER_DISTANCE)
 
 
 def small_photo(path: str | Path) -> Image.Image:
-    """The whole photo as it is searched, in its own proportions."""
+    """The whole photo as SIFT searches it, in its own proportions."""
     photo = open_photo(path, smallest_side=LONGEST_SIDE)
     photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     return photo
@@ -119,52 +154,26 @@ def match_details(query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
     return np.array(found, dtype=np.intp).reshape(-1, 2)
 
 
-def same_details(query: LocalFeatures, candidate: LocalFeatures) -> tuple[np.ndarray, np.ndarray]:
-    """Matched details whose places one affine map explains.
-
-    Returns:
-        Their points in the query and in the candidate, float32, each shape (n_inliers, 2). Where
-        nothing is alike some three may still agree by chance.
-    """
-    matches = match_details(query, candidate)
-    here, there = query.points[matches[:, 0]], candidate.points[matches[:, 1]]
-    if len(matches) < FEWEST_MATCHES:
-        return here[:0], there[:0]
-    # RANSAC draws from a generator that OpenCV starts anew at every call: no seed to be set.
-    affine, is_inlier = cv2.estimateAffine2D(
-        here, there, method=cv2.RANSAC, ransacReprojThreshold=INLIER_DISTANCE
-    )
-    if affine is None:
-        return here[:0], there[:0]
-    is_inlier = is_inlier.ravel().astype(bool)
-    return here[is_inlier], there[is_inlier]
-
-
-def score_shortlists(
-    n_alike: Callable[[int, int], float],
-    query_rows: np.ndarray,
-    candidate_rows: np.ndarray,
-    *,
-    progress: bool = True,
+def explained(
+    query: LocalFeatures, candidate: LocalFeatures, matches: np.ndarray, distance: float
 ) -> np.ndarray:
-    """Score each query with the candidates on its shortlist, on all cores.
+    """The matches whose places one affine map explains.
 
     Args:
-        n_alike: rows of a query and of a candidate to a score, high where alike. SIFT's is
-            `lambda *rows: len(same_details(*(features[row] for row in rows))[0])`; any other
-            matcher of two photos fits as well.
-        query_rows: shape (n_query,).
-        candidate_rows: shape (n_query, n_candidates).
-        progress: whether to draw a bar.
+        query: one photo.
+        candidate: another one.
+        matches: numbers of details in both, shape (n_matches, 2).
+        distance: between where the map puts a detail and where it may lie, pixels.
 
     Returns:
-        float64, shape (n_query, n_candidates).
+        Some of the matches, in their order. Where nothing is alike some three may still agree by
+        chance.
     """
-
-    def score_one(i: int) -> list[float]:
-        return [n_alike(int(query_rows[i]), int(row)) for row in candidate_rows[i]]
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        jobs = threads.map(score_one, range(len(query_rows)))
-        bar = tqdm(jobs, "matching", len(query_rows), unit="query", disable=not progress)
-        return np.array(list(bar), dtype=np.float64).reshape(candidate_rows.shape)
+    if len(matches) < FEWEST_MATCHES:
+        return matches[:0]
+    # RANSAC draws from a generator that OpenCV starts anew at every call: no seed to be set.
+    _, is_inlier = cv2.estimateAffine2D(
+        query.points[matches[:, 0]], candidate.points[matches[:, 1]],
+        method=cv2.RANSAC, ransacReprojThreshold=distance,
+    )  # fmt: skip
+    return matches[:0] if is_inlier is None else matches[is_inlier.ravel().astype(bool)]

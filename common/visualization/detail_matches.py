@@ -21,8 +21,8 @@ class DetailPair:
     """A query beside one gallery photo.
 
     Attributes:
-        points: of the same details in both photos as they are searched, pixels, each shape
-            (n_details, 2).
+        points: of the same details in both photos, see `common.matching.matchers.matched_points`,
+            each shape (n_details, 2).
     """
 
     query: Path
@@ -66,8 +66,8 @@ def _draw_pair(axes: Axes, pair: DetailPair) -> None:
         square = ImageOps.pad(photo, (side, side), Image.Resampling.LANCZOS, color=style.PAPER)
         axes.imshow(np.asarray(square), extent=(left, left + side, side, 0))
         scale = side / max(photo.size)
-        margins = (side - scale * np.array(photo.size)) / 2
-        ends.append(points[:MOST_LINES] * scale + margins + [left, 0])
+        size = scale * np.array(photo.size)
+        ends.append(points[:MOST_LINES] * size + (side - size) / 2 + [left, 0])
     look = {"colors": colour, "linewidths": 0.8, "alpha": 0.75}
     axes.add_collection(LineCollection(np.stack(ends, axis=1), **look))
     style.bare(axes)

@@ -23,6 +23,7 @@ class RankedMatches:
         gallery_captions: identity of each, length k.
         similarities: cosine similarity in [-1, 1] of each to the query, length k.
         is_match: whether each shows the query's identity; None where nobody knows.
+        verdict: beneath the query, such as "probably new".
         probabilities: in [0, 1], of each showing the query's identity; None where not known.
     """
 

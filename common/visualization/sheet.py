@@ -46,7 +46,7 @@ class SheetQuestion:
     Attributes:
         date: of all of them, such as "2024-05-31", or "".
         encounter: its name where there is no date; of questions about one animal, one is enough.
-        verdict: such as "known: anna" or "new individual".
+        verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
         candidates: most alike first.
     """
@@ -68,6 +68,7 @@ def render_sheet(
     questions: Sequence[SheetQuestion],
     identities: Sequence[str],
     folder: str = "",
+    summary: str = "",
 ) -> str:
     """HTML of a sheet.
 
@@ -75,6 +76,7 @@ def render_sheet(
         facts: sentences beneath it: which gallery, which model, what the threshold rests on.
         identities: all animals of the gallery, offered where it is none of the candidates.
         folder: that the questions' photos lie in, for a person to put the decisions there.
+        summary: above the answers: how far they can be trusted.
     """
     about = []
     for each in questions:
@@ -95,8 +97,8 @@ def render_sheet(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<details class=soft><summary>What this rests on</summary>"
-        f"{lines}</details>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(summary)}</p>\n"
+        f"<details class=soft><summary>What this rests on</summary>{lines}</details>\n"
         '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
         f'{place}. <span id="count"></span></p>\n'
         f'<datalist id="names">{names}</datalist>\n{sections}\n'

@@ -3,38 +3,17 @@
 from common.errors import InputError
 from common.matching.local_features import (
     LONGEST_SIDE,
+    Sift,
     find_details,
     match_details,
-    read_local_features,
     root_sift,
-    same_details,
-    score_shortlists,
     small_photo,
 )
 
-import cv2
 import numpy as np
 import pytest
+from patterns import TURN, pattern, seen_again
 from PIL import Image
-
-
-def pattern(seed, side=200):
-    """Spots of all sizes, uint8, shape (side, side)."""
-    generator = np.random.default_rng(seed)
-    grey = np.full((side, side), 128, dtype=np.uint8)
-    for _ in range(120):
-        x, y = generator.integers(0, side, 2).tolist()
-        radius = int(generator.integers(2, 12))
-        cv2.circle(grey, (x, y), radius, int(generator.integers(0, 256)), -1, cv2.LINE_AA)
-    return grey
-
-
-TURN = cv2.getRotationMatrix2D((100, 100), 20, 0.9)  # degrees, scale
-
-
-def seen_again(grey):
-    """The same pattern, turned, smaller and darker."""
-    return (cv2.warpAffine(grey, TURN, grey.shape[::-1], borderValue=128) * 0.8).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +25,15 @@ def photos():
 def test_the_same_pattern_seen_again_has_many_details_in_common(photos):
     first, again, other = photos
 
-    n_same, n_other = len(same_details(first, again)[0]), len(same_details(first, other)[0])
+    n_same, n_other = len(Sift().matches(first, again)), len(Sift().matches(first, other))
 
     assert n_same > 40
     assert n_other < 8
 
 
 def test_common_details_lie_where_the_pattern_went(photos):
-    here, there = same_details(*photos[:2])
+    rows = Sift().matches(*photos[:2]).T
+    here, there = (each.points[own] for each, own in zip(photos[:2], rows, strict=True))
 
     expected = here @ TURN[:, :2].T + TURN[:, 2]
 
@@ -79,9 +59,9 @@ def test_matches_are_mutual_and_pass_the_ratio_test(photos):
 
 
 def test_the_score_is_the_same_every_time(photos):
-    first = [len(same_details(photos[0], photos[i])[0]) for i in (1, 2)]
+    first = [len(Sift().matches(photos[0], photos[i])) for i in (1, 2)]
 
-    assert first == [len(same_details(photos[0], photos[i])[0]) for i in (1, 2)]
+    assert first == [len(Sift().matches(photos[0], photos[i])) for i in (1, 2)]
 
 
 def test_root_sift_has_unit_length():
@@ -95,7 +75,7 @@ def test_a_photo_without_contrast_has_no_details_and_matches_nothing(photos):
 
     assert blank.size == (80, 60)
     assert len(blank.points) == 0
-    assert len(same_details(blank, photos[0])[0]) == len(same_details(photos[0], blank)[0]) == 0
+    assert len(Sift().matches(blank, photos[0])) == len(Sift().matches(photos[0], blank)) == 0
 
 
 def test_a_large_photo_is_made_smaller_in_its_own_proportions(tmp_path):
@@ -110,7 +90,7 @@ def test_photos_are_read_in_their_order(tmp_path):
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(pattern(i)).save(paths[-1])
 
-    found = read_local_features(paths, progress=False)
+    found = Sift().describe(paths)
 
     for i, features in enumerate(found):
         assert np.array_equal(features.descriptors, find_details(pattern(i)).descriptors)
@@ -118,16 +98,7 @@ def test_photos_are_read_in_their_order(tmp_path):
 
 def test_a_missing_photo_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.png"):
-        read_local_features([tmp_path / "gone.png"], progress=False)
-
-
-def test_shortlists_are_scored_pair_by_pair_with_any_matcher():
-    scores = score_shortlists(
-        lambda query, candidate: 10 * query + candidate, np.array([1, 2]),
-        np.array([[3, 4, 5], [5, 4, 3]]), progress=False,
-    )  # fmt: skip
-
-    assert scores.tolist() == [[13, 14, 15], [25, 24, 23]]
+        Sift().describe([tmp_path / "gone.png"])
 
 
 def test_a_turtle_is_told_from_others_by_its_details(catalogue):
@@ -136,11 +107,11 @@ def test_a_turtle_is_told_from_others_by_its_details(catalogue):
     groups = [rows.index[:2] for _, rows in table.groupby(["encounter", "orientation"])
               if len(rows) >= 2][:12]  # fmt: skip
     paths = catalogue.paths()
-    pairs = [read_local_features([paths[row] for row in rows], progress=False) for rows in groups]
+    pairs = [Sift().describe([paths[row] for row in rows]) for rows in groups]
     animals = [table["identity"][rows[0]] for rows in groups]
 
-    same = [len(same_details(*pair)[0]) for pair in pairs]
-    other = [len(same_details(pairs[i][0], pairs[j][0])[0])
+    same = [len(Sift().matches(*pair)) for pair in pairs]
+    other = [len(Sift().matches(pairs[i][0], pairs[j][0]))
              for i in range(len(pairs)) for j in range(i) if animals[i] != animals[j]]  # fmt: skip
 
     assert len(other) > 5
