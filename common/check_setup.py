@@ -99,10 +99,9 @@ def findings() -> Iterator[Finding]:
     needed, extra = pinned(CORE), pinned(EXTRA)
     installed = [name for name in (*needed, *extra) if installed_version(name)]
     trial = try_packages([module_of(name) for name in installed])
-    for name, version in needed.items():
-        yield check_package(name, version, installed_version(name), trial)
-    for name, version in extra.items():
-        yield check_package(name, version, installed_version(name), trial, is_extra=True)
+    for name, version in (needed | extra).items():
+        own = installed_version(name)
+        yield check_package(name, version, own, trial, is_extra=name not in needed)
     for name, version in pinned(MATCHING).items():
         yield check_weights(name, version, installed_version(name))
     yield check_device(trial.get("device"), trial.get("cuda"), bool(shutil.which("nvidia-smi")))

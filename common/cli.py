@@ -20,6 +20,7 @@ from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
 from common.machine import processes
 from common.names import printable
+from common.own_files import what_else
 from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
@@ -134,11 +135,26 @@ def present_path(text: str) -> Path:
     return path
 
 
-def plain_word(text: str) -> str:
-    """Read a name (of a model, a split, a column); empty is refused."""
+def present_file(text: str) -> Path:
+    """The same of a file, which is no folder, pipe or device."""
+    path = present_path(text)
+    if found := what_else(path):
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', which {found}, expected a file; check the path"
+        )
+    return path
+
+
+def any_text(text: str) -> str:
+    """Read a text as it is, such as a photo's path; empty is refused."""
     if not text.strip():
         raise argparse.ArgumentTypeError("found an empty text, expected a name")
-    return text.strip()
+    return text
+
+
+def plain_word(text: str) -> str:
+    """Read a name (of a model, a split, a column); empty is refused."""
+    return any_text(text).strip()
 
 
 def weights_source(text: str) -> str:
@@ -280,7 +296,7 @@ _FLAGS: dict[str, dict] = {
     ),
     "smoke": _switch("a run of seconds on few photos: proves that everything works, means nothing"),
     "mine": _flag(
-        present_path,
+        present_file,
         "FILE",
         "your copy of the week's exercises.py: what is right in it runs in place of the "
         "reference's functions",
@@ -383,7 +399,7 @@ class _Lasting:
     """A text stream whose reader may leave, and whose disk may fill up: the run goes on."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream, self.fault = stream, ""
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -392,19 +408,21 @@ class _Lasting:
         """Write, or lose the text."""
         try:
             return self._stream.write(text)
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
             return len(text)
 
     def flush(self) -> None:
         """Flush, or lose what was not shown yet."""
         try:
             self._stream.flush()
-        except OSError:
-            self._give_up()
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
-        """Send this text and all to come nowhere."""
+    def _give_up(self, error: OSError) -> None:
+        """Send this text and all to come nowhere; that a reader has left is no fault."""
+        if error.errno not in (errno.EPIPE, errno.EBADF):
+            self.fault = error.strerror or str(error)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -454,6 +472,12 @@ def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
         try:
             with processes.joined():
                 main()
+            sys.stdout.flush()
+            if fault := getattr(sys.stdout, "fault", ""):
+                raise InputError(
+                    f"not all words could be printed ({fault}), expected a screen or file that "
+                    f"takes them: make room, or send them elsewhere; otherwise all is done"
+                )
         except InputError as error:
             _end(2, f"error: {error}")
         except KeyboardInterrupt:

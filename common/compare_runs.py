@@ -9,6 +9,7 @@ the two are not distinguishable. What else differs between the runs is printed f
 """
 
 import argparse
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from common.cli import make_parser, present_path, run_script
 from common.errors import InputError, first_line
 from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
+from common.own_files import read_file
 from common.runs import RESULT
 from common.tables import MISSING, format_table, unescaped
 from common.words import counted
@@ -45,7 +47,7 @@ def read_run(path: Path) -> StoredRun:
     """
     file = path / RESULT if path.is_dir() else path
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
+        result = json.loads(read_file(file))
         script, named = result["script"], result.get("answers")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -59,7 +61,8 @@ def read_run(path: Path) -> StoredRun:
         )
     answers = file.parent / Path(named).name
     try:  # an animal may be named 007, or NA
-        table = unescaped(pd.read_csv(answers, dtype=str, keep_default_na=False)[COLUMNS])
+        content = io.BytesIO(read_file(answers))
+        table = unescaped(pd.read_csv(content, dtype=str, keep_default_na=False)[COLUMNS])
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{answers}, which {file} names, cannot be read ({first_line(error)}); keep the two "

@@ -24,6 +24,7 @@ class StoppedError(RuntimeError):
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line of at most 120 characters; its kind if it says nothing."""
+    """What an error says, in one line of some 120 characters; its kind if it says nothing."""
     text = re.sub(r"\x1b\[\d*m", "", str(error)).strip()  # torch writes in bold
-    return (text or type(error).__name__).splitlines()[0][:120]
+    line = (text or type(error).__name__).splitlines()[0]
+    return line if len(line) <= 120 else f"{line[:118].rsplit(' ', 1)[0]} …"

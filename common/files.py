@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import InputError
-from common.own_files import checksum, note, refuse_to_replace
+from common.own_files import checksum, note, open_file, refuse_to_replace
 
 import numpy as np
 import psutil
@@ -166,7 +166,7 @@ def read_array(path: Path) -> np.ndarray | None:
     """An array of `write_array`, read from disk as needed; None if missing, cut or damaged."""
     checksum = 0
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             while block := file.read(BLOCK):
                 checksum = zlib.crc32(block, checksum)
     except OSError:

@@ -4,6 +4,7 @@
 (True, True, False)
 """
 
+import difflib
 import re
 import string
 import unicodedata
@@ -34,25 +35,34 @@ UNKNOWN_WORDS = """
     невідомо, невідомий, не определен, не определён, 不明, 未知
 """
 ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
+# Cyrillic and Greek letters that are drawn as Latin ones, small or capital.
+AS_LATIN = str.maketrans(
+    "авекмнорстухіјѕԁһԛԝ" + "αβεζηικμνορτυχ", "abekmhopctyxijsdhqw" + "abezhikmnoptyx"
+)
 INVISIBLE = "\u034f\u115f\u1160\u2800\u3164\uffa0\ufe0e\ufe0f"  # not of the category Cf, but empty
 JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATES = re.compile("[\ud800-\udfff]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # also of direction
 
 
 def storable(text: str) -> str:
-    """Text that UTF-8 can hold; bytes of a file's name that are no UTF-8 are read as Latin letters.
+    """Text that UTF-8 can hold: bytes that a system without it passed on, or else Latin letters.
 
-    >>> storable("Zo\\udceb")
-    'Zoë'
+    >>> storable("Zo\\udcc3\\udcab"), storable("Zo\\udceb")
+    ('Zoë', 'Zoë')
     """
 
-    def letter(match: re.Match) -> str:
-        code = ord(match[0]) - 0xDC00
-        is_byte = 0x80 <= code <= 0xFF
-        return bytes([code]).decode("cp1252", "backslashreplace") if is_byte else "\ufffd"
+    def letters(match: re.Match) -> str:
+        try:
+            content = match[0].encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a character of Windows
+            return "\ufffd" * len(match[0])
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:
+            return content.decode("cp1252", "backslashreplace")
 
-    return SURROGATE.sub(letter, text)
+    return SURROGATES.sub(letters, text)
 
 
 def printable(text: str) -> str:
@@ -72,11 +82,13 @@ def name_key(text: str) -> str:
     """Equal for what a person takes for the same name.
 
     Capitals, spaces (but not between digits), invisible characters, the kinds of apostrophe and
-    dash, and the ways in which Unicode spells a letter do not matter.
+    dash, the ways in which Unicode spells a letter, and the script of letters that are drawn alike
+    do not matter.
     """
     folded = unicodedata.normalize("NFKC", tidy_name(text).translate(ALIKE)).casefold()
     folded = unicodedata.normalize("NFKC", folded)
     folded = "".join(c for c in folded if c not in INVISIBLE and unicodedata.category(c) != "Cf")
+    folded = folded.translate(AS_LATIN)
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(folded.split()))
 
 
@@ -96,14 +108,41 @@ SHEET_ERROR = re.compile(
 _UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
 
 
+# Words that no name has, whatever stands beside them: "unknown 2", "ID unknown".
+_NOBODY = re.compile(
+    r"unk|ukn|unkn|unid|(unknown|unidentif|undetermin|unbekannt|unbestimmt|inconnu|desconocid|"
+    r"desconhecid|sconosciut|onbekend|неизвест|невідом).*"
+)
+NUMBER = re.compile(r"[\W_]*\d+\W*$")  # behind a word: "new individual 3"
+
+
+@lru_cache(maxsize=10_000)
 def is_unknown(text: str) -> bool:
-    """Whether a text is a word for "nobody knows", or nothing but punctuation.
+    """Whether a text is a word for "nobody knows", numbered or not, or nothing but punctuation.
 
     Na and Nn are names: of those words in two letters, nobody writes the first one alone large.
+
+    >>> [is_unknown(text) for text in ("New individual 3", "ID_unknown", "NA 3", "12")]
+    [True, True, False, False]
     """
     if SHEET_ERROR.fullmatch(text.strip()):
         return True
+    words = re.findall(r"[^\W\d_]+", tidy_name(text).casefold())
+    without_number = _bare(NUMBER.sub("", text))
+    if any(map(_NOBODY.fullmatch, words)) or (
+        len(without_number) > 3 and without_number in _UNKNOWN
+    ):
+        return True
     return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
+
+
+def near_to(text: str, names: Iterable[str]) -> list[str]:
+    """Names that may be meant by a text, the likeliest first; capitals do not matter."""
+    keys: dict[str, list[str]] = {}
+    for name in names:
+        keys.setdefault(name_key(name), []).append(name)
+    near = difflib.get_close_matches(name_key(text), keys)
+    return list(dict.fromkeys(name for key in near for name in keys[key]))
 
 
 def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:
@@ -125,7 +164,12 @@ def several_spellings(spelled: Mapping[str, str]) -> tuple[str, ...]:
     for name, chosen in spelled.items():
         ways.setdefault(chosen, []).append(name)
     several = [each for each in ways.values() if len(each) > 1]
-    looks_alike = [len(set(map(tidy_name, each))) < len(each) for each in several]
+    folded = [{tidy_name(name).casefold() for name in each} for each in several]
+    looks_alike = [
+        len(set(map(tidy_name, each))) < len(each)
+        or len({name.translate(AS_LATIN) for name in names}) < len(names)
+        for each, names in zip(several, folded, strict=True)
+    ]
     return tuple(
         " = ".join(map(ascii if alike else printable, each))
         for each, alike in zip(several, looks_alike, strict=True)

@@ -3,7 +3,8 @@
 `written.jsonl` has a line for each content that a file got: name and checksum, noted before the
 file appears. A file is the course's own if the list holds its name with the checksum of what is in
 it now. Anything else belongs to a person and stays: other names, files changed since, and whatever
-lies behind a link. A killed run leaves only files that are listed, so it can be started again.
+lies behind a link. A killed run leaves only files that are listed, so it can be started again. The
+list says which script wrote, too: no other one puts its results there.
 
 Who writes into such a folder claims it, so that two runs do not mix their files. A claim ends with
 its process, however that ends.
@@ -18,6 +19,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from common.errors import InputError
 
@@ -41,9 +43,37 @@ LOCKED_BYTE = 2**30  # of a list, far behind its end: Windows lets nobody write 
 _claims: dict[Path, int] = {}  # folder to its list, which stays open and locked
 
 
+def what_else(path: Path) -> str:
+    """What is in a file's place: "" for a file, or for nothing at all."""
+    if not path.exists() or path.is_file():
+        return ""
+    return "is a folder" if path.is_dir() else "is a pipe, a socket or a device"
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to be read; a pipe in its place would let the reader wait for ever.
+
+    Raises:
+        OSError: something else is there, or nothing.
+    """
+    if found := what_else(path):
+        raise OSError(errno.EINVAL, f"{found}, expected a file", str(path))
+    return path.open("rb")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; see `open_file`."""
+    with open_file(path) as file:
+        return file.read()
+
+
 def checksum(path: Path) -> str:
-    """Of a file's bytes, 32 hexadecimal digits."""
-    with path.open("rb") as file:
+    """Of a file's bytes, 32 hexadecimal digits.
+
+    Raises:
+        OSError: see `open_file`.
+    """
+    with open_file(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
@@ -53,7 +83,7 @@ def has_list(folder: Path) -> bool:
     try:
         if path.is_symlink():
             return False
-        with path.open("rb") as file:
+        with open_file(path) as file:
             # Empty: a kill or a full disk has come between the file and its first line.
             return file.readline(2 * len(HEADER)) in (HEADER.encode(), b"")
     except OSError:
@@ -75,7 +105,50 @@ def begin_list(folder: Path) -> None:
             file.write(HEADER.encode())
     except FileExistsError:
         if not has_list(folder):  # else a run beside this one was quicker
-            raise
+            reason = f"its {LIST} is none that the course began"
+            raise OSError(errno.EEXIST, reason, str(folder)) from None
+
+
+def sign(folder: Path, script: str) -> None:
+    """Note on a folder's list which script, by its file name, writes there from now on."""
+    if _scripts(folder)[-1:] != [script]:
+        _append(folder, b"\n" + json.dumps({"script": script}).encode())
+
+
+def writer(folder: Path) -> str | None:
+    """File name of the script whose files a folder holds; None where it holds none that is known.
+
+    An older list has no script: a gallery is build_gallery.py's, and a result says whose it is.
+    """
+    if next(listed_files(folder), None) is None:
+        return None
+    if scripts := _scripts(folder):
+        return scripts[-1]
+    if os.path.lexists(folder / "gallery.json"):
+        return "build_gallery.py"
+    try:
+        return str(json.loads(read_file(folder / "result.json"))["script"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def refuse_others(folder: Path, script: str) -> None:
+    """Refuse an output folder that holds the files of another script, checkpoints among them.
+
+    Args:
+        folder: which may not be there yet.
+        script: file name of who is about to write.
+
+    Raises:
+        InputError: saying whose they are.
+    """
+    other = writer(folder)
+    if other not in (None, script):
+        what = "a gallery" if other == "build_gallery.py" else f"the results of {Path(other).stem}"
+        raise InputError(
+            f"the output folder {folder} holds {what}, expected an empty folder or one of "
+            f"{Path(script).stem}; choose another with --output_dir"
+        )
 
 
 def claim(folder: Path, *, patience: float = 0.0) -> None:
@@ -184,21 +257,26 @@ def refuse_to_replace(path: Path) -> None:
     Raises:
         InputError: a file or link is there that the list does not hold.
     """
+    if is_foreign(path):
+        raise InputError(_foreign_message(listing_folder(path), [path.name]))
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a person's file, link or folder has the place of one that a list may hold."""
     folder = listing_folder(path)
-    if folder and os.path.lexists(path) and not _is_own(path.absolute(), folder, _read(folder)):
-        raise InputError(_foreign_message(folder, [path.name]))
+    return bool(
+        folder and os.path.lexists(path) and not _is_own(path.absolute(), folder, _read(folder))
+    )
 
 
-def refuse_foreign(
-    folder: Path, names: Collection[str] | None = None, spared: Collection[str] = ()
-) -> list[Path]:
+def refuse_foreign(folder: Path, spared: Collection[str] = ()) -> list[Path]:
     """Refuse an output folder that holds what the course did not write.
 
     Folders in it that have lists of their own are other runs': they are neither looked into nor
     touched. Empty folders hold nothing of anybody.
 
     Args:
-        names: only these files, which are about to be written, are looked at; None: all.
+        spared: shell patterns of names that are no reason to refuse.
 
     Returns:
         Files of a person that were spared.
@@ -207,24 +285,28 @@ def refuse_foreign(
         InputError: with the names of some of these files.
         OSError: the folder cannot be looked into.
     """
-    found = list(foreign_files(folder, names)) if folder.is_dir() else []
-    shown = {path: path.relative_to(folder).as_posix() for path in found}
-    refused = [name for name in shown.values() if not any(fnmatch.fnmatch(name, p) for p in spared)]
+    found, refused = [], []
+    for path in foreign_files(folder) if folder.is_dir() else ():
+        name = path.relative_to(folder).as_posix()
+        is_spared = any(fnmatch.fnmatch(name, pattern) for pattern in spared)
+        (found if is_spared else refused).append(path if is_spared else name)
+        if len(refused) == N_NAMED:  # a person's home would be looked through for minutes
+            break
     if refused:
-        raise InputError(_foreign_message(folder, refused[:N_NAMED]))
+        raise InputError(_foreign_message(folder, refused))
     return found
 
 
-def foreign_files(folder: Path, names: Collection[str] | None = None) -> Iterator[Path]:
+def foreign_files(folder: Path) -> Iterator[Path]:
     """Files and links of a person in a folder; see `refuse_foreign`."""
     listed, has = _read(folder), has_list(folder)
     for path in _files(folder):
-        is_course = path == folder / LIST and has
-        if is_course or (names is not None and path.relative_to(folder).as_posix() not in names):
+        if path == folder / LIST and has:
             continue
         # A run beside this one may have listed it since: look again before it is called foreign.
         if not (_is_own(path, folder, listed) or _is_own(path, folder, _read(folder))):
             yield path
+    yield from (folder / name for name in listed if (folder / name).is_dir())
 
 
 def refuse_photos(folder: Path, given: Path) -> None:
@@ -261,6 +343,12 @@ def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
         )
         if wanted and (folder / name).is_file():
             yield folder / name
+
+
+def made_by_course(folder: Path) -> set[str]:
+    """Absolute paths of the list and its files, in a folder that holds a script's results."""
+    folder = folder.absolute()
+    return {str(folder / LIST), *map(str, listed_files(folder))} if writer(folder) else set()
 
 
 def remove_own(folder: Path, *patterns: str, keep: Collection[str] = ()) -> None:
@@ -308,20 +396,33 @@ def _files(folder: Path) -> Iterator[Path]:
 def _read(folder: Path) -> dict[str, set[str | None]]:
     """Name to the checksums of all that the course ever wrote under it."""
     listed: dict[str, set[str | None]] = {}
-    if not has_list(folder):
-        return listed
-    for line in (folder / LIST).read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
+    for entry in _entries(folder):
         try:
-            entry = json.loads(line)
             name, content = Path(entry["name"]), entry["checksum"]
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by a kill, before its file appeared
+        except (KeyError, TypeError):
+            continue
         # A folder may come from elsewhere: its list has no say about files outside, and only an
         # unfinished file, whose name is random, may hold anything.
         is_inside = not name.anchor and ".." not in name.parts
         if is_inside and (content is not None or ".part" in name.suffixes):
             listed.setdefault(name.as_posix(), set()).add(content)
     return listed
+
+
+def _entries(folder: Path) -> Iterator[dict]:
+    """The lines of a list."""
+    if not has_list(folder):
+        return
+    for line in (folder / LIST).read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
+        with contextlib.suppress(ValueError):  # cut off by a kill, before its file appeared
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry
+
+
+def _scripts(folder: Path) -> list[str]:
+    """File names of the scripts that have signed a list, the latest last."""
+    return [str(entry["script"]) for entry in _entries(folder) if "script" in entry]
 
 
 def _append(folder: Path, line: bytes) -> None:

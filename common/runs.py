@@ -27,7 +27,17 @@ from common.errors import InputError
 from common.files import move_into_place, write_text
 from common.machine import processes
 from common.names import printable
-from common.own_files import begin_list, claim, refuse_foreign, refuse_photos, release, remove_own
+from common.own_files import (
+    begin_list,
+    claim,
+    is_foreign,
+    refuse_foreign,
+    refuse_others,
+    refuse_photos,
+    release,
+    remove_own,
+    sign,
+)
 from common.report import render_report
 from common.tables import csv_text, format_table
 
@@ -156,42 +166,58 @@ class Run:
         pictures = {title: self.figure_path(name) for title, name in figure_files.items()}
         write_text(self.figure_path(REPORT), render_report(result, tables, pictures))
         write_text(self.figure_path(RESULT), to_json(result))
-        self._publish()
+        places = self._publish()
         remove_own(self.folder, f"{CHECKPOINTS}/*")
         with contextlib.suppress(OSError):  # there were none, or a person has a file there
             (self.folder / CHECKPOINTS).rmdir()
         release(self.folder)
         if summary:
             print(f"\n{printable(summary)}")
-        self._print_ending(tables, figure_files.values(), notes)
+        self._print_ending(tables, figure_files.values(), notes, places)
         return result
 
-    def _publish(self) -> None:
-        """Put everything into its place; last the result, whose presence says that the rest is."""
+    def _publish(self) -> dict[str, Path]:
+        """Put everything into its place; last the result, whose presence says that the rest is.
+
+        Returns:
+            Each file's name to its place.
+        """
         new = sorted((self.folder / NEW).iterdir(), key=lambda path: path.name == RESULT)
+        places = {path.name: self._place(path.name) for path in new}
         for path in new:
-            move_into_place(path, self.folder / path.name)
+            move_into_place(path, places[path.name])
         (self.folder / NEW).rmdir()
         if ANSWERS not in {path.name for path in new}:  # another run's would pass for its own
             remove_own(self.folder, ANSWERS)
+        return places
+
+    def _place(self, name: str) -> Path:
+        """Where a result goes: beside a file of that name that a person has changed."""
+        path = self.folder / name
+        ways = (path, *(path.with_stem(f"{path.stem}_{n}") for n in range(2, 100_000)))
+        return next(way for way in ways if not is_foreign(way))
 
     def _print_ending(
-        self, tables: Mapping[str, pd.DataFrame], figures: Iterable[str], notes: Sequence[str]
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        figures: Iterable[str],
+        notes: Sequence[str],
+        places: Mapping[str, Path],
     ) -> None:
         for title, table in tables.items():
             print(f"\n{title}\n\n{format_table(table)}")
         if notes:
             print("", *(f"Note: {printable(note)}" for note in notes), sep="\n")
-        print("", *(f"Figure: {self.folder / name}" for name in figures), sep="\n")
-        print(f"Report: {self.folder / REPORT}")
-        print(f"Result: {self.folder / RESULT} ({self.seconds:.0f} s)")
+        print("", *(f"Figure: {places[name]}" for name in figures), sep="\n")
+        print(f"Report: {places[REPORT]}")
+        print(f"Result: {places[RESULT]} ({self.seconds:.0f} s)")
 
 
 def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool = False) -> Run:
     """Make the run's folder and print where results go.
 
     A folder with files that the course did not write is refused, and so is one above or inside
-    the photos: see `common.own_files`. Several scripts may share a folder.
+    the photos, or one with another script's results: see `common.own_files`.
 
     The folder is `--output_dir`, else `runs/<script>` in the current folder; a smoke run has a
     folder of its own, `runs/<script>_smoke`, so that it never replaces a real result. Of several
@@ -199,7 +225,7 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
 
     Args:
         may_hold_others: the folder holds something to be changed, so that a person's files in it
-            are left and passed over, unless a result would take their place.
+            are left and passed over; a result goes beside one that has its name.
 
     Raises:
         InputError: the folder cannot be made or written to, it holds what is a person's, or another
@@ -215,15 +241,19 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
         refuse_photos(folder, photos)
     folder = processes.run_folder(folder)
     try:
-        names = RESULTS if may_hold_others else None
-        for path in refuse_foreign(folder, names, FOREIGN_CHECKPOINTS):
-            print(f"{path} is no checkpoint of a run here: it stays, and training starts anew")
+        if not may_hold_others:
+            refuse_others(folder, script.name)
+            for path in refuse_foreign(folder, FOREIGN_CHECKPOINTS):
+                print(f"{path} is no checkpoint of a run here: it stays, and training starts anew")
         begin_list(folder)
         claim(folder)
+        sign(folder, script.name)
         remove_own(folder, f"{NEW}/*")  # of a run that failed in this very process
     except OSError as error:
+        leads_nowhere = folder.is_symlink() and not folder.exists()
+        reason = "it is a link that leads nowhere" if leads_nowhere else error.strerror or error
         raise InputError(
-            f"results cannot be written to {folder} ({error.strerror or error}), expected a "
+            f"results cannot be written to {folder} ({reason}), expected a "
             "folder that takes them; choose another one with --output_dir"
         ) from error
     print(f"{script.stem}: results go to {folder}")

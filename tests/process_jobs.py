@@ -88,6 +88,7 @@ TRAININGS = {
     "ArcFace, whose centres train": {"loss": "ArcFace"},
     "batch-hard triplets": {"loss": "triplets"},
     "all pairs": {"loss": "pairs"},
+    "gradients added up": {"loss": "ArcFace", "accumulation": 3},
     "plain gradient steps": {"loss": "ArcFace", "optimizer": "sgd", "clip_norm": None},
     "a last batch of two": {"loss": "cross-entropy", "batch_size": 41},
     "more processes than photos left over": {"loss": "pairs", "batch_size": 42},

@@ -5,12 +5,15 @@ file, {photos} a catalogue that can be used, {photo} one of its photos, {gallery
 {run} an empty folder for results.
 """
 
+import argparse
 import io
 import json
+import os
 import pickle
 import re
 import shlex
 import shutil
+import socket
 import struct
 
 from common.gallery.files import DESCRIPTION as GALLERY_FILE
@@ -18,6 +21,8 @@ from common.gallery.files import write_named
 from common.models.backbones import SmallCNN, load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.storage import save_recogniser
+from common.own_files import checksum, note, release
+from common.runs import start_run
 
 import numpy as np
 import pytest
@@ -267,11 +272,13 @@ def zipped(payload):
 FIRST = "blocks.0.0.weight"
 WEIGHTS = [
     ("missing", nowhere, "no such file"),
-    ("a folder", photos(), "a folder"),
-    ("no bytes, .pth", text("w.pth", b""), "w.pth"),
+    ("a folder", photos(), "is a folder"),
+    ("a device", lambda _: "/dev/zero", "is a pipe, a socket or a device"),
+    ("no bytes, .pth", text("w.pth", b""), "is empty"),
     ("no bytes, .pt", text("w.pt", b""), "w.pt"),
     ("no bytes, .safetensors", text("w.safetensors", b""), "w.safetensors"),
-    ("a text", text("w.pth", "weights\n"), "w.pth"),
+    ("a text", text("w.pth", "weights\n"), "(cut off, or of another kind)"),
+    ("zeros", torch_file(lambda state: {key: 0 * state[key] for key in state}), "but zeros"),
     ("a text named safetensors", text("w.safetensors", "weights of a turtle\n"), "w.safetensors"),
     ("half a zip", text("w.pth", b"PK\3\4garbage"), "w.pth"),
     ("a pickle of a list", text("w.pth", pickle.dumps([1, 2], protocol=2)), "w.pth"),
@@ -327,6 +334,8 @@ HEADERS = [
     ("a negative shape", header({"a": TENSOR | {"shape": [-2]}})),
     ("an unknown kind of number", header({"a": TENSOR | {"dtype": "F31"}})),
 ]
+NOBODY = {"similarities": [], "right_place": [], "animal": [], "is_known": []}
+SCORES = {"photos": NOBODY, "encounters": NOBODY, "source": "no photos"}
 # Of a model that says what it is; each changes the description of one that is whole.
 DESCRIPTIONS = [
     ("a hub's backbone", {"backbone": "hf-hub:owner/model"}, "hf-hub:owner/model"),
@@ -347,6 +356,9 @@ DESCRIPTIONS = [
     ("a classifier", {"head": "classifier"}, "is a classifier"),
     ("no scores", {"scores": None}, "does not say what validation photos got"),
     ("a list for scores", {"scores": []}, "description"),
+    ("no kinds of scores", {"scores": {}}, "validation photos is damaged"),
+    ("scores without questions", {"scores": {"photos": {}, "source": "x"}}, "is damaged"),
+    ("scores of fewer", {"scores": SCORES | {"photos": NOBODY | {"animal": [1]}}}, "animal of"),
     ("no fields", "{}", "no model that this course saved"),
     ("no description", None, "no model that this course saved"),
     ("a list for a description", "[1]", "no model that this course saved"),
@@ -430,6 +442,22 @@ CHANGES = [
     (f"{BUILD} --output_dir {{gallery}} --remove ann", "near it: anna"),
     (f"{BUILD} --output_dir {{gallery}} --rename nobody carla", "nobody"),
     (f"{BUILD} --output_dir {{gallery}} --rename anna berta", "--join"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna anna", "nothing to do"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna anna --join", "nothing to do"),
+    (f"{BUILD} --output_dir {{gallery}} --move {{photo}} anna", "nothing to do"),
+    (f"{BUILD} --output_dir {{gallery}} --rename ANNA ida", "near it: anna"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna 'unknown 2'", "--keep_names"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna 'ID unknown'", "--keep_names"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna 'New individual 3'", "--keep_names"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna 'b\u0435rta'", "looks the same"),
+    (f"{BUILD} --output_dir {{gallery}} --rename anna 'd\u03bfra'", "looks the same"),
+    (f"{BUILD} --output_dir {{gallery}} --forget ''", "--forget: found an empty text"),
+    (f"{BUILD} --output_dir {{gallery}} --move {{photo}} ''", "--move: found an empty text"),
+    (f"{LOOK} --output_dir {{run}} --data_dir {{gallery}}", "pictures of a gallery"),
+    (f"{LOOK} --output_dir {{run}} --data_dir {{gallery}}/pictures", "pictures of a gallery"),
+    (f"{IDENTIFY} {{gallery}} --gallery {{gallery}} --output_dir {{run}}", "pictures of a gallery"),
+    (f"{LOOK} --data_dir {{photos}} --output_dir {{gallery}}", "holds a gallery"),
+    (f"{IDENTIFY} {{photo}} --gallery {{gallery}} --trained {{photos}}", "which is a folder"),
     (f"{BUILD} --output_dir {{gallery}} --add --model small_cnn --data_dir {{photos}}", "--model"),
     (f"{BUILD} --output_dir {{gallery}} --data_dir {{photos}} --model small_cnn", "--replace"),
     (f"{BUILD} --output_dir {{run}} --remove anna", "holds no gallery"),
@@ -461,7 +489,7 @@ def trained(usable):
     """The network of the gallery as an embedding with scores; also without its description."""
     torch.manual_seed(0)
     model = Recogniser(load_backbone("small_cnn", image_size=32), EmbeddingHead(256))
-    save_recogniser(model, usable / "model.safetensors", ["anna"], {"photos": {}})
+    save_recogniser(model, usable / "model.safetensors", ["anna"], SCORES)
     return usable / "model.safetensors"
 
 
@@ -557,7 +585,7 @@ def save_described(trained, change, file):
     described = {
         "backbone": "small_cnn", "image_size": 32, "pooling": "average", "head": "embedding",
         "embedding_dim": None, "hidden": None, "dropout": 0, "identities": ["anna"],
-        "scores": {"photos": {}},
+        "scores": SCORES,
     }  # fmt: skip
     if isinstance(change, dict):
         text_of_it = json.dumps(described | change).replace("{folder}", str(file.parent))
@@ -592,6 +620,65 @@ def test_a_change_that_cannot_be_made_is_named(
 ):
     monkeypatch.chdir(tmp_path)
     refused(command, words, usable, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("script", [LOOK, IDENTIFY, BUILD])
+def test_results_of_another_script_are_not_replaced(script, usable, tmp_path, capsys):
+    name = "compare_losses.py"
+    run = start_run(f"week3/{name}", argparse.Namespace(output_dir=tmp_path / "run"))
+    text("run/checkpoints/a.pt", b"hours")(tmp_path)
+    note(run.checkpoint("a").with_name("a.pt"), checksum(tmp_path / "run/checkpoints/a.pt"))
+    release(run.folder)
+    before = contents(tmp_path)
+    flags = {LOOK: "", IDENTIFY: "{photo} --gallery {gallery}", BUILD: "--model small_cnn"}
+    flags[LOOK] = flags[BUILD] = f"{flags[script]} --data_dir {{photos}}"
+
+    command = f"{script} {flags[script]} --output_dir {{run}}"
+    refused(command, "holds the results of compare_losses", usable, tmp_path, capsys)
+
+    assert before == contents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["gallery.json", "facts-*", "model-*", "changes.jsonl", "written.jsonl"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
+def test_no_command_waits_for_what_lies_in_a_gallerys_files_place(
+    pattern, kind, usable, tmp_path, capsys
+):
+    place = shutil.copytree(usable / "gallery", tmp_path / "changed")
+    file = next(place.glob(pattern))
+    file.unlink()
+    if kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(file))
+    else:
+        os.mkfifo(file) if kind == "pipe" else file.mkdir()
+
+    command = f"{BUILD} --output_dir {{made}} --rename anna ida"
+    refused(command, "", usable, tmp_path, capsys, place)
+
+
+@pytest.mark.parametrize("name", ["report.html", "result.json"])
+def test_a_gallerys_report_with_a_persons_words_stays_and_stops_nothing(name, usable, tmp_path):
+    place = shutil.copytree(usable / "gallery", tmp_path / "changed")
+    with (place / name).open("a") as file:
+        file.write("seen by Ida")
+    before = (place / name).read_bytes()
+
+    for new in ("ida", "anna"):
+        old = "anna" if new == "ida" else "ida"
+        load_main(BUILD)(["--output_dir", str(place), "--rename", old, new])
+
+    assert (place / name).read_bytes() == before
+    assert len(list(place.glob(f"{name.split('.')[0]}_*"))) == 1
+
+
+def test_words_that_find_no_room_are_said(usable, monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        line = refusal_of(BUILD, capsys, "--output_dir", usable / "gallery", "--list")
+
+    assert "not all words could be printed (No space left on device)" in line
 
 
 def test_a_file_in_the_place_of_the_results_is_named(usable, tmp_path, capsys):

@@ -18,7 +18,7 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 import argparse
 from pathlib import Path
 
-from common.cli import add_flag, local_path, make_parser, present_path, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, present_file, run_script, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.experiments.experiment import catalogue_experiment
 from common.files import MEGABYTE
@@ -57,7 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "model.safetensors of a run of this course, exported instead of training; its own "
         "backbone, image size and label map count"
     )
-    add_flag(parser, "trained", present_path, "FILE", words)
+    add_flag(parser, "trained", present_file, "FILE", words)
     add_flag(parser, "check", local_path, "IMAGE", "name this photo with an exported file")
     words = "the file for --check (default: model.onnx of this script's last run)"
     add_flag(parser, "onnx", local_path, "FILE", words)

@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     cli.add_flag(parser, "target", cli.list_of(cli.plain_word), "NAME,...", words, DEFAULT_TARGETS)
     words = "a model.safetensors with a classifier, instead of the one trained here"
-    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     words = "stages whose maps are drawn, 0 the first (default: four of them)"
     cli.add_flag(parser, "stages", cli.list_of(cli.whole_number(0, 99)), "N,...", words)
     words = (

@@ -24,7 +24,6 @@ folder's changes.jsonl, and can be taken back.
 """
 
 import argparse
-import difflib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -45,7 +44,7 @@ from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
 from common.matching.matchers import Matcher
 from common.mine import own_functions
-from common.names import tidy_name
+from common.names import near_to, storable, tidy_name
 from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
@@ -69,7 +68,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
         "existing gallery its own)"
     )
-    cli.add_flag(network, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(network, "trained", cli.present_file, "FILE", words)
     words = "an untrained backbone instead, with --weights and --image_size"
     cli.add_flag(network, "model", cli.plain_word, "NAME", words)
     parser.add_argument(
@@ -90,9 +89,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
     )
     change.add_argument(
-        "--move", nargs=2, metavar=("PHOTO", "ANIMAL"), help="say that a photo shows another animal"
+        "--move",
+        nargs=2,
+        type=cli.any_text,
+        metavar=("PHOTO", "ANIMAL"),
+        help="say that a photo shows another animal",
     )
-    change.add_argument("--forget", metavar="PHOTO", help="take one photo out of the gallery")
+    words = "take one photo out of the gallery"
+    change.add_argument("--forget", type=cli.any_text, metavar="PHOTO", help=words)
     change.add_argument("--undo", action="store_true", help="take the last change back")
     words = "show photos and changes; nothing is written"
     change.add_argument("--list", action="store_true", help=words)
@@ -115,6 +119,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.image_size = 64
     name = "gallery_smoke" if args.smoke else "gallery"
     args.output_dir = args.output_dir or Path("runs", name)
+    if storable(place := str(args.output_dir.absolute())) != place:
+        parser.error(
+            f"--output_dir: found {place}, which is no UTF-8, expected a folder whose whole name "
+            "is, as libraries read a gallery's files by it; choose another"
+        )
     return args
 
 
@@ -169,8 +178,9 @@ def finish(
         notes = [*notes, told] if told else notes
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
+    renamed = args.rename and [args.rename[0], tidy_name(args.rename[1])]
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table))
+    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table, renamed))
     scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: "
@@ -249,6 +259,11 @@ def change(
         rows = find_photo(gallery, photo)
         refuse_unknown(animal, gallery, is_new=args.new, kept=args.keep_names or ())
         was = gallery.facts["identity"][rows[0]]
+        if was == animal:
+            raise InputError(
+                f"--move: {photo} is in the gallery as {animal} already, expected another animal; "
+                "nothing to do"
+            )
         gallery.relabel(rows, animal)
         notes = [f"{photo}: {was} before, {animal} now."]
     elif args.forget:
@@ -268,7 +283,7 @@ def add(
     """Photos join; a table may also correct the animal of photos that are there."""
     newcomers: set[str] = set()
     if args.data_dir and args.data_dir.is_file():
-        newcomers = check_decisions(args.data_dir, gallery, args.keep_names or ())
+        newcomers = check_decisions(args.data_dir, gallery, args.keep_names or (), folder)
     catalogue = open_catalogue(args, fewest_identities=1)
     network, before = enrolment.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(
@@ -297,7 +312,7 @@ def refuse_unknown(
     if animal in gallery.identities:
         return
     if not is_new:
-        near = difflib.get_close_matches(animal, gallery.identities)
+        near = near_to(animal, gallery.identities)
         raise InputError(
             f"--move: the gallery has no animal named {animal}{near_names(near)}; correct the "
             "name, or say with --new that it is a new animal"

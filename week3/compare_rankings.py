@@ -59,7 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "model.safetensors of metric_learning.py, trained on the same split; its own backbone and "
         "image size count (default: the backbone as it comes)"
     )
-    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     words = "most candidates of a query whose details are compared; validation may choose fewer"
     cli.add_flag(parser, "shortlist", cli.whole_number(2, 1_000), "N", words, 50)
     words = "photos that are enrolled of each animal that joined"

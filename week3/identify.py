@@ -78,7 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     seconds = cli.real_number(above=0.0, up_to=3_600.0)
     cli.add_flag(parser, "seconds_per_query", seconds, "SECONDS", words, SECONDS)
     words = "the network that the gallery has to be built with; another one is refused"
-    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     args = parser.parse_args(argv)
     if not args.photos and not args.smoke:
         parser.error("PHOTO: no photo is named, expected files or folders of photos")

@@ -62,7 +62,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.shared_flags(parser, "data_dir", "split", "split_column", "seed", "device", "output_dir")
     cli.shared_flags(parser, "smoke")
     words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
-    cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
     cli.shared_flags(parser, **rates)
     return parser.parse_args(argv)

@@ -13,7 +13,7 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import NO_SUCH_PHOTO, Look, each_photo, look_at
+from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, look_at
 from common.errors import InputError
 from common.words import counted
 
@@ -22,7 +22,7 @@ import pandas as pd
 
 N_NAMED = 100  # bad photos that a report names one by one
 MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
-DROPPED_KINDS = ("missing_file", "unreadable_file", "contradictory_copy")
+DROPPED_KINDS = ("missing_file", "unreadable_file", "empty_photo", "contradictory_copy")
 
 
 @dataclass(frozen=True)
@@ -188,14 +188,16 @@ def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]
     words = {
         "missing_file": "photos that cannot be found",
         "unreadable_file": "photos that cannot be opened",
+        "empty_photo": "photos without content",
     }
     found: dict[tuple[str, str, str], list[int]] = {}
     for row, look in enumerate(looks):
         for remark in look.remarks:
             summary, action = remark.split("; ")
             found.setdefault(("odd_photo", f"photos with {summary}", action), []).append(row)
-        if look.fault:
+        if look.fault or look.is_empty:
             kind = "missing_file" if look.fault == NO_SUCH_PHOTO else "unreadable_file"
+            kind = "empty_photo" if look.is_empty else kind
             found.setdefault((kind, words[kind], ""), []).append(row)
     names = list(names)
     return [
@@ -205,7 +207,9 @@ def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]
             tuple(names[row] for row in rows),
             tuple(rows),
             action,
-            tuple(f"{names[row]}: {looks[row].fault}" for row in rows if looks[row].fault),
+            tuple(
+                f"{names[row]}: {looks[row].fault or EMPTY}" for row in rows if kind != "odd_photo"
+            ),
         )
         for (kind, summary, action), rows in sorted(found.items())
     ]
@@ -222,7 +226,11 @@ def fault_lines(problems: Iterable[Problem]) -> list[str]:
 def sort_out(photos: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
     """Tell the files that can be read from those that cannot; and what is odd about them."""
     looks = list(each_photo(look_at, photos, "checking photos"))
-    whole = [photo for photo, look in zip(photos, looks, strict=True) if not look.fault]
+    whole = [
+        photo
+        for photo, look in zip(photos, looks, strict=True)
+        if not (look.fault or look.is_empty)
+    ]
     return whole, photo_problems(list(map(str, photos)), looks)
 
 

@@ -14,7 +14,7 @@ from common.data.catalogue_cells import Problem
 from common.data.photo_files import HOW_TO_CONVERT, PHOTO_SUFFIXES, is_to_convert
 from common.errors import InputError
 from common.names import name_key
-from common.own_files import SYSTEM_FILES
+from common.own_files import DEEPEST, SYSTEM_FILES, made_by_course
 from common.words import counted
 
 import pandas as pd
@@ -55,6 +55,8 @@ class Found(NamedTuple):
         others: files that are no photos.
         closed: folders that may not be read.
         system: folders of thumbnails or of what was thrown away, not looked into.
+        results: pictures that the course made: a gallery's small ones, figures of runs.
+        back: links to a folder above.
     """
 
     photos: list[str]
@@ -62,6 +64,8 @@ class Found(NamedTuple):
     others: list[str]
     closed: list[str]
     system: list[str]
+    results: list[str]
+    back: list[str]
 
     def problems(self) -> list[Problem]:
         """What is passed over, for people."""
@@ -74,6 +78,12 @@ class Found(NamedTuple):
             ),
             "not_a_photo": ("files that are not photos", self.others, "passed over"),
             "system_folder": ("folders of a system or of thumbnails", self.system, "passed over"),
+            "result": (
+                "pictures of a gallery or of an earlier run, and no photos of a camera",
+                self.results,
+                "passed over; name the folder of the photos themselves",
+            ),
+            "link_back": ("links to a folder above", self.back, "passed over"),
         }
         problems = [
             Problem(kind, summary, tuple(names), action=action)
@@ -85,14 +95,17 @@ class Found(NamedTuple):
 def find_images(root: Path) -> Found:
     """List what lies under a folder.
 
-    Hidden files are passed over. Links are followed, but not back into a folder they come from.
+    Hidden files are passed over. Links are followed, but not to a folder above.
     """
-    found, folders = Found([], [], [], [], []), [(str(root), ())]
+    found, folders = Found(*([] for _ in Found._fields)), [(str(root), ())]
+    made = set().union(*map(made_by_course, root.absolute().parents[:DEEPEST]))
     while folders:
         folder, ancestors = folders.pop()
         real = os.path.realpath(folder)
-        if real in ancestors:
+        if any(Path(each).is_relative_to(real) for each in ancestors):
+            found.back.append(folder)
             continue
+        made |= made_by_course(Path(folder).absolute())
         try:
             with os.scandir(folder) as entries:
                 visible = [entry for entry in entries if not _is_hidden(entry.name)]
@@ -106,7 +119,11 @@ def find_images(root: Path) -> Found:
                 else:
                     folders.append((entry.path, (*ancestors, real)))
             else:
-                _part_for(entry, found).append(entry.path)
+                part = _part_for(entry, found)
+                if os.path.abspath(entry.path) not in made:
+                    part.append(entry.path)
+                elif part is found.photos:
+                    found.results.append(entry.path)
     return Found(*(sorted(_from_root(path, root) for path in part) for part in found))
 
 

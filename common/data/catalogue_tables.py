@@ -260,7 +260,7 @@ def standardise_table(
     identity, is_known, found = _identities(text, keep_names)
     date_text = text.get("date", blank)
     dates, is_unreadable, has_no_day = parse_dates(date_text)
-    unreadable = "dates that cannot be read", is_unreadable & is_known, date_text
+    unreadable = "dates that cannot be read or be true", is_unreadable & is_known, date_text
     no_day = "dates without a day", has_no_day & is_known, date_text
     problems += [
         *found,

@@ -5,6 +5,7 @@ wants to know whether there is one. Both go the same way, so that what passes th
 by the training.
 """
 
+import errno
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from common.data.catalogue_cells import can_be_true
 from common.errors import InputError, first_line
 from common.machine.freed_memory import hand_back_freed_memory
 from common.own_files import checksum
@@ -49,6 +51,8 @@ PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # begin
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
+LOOK = 64  # pixels of the smallest side, in which a photo has more than one colour
+EMPTY = "is black, grey or white all over, so that it shows nothing; copy it anew, or take it away"
 NO_SUCH_PHOTO = "no such photo; check the path"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
@@ -89,11 +93,13 @@ class Look:
         fault: why there is no photo in it; "" where there is one.
         checksum: of the file's bytes; "" where there is no photo.
         remarks: what is odd about the photo and what was done about it.
+        is_empty: whether it is black, grey or white all over. It can be read, but shows nothing.
     """
 
     fault: str = ""
     checksum: str = ""
     remarks: tuple[str, ...] = ()
+    is_empty: bool = False
 
 
 def open_photo(path: str | Path | BinaryIO, smallest_side: int | None = None) -> Image.Image:
@@ -123,8 +129,9 @@ def look_at(path: str | Path) -> Look:
     """Whether `open_photo` can open a file, and what is odd about it."""
     remarks = []
     try:
-        _read(path, 1, remarks)
-        return Look("", checksum(file_and_box(path)[0]), tuple(remarks))
+        _read(path, LOOK, remarks)
+        is_empty, odd = EMPTY in remarks, tuple(each for each in remarks if each != EMPTY)
+        return Look("", checksum(file_and_box(path)[0]), odd, is_empty)
     except _NoPhotoError as fault:
         return Look(str(fault))
     except OSError as error:  # gone in between
@@ -155,7 +162,10 @@ def _read(
         raise _NoPhotoError(NO_SUCH_PHOTO) from None
     except (OSError, ValueError) as error:  # ValueError: no name that the system allows
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise _NoPhotoError(f"may not be read ({reason}); change its permissions") from error
+        advice = "change its permissions" if isinstance(error, PermissionError) else "copy it anew"
+        if getattr(error, "errno", None) == errno.ELOOP:
+            reason, advice = "it is a link that leads to itself", "take it away"
+        raise _NoPhotoError(f"may not be read ({reason}); {advice}") from error
 
 
 def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
@@ -224,12 +234,17 @@ def _upright_rgb(
         # Of 16 bits of a colour Pillow will keep the upper 8.
         is_wide = len(photo.getbands()) >= 3 and ";16" in str(photo.tile)
         photo.load()
+        is_empty = smallest_side == LOOK and box is None and _has_one_colour(photo)
         turn = _turn(photo, remarks)
         small = _small_rgb(photo, whole_side, is_wide, remarks)
         small = small if turn is None else small.transpose(turn)
         if box is not None:
             small = _cut_out(small, box)
+            is_empty = smallest_side == LOOK and _has_one_colour(small)
             small = small.reduce(_shrinking(small, smallest_side))
+        # Black, grey or white, as what was never exposed or written is; one pixel may be blue.
+        if is_empty and (len(set(small.getpixel((0, 0)))) == 1 or n_pixels == 1):
+            remarks.append(EMPTY)
         if small is not photo:
             photo.close()  # frees its pixels before the next photo's are decoded
     return small
@@ -295,10 +310,7 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
         return None if highest > 63 else (0.0, 63.0 if highest > 15 else 15.0)  # 14 or 12 bits
     if photo.mode != "F" and not photo.mode.startswith("I"):
         return None
-    width, height = (min(side, SAMPLED_SIDE) for side in photo.size)
-    sampled = photo.resize((width, height), Image.Resampling.NEAREST)
-    values = np.asarray(sampled, dtype=np.float64)
-    values = values[np.isfinite(values)]
+    values = _sampled_values(photo)
     if not len(values):
         return 0.0, 1.0
     low, high = np.percentile(values, OUTLIERS)
@@ -307,6 +319,22 @@ def _limits(photo: Image.Image, is_wide: bool) -> tuple[float, float] | None:
     if values.min() >= 0 and is_filled:
         return 0.0, float(full)
     return (low, high) if high > low else (low, low + 1)
+
+
+def _sampled_values(photo: Image.Image) -> np.ndarray:
+    """Values of a picture of one band that are numbers, of some rows and columns of a large one."""
+    width, height = (min(side, SAMPLED_SIDE) for side in photo.size)
+    sampled = photo.resize((width, height), Image.Resampling.NEAREST)
+    values = np.asarray(sampled, dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _has_one_colour(photo: Image.Image) -> bool:
+    """Whether all pixels are the same, or none is a number."""
+    if photo.mode == "F" or photo.mode.startswith("I"):
+        values = _sampled_values(photo)
+        return not len(values) or values.min() == values.max()
+    return all(band.getextrema()[0] == band.getextrema()[1] for band in photo.split())
 
 
 def _eight_bits(band: Image.Image, low: float, high: float) -> Image.Image:
@@ -391,8 +419,8 @@ def day_taken(path: str | Path) -> str:
         with open(path, "rb") as file, _opened(file) as photo:
             exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
         taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
-        day = datetime.strptime(taken, "%Y:%m:%d").date()
-        return day.isoformat() if 1 < day.year < 9999 else ""  # as cameras without a clock say
+        day = datetime.strptime(taken, "%Y:%m:%d")
+        return f"{day:%Y-%m-%d}" if can_be_true(day) else ""  # as cameras without a clock say
     except Exception:  # no date, or whatever Pillow raises at odd EXIF
         return ""
 

@@ -1,6 +1,7 @@
 """Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
-import difflib
+import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -10,21 +11,28 @@ from common.data.catalogue_folders import locate_photos
 from common.data.catalogue_tables import match_columns, read_csv
 from common.errors import InputError
 from common.gallery.gallery import Gallery
+from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_name
-from common.names import is_unknown, name_key, tidy_name
+from common.names import is_unknown, name_key, near_to, tidy_name
+
+import pandas as pd
 
 CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual", "cannot be told")
+ASKED = re.compile(r"identified (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # in a sheet's rows
 N_NAMED = 5  # rows, or photos, that a message names
 
 
-def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) -> set[str]:
+def check_decisions(
+    file: Path, gallery: Gallery, kept: Collection[str] = (), folder: Path | None = None
+) -> set[str]:
     """Refuse a file with answers that cannot be taken as they are, each by its row.
 
     Args:
         file: a table; without a column "decision" it has no answers.
         gallery: which they are about.
         kept: names that are no words for "unknown".
+        folder: of the gallery, whose log knows who was renamed; None: nobody was.
 
     Returns:
         Animals that are called new.
@@ -62,6 +70,13 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
         _fault(name, answer, known, brought, was)
         for (_, name, answer), was in zip(rows, held, strict=True)
     ]
+    renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
+    for row, (_, name, answer) in enumerate(rows):
+        if answer in (CONFIRMED, OTHER) and name in renamed[row]:
+            faults[row] = (
+                f"'{answer}' {name}, who was renamed {renamed[row][name]} after this was asked: "
+                "write the present name, or ask anew with identify.py"
+            )
     faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
     if faults:
         more = "; …" if len(faults) > N_NAMED else ""
@@ -70,6 +85,15 @@ def check_decisions(file: Path, gallery: Gallery, kept: Collection[str] = ()) ->
             f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
         )
     return {name for _, name, answer in rows if answer == NEW}
+
+
+def _renamed_since(source: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
+    """For each row, who was renamed since its sheet was made; see `renamed_since`."""
+    texts = source.astype(str).agg(" ".join, axis="columns") if len(source) else []
+    times = [match[1] if (match := ASKED.search(text)) else "" for text in texts]
+    first = min(filter(None, times), default="9999")  # of the sheet: other rows are from it, too
+    known = {time: renamed_since(folder, time) for time in {first, *filter(None, times)}}
+    return [known[time or first] for time in times]
 
 
 def _fault(name: str, answer: str, known: set[str], brought: set[str], was: str | None) -> str:
@@ -86,8 +110,7 @@ def _fault(name: str, answer: str, known: set[str], brought: set[str], was: str 
         alike = [each for each in known - brought if name_key(each) == name_key(name)]
         return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        return f"'{answer}' {name}, which the gallery lacks{near_names(near)}"
+        return f"'{answer}' {name}, which the gallery lacks{near_names(near_to(name, known))}"
     return ""
 
 
@@ -131,7 +154,7 @@ def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> N
     if is_unknown(name) and name not in (*kept, *gallery.identities):
         raise InputError(
             f"found the name {name}, which says that nobody knows who it is, expected an "
-            f"animal's; if it is truly called so: --keep_names {name}"
+            f"animal's; if it is truly called so: --keep_names {shlex.quote(name)}"
         )
 
 
@@ -151,6 +174,6 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
     for name in sorted(set(names).difference(held, kept)):
         if alike := known.get(name_key(name)):
             raise InputError(
-                f"{name} is new, but the gallery holds {alike}, which looks the same; write it "
-                f"like that, or say that they are two: --keep_names {name}"
+                f"{name} is new, but the gallery holds {alike}, which looks the same, expected "
+                f"that spelling; write it so, or say that they are two: --keep_names {name}"
             )

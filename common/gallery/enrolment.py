@@ -100,11 +100,12 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     refuse_none(folder)
     gallery = Gallery.load(folder)
     has_facts = {"path", "picture", "side"} <= set(gallery.facts)
-    if gallery.model is None or not has_facts or not _scores(gallery):
+    if gallery.model is None or not has_facts or _scores(gallery) is None:
         raise InputError(
             f"{folder}: this gallery was stored without its network or its photos' facts, expected "
             "both; build it with python week3/build_gallery.py"
         )
+    validation_scores(gallery)
     if trained is not None and checksum(trained) != checksum(gallery.model):
         raise InputError(
             f"--trained {trained} is {model_name(trained)}, but the gallery {folder} was built "
@@ -163,7 +164,7 @@ def check_embedding(path: Path) -> None:
     """Refuse a stored model that cannot serve a gallery.
 
     Raises:
-        InputError: no model, a classifier, or an embedding without validation scores.
+        InputError: no model, a classifier, or an embedding without sound validation scores.
     """
     description = read_description(path)
     if description["head"] != "embedding":
@@ -174,6 +175,7 @@ def check_embedding(path: Path) -> None:
             f"similarity means nothing, expected that too; {TRAIN_ONE}, with a --split that holds "
             "animals out"
         )
+    _sound(description["scores"], f"--trained {path}", TRAIN_ONE)
 
 
 def untrained_embedding(
@@ -243,11 +245,12 @@ def new_gallery(
         enrol: see `enrol_catalogue`; matchers too.
         untrained: model, weights, image_size and seed, see `untrained_embedding`.
     """
+    if trained is not None:
+        check_embedding(trained)
     begin_gallery_list(folder)
     if trained is None:
         network = untrained_embedding(catalogue.paths(), device=device, **untrained)
     else:
-        check_embedding(trained)
         network, _ = load_recogniser(trained)
     gallery = Gallery(network.head.embedding_dim)
     enrolled = enrol_catalogue(
@@ -392,17 +395,24 @@ def validation_scores(gallery: Gallery) -> ValidationScores:
     Raises:
         InputError: what is stored of it is damaged.
     """
+    advice = "restore the gallery from a copy, or build it anew"
+    return _sound(_scores(gallery), str(gallery.model.parent), advice)
+
+
+def _sound(scores: object, where: str, advice: str) -> ValidationScores:
+    """Stored scores, or one line that says where they are damaged."""
     try:
-        return ValidationScores.from_dict(_scores(gallery))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return ValidationScores.from_dict(scores)
+    except InputError as error:
         raise InputError(
-            f"{gallery.model.parent}: what it stores of validation photos is damaged ({error}); "
-            "restore the gallery from a copy, or build it anew"
+            f"{where}: what it stores of validation photos is damaged ({error}), expected what "
+            f"they got from this network; {advice}"
         ) from error
 
 
 def _scores(gallery: Gallery) -> dict | None:
-    return read_description(gallery.model)["scores"] or gallery.about.get("scores")
+    learned = read_description(gallery.model)["scores"]
+    return gallery.about.get("scores") if learned is None else learned
 
 
 def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:

@@ -17,10 +17,19 @@ from pathlib import Path
 
 from common.errors import InputError, first_line
 from common.files import move_into_place, unfinished_beside, write_text
-from common.gallery.history import LOG, append_to_log
+from common.gallery.history import LOG, TAKEN_BACK, append_to_log
 from common.gallery.index import IndexReport
 from common.names import storable
-from common.own_files import begin_list, checksum, has_list, note, refuse_to_replace, remove_own
+from common.own_files import (
+    begin_list,
+    checksum,
+    has_list,
+    is_foreign,
+    note,
+    read_file,
+    remove_own,
+    what_else,
+)
 
 import faiss
 import numpy as np
@@ -30,6 +39,7 @@ FORMAT = 2
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 STATE = ("files", "report", "about", "change")  # of a gallery
+LARGEST = 1e12  # above any number of photos, or of seconds
 MAPPED_FROM = 100_000_000  # bytes of an index
 N_FORMER = 5  # states that a gallery can go back to
 PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
@@ -134,7 +144,7 @@ def restore_parts(folder: Path, change: Mapping) -> list[str]:
         )
     read_state(folder, former[0])
     undone = " ".join((current.get("change") or {}).get("what", ["a change"]))
-    change = {**change, "what": [f"Taken back: {undone}"]}
+    change = {**change, "what": [f"{TAKEN_BACK}{undone}"]}
     _put(folder, former, change)
     _remove_unused(folder)
     return change["what"]
@@ -163,9 +173,16 @@ def complete_log(folder: Path) -> None:
     Raises:
         InputError: a person has changed the log.
     """
-    refuse_to_replace(folder / LOG)
+    if is_foreign(folder / LOG):
+        raise InputError(
+            f"{folder / LOG}, the log of this gallery, {what_else(folder / LOG) or 'was changed'} "
+            "by somebody, expected it as the last change left it; put that back, or give this one "
+            "another name, so that a new log begins"
+        )
     description = _description(folder)
     if description and description.get("logged"):
+        if not (folder / LOG).exists():
+            print(f"{folder / LOG}, the log of former changes, is gone: a new one begins")
         append_to_log(folder, description["logged"], description["files"])
 
 
@@ -176,19 +193,26 @@ def _names(state: dict) -> list[str]:
 def _description(folder: Path) -> dict | None:
     """What `gallery.json` says; None where it is missing or damaged."""
     try:
-        description = json.loads(_content(folder))
-        is_whole = all(map(_names, [description, *description.get("former", [])]))
-        return description if is_whole else None
+        return _checked(json.loads(read_file(folder / DESCRIPTION)))
     except DAMAGE:
         return None
 
 
-def _content(folder: Path) -> bytes:
-    """Of `gallery.json`; opening a pipe of that name would wait for ever."""
-    path = folder / DESCRIPTION
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{DESCRIPTION} is no file")
-    return path.read_bytes()
+def _checked(description: dict) -> dict:
+    """A description of a gallery, whose fields anybody may have changed.
+
+    Raises:
+        ValueError or another one of `DAMAGE`: a field is not as `write_parts` writes it.
+    """
+    logged = description.get("logged") or {"what": []}
+    for state in (description, *description.get("former", [])):
+        change = state.get("change") or {"what": []}
+        texts = [*_names(state), *change["what"], *logged["what"]]
+        tables = (state["files"], state.get("about", {}), change, logged)
+        is_sound = all(isinstance(text, str) for text in texts)
+        if not (texts and is_sound and all(isinstance(table, dict) for table in tables)):
+            raise ValueError(f"{DESCRIPTION} is not as this course writes it")
+    return description
 
 
 def _states(folder: Path) -> list[dict]:
@@ -237,8 +261,8 @@ def begin_gallery_list(folder: Path) -> None:
     former = []
     if (folder / DESCRIPTION).exists():
         read_parts(folder)
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        former = [DESCRIPTION, *(Path(name).name for name in description["files"].values())]
+        names = [name for state in _states(folder) for name in _names(state)]
+        former = [name for name in (DESCRIPTION, LOG, *names) if (folder / name).is_file()]
     begin_list(folder)
     for name in former:
         note(folder / name, checksum(folder / name))
@@ -263,8 +287,11 @@ def read_parts(
     while True:
         try:
             content = None
-            content = _content(folder)
-            return read_state(folder, json.loads(content), verify=verify)
+            content = read_file(folder / DESCRIPTION)
+            description = json.loads(content)
+            if description.get("format", FORMAT) != FORMAT:
+                raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
+            return read_state(folder, _checked(description), verify=verify)
         except DAMAGE as error:
             if content not in (None, seen):  # another program may have just put a new one there
                 seen = content
@@ -279,12 +306,10 @@ def read_state(
 ) -> tuple[GalleryParts, dict, Path | None]:
     """One of the states of a gallery; see `read_parts`."""
     try:
-        if state.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"its format is {state['format']}, expected {FORMAT}")
         paths = {part: folder / Path(name).name for part, name in state["files"].items()}
         for part, path in paths.items():
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise ValueError(f"{path.name} is a link, or no file")
+            if found := "is a link" if path.is_symlink() else what_else(path):
+                raise ValueError(f"{path.name} {found}, expected a file")
             if verify and path.name != f"{part}-{checksum(path)}{ENDINGS[part]}":
                 raise ValueError(f"{path.name} is damaged")
         parts = GalleryParts(
@@ -296,6 +321,9 @@ def read_state(
             report=IndexReport(**state["report"]) if state["report"] else None,
         )
         _check_fit(parts)
+        sizes = list(asdict(parts.report).values())[1:] if parts.report else []
+        if not all(type(size) in (int, float) and 0 <= size < LARGEST for size in sizes):
+            raise ValueError("what it says of its index is no number")
         return parts, dict(state.get("about", {})), paths.get("model")
     except DAMAGE as error:
         raise _not_whole(folder, error) from error
@@ -307,9 +335,14 @@ def _not_whole(folder: Path, error: Exception) -> InputError:
             f"{folder}: this gallery may not be read ({error.filename or folder}); ask its owner "
             "to let you read all files of the folder"
         )
+    reason = first_line(error)
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{Path(error.filename).name}: {error.strerror}"
+    elif isinstance(error, KeyError):
+        reason = f"{reason} is missing"
     return InputError(
-        f"{folder}: is no whole gallery ({type(error).__name__}: {first_line(error)}); expected a "
-        "folder that Gallery.save wrote; save it again or restore it from a copy"
+        f"{folder}: is no whole gallery ({reason}), expected a folder as build_gallery.py wrote "
+        "it; restore it from a copy, or build it anew"
     )
 
 

@@ -1,6 +1,5 @@
 """A gallery of known animals that is searched by embedding, through FAISS."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from common.errors import InputError
 from common.gallery import index as indexes
 from common.gallery.files import GalleryParts, read_parts, write_parts
 from common.gallery.index import INDEXES, IndexReport
+from common.names import near_to
 
 import numpy as np
 
@@ -136,6 +136,8 @@ class Gallery:
         is_it = self._is(identity)
         if not new_name.strip():
             raise InputError(f"found an empty new name for {identity}, expected a name")
+        if new_name == identity:
+            raise InputError(f"{identity} has this name already, expected another; nothing to do")
         if new_name in self.identities and not join:
             raise InputError(
                 f"{new_name} is the name of another animal of this gallery, expected a new one; "
@@ -296,11 +298,10 @@ class Gallery:
         """Bool, shape (n_rows,): the photos of one animal."""
         is_it = (self.facts["identity"] == identity) & self.can_be_found()
         if not is_it.any():
-            near = difflib.get_close_matches(identity, self.identities, n=3)
+            near = ", ".join(near_to(identity, self.identities)) or "none"
             raise InputError(
-                f"no animal of this gallery is named {identity}; near it: "
-                f"{', '.join(near) or 'none'}; expected one of the {len(self.identities)} that "
-                "build_gallery.py --list names"
+                f"no animal of this gallery is named {identity}; near it: {near}; expected one of "
+                f"the {len(self.identities)} that build_gallery.py --list names"
             )
         return is_it
 

@@ -16,16 +16,23 @@ from common.machine import processes
 from common.own_files import checksum, claim, release
 
 LOG = "changes.jsonl"
+TAKEN_BACK = "Taken back: "  # before what an --undo has undone
 PATIENCE = 600  # seconds to wait for another program's change
 
 
-def change_of(command: str, what: Sequence[str] = (), table: Path | None = None) -> dict:
+def change_of(
+    command: str,
+    what: Sequence[str] = (),
+    table: Path | None = None,
+    renamed: Sequence[str] | None = None,
+) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
     Args:
         command: that made it.
         what: was done, in sentences.
         table: of decisions, or of photos, by which it was done.
+        renamed: an animal's former name and its new one.
     """
     try:
         who = getpass.getuser()
@@ -33,6 +40,8 @@ def change_of(command: str, what: Sequence[str] = (), table: Path | None = None)
         who = "unknown"
     change = {"when": datetime.now(UTC).isoformat(timespec="seconds")}
     change |= {"who": f"{who}@{platform.node()}", "what": list(what), "command": command}
+    if renamed:
+        change["renamed"] = list(renamed)
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
@@ -61,6 +70,33 @@ def read_log(folder: Path) -> list[dict]:
             change = json.loads(line)
             changes.append({**change, "what": " ".join(change["what"])})
     return changes
+
+
+def renamed_since(folder: Path, time: str) -> dict[str, str]:
+    """Names that stood for an animal at a time, to the name that it has now.
+
+    Args:
+        folder: of the gallery.
+        time: UTC, such as "2026-05-31T12:00:00".
+    """
+    past, moves = [], []
+    for change in read_log(folder):
+        is_later, renamed = change["when"][: len(time)] > time, change.get("renamed")
+        if not change["what"].startswith(TAKEN_BACK):
+            past.append((is_later, renamed))
+        elif past:
+            was_later, renamed = past.pop()
+            if renamed and was_later:
+                moves.remove(renamed)
+                continue
+            renamed = renamed and renamed[::-1]
+        if renamed and is_later:
+            moves.append(renamed)
+    now: dict[str, str] = {}
+    for old, new in moves:
+        now = {name: new if each == old else each for name, each in now.items()}
+        now.setdefault(old, new)
+    return {name: each for name, each in now.items() if name != each}
 
 
 def _lines(folder: Path) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 
 SECONDS = 2.0  # for one question
 N_REMEMBERED = 32  # descriptions of questions' photos
-DAMAGE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+DAMAGE = (InputError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 ABOUT = "local_matching"  # its place in `Gallery.about`
 
 

@@ -1,11 +1,11 @@
 """Photos of a gallery by name: which rows they are, and under which animal."""
 
-import difflib
 from pathlib import Path
 
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import photo_name
+from common.names import near_to
 
 import numpy as np
 
@@ -47,21 +47,29 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     else:
         ways.append(np.strings.endswith(paths, f"/{name}"))
     if len(name) >= N_DIGITS:
-        ways.append(np.strings.startswith(facts["picture"], name))
+        ways.append(np.strings.startswith(facts["picture"], name.lower()))
     rows = next((np.flatnonzero(way & present) for way in ways if (way & present).any()), [])
     if len(set(facts["picture"][rows])) == 1:
         return rows
-    shown = [f"{paths[i]} of {facts['identity'][i]} ({number(facts, i)})" for i in rows[:N_NAMED]]
-    if shown:
+    if len(rows):
+        shown = _shown(facts, rows[:N_NAMED])
         raise InputError(
-            f"{photo}: found {len(rows)} photos of that name ({', '.join(shown)}), expected one; "
+            f"{photo}: found {len(rows)} photos of that name ({shown}), expected one; "
             "give its file, or its number, which --list shows"
         )
-    near = difflib.get_close_matches(Path(name).name, [Path(path).name for path in paths[present]])
+    names = np.array([Path(path).name for path in paths])
+    near = near_to(Path(name).name, names[present])[:N_NAMED]
+    shown = _shown(facts, np.flatnonzero(np.isin(names, near) & present)[:N_NAMED])
     raise InputError(
-        f"{photo}: the gallery has no such photo{', near it: ' if near else ''}{', '.join(near)}; "
-        "--list shows all"
+        f"{photo}: the gallery has no such photo{', near it: ' if near else ''}{shown}, expected "
+        "one that --list shows; give its file, or its number"
     )
+
+
+def _shown(facts: dict[str, np.ndarray], rows: np.ndarray) -> str:
+    """Photos with what tells them apart, for a message."""
+    each = (f"{facts['path'][i]} of {facts['identity'][i]} ({number(facts, i)})" for i in rows)
+    return ", ".join(each)
 
 
 def number(facts: dict[str, np.ndarray], row: int) -> str:

@@ -7,10 +7,11 @@ probabilities follow from it when a question is asked, at the rates that are ask
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from common.data.catalogue import Catalogue
 from common.data.photo_files import each_photo
+from common.errors import InputError
 from common.gallery.identification import best_per_animal, comparable, mean_over_photos
 from common.gallery.pictures import photo_name
 from common.splits.encounters import same_encounter
@@ -20,7 +21,34 @@ import numpy as np
 
 N_CANDIDATES = 5  # stored for each question
 N_DIGITS = 12  # of a photo's name: no two of a million photos share them
+HIGHEST = 1e6  # above any score
 BLOCK = 256  # photos compared at a time
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _are_similarities(values: object) -> bool:
+    """Whether these are similarities of candidates, best first."""
+    return (
+        isinstance(values, list)
+        and 1 <= len(values) <= N_CANDIDATES
+        and all(type(each) in (int, float) and abs(each) < HIGHEST for each in values)
+        and sorted(values, reverse=True) == values
+    )
+
+
+def _are(is_sound: Callable[[object], bool], values: object, n: int) -> bool:
+    return isinstance(values, list) and len(values) == n and all(map(is_sound, values))
+
+
+FIELDS = {  # of `AskedScores`: what an entry may be, in a file that anybody may have changed
+    "similarities": _are_similarities,
+    "right_place": lambda value: _is_whole(value, -1) and value < N_CANDIDATES,
+    "animal": lambda value: _is_whole(value, 0),
+    "is_known": lambda value: type(value) is bool,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +69,23 @@ class AskedScores:
 
     def __len__(self) -> int:
         return len(self.similarities)
+
+    @classmethod
+    def read(cls, values: Mapping, part: str) -> "AskedScores":
+        """A part of `ValidationScores.to_dict`, of which any field may be damaged.
+
+        Raises:
+            InputError: with the name of the field.
+        """
+        given = values.get(part)
+        lists = {each.name: None for each in fields(cls)}
+        if isinstance(given, Mapping) and set(given) == set(lists):
+            lists |= given
+        n = len(lists["similarities"]) if isinstance(lists["similarities"], list) else -1
+        for name, is_sound in FIELDS.items():
+            if not _are(is_sound, lists[name], n):
+                raise InputError(f"{name} of {part} is not as this course writes it")
+        return cls(**lists)
 
 
 @dataclass(frozen=True)
@@ -75,14 +120,23 @@ class ValidationScores:
         """Read what `to_dict` gave, also an earlier version's.
 
         Raises:
-            KeyError, TypeError, ValueError: it is damaged.
+            InputError: the values are other than `to_dict` gives.
         """
-        photos, encounters = (AskedScores(**values[part]) for part in ("photos", "encounters"))
+        if not isinstance(values, Mapping) or not isinstance(values.get("source"), str):
+            raise InputError("it does not say whose photos they are")
+        photos, encounters = (AskedScores.read(values, part) for part in ("photos", "encounters"))
         chance, places = values.get("chance"), values.get("untrained_place")
-        if places is not None and len(places) != len(photos):
-            raise ValueError(f"{len(places)} answers before training to {len(photos)} questions")
-        chance = None if chance is None else float(chance)
-        return cls(photos, encounters, values["source"], chance, places, values.get("trained_on"))
+        if chance is not None and not (type(chance) is float and 0 <= chance <= 1):
+            raise InputError("its share of right guesses is none")
+        is_place = FIELDS["right_place"]
+        if places is not None and not _are(is_place, places, len(photos)):
+            raise InputError("its answers before training do not fit")
+        names = values.get("trained_on")
+        if names is not None and not (
+            isinstance(names, list) and all(isinstance(each, str) for each in names)
+        ):
+            raise InputError("its names of photos that were trained on are none")
+        return cls(photos, encounters, values["source"], chance, places, names)
 
 
 def ask_validation(

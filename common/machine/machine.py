@@ -39,6 +39,7 @@ class Machine:
         workers: processes that prepare photos; None: as many as pay.
 
     Attributes:
+        is_step: whether the batch at hand ends with a step of the optimiser.
         n_photos: in the batch at hand, over all processes.
 
     Raises:
@@ -50,13 +51,15 @@ class Machine:
         device: str = "auto",
         mixed_precision: str = "no",
         *,
+        accumulation: int = 1,
         compile: bool = False,
         workers: int | None = None,
     ) -> None:
         self.device = pick_device(device)
         if mixed_precision == "fp16" and self.device.type != "cuda":
             raise InputError("--mixed_precision fp16: needs a CUDA GPU; take bf16 or no")
-        self.workers, self.n_photos = workers, 0
+        self.accumulation, self.workers = accumulation, workers
+        self.is_step, self.n_photos = True, 0
         self._compute_with(Compute(mixed_precision, is_compiled=compile))
         keep_freed_memory()
         if self.device.type == "cuda":
@@ -108,8 +111,10 @@ class Machine:
                 _Shares(sampler, n_processes), n_processes, processes.index(), even_batches=False
             )
         loader = make_loader(dataset, self.device, workers=self.workers, batch_sampler=shares)
-        for batch, (inputs, labels) in zip(sampler, loader, strict=True):
+        for index, (batch, (inputs, labels)) in enumerate(zip(sampler, loader, strict=True)):
             self.n_photos = len(batch)
+            is_last = index + 1 == len(loader)
+            self.is_step = is_last or (index + 1) % self.accumulation == 0
             layout = torch.channels_last if inputs.ndim == 4 else torch.preserve_format
             to_device = {"device": self.device, "non_blocking": loader.pin_memory}
             yield inputs.to(memory_format=layout, **to_device), labels.to(**to_device)
@@ -145,8 +150,8 @@ class Machine:
         return everyones[: self.n_photos], labels[: self.n_photos]
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the loss's gradients to those at hand."""
-        self.scaler.scale(loss).backward()
+        """Add the loss's gradients to those at hand, averaged over the batches of a step."""
+        self.scaler.scale(loss / self.accumulation).backward()
 
     def clip(self, optimizer: torch.optim.Optimizer, longest: float | None) -> None:
         """Shorten the gradient of all parameters together to this L2 norm; None: never."""

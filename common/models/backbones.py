@@ -39,13 +39,12 @@ N_IMAGENET_CLASSES = 1_000
 class SmallCNN(nn.Module):
     """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # as in timm
-
-        self.blocks = nn.Sequential(*starmap(_conv_block, pairwise((3, *widths))))
+        self.blocks = nn.Sequential(*starmap(_conv_block, pairwise((3, 32, 64, 128, 256))))
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.num_features = widths[-1]
+        self.num_features = 256
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.global_pool(self.blocks(images))  # (n_images, n_features)

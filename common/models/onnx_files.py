@@ -11,6 +11,7 @@ from pathlib import Path
 
 from common.data.photo_files import squashed_photo
 from common.errors import InputError, first_line
+from common.own_files import read_file
 
 import cv2
 import numpy as np
@@ -84,7 +85,7 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
         InputError: no such file, no ONNX network, or one without this course's metadata.
     """
     try:
-        session = open_session(Path(path).read_bytes(), n_threads)
+        session = open_session(read_file(Path(path)), n_threads)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); run python week2/export_onnx.py first, "

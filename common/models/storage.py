@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.files import write_bytes
 from common.models.backbones import backbone_to_fill
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier, mlp_classifier
@@ -83,11 +83,15 @@ def load_recogniser(path: Path) -> tuple[Recogniser, list[str]]:
     try:
         model = _described(description)
         tensors, wanted = load_file(path), model.state_dict()
+        if odd := sorted(tensors.keys() ^ wanted.keys()):
+            raise ValueError(f"{odd[0]} is {'not in it' if odd[0] in wanted else 'no part of it'}")
+        if not any(tensor.any() for tensor in tensors.values()):
+            raise ValueError("it holds nothing but zeros")
         model.load_state_dict(tensors)
         for name, tensor in tensors.items():
             refuse_odd_numbers(tensor, wanted[name], name)
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = first_line(ValueError(str(error).strip().split("\n\t")[-1]))  # of a list
         raise InputError(
             f"{path}: its network cannot be built as it says ({reason}), expected a "
             "model.safetensors from a run's folder; train it anew, or name another one"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import InputError, first_line
+from common.own_files import what_else
 
 import torch
 import torchvision
@@ -38,6 +39,8 @@ def stored_description(file: Path) -> dict | None:
         InputError: no safetensors file, or one whose description isn't as this course writes it.
     """
     try:
+        if found := what_else(file):
+            raise OSError(found)
         with safe_open(file, framework="pt") as stored:
             text = (stored.metadata() or {}).get(DESCRIPTION)
         description = {"scores": None, "dropout": 0.0, "pooling": "average"}
@@ -119,10 +122,12 @@ def load_into(network: nn.Module, file: Path, name: str) -> None:
 
 def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     """A file's named tensors; and what it says about itself, if a run of this course wrote it."""
-    if not file.is_file():
+    is_there = file.is_file()
+    if not is_there or not file.stat().st_size:
+        found = "is empty" if is_there else what_else(file) or "no such file"
         raise InputError(
-            f"--weights {file}: {'a folder' if file.is_dir() else 'no such file'}, expected "
-            "imagenet, none, or a .safetensors or .pth file; check the path"
+            f"--weights {file}: {found}, expected imagenet, none, or a .safetensors or .pth file; "
+            "check the path"
         )
     trained = None
     try:
@@ -136,8 +141,10 @@ def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     except InputError as error:
         raise InputError(f"--weights {error}") from error
     except UNREADABLE as error:
+        is_odd = isinstance(error, LookupError | EOFError)  # its words are a number, or none
+        reason = "cut off, or of another kind" if is_odd else first_line(error)
         raise InputError(
-            f"--weights {file}: cannot be read as weights alone ({first_line(error)}), expected "
+            f"--weights {file}: cannot be read as weights alone ({reason}), expected "
             ".safetensors, or a .pth that holds tensors and nothing else; write it anew with "
             "torch.save(model.state_dict(), FILE)"
         ) from error
@@ -214,6 +221,11 @@ def _check(
             f"--weights {file}: {(lacking or added)[0]} is "
             f"{'not in it' if lacking else f'no part of {name}'}, expected {name}'s "
             f"{len(_learned(body))} tensors; is it another architecture? Name it with --model"
+        )
+    if not any(tensor.any() for tensor in tensors.values()):
+        raise InputError(
+            f"--weights {file}: holds nothing but zeros, expected what a training leaves; take "
+            "another file"
         )
     for key, wanted in body.items():
         tensor = tensors.get(key, wanted)

@@ -8,7 +8,6 @@ training starts anew. A checkpoint is only an aid: nothing about it ends a run.
 import functools
 import hashlib
 import importlib.metadata
-import os
 import time
 import types
 import weakref
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import let_go, replacing
+from common.own_files import open_file, what_else
 from common.training.feature_cache import LIBRARIES as CACHED_LIBRARIES
 
 import numpy as np
@@ -52,10 +52,11 @@ class Checkpoint:
         try:
             if self.path is None or not self.path.exists():
                 return None
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            with open_file(self.path) as file:
+                state = torch.load(file, map_location="cpu", weights_only=True)
             key = state["key"]
         except Exception as error:  # whatever a damaged file brings, or one that holds code
-            what = "a folder" if os.path.isdir(self.path) else type(error).__name__
+            what = what_else(self.path) or type(error).__name__
             print(
                 f"{self.path} is no checkpoint of this course ({what}): it stays as it is, and "
                 "training starts anew, without checkpoints; to have them, move it away"

@@ -58,6 +58,7 @@ class TrainingSettings:
     warmup_epochs: float = 1.0
     final_rate: float = 0.0
     clip_norm: float | None = 5.0
+    accumulation: int = 1
     ema_decay: float | None = None
     patience: int | None = None
     mixed_precision: str = "no"
@@ -137,8 +138,13 @@ def fit(
     sampler = batch_sampler or ShuffledBatchSampler(
         len(dataset), settings.batch_size, settings.seed
     )
-    how = {"compile": settings.compile, "workers": settings.workers}
-    machine = Machine(settings.device, settings.mixed_precision, **how)
+    machine = Machine(
+        settings.device,
+        settings.mixed_precision,
+        accumulation=settings.accumulation,
+        compile=settings.compile,
+        workers=settings.workers,
+    )
     machine.try_precisions(model, dataset, settings.batch_size)
     groups, key = list(groups), ""
     if checkpoint:
@@ -146,7 +152,7 @@ def fit(
         how = [settings, machine.compute.precision, choose_by, depends_on]
         how += [] if isinstance(validate, FunctionType) else [validate]
         key = key_of(model, criterion, named, dataset, sampler, mix, how)
-    run = _Training(machine, model, criterion, groups, settings, steps_per_epoch=len(sampler))
+    run = _Training(machine, model, criterion, groups, settings, len(sampler))
     run.restore(Checkpoint(checkpoint, key))
     try:
         run.train(dataset, sampler, mix, validate, choose_by, title if progress else None)
@@ -157,9 +163,7 @@ def fit(
             f"--batch_size {settings.batch_size}: found a step of one photo, expected two or more "
             "for batch norm to compare; raise --batch_size, or --image_size where it is small"
         ) from error
-    if run.best_state:
-        model.load_state_dict(run.best_state)
-    model.eval()
+    run.keep_best()
     return run.result
 
 
@@ -173,16 +177,17 @@ class _Training:
         criterion: nn.Module,
         groups: list[dict],
         settings: TrainingSettings,
-        steps_per_epoch: int,
+        n_batches: int,
     ) -> None:
         self.machine, self.model, self.settings = machine, model, settings
         self.criterion, self.prepared = criterion, machine.prepare(model, criterion)
         self.optimizer = build_optimizer(groups, settings.optimizer)
+        self.steps_per_epoch = -(-n_batches // settings.accumulation)
         self.schedule = Schedule(
             settings.schedule,
             self.optimizer,
             epochs=settings.epochs,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
             warmup_epochs=min(settings.warmup_epochs, settings.epochs / 2),
             final_rate=settings.final_rate,
         )
@@ -215,13 +220,14 @@ class _Training:
                     outputs, labels = machine.pooled(network(inputs), labels)
                     loss = criterion(outputs, labels)
                 machine.backward(loss)
-                self.n_steps += 1
-                self.schedule.before_step(self.n_steps)
-                machine.clip(optimizer, self.settings.clip_norm)
-                machine.step(optimizer)
-                optimizer.zero_grad()
-                if self.ema:
-                    self.ema.update(self.model)
+                if machine.is_step:
+                    self.n_steps += 1
+                    self.schedule.before_step(self.n_steps)
+                    machine.clip(optimizer, self.settings.clip_norm)
+                    machine.step(optimizer)
+                    optimizer.zero_grad()
+                    if self.ema:
+                        self.ema.update(self.model)
                 if not math.isfinite(value := loss.item()):
                     self.stop_diverging(epoch)
                 loss_sum += value * len(labels)
@@ -265,7 +271,7 @@ class _Training:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, processes.index()))
-        self.n_steps = epoch * len(sampler)
+        self.n_steps = epoch * self.steps_per_epoch
 
     def describe(self, epoch: int, loss_sum: float, n_seen: int, seconds: float) -> dict:
         """The row of the history; the loss is pooled over photos, not over batches."""
@@ -293,6 +299,12 @@ class _Training:
             f"(epoch {epoch + 1}) at learning rate {self.rate:.3g}; last good checkpoint: {kept}; "
             "lower --learning_rate, or train with --mixed_precision no"
         )
+
+    def keep_best(self) -> None:
+        """Put the best validated weights into the model."""
+        if self.best_state:
+            self.model.load_state_dict(self.best_state)
+        self.model.eval()
 
     def save(self) -> None:
         """Save what a killed training needs; of one that is over, what it came to."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from common.errors import InputError
 from common.words import counted
@@ -82,13 +83,11 @@ def build_optimizer(groups: Iterable[dict], name: str = "adamw") -> torch.optim.
     groups = list(groups)
     if not groups:
         raise InputError("nothing to train: every parameter is frozen; unfreeze a stage")
-    if name == "adamw":
-        return torch.optim.AdamW(groups, fused=True)  # one pass over all tensors
-    if name == "adam":
-        return torch.optim.Adam(groups, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, fused=True)
-    raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
+    sgd = partial(torch.optim.SGD, momentum=0.9)
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": sgd}
+    if name not in kinds:
+        raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
+    return kinds[name](groups, fused=True)  # one pass over all tensors
 
 
 class Schedule:

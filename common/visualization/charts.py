@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 STRONG = 0.3  # difference of two approaches that has the full colour of a map
+MOST_BANDS = 5  # in one chart; intervals of more lines stand side by side
 LEGEND_WIDTH = 110  # characters of the legend's size beside each other
 
 
@@ -74,13 +75,16 @@ def trend_chart(
     """
     figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
+    are_many = table[group].nunique() > MOST_BANDS
     for index, (name, own) in enumerate(table.groupby(group, sort=False)):
         own, look = own.sort_values(quantity), style.look(index)
-        band = own[quantity], own[f"{value}_low"], own[f"{value}_high"]
-        axes.fill_between(*band, color=look["color"], alpha=0.13, linewidth=0)
-        if len(own) == 1:  # a band of no width cannot be seen
+        places = own[quantity] * (1 + 0.025 * index) if are_many else own[quantity]
+        band = places, own[f"{value}_low"], own[f"{value}_high"]
+        if are_many or len(own) == 1:  # bands would hide each other, or have no width
             axes.vlines(*band, color=look["color"], alpha=0.5)
-        axes.plot(own[quantity], own[value], markersize=5, label=name, **look)
+        else:
+            axes.fill_between(*band, color=look["color"], alpha=0.13, linewidth=0)
+        axes.plot(places, own[value], markersize=5, label=name, **look)
     axes.set_xscale("log")
     ticks = sorted(set(table[quantity]))
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])

@@ -231,7 +231,7 @@ function csvCell(value) {
 
 function decisionsAsCsv() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
-    "rank", "similarity", "probability", "note"]];
+    "rank", "similarity", "probability", "note", "asked"]];
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
@@ -240,7 +240,8 @@ function decisionsAsCsv() {
       ? answer.identity + ":" + question.date : question.encounter;
     for (const photo of question.photos)
       rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
-        question.verdict, answer.place, chosen[1], chosen[2], answer.note]);
+        question.verdict, answer.place, chosen[1], chosen[2], answer.note,
+        question.encounter]);
   });
   return rows.map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
 }

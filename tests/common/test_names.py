@@ -66,3 +66,38 @@ def test_bytes_of_a_file_name_become_letters_and_control_characters_signs():
     assert storable("Zo\udceb\n\ud800") == "Zoë\n\ufffd"
     assert printable("a\x1b[31m\nb") == "a\ufffd[31m\ufffdb"
     assert tidy_name("a\x1b\n b") == "a b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ID unknown", "unknown 1", "unknown_2", "Unknown-07", "New individual 3", "UNK 4"),
+        *("unidentified turtle", "unidentified3", "turtle (unknown)", "unbekannt 5", "new whale 2"),
+    ],
+)
+def test_numbered_and_described_words_for_nobody_name_nobody(text):
+    assert is_unknown(text)
+
+
+@pytest.mark.parametrize("text", ["t001", "NA12", "New 3", "N1", "Unkas", "12", "Newton 2"])
+def test_numbered_names_are_names(text):
+    assert not is_unknown(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("bella", "b\u0435lla"), ("Coco", "\u0421\u043e\u0441\u043e"), ("Nora", "\u039dora")],
+)
+def test_letters_of_another_script_that_are_drawn_alike_are_the_same(one, other):
+    assert name_key(one) == name_key(other)
+
+
+def test_letters_of_one_script_stay_apart():
+    letters = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
+    assert len({name_key(letter) for letter in letters}) == len(letters)
+    assert len({name_key(letter) for letter in "αβγδεζηθικλμνξοπρστυφχψω"}) == 24
+
+
+@pytest.mark.parametrize("text", ["Zoé", "\u041e\u043b\u044f", "\u4e0d\u660e"])
+def test_utf8_that_the_system_did_not_read_is_read(text):
+    assert storable(text.encode().decode("ascii", "surrogateescape")) == text

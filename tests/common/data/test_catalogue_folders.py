@@ -4,8 +4,10 @@ import os
 
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_catalogue
+from common.data.catalogue_folders import find_images
 from common.data.class_folders import read_class_folders
 from common.errors import InputError
+from common.own_files import begin_list, checksum, note, sign
 from identify import photos_of
 
 import numpy as np
@@ -183,3 +185,37 @@ def test_nothing_but_bad_queries_is_one_error_with_the_reasons(tmp_path):
 
     with pytest.raises(InputError, match=r"a\.jpg: is empty"):
         photos_of([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["candidates.png", "pictures/ab/x.jpg", "curves.jpg"])
+@pytest.mark.parametrize("below", ["", "season/"])
+def test_pictures_that_the_course_made_are_no_photos(name, below, tmp_path):
+    run = tmp_path / f"{below}results"
+    made = run / name
+    made.parent.mkdir(parents=True)
+    begin_list(run)
+    sign(run, "identify.py")
+    for file in (made, run / "own.jpg", tmp_path / "photo.jpg"):
+        file.write_bytes(b"x")
+    note(made, checksum(made))
+
+    found = find_images(tmp_path)
+
+    assert found.photos == ["photo.jpg", f"{below}results/own.jpg"]
+    assert found.results == [f"{below}results/{name}"]
+    assert find_images(made.parent).results == [made.name]
+    assert "of an earlier run" in found.problems()[0].text()
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "."])
+def test_links_to_a_folder_above_are_named_and_not_followed(target, tmp_path):
+    (tmp_path / "above.jpg").write_bytes(b"x")
+    (tmp_path / "photos" / "anna").mkdir(parents=True)
+    (tmp_path / "photos" / "anna" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "photos" / "up").symlink_to(target, target_is_directory=True)
+
+    found = find_images(tmp_path / "photos")
+
+    assert found.photos == ["anna/1.jpg"]
+    assert found.back == ["up"]
+    assert "links to a folder above" in found.problems()[0].text()

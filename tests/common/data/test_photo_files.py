@@ -356,3 +356,26 @@ def test_small_photos_are_decoded_together(tmp_path, monkeypatch):
     path = save(tmp_path / "small.png")
 
     assert len(list(each_photo(open_photo, [path] * 2, "", progress=False))) == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(np.zeros((90, 90, 3), np.uint8), np.full((90, 90), 255, np.uint8)),
+        *(np.full((70, 90, 3), 128, np.uint8), np.full((1, 1, 3), (9, 8, 7), np.uint8)),
+        *(np.full((40, 40), np.nan, np.float32), np.full((40, 40), np.inf, np.float32)),
+    ],
+    ids=["black", "white", "grey", "one pixel", "nan", "infinite"],
+)
+def test_a_photo_that_shows_nothing_is_told(values, tmp_path):
+    Image.fromarray(values).save(tmp_path / "a.tif")
+
+    assert look_at(tmp_path / "a.tif").is_empty
+
+
+@pytest.mark.parametrize("side", [8, 64, 500])
+def test_a_photo_of_noise_shows_something(side, tmp_path):
+    noise = np.random.default_rng(0).integers(100, 104, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=95)
+
+    assert not look_at(tmp_path / "a.jpg").is_empty

@@ -197,6 +197,20 @@ def test_what_programs_write_for_no_date_is_unknown(text):
     assert not is_unreadable[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2124-05-05", "0024-05-31", "1023-01-01", "1825-12-31", "1899-12-30"),
+        *("1900-01-00", "1970-01-01T00:00:00", "31.12.2999"),
+    ],
+)
+def test_dates_on_which_nobody_took_a_photo_are_unknown_and_said(text):
+    dates, is_unreadable, _ = parse_dates(pd.Series([text]))
+
+    assert pd.isna(dates[0])
+    assert is_unreadable[0]
+
+
 def test_zones_may_be_mixed_and_the_local_day_counts():
     column = pd.Series(["2024-05-31T23:30:00Z", "2024-05-31 23:30 +12:00", "2024-05-31", ""])
 

@@ -18,12 +18,13 @@ def precision_of(machine):
 
 
 def test_a_device_and_another_machine_leave_a_live_one_at_its_precision():
-    live = Machine("cpu", "bf16")
+    live = Machine("cpu", "bf16", accumulation=3)
 
     pick_device("cpu")
     other = Machine("cpu", "no")
 
     assert (precision_of(live), precision_of(other)) == (torch.bfloat16, torch.float32)
+    assert (live.accumulation, other.accumulation) == (3, 1)
 
 
 def test_one_process_leaves_accelerates_state_as_it_is():
@@ -49,14 +50,17 @@ def test_fp16_without_a_gpu_is_refused():
         Machine("cpu", "fp16")
 
 
-def test_the_photos_of_each_batch_are_counted():
-    machine = Machine("cpu")
+@pytest.mark.parametrize(
+    ("accumulation", "steps"), [(1, [1, 1, 1, 1]), (2, [0, 1, 0, 1]), (3, [0, 0, 1, 1])]
+)
+def test_an_epoch_ends_with_a_step(accumulation, steps):
+    machine = Machine("cpu", accumulation=accumulation)
     dataset = TensorDataset(torch.arange(10.0), torch.arange(10))
     sampler = BatchSampler(range(10), 3, drop_last=False)
 
-    seen = [machine.n_photos for _ in machine.batches(dataset, sampler)]
+    seen = [(machine.is_step, machine.n_photos) for _ in machine.batches(dataset, sampler)]
 
-    assert seen == [3, 3, 3, 1]
+    assert seen == list(zip(steps, [3, 3, 3, 1], strict=True))
 
 
 def test_norms_are_synchronised_in_a_copy_that_shares_every_tensor():

@@ -142,6 +142,18 @@ def test_the_loss_is_pooled_over_photos_not_over_batches():
     )
 
 
+def test_accumulated_small_batches_are_one_large_batch():
+    dataset = two_clouds(n_images=32)
+    models = [nn.Linear(5, 2) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    settings = {"optimizer": "sgd", "schedule": "constant", "clip_norm": None, "epochs": 2}
+
+    train(models[0], changed(batch_size=16, **settings), dataset)
+    train(models[1], changed(batch_size=8, accumulation=2, **settings), dataset)
+
+    assert torch.allclose(models[0].weight, models[1].weight, atol=1e-6)
+
+
 def test_the_lowest_loss_is_chosen_where_a_loss_is_asked_for():
     values = iter([0.9, 0.2, 0.5, 0.6])
 
