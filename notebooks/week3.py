@@ -101,7 +101,7 @@ model = OUT / "metric_learning" / "model.safetensors"
 network, _ = load_recogniser(model)
 embeddings = embed(network, study.catalogue.paths())
 
-query, gallery = questions.unknown, np.union1d(questions.unknown, questions.train)
+query, gallery = questions.unknown, np.union1d(questions.unknown, questions.searched)
 identity = study.identity
 encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
 similarity = metric_learning.cosine_similarity(embeddings[query], embeddings[gallery])
@@ -116,12 +116,12 @@ print(f"mean average precision: {average_precision.mean():.3f}")
 # %% [markdown]
 # ## Known or new?
 #
-# For each test photo, its most alike training photo. New animals have no photo there: their
+# For each test photo, its most alike gallery photo. New animals have no photo there: their
 # similarities should be lower. Where would you put the threshold?
 
 # %%
 asked = np.concatenate([questions.known, questions.unknown])
-likeness = metric_learning.cosine_similarity(embeddings[asked], embeddings[questions.train])
+likeness = metric_learning.cosine_similarity(embeddings[asked], embeddings[questions.searched])
 kinds = ["known"] * len(questions.known) + ["new"] * len(questions.unknown)
 pd.DataFrame({"animal": kinds, "similarity": likeness.max(axis=1)}).groupby("animal").describe()
 

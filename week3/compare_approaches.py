@@ -2,7 +2,8 @@
 
 Question: given a photo of an animal, which individual is it, and is it one we know at all?
 A classifier has one output per animal; an embedding puts photos of one animal close together and
-searches. Both get the same backbone, photos, epochs, split and seeds, and are asked:
+searches. Both get the same backbone, photos, epochs, split and seeds, and validation chooses for
+each, from the same few, its learning rate and what a class is. They are asked:
 
 1. known animals, photographed again later;
 2. animals that joined after training: enrol 1, 2 or 5 photos, or train the classifier again;
@@ -14,7 +15,7 @@ searches. Both get the same backbone, photos, epochs, split and seeds, and are a
     python week3/compare_approaches.py --full
     python week3/compare_approaches.py --data_dir path/to/your/animals
 
-With no argument: the embedded turtles, six to twelve minutes on two laptop cores; --full about 25
+With no argument: the embedded turtles, about twelve minutes on two laptop cores; --full about 25
 (the script says how many here before it starts). You should see both approaches far above
 frozen features on known animals, and only what searches able to name an animal that joined later
 without training again. The notes at the end say which differences can be told from chance.
@@ -23,7 +24,7 @@ without training again. The notes at the end say which differences can be told f
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import question_tables as parts
@@ -32,7 +33,9 @@ from common.data.training_classes import CLASSES
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.approach import Approach
+from common.experiments.class_choice import kinds_to_try, trial_epochs
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.matched_search import Details, try_matched
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -46,10 +49,11 @@ from common.experiments.trials import (
 from common.measures.intervals import NOT_DISTINGUISHABLE
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.runs import Run, describe_split, start_run
-from common.splits.questions import questions_of
+from common.splits.questions import Questions, questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
 from common.training.losses import triplet
+from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
@@ -66,31 +70,48 @@ import pandas as pd
 
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
+RATES = (1e-3, 2e-3)  # of the backbone, of which validation chooses; the head's is twice it
 # Part 4: animals, photos of each, and steps of training that even the smallest subset gets.
-CROSSOVER = {"animals": [10, 20, 40], "photos": [2, 4, 8], "fewest_steps": 60}
+CROSSOVER = {"animals": [10, 25], "photos": [2, 5], "fewest_steps": 60}
 SMOKE_CROSSOVER = {"animals": [4], "photos": [2], "fewest_steps": 2}
+CROSSOVER_SEEDS = 2  # the first of all; part 4 has many trainings
+SEARCHED = (
+    "What searches has validation photos of known animals in its gallery when test photos are "
+    "asked; a classifier has them only when it is trained again, with them and with the enrolled "
+    "photos, to the last epoch."
+)
+NOT_MATCHED, UNLEARNED = "with --full", "no validation photo can teach what a score means"
 NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"
 ARCFACE, ARCFACE_MEANS = "ArcFace embedding", "ArcFace embedding, class means"
-TRIPLET = "triplet embedding"
+TRIPLET, MATCHED = "triplet embedding", "ArcFace embedding + local matching"
 SCRATCH, FROZEN_HEAD, FROZEN = "small CNN from scratch", "frozen, linear head", "frozen, searched"
 
 # Tables that are drawn, too.
 SUMMARY, JOINING = "Three questions, every approach", "2. Animals that joined, by photos enrolled"
 UNKNOWN = "3. Unknown animals: both kinds of error"
+CHOSEN = "Chosen on validation, by a short training of each"
 WINNERS = "4. Who wins at how many animals and photos"
 
 # Part 5: who is compared with whom, by question; decided before any result was seen.
 BY_SCORE = [
+    ((MATCHED, PROBABILITY), (ARCFACE, SIMILARITY)),
     ((ARCFACE, SIMILARITY), (CLASSIFIER, PROBABILITY)),
     ((ARCFACE, SIMILARITY), (CLASSIFIER, ENERGY)),
     ((CLASSIFIER, ENERGY), (CLASSIFIER, PROBABILITY)),
 ]
 PAIRS = {
-    KNOWN: [*((own, CLASSIFIER) for own in (ARCFACE, TRIPLET, FEATURES)), (ARCFACE, ARCFACE_MEANS)],
-    JOINED: [(ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)],
+    KNOWN: [
+        *((own, CLASSIFIER) for own in (ARCFACE, TRIPLET, FEATURES)),
+        *((ARCFACE, other) for other in (AGAIN, ARCFACE_MEANS)),
+        (MATCHED, ARCFACE),
+    ],
+    JOINED: [
+        *((ARCFACE, other) for other in (FEATURES, TRIPLET, FROZEN, AGAIN)),
+        (MATCHED, ARCFACE),
+    ],
     parts.GEOMETRIC_MEAN: BY_SCORE,
     "AUROC": BY_SCORE,
 }
@@ -107,15 +128,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--classes",
         choices=CLASSES,
-        help="what one class is in training, in all approaches: an animal, a side of it, or a "
-        "side and also its mirror image, which doubles the minutes; auto: mirrored where the "
-        "catalogue knows sides (default: side where it does, else identity)",
+        default="auto",
+        help="what one class is in training: an animal, a side of it, or a side and also its "
+        "mirror image, which doubles the minutes; auto: validation chooses for each approach, by a "
+        "short training of each (default: %(default)s)",
     )
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also train on fewer animals and fewer photos of each (part 4), and train the "
-        "classifier again for each number of enrolled photos",
+        help="also train on fewer animals and fewer photos of each (part 4), train the classifier "
+        "again for each number of enrolled photos, and compare details of what the embedding finds",
     )
     args = parser.parse_args(argv)
     args.crossover = SMOKE_CROSSOVER if args.smoke else CROSSOVER
@@ -137,64 +159,137 @@ def main(argv: list[str] | None = None) -> dict:
     # One backbone as it comes and with its last stages free; a small network as the floor.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    classes = args.classes or ("side" if study.catalogue.has_sides else "identity")
-    options = {"questions": questions, "classes": classes, "run": run}
+    options = {"questions": questions, "trained_rows": questions.with_enrolled, "run": run}
     experiment = catalogue_experiment(study, stored_size, settings, **options)
-    print(experiment.classed.description)
-    approaches = approaches_on(backbone, args, experiment)
-    minutes = experiment.expected_minutes(planned(args, experiment, approaches))
-    print(f"Expected: {expected_time(minutes)}.")
+    most = kinds_to_try(args.classes, study.catalogue)[-1]
+    terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
+    details = Details.of(experiment) if args.full else NOT_MATCHED
+    minutes = experiment.expected_minutes(planned(args, terms))
+    if isinstance(details, Details):
+        minutes += details.minutes(len(args.seeds) * n_searches(args, questions))
+    print(f"Expected: at most {expected_time(minutes)}.")
+
+    # Validation chooses learning rate and classes, for either approach from the same few.
+    chosen, tried = {}, []
+    for name in (CLASSIFIER, ARCFACE):
+        chosen[name], rows = choose_terms(args, experiment, backbone, name)
+        tried += rows
 
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.
     trials = []
+    if isinstance(details, Details):
+        details = details.described()
     for seed in args.seeds:
-        new_trials, embeddings = run_seed(args, experiment, approaches, seed)
+        new_trials, embeddings = run_seed(args, chosen, details, seed)
         trials += new_trials
 
     # Part 4: both approaches on fewer animals and fewer photos.
     answers = []
     if args.full and len(questions.known):
-        for seed in args.seeds:
-            answers += run_crossover(args, experiment, approaches, seed)
+        for seed in args.seeds[:CROSSOVER_SEEDS]:
+            answers += run_crossover(args, chosen, seed)
 
     # Part 5, tables, figures.
-    return report(run, args, experiment, trials, answers, embeddings)
+    return report(run, args, chosen, tried, trials, answers, embeddings, details)
 
 
-def approaches_on(
-    backbone: Backbone, args: argparse.Namespace, experiment: Experiment
+@dataclass(frozen=True)
+class Terms:
+    """How an approach is trained.
+
+    Attributes:
+        experiment: the photos by what a class is.
+        approaches: all that are trained on it, by name.
+    """
+
+    experiment: Experiment
+    approaches: Mapping[str, Approach]
+
+    @classmethod
+    def of(
+        cls, args: argparse.Namespace, experiment: Experiment, backbone: Backbone, rate: float
+    ) -> "Terms":
+        """All approaches, the tuned ones at a rate of `RATES`."""
+        scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
+        views, few = args.cached_views, min(FROZEN_VIEWS, args.cached_views)
+        everything, head = ([Step(n_stages, args.epochs)] for n_stages in (None, 0))
+        options = {"from_scratch": True, "n_views": views}
+        floors = [
+            experiment.approach(SCRATCH, scratch, everything, **options),
+            experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
+        ]
+        tuned = tuned_approaches(args, experiment, backbone, rate, args.epochs)
+        return cls(experiment, {own.name: own for own in floors} | tuned)
+
+
+def tuned_approaches(
+    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, rate: float, epochs: int
 ) -> dict[str, Approach]:
-    """All that are trained, by name; those on the same stages differ in what the head learns."""
-    scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
-    views = args.cached_views
-    everything, head, last = (
-        [Step(n_stages, args.epochs)] for n_stages in (None, 0, args.unfreeze)
+    """Those on the same last stages, which differ in what the head learns."""
+    options = {"rates": Rates(head=2 * rate, backbone=rate), "n_views": args.cached_views}
+    tuned = experiment.approach(CLASSIFIER, backbone, [Step(args.unfreeze, epochs)], **options)
+    embeddings = {
+        name: replace(tuned, name=name, recipe=train_embedding) for name in (TRIPLET, ARCFACE)
+    }
+    return {CLASSIFIER: tuned, AGAIN: replace(tuned, name=AGAIN)} | embeddings
+
+
+def choose_terms(
+    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, name: str
+) -> tuple[Terms, list[dict]]:
+    """Let validation choose an approach's learning rate, and then what a class is.
+
+    Each is trained for a few epochs with the first seed; what counts is the share of validation
+    photos of known animals that are named right, whatever their side. Where there are none, the
+    first rate is taken, and the classes that learn from most photos.
+
+    Returns:
+        The terms, and a row for each short training.
+    """
+    questions, rows = experiment.questions, []
+    kinds, asked = (
+        kinds_to_try(args.classes, experiment.study.catalogue),
+        questions.validation_known,
     )
-    tuned = experiment.approach(CLASSIFIER, backbone, last, n_views=views)
-    few = min(FROZEN_VIEWS, views)
-    approaches = [
-        experiment.approach(SCRATCH, scratch, everything, from_scratch=True, n_views=views),
-        experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
-        tuned,
-        replace(tuned, name=AGAIN),
-        replace(tuned, name=TRIPLET, recipe=train_embedding),
-        replace(tuned, name=ARCFACE, recipe=train_embedding),
-    ]
-    return {approach.name: approach for approach in approaches}
+
+    def value(classes: str, rate: float) -> float:
+        own = experiment.with_classes(classes)
+        epochs = trial_epochs(args.epochs)
+        approach = tuned_approaches(args, own, backbone, rate, epochs)[name]
+        title = f"a trial of {name}, {classes}, rate {rate:g}"
+        trained = own.train(approach, args.seeds[0], title=title)
+        named = three_questions.name_photos(own, approach, trained, questions.train, asked)
+        share = float(np.mean(named == own.identity[asked]))
+        row = {"approach": name, "classes": classes, "learning rate": f"{rate:g}"}
+        rows.append(row | {"validation photos named right": share})
+        return share
+
+    classes, rate = kinds[-1], RATES[0]
+    if len(asked):
+        by_rate = {each: value(kinds[0], each) for each in RATES}
+        rate = max(by_rate, key=by_rate.get)
+        by_class = {kinds[0]: by_rate[rate]} | {each: value(each, rate) for each in kinds[1:]}
+        classes = max(by_class, key=by_class.get)
+    for row in rows:
+        row["chosen"] = (row["classes"], row["learning rate"]) == (classes, f"{rate:g}")
+    return Terms.of(args, experiment.with_classes(classes), backbone, rate), rows
 
 
-def planned(
-    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach]
-) -> list[Planned]:
-    """All trainings that are to come."""
+def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:
+    """All trainings that are to come, if validation chooses the classes that learn from most."""
+    experiment, approaches = terms.experiment, terms.approaches
     questions, n_seeds = experiment.questions, len(args.seeds)
-    n_again = len(args.n_enrolled) if args.full else min(1, len(questions.joined))
     trainings = [
         Planned(approach, n_seeds) for name, approach in approaches.items() if name != AGAIN
     ]
-    n_trainable = len(experiment.training_rows(questions.trainable))
-    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_trainable))
+    n_trials = len(RATES) + len(kinds_to_try(args.classes, experiment.study.catalogue)) - 1
+    for name in (CLASSIFIER, ARCFACE):
+        trainings.append(Planned(approaches[name], n_trials, epochs=trial_epochs(args.epochs)))
+    n_again = len(args.n_enrolled) if args.full else 1
+    n_photos = len(experiment.training_rows(questions.with_enrolled))
+    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_photos, validate=False))
+    n_seeds = min(n_seeds, CROSSOVER_SEEDS)
     for cell in crossover_cells(args, experiment, args.seeds[0]) if args.full else ():
         n_photos = len(experiment.training_rows(cell.train))
         epochs = crossover_epochs(args, n_photos)
@@ -205,13 +300,27 @@ def planned(
     return trainings
 
 
+def n_searches(args: argparse.Namespace, questions: Questions) -> int:
+    """Photos whose candidates' details are compared, with one seed."""
+    n_validation = len(questions.validation_known) + len(questions.validation)
+    return n_validation + len(questions.test) + len(args.n_enrolled) * len(questions.joined)
+
+
 def run_seed(
-    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach], seed: int
+    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | str, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
-    questions, trials = experiment.questions, []
+    classifiers, embeddings = try_classifiers(args, chosen[CLASSIFIER], seed)
+    searched, found = try_embeddings(chosen[ARCFACE], details, seed)
+    return [*classifiers, *embeddings, *searched], found
 
-    # Classifiers: from scratch, a head on frozen features, and fine-tuned.
+
+def try_classifiers(
+    args: argparse.Namespace, terms: Terms, seed: int
+) -> tuple[list[Trial], list[Trial]]:
+    """Classifiers; and what searches their features, and frozen ones."""
+    experiment, approaches, trials = terms.experiment, terms.approaches, []
+    questions = experiment.questions
     for name in (SCRATCH, FROZEN_HEAD, CLASSIFIER):
         if len(questions.known) or name == CLASSIFIER:  # its features are searched, anyhow
             classifier = experiment.train(approaches[name], seed)
@@ -219,33 +328,39 @@ def run_seed(
             trials.append(
                 three_questions.try_classifier(experiment, approaches[name], seed, classifier)
             )
-    if len(questions.joined):
-        counts = args.n_enrolled if args.full else args.n_enrolled[-1:]
-        trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
-
-    # What searches: frozen features, those of the classifier, and two embeddings.
+    counts = args.n_enrolled if args.full and len(questions.joined) else args.n_enrolled[-1:]
+    trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
     frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
     found = three_questions.embed(experiment, frozen, frozen.behind.tail)
-    trials.append(three_questions.try_search(experiment, FROZEN, seed, found))
+    searched = [three_questions.try_search(experiment, FROZEN, seed, found)]
     found = three_questions.embed(experiment, tuned, classifier.tail)
-    trials.append(three_questions.try_search(experiment, FEATURES, seed, found, classifier))
-    trials.append(
-        three_questions.try_search(
-            experiment, FEATURE_MEANS, seed, found, classifier, by_means=True
+    for name in (FEATURES, FEATURE_MEANS):
+        options = {"by_means": name == FEATURE_MEANS}
+        searched.append(
+            three_questions.try_search(experiment, name, seed, found, classifier, **options)
         )
-    )
+    return trials, searched
+
+
+def try_embeddings(
+    terms: Terms, details: Details | str, seed: int
+) -> tuple[list[Trial], np.ndarray]:
+    """Two embeddings, and one with local matching behind it; also returns ArcFace's."""
+    experiment, approaches, trials = terms.experiment, terms.approaches, []
     if experiment.n_with_pairs() > 1:  # a triplet needs two animals
         batches = experiment.batches_of_several(seed)  # without which its loss is blind
         options = {"criterion": triplet(), "batch_sampler": batches}
         trained = experiment.train(approaches[TRIPLET], seed, **options)
-        found = three_questions.embed(experiment, tuned, trained.model)
+        found = three_questions.embed(experiment, approaches[TRIPLET], trained.model)
         trials.append(three_questions.try_search(experiment, TRIPLET, seed, found, trained))
     arcface = experiment.train(approaches[ARCFACE], seed)
-    found = three_questions.embed(experiment, tuned, arcface.model)
-    trials.append(
-        three_questions.try_search(experiment, ARCFACE_MEANS, seed, found, arcface, by_means=True)
-    )
-    trials.append(three_questions.try_search(experiment, ARCFACE, seed, found, arcface))
+    found = three_questions.embed(experiment, approaches[ARCFACE], arcface.model)
+    for name in (ARCFACE_MEANS, ARCFACE):
+        options = {"by_means": name == ARCFACE_MEANS}
+        trials.append(three_questions.try_search(experiment, name, seed, found, arcface, **options))
+    if isinstance(details, Details):
+        trial = try_matched(experiment, MATCHED, seed, found, arcface, details)
+        trials += [trial] if trial else []
     return trials, found[0]
 
 
@@ -263,15 +378,16 @@ def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
 
 
 def run_crossover(
-    args: argparse.Namespace, experiment: Experiment, approaches: Mapping[str, Approach], seed: int
+    args: argparse.Namespace, chosen: Mapping[str, Terms], seed: int
 ) -> list[CellAnswer]:
     """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
-    identity, answers = experiment.identity, []
-    for cell in crossover_cells(args, experiment, seed):
+    identity, answers = chosen[ARCFACE].experiment.identity, []
+    for cell in crossover_cells(args, chosen[ARCFACE].experiment, seed):
         truth, n_trained = identity[cell.test], len(np.unique(identity[cell.train]))
-        for name in (CLASSIFIER, ARCFACE):
+        for name, terms in chosen.items():
+            experiment, approach = terms.experiment, terms.approaches[name]
             trained = experiment.train(
-                approaches[name],
+                approach,
                 seed,
                 title=f"{cell.words()}, {name}, seed {seed}",
                 rows=cell.train,
@@ -279,7 +395,7 @@ def run_crossover(
                 validate=False,
             )
             named = three_questions.name_photos(
-                experiment, approaches[name], trained, cell.train, cell.test
+                experiment, approach, trained, cell.train, cell.test
             )
             answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
     return answers
@@ -293,8 +409,8 @@ def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
         outcome = gap.better_of("the embedding", "the classifier")
         if outcome != NOT_DISTINGUISHABLE:
             outcome += " is better"
-        if (question, first, second) == (KNOWN, ARCFACE, CLASSIFIER):
-            found.append(f"{KNOWN}, {outcome}")
+        if (question, first, second) == (KNOWN, ARCFACE, AGAIN):
+            found.append(f"{KNOWN}, both with the same photos, {outcome}")
         elif (question, first, second) == (JOINED, ARCFACE, AGAIN):
             found.append(
                 f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
@@ -309,16 +425,23 @@ def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
 def report(
     run: Run,
     args: argparse.Namespace,
-    experiment: Experiment,
+    chosen: Mapping[str, Terms],
+    tried: list[dict],
     trials: list[Trial],
     answers: list[CellAnswer],
     embeddings: np.ndarray,
+    details: Details | str,
 ) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
-    study, questions, trend = experiment.study, experiment.questions, parts.joining_trend(trials)
-    differences = parts.compare_all(trials, PAIRS)
+    experiment, trend = chosen[ARCFACE].experiment, parts.joining_trend(trials)
+    study, questions = experiment.study, experiment.questions
+    differences, summary = parts.compare_all(trials, PAIRS), summarise(trials)
+    if trials[-1].approach != MATCHED:
+        why = details if isinstance(details, str) else UNLEARNED
+        skipped = pd.DataFrame([{"approach": f"{MATCHED}, skipped: {why}"}])
+        summary = pd.concat([summary, skipped], ignore_index=True)
     tables = {
-        SUMMARY: summarise(trials),
+        SUMMARY: summary,
         "1. Known animals, later days": parts.known_table(trials),
         JOINING: parts.joining_table(trials, trend),
         "Animals never trained on, ranked": summarise_rankings(trials),
@@ -326,6 +449,7 @@ def report(
         "3. All test photos grouped, number of animals not given": parts.cluster_table(trials),
         WINNERS: crossover_table(answers, ARCFACE, CLASSIFIER),
         "5. Paired differences, over animals": difference_table(differences),
+        CHOSEN: pd.DataFrame(tried),
     }
     conclusion = [
         *(difference.sentence() for difference in differences),
@@ -347,8 +471,9 @@ def report(
         notes=[
             f"Means over seeds {', '.join(map(str, args.seeds))}. Intervals: 95 %, over animals.",
             "The triplet loss has batches of several photos of each animal (P x K), which it "
-            "needs; everything else is the same for all.",
-            experiment.classed.description,
+            "needs, and ArcFace's classes and learning rate.",
+            SEARCHED,
+            *(f"{name}: {own.experiment.classed.description}" for name, own in chosen.items()),
             *questions.reasons,
             *(() if answers else (NOT_ASKED,)),
             *conclusion,
@@ -366,9 +491,10 @@ def draw(
     embeddings: np.ndarray,
 ) -> dict[str, Path]:
     """A figure for each part, training, and photos of animals that joined with their matches."""
-    questions, last = experiment.questions, trials[-1]
+    questions = experiment.questions
+    last = [trial for trial in trials if trial.approach == ARCFACE][-1]
     figures = {
-        **questions_figure(run, "approaches.png", tables[SUMMARY]),
+        **questions_figure(run, "approaches.png", tables[SUMMARY].dropna(subset="training, s")),
         **(draw_joined(run, tables[JOINING], trend) if len(trend) else {}),
         **(draw_unknown(run, tables[UNKNOWN], trials) if questions.can_reject else {}),
     }
@@ -388,7 +514,7 @@ def draw(
         figures["Animals that joined later: query, and the most alike photos"] = example_matches(
             embeddings,
             questions.joined,
-            questions.trainable,
+            questions.with_enrolled,
             experiment.study,
             run.figure_path("matches.png"),
             title="Animals that joined after training",

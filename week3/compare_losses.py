@@ -4,7 +4,7 @@ Question: which loss gives the embedding that finds known animals on later days,
 that finds animals it never saw? Musgrave et al. 2020, "A metric learning reality check", found the
 published gains to shrink once the terms are equal. Here all losses get the same photos and views,
 P x K batches, epochs, backbone, head and seeds; validation photos choose each loss's learning
-rate and epoch.
+rate and epoch, and for all of them what a class is, by short trainings of the first loss.
 
     python week3/compare_losses.py
     python week3/compare_losses.py --losses contrastive,triplet,arcface --learning_rates 1e-3
@@ -18,11 +18,13 @@ loss that validation prefers are more than chance.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from common import cli
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.approach import Approach
+from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck
 from common.experiments.experiment import Experiment, Planned, catalogue_experiment
 from common.experiments.trials import (
@@ -118,11 +120,12 @@ def main(argv: list[str] | None = None) -> dict:
     # One backbone for all, whose last stages learn an embedding.
     backbone = load_the_backbone(args)
     stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    options = {"questions": questions, "trained_rows": questions.train, "classes": args.classes}
-    experiment = catalogue_experiment(study, stored_size, settings, **options, run=run)
-    print(experiment.classed.description)
-    options = {"recipe": train_embedding, "n_views": args.cached_views}
-    approach = experiment.approach("", backbone, [Step(args.unfreeze, args.epochs)], **options)
+    experiment = catalogue_experiment(study, stored_size, settings, questions=questions, run=run)
+    trial = partial(try_classes, args, experiment, backbone)
+    classes, chosen = choose_classes(args.classes, study.catalogue, trial)
+    experiment = experiment.with_classes(classes)
+    print(*chosen, experiment.classed.description, sep="\n")
+    approach = approach_of(args, experiment, backbone, args.epochs)
     n_runs = len(args.losses) * (len(args.learning_rates) + len(args.seeds) - 1)
     minutes = experiment.expected_minutes([Planned(approach, n_runs)])
     print(f"Expected: {expected_time(minutes)} for {counted(n_runs, 'training')}.")
@@ -156,6 +159,7 @@ def main(argv: list[str] | None = None) -> dict:
             *conclusion,
             f"Means over seeds {seeds}; margins and scales as in the last table, not tuned. "
             "Intervals: 95 %, over animals.",
+            *chosen,
             experiment.classed.description,
             *questions.reasons,
         ],
@@ -170,6 +174,29 @@ def load_the_backbone(args: argparse.Namespace) -> Backbone:
     if args.pooling == "gem":
         pool_by_generalised_mean(backbone)
     return backbone
+
+
+def approach_of(
+    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, epochs: int
+) -> Approach:
+    """An embedding by the classes of an experiment; its loss comes with each training."""
+    options = {"recipe": train_embedding, "n_views": args.cached_views}
+    return experiment.approach("", backbone, [Step(args.unfreeze, epochs)], **options)
+
+
+def try_classes(
+    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, classes: str
+) -> float:
+    """Train the first loss for a few epochs; the share of validation photos that it answers right.
+
+    One choice for all losses: they get the same photos.
+    """
+    own, name = experiment.with_classes(classes), args.losses[0]
+    approach = approach_of(args, own, backbone, trial_epochs(args.epochs))
+    animals = EmbeddingCheck(approach.behind, own.questions, own.study.catalogue)
+    trial, rate = Comparison(args, own, approach, animals), max(args.learning_rates)
+    trained = train(name, rate, args.seeds[0], trial, f"{name}, a trial of {classes}")
+    return animals.rank_1(trained.model)
 
 
 def before_training(experiment: Experiment, approach: Approach, seeds: list[int]) -> list[Trial]:
@@ -199,14 +226,16 @@ def try_loss(name: str, found: Comparison) -> None:
         found.embeddings = embeddings
 
 
-def train(name: str, rate: float, seed: int, found: Comparison) -> Trained:
+def train(
+    name: str, rate: float, seed: int, found: Comparison, title: str | None = None
+) -> Trained:
     """One loss at one learning rate with one seed."""
     experiment, approach, check = found.experiment, found.approach, found.check
     n_classes, n_features = experiment.classed.n_classes, approach.behind.n_features
     return experiment.train(
         replace(approach, rates=Rates(head=2 * rate, backbone=rate)),
         seed,
-        title=f"{name}, rate {rate:g}, seed {seed}",
+        title=title or f"{name}, rate {rate:g}, seed {seed}",
         criterion=build_loss(name, n_classes, n_features, seed=seed),
         batch_sampler=experiment.batches_of_several(seed),
         validate=check if check.parts else False,
@@ -240,7 +269,7 @@ def draw(run: Run, table: pd.DataFrame, found: Comparison) -> dict[str, Path]:
         figures[f"{found.preferred}: query, and the most alike photos"] = example_matches(
             found.embeddings,
             asked,
-            questions.trainable,
+            questions.with_enrolled,
             found.experiment.study,
             run.figure_path("matches.png"),
             title=found.preferred,

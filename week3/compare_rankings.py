@@ -144,8 +144,8 @@ def validation_queries(questions: Questions, study: Study, args: argparse.Namesp
 def test_queries(questions: Questions) -> Sides:
     """Each question's queries, and the gallery that is searched for them."""
     queries = {
-        "known animals": (questions.known, questions.train),
-        "joined later": (questions.joined, questions.trainable),
+        "known animals": (questions.known, questions.searched),
+        "joined later": (questions.joined, questions.with_enrolled),
     }
     return {name: sides for name, sides in queries.items() if len(sides[0])}
 

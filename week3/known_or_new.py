@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> dict:
             "animals, of which a threshold needs both; take --split time_aware"
         )
 
-    # Every photo's most alike training photo: whose is it, and how alike?
+    # Every photo's most alike gallery photo: whose is it, and how alike?
     embeddings = enrolment.embed(model, study.catalogue.paths(), device=args.device)
     photos = most_alike(embeddings, questions, study)
 
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> dict:
         },
         split=describe_split(study.split, study.leak),
         tables={"Known or new, at one threshold": judged(reports)},
-        figures={"How alike the most alike training photo is": path},
+        figures={"How alike the most alike gallery photo is": path},
         notes=[words, *questions.reasons],
     )
 
@@ -112,12 +112,18 @@ def load_embedding(args: argparse.Namespace) -> Recogniser:
 
 
 def most_alike(embeddings: np.ndarray, questions: Questions, study: Study) -> pd.DataFrame:
-    """One row per photo asked: who it shows, whom it is most like, how much, and what that is."""
-    gallery = Gallery(embeddings.shape[1])
-    gallery.enrol(embeddings[questions.train], study.identity[questions.train])
-    rows = {"validation": questions.validation, "test": questions.test}
+    """One row per photo asked: who it shows, whom it is most like, how much, and what that is.
+
+    Validation is searched among training photos, the test among those and validation's.
+    """
+    sides = {
+        "validation": (questions.validation, questions.train),
+        "test": (questions.test, questions.searched),
+    }
     parts = []
-    for part, asked in rows.items():
+    for part, (asked, rows) in sides.items():
+        gallery = Gallery(embeddings.shape[1])
+        gallery.enrol(embeddings[rows], study.identity[rows])
         named, similarity = gallery.identify(embeddings[asked])
         identity = study.identity[asked]
         is_known = np.isin(identity, study.identity[questions.train])
@@ -140,7 +146,7 @@ def judged(reports: Mapping) -> pd.DataFrame:
 
 def ranked(embeddings: np.ndarray, questions: Questions, study: Study) -> list[dict]:
     """Photos of animals that joined after training, each with the most alike gallery photos."""
-    rows, query = questions.trainable, questions.joined
+    rows, query = questions.with_enrolled, questions.joined
     if not len(query):
         return []
     gallery = Gallery(embeddings.shape[1])
@@ -177,7 +183,7 @@ def similarity_histogram(photos: pd.DataFrame, threshold: float) -> Figure:
         axes.set_ylabel("photos")
         axes.tick_params(labelsize=9)
     label_sides(panels[0], threshold)
-    panels[-1].set_xlabel("similarity of the most alike training photo")
+    panels[-1].set_xlabel("similarity of the most alike gallery photo")
     style.legend_outside(panels[0], 4)
     for text in figure.legends[0].get_texts():
         text.set_fontsize(9.5)

@@ -17,7 +17,9 @@ place of ImageNet: its backbone, without its head. Take the same --split and --s
 """
 
 import argparse
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
@@ -25,6 +27,7 @@ from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
 from common.experiments.answers import Answers, ask_embedding
+from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck
 from common.experiments.trials import (
     JOINED,
@@ -39,7 +42,7 @@ from common.gallery.scores import validation_scores_of
 from common.machine.device import pick_device
 from common.measures.open_set import choose_threshold, threshold_by
 from common.mine import own_functions
-from common.models.backbones import load_backbone
+from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import freeze_stages
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.pooling import pool_by_generalised_mean
@@ -64,6 +67,10 @@ from torch import nn
 from torch.nn import functional
 
 BEFORE = "before training"
+ON_ALL = (
+    "Trained once more, from the start and for as many epochs, on validation photos too. What a "
+    "similarity means is what they got before that."
+)
 
 
 def arcface_logits(
@@ -188,7 +195,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_flag(parser, "embedding_size", whole_number(2, 8_192), "N", words)
     words = "animals, held out or trained on, whose validation mAP chooses the epoch (default: new)"
     parser.add_argument("--choose_by", choices=["new", "known"], default="new", help=words)
-    words = "train on validation photos too, and take the last epoch, once everything is chosen"
+    words = "once validation has chosen classes and epochs, train again on its photos too"
     parser.add_argument("--train_on_all", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.smoke:
@@ -207,8 +214,6 @@ def main(argv: list[str] | None = None) -> dict:
     # Photos, split, leak, and which photos ask which question.
     study = open_study(args)
     catalogue, questions = study.catalogue, questions_of(study.catalogue, study.split)
-    if args.train_on_all:
-        questions = questions.trained_on_all()
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
     torch.manual_seed(args.seed)  # of a backbone that begins with random numbers
@@ -217,7 +222,107 @@ def main(argv: list[str] | None = None) -> dict:
         pool_by_generalised_mean(backbone)
     freeze_stages(backbone, args.unfreeze)
     pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
-    classed = by_class(catalogue, pixels, questions.train, args.classes)
+    ground = Ground(args, options, study, pixels, backbone, run, yours)
+
+    # Train; validation photos, of animals held out where there are any, choose what a class is,
+    # and the epoch.
+    trial = partial(try_classes, ground, questions)
+    classes, chosen = choose_classes(args.classes, catalogue, trial)
+    learned = learn(ground, questions, classes, args.epochs)
+    notes = [learned.chosen_by(args), *chosen]
+
+    # What a similarity means is learned before any test photo is looked at.
+    scores = validation_scores_of(learned.embed, questions, catalogue)
+    if args.train_on_all:
+        questions = questions.trained_on_all()
+        learned = learn(ground, questions, classes, learned.fit.best_epoch, "on all photos")
+        notes.append(ON_ALL)
+
+    # Ask the test photos once; tables, figures, the model itself.
+    embeddings = {BEFORE: learned.before, args.loss: learned.embed(np.arange(catalogue.n_images))}
+    save_recogniser(
+        Recogniser(learned.backbone, learned.model[-1]),
+        run.model_path,
+        catalogue.identities,
+        scores.to_dict() if scores else None,
+    )
+    notes = [*notes, learned.classed.description]
+    notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
+    return report(run, args, options, study, questions, embeddings, learned.fit, notes, yours)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every training of a run begins with.
+
+    Attributes:
+        args: the script's flags.
+        options: margin and scale of the loss.
+        study: photos and split.
+        pixels: of all photos, uint8, shape (n_images, side, side, 3).
+        backbone: as it came, its last stages free.
+        run: keeps checkpoints.
+        yours: functions of --mine.
+    """
+
+    args: argparse.Namespace
+    options: dict
+    study: Study
+    pixels: np.ndarray
+    backbone: Backbone
+    run: Run
+    yours: dict[str, Callable]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained embedding.
+
+    Attributes:
+        backbone: whose last stages were trained.
+        classed: the photos by the classes of training.
+        photos: behind the freeze boundary.
+        check: of validation photos, after each epoch.
+        before: embeddings of all photos before training, shape (n_images, embedding_dim).
+        fit: history and chosen epoch.
+        model: what lies behind the boundary, a head at its end.
+    """
+
+    backbone: Backbone
+    classed: ClassedPhotos
+    photos: PhotosAtBoundary
+    check: EmbeddingCheck
+    before: np.ndarray
+    fit: FitResult
+    model: nn.Module
+
+    def embed(self, rows: np.ndarray) -> np.ndarray:
+        """Embeddings of some photos, shape (n_rows, embedding_dim)."""
+        return self.photos.outputs(self.model, rows)
+
+    def chosen_by(self, args: argparse.Namespace) -> str:
+        """Which epoch was taken, and why."""
+        why = "the last: no validation photo can be asked"
+        if value := self.check.chooser(args.choose_by):
+            why = f"chosen by {value.replace('_', ' animals, ')}, on validation photos"
+        return f"Epoch {self.fit.best_epoch} of {len(self.fit.history)}, {why}."
+
+
+def try_classes(ground: Ground, questions: Questions, classes: str) -> float:
+    """Train for a few epochs; the share of validation photos that then find their animal."""
+    args, catalogue = ground.args, ground.study.catalogue
+    learned = learn(ground, questions, classes, trial_epochs(args.epochs), f"a trial of {classes}")
+    animals = EmbeddingCheck(learned.photos, questions, catalogue)  # asked for, whatever is taught
+    return animals.rank_1(learned.model, args.choose_by)
+
+
+def learn(
+    ground: Ground, questions: Questions, classes: str, epochs: int, title: str = ""
+) -> Learned:
+    """Train a copy of the backbone on the photos of `questions.train`."""
+    args, catalogue = ground.args, ground.study.catalogue
+    backbone, everything = copy.deepcopy(ground.backbone), np.arange(catalogue.n_images)
+    classed = by_class(catalogue, ground.pixels, questions.train, classes)
     print(classed.description)
     photos = PhotosAtBoundary(
         backbone,
@@ -228,46 +333,25 @@ def main(argv: list[str] | None = None) -> dict:
         n_views=args.cached_views,
         device=pick_device(args.device),
     )
-    everything = np.arange(catalogue.n_images)
-    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    embeddings = {BEFORE: photos.outputs(untrained, everything)}
-
-    # Train; validation photos, of animals held out where there are any, choose the epoch.
     check = EmbeddingCheck(photos, questions, catalogue, classed.names)
-    fit, model = train(args, options, photos, classed, check, run, yours)
-
-    # What a similarity means is learned before any test photo is looked at.
-    scores = validation_scores_of(lambda rows: photos.outputs(model, rows), questions, catalogue)
-
-    # Ask the test photos once; tables, figures, the model itself.
-    embeddings[args.loss] = photos.outputs(model, everything)
-    save_recogniser(
-        Recogniser(backbone, model[-1]),
-        run.model_path,
-        catalogue.identities,
-        scores.to_dict() if scores else None,
-    )
-    choose_by = check.chooser(args.choose_by)
-    chosen = "the last: no validation photo can be asked"
-    if choose_by:
-        chosen = f"chosen by {choose_by.replace('_', ' animals, ')}, on validation photos"
-    notes = [f"Epoch {fit.best_epoch} of {len(fit.history)}, {chosen}.", classed.description]
-    notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    return report(run, args, options, study, questions, embeddings, fit, notes, yours)
+    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
+    before = photos.outputs(untrained, everything)
+    title = f"{args.loss}, {title}" if title else args.loss
+    fit, model = train(ground, photos, classed, check, epochs, title)
+    return Learned(backbone, classed, photos, check, before, fit, model)
 
 
 def train(
-    args: argparse.Namespace,
-    options: dict,
+    ground: Ground,
     photos: PhotosAtBoundary,
     classed: ClassedPhotos,
     check: EmbeddingCheck,
-    run: Run,
-    yours: dict[str, Callable],
+    epochs: int,
+    title: str,
 ) -> tuple[FitResult, nn.Sequential]:
     """Train with the loss that was asked for, in batches that suit it."""
-    rows, choose_by = classed.training_rows, check.chooser(args.choose_by)
-    batches = None
+    args, rows = ground.args, classed.training_rows
+    batches, choose_by = None, check.chooser(args.choose_by)
     if LOSSES[args.loss].compares == "photos":  # then each batch needs several of an animal
         batches = identity_batches(
             classed.labels[rows],
@@ -277,13 +361,14 @@ def train(
             seed=args.seed,
         )
     seconds = photos.seconds_to_train(
-        n_trained=args.epochs * len(rows), n_looked_at=args.epochs * len(check.rows)
+        n_trained=epochs * len(rows), n_looked_at=epochs * len(check.rows)
     )
-    print(f"Expected: {expected_time(seconds / 60 + 0.3)}.")
+    print(f"Expected: {expected_time(seconds / 60 + 0.3)} for {title}.")
     embedding_dim = args.embedding_size or photos.n_features
-    loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
+    loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **ground.options)
+    yours = ground.yours
     for name in {"arcface_logits", "batch_hard"} & yours.keys():  # at most one: the loss asked for
-        loss = OwnLoss(yours[name], loss, options)
+        loss = OwnLoss(yours[name], loss, ground.options)
     trained = train_embedding(
         photos,
         tail=photos.tail,  # the end of the backbone that trains
@@ -294,10 +379,10 @@ def train(
         batch_sampler=batches,
         validate=check if choose_by else None,
         choose_by=choose_by,
-        settings=TrainingSettings.from_flags(args),
+        settings=TrainingSettings.from_flags(args, epochs=epochs),
         rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
-        checkpoint=run.checkpoint(args.loss),
-        title=args.loss,
+        checkpoint=ground.run.checkpoint(title),
+        title=title,
     )
     return trained.fit, trained.model
 
@@ -367,7 +452,7 @@ def found_again(
     query = questions.unknown
     if not len(query):
         return []
-    gallery = np.union1d(query, questions.train)
+    gallery = np.union1d(query, questions.searched)
     identity = np.asarray(study.identity, dtype=str)
     encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
     cosines = yours.get("cosine_similarity", cosine_similarity)
@@ -405,7 +490,7 @@ def draw(
             figures[f"{title}: query, and the most alike photos"] = example_matches(
                 embeddings,
                 query,
-                questions.trainable,
+                questions.with_enrolled,
                 study,
                 run.figure_path(file_name),
                 title=title,

@@ -19,6 +19,7 @@ from common.names import tidy_name
 from common.turtles.dataset import ensure_turtles
 from common.words import counted
 
+import numpy as np
 import pandas as pd
 
 TABLE_FILE = "metadata.csv"
@@ -63,9 +64,20 @@ class Catalogue:
         return {identity: label for label, identity in enumerate(self.identities)}
 
     @cached_property
+    def sides(self) -> np.ndarray:
+        """Whose pattern each photo shows, str, shape (n_images,): "left", "right", or "".
+
+        A view is of the side that its name holds: topleft and left show one pattern. What names
+        both sides or none, such as top, is of neither.
+        """
+        names = self.table["orientation"]
+        is_left, is_right = (names.str.contains(side).to_numpy() for side in ("left", "right"))
+        return np.select([is_left & ~is_right, is_right & ~is_left], ["left", "right"], "")
+
+    @cached_property
     def has_sides(self) -> bool:
         """Whether both left and right sides occur, so that a mirrored photo is another animal."""
-        return {"left", "right"} <= set(self.table["orientation"])
+        return {"left", "right"} <= set(self.sides)
 
     @cached_property
     def has_dates(self) -> bool:

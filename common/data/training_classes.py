@@ -3,6 +3,8 @@
 The left and the right face of a sided animal are two patterns. To ask a network to put both in one
 place makes it learn names by heart; as two classes they teach it to look. And a mirrored left face
 is the right face of an animal that nobody has photographed: one more to learn from, for nothing.
+Which of these is best depends on the animals: validation chooses, see
+`common.experiments.class_choice`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from common.words import counted
 
 import numpy as np
 
-CLASSES = ("auto", "identity", "side", "mirrored")
+KINDS = ("identity", "side", "mirrored")  # from few classes to many
+CLASSES = ("auto", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,19 @@ class ClassedPhotos:
 
 
 def by_class(
-    catalogue: Catalogue, pixels: np.ndarray, training_rows: np.ndarray, classes: str = "auto"
+    catalogue: Catalogue, pixels: np.ndarray, training_rows: np.ndarray, classes: str
 ) -> ClassedPhotos:
-    """Decide what is a class in training; what is asked about stays the animal.
+    """Sort photos into the classes of training; what is asked about stays the animal.
 
     Args:
         catalogue: all photos.
         pixels: uint8, shape (n_images, side, side, 3), of these.
         training_rows: of the catalogue.
-        classes: "identity", "side" (an animal's left and right are two classes), "mirrored"
-            (likewise, and their mirror images are further ones), or "auto": mirrored where the
-            catalogue knows sides, else identity.
+        classes: "identity", "side" (an animal's left and right are two classes, and views of
+            neither, if there are any, a third), or "mirrored" (likewise, and their mirror images
+            are further ones). Views that show one pattern, such as left and topleft, are one side,
+            see `Catalogue.sides`: each as a class of its own would ask the network to tell apart
+            what is alike.
 
     Raises:
         InputError: sides are asked for, but the catalogue does not know them.
@@ -60,8 +65,6 @@ def by_class(
         The winners of Kaggle's Humpback Whale Identification, 2019, took mirrored flukes as
         further animals.
     """
-    if classes == "auto":
-        classes = "mirrored" if catalogue.has_sides else "identity"
     table = catalogue.table
     names, encounters = (table[column].to_numpy(dtype=str) for column in ("identity", "encounter"))
     photos, rows = PhotoSelection(pixels), np.sort(training_rows)
@@ -71,7 +74,8 @@ def by_class(
                 f"--classes {classes}: {catalogue.name} has no left and right sides; expected "
                 "both in a column orientation: take --classes identity or auto"
             )
-        names = np.char.add(np.char.add(names, " "), table["orientation"].to_numpy(dtype=str))
+        sides = np.where(catalogue.sides == "", "other views", catalogue.sides)
+        names = np.char.add(np.char.add(names, " "), sides)
     if classes == "mirrored":
         photos = photos.with_mirrored(rows)
         names = np.concatenate([names, np.char.add(names[rows], ", mirrored")])

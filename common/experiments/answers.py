@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.data.catalogue import Catalogue
 from common.gallery.gallery import Gallery
@@ -36,8 +36,8 @@ class Answers:
         named: the animal that each photo of "known" and "joined" was taken for, where an embedding
             answered.
         rejections: question 3, by the name of the score; empty if it cannot be asked.
-        ranking: every test photo of a new animal as query, among all their photos and the
-            training photos, without those of its own encounter; None for a classifier.
+        ranking: every test photo of a new animal as query, among all their photos and those of
+            known animals, without those of its own encounter; None for a classifier.
         clusters: the test photos in groups, by an approach that can.
         validation: question 1 of the validation photos that chose the epoch.
         report: question 1 as a classification: confusion, recall of each class.
@@ -153,20 +153,24 @@ def ask_retrained(
     n_enrolled: int | None = None,
     identity_of_class: np.ndarray | None = None,
 ) -> Answers:
-    """Ask a classifier that was trained again, with the enrolled photos of the animals that joined.
+    """Ask a classifier that was trained again, on every photo that what searches would have.
 
-    Question 3 is about the animals that it now knows, so that it cannot be asked.
+    Question 1 is asked among known animals, as of the others. Question 3 is about the animals that
+    it now knows, so that it cannot be asked.
 
     Args:
         n_enrolled: photos of each new animal that it was trained on; None: the most.
     """
     n_enrolled = n_enrolled or max(questions.n_enrolled)
-    trained = np.union1d(questions.train, questions.first_enrolled(n_enrolled))
-    named = name_by_logits(logits, trained, catalogue, identity_of_class)
-    is_right = named == _identities(catalogue)
+    everybody = np.union1d(questions.train, questions.first_enrolled(n_enrolled))
+    truth = _identities(catalogue)
+    among_known, among_all = (
+        name_by_logits(logits, rows, catalogue, identity_of_class) == truth
+        for rows in (questions.train, everybody)
+    )
     return Answers(
-        known=is_right[questions.known],
-        joined_after={n_enrolled: is_right[questions.joined]},
+        known=among_known[questions.known],
+        joined_after={n_enrolled: among_all[questions.joined]},
         animals=_animals(questions, catalogue),
     )
 
@@ -205,9 +209,6 @@ def ask_embedding(
 ) -> Answers:
     """Ask an embedding: the most alike gallery photo, known if alike enough.
 
-    For questions 1 and 3 the gallery holds the training photos; for question 2 the enrolled
-    photos of the animals that joined are added, and compete with all the others.
-
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
         by_means: compare with the mean of each animal's gallery photos in place of the photos.
@@ -215,27 +216,60 @@ def ask_embedding(
     """
     identity = _identities(catalogue)
 
-    def enrol(gallery: Gallery, rows: np.ndarray) -> Gallery:
-        entries = embeddings[rows], identity[rows]
-        gallery.enrol(*(class_means(*entries) if by_means and len(rows) else entries))
-        return gallery
+    def search(asked: np.ndarray, *galleries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        gallery = Gallery(embeddings.shape[1])
+        for rows in galleries:
+            entries = embeddings[rows], identity[rows]
+            gallery.enrol(*(class_means(*entries) if by_means and len(rows) else entries))
+        return gallery.identify(embeddings[asked])
 
-    known_animals = enrol(Gallery(embeddings.shape[1]), questions.train)
-    predicted, similarity = known_animals.identify(embeddings)
-    joined_after, named = {}, {"known": predicted[questions.known]}
+    answers = ask_search(search, questions, catalogue, choose=choose)
+    return replace(
+        answers, ranking=None if by_means else _ranking(embeddings, questions, catalogue)
+    )
+
+
+def ask_search(
+    search: Callable[..., tuple[np.ndarray, np.ndarray]],
+    questions: Questions,
+    catalogue: Catalogue,
+    *,
+    score: str = SIMILARITY,
+    choose: Callable[[Queries], Threshold] = choose_threshold,
+) -> Answers:
+    """Ask whatever searches a gallery: the name it finds, known if its score is high enough.
+
+    Validation photos are searched among the training photos; test photos among those and
+    validation's, see `Questions.searched`. For question 2 the enrolled photos of the animals that
+    joined are added, and compete with all the others.
+
+    Args:
+        search: asked rows, and one or more arrays of rows to search, to the names and scores of
+            what it finds, each shape (n_asked,).
+        score: what the scores are.
+        choose: the threshold of question 3, of validation queries.
+    """
+    identity, joined_after = _identities(catalogue), {}
+    predicted, scores = identity.copy(), np.zeros(len(identity))
+    for asked, gallery in (
+        (questions.validation, questions.train),
+        (questions.test, questions.searched),
+    ):
+        if len(asked):
+            predicted[asked], scores[asked] = search(asked, gallery)
+    named, joined = {"known": predicted[questions.known]}, questions.joined
     for n_photos in questions.n_enrolled:
-        gallery = enrol(Gallery(embeddings.shape[1]), questions.train)
-        enrol(gallery, questions.first_enrolled(n_photos))
-        asked = questions.joined
-        names = gallery.identify(embeddings[asked])[0] if len(asked) else identity[asked]
-        joined_after[n_photos], named["joined"] = names == identity[asked], names
+        named["joined"] = identity[joined]
+        if len(joined):
+            enrolled = questions.first_enrolled(n_photos)
+            named["joined"], _ = search(joined, questions.searched, enrolled)
+        joined_after[n_photos] = named["joined"] == identity[joined]
     return Answers(
-        known=(predicted == identity)[questions.known],
+        known=named["known"] == identity[questions.known],
         joined_after=joined_after,
         animals=_animals(questions, catalogue),
         named=named,
-        rejections=_judged({SIMILARITY: similarity}, predicted, questions, catalogue, choose),
-        ranking=None if by_means else _ranking(embeddings, questions, catalogue),
+        rejections=_judged({score: scores}, predicted, questions, catalogue, choose),
     )
 
 
@@ -245,7 +279,7 @@ def _ranking(
     """Rank all photos for each photo of a new animal; None where none was seen twice."""
     if not len(questions.joined):
         return None
-    query, gallery = questions.unknown, np.union1d(questions.unknown, questions.train)
+    query, gallery = questions.unknown, np.union1d(questions.unknown, questions.searched)
     encounters = catalogue.table["encounter"].to_numpy(dtype=str)
     return evaluate_retrieval(
         query_embeddings=embeddings[query],

@@ -5,6 +5,8 @@ about among all photos that can be trained on. An embedding may go on learning t
 while it gets worse at the second.
 """
 
+import math
+
 from common.data.catalogue import Catalogue
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.encounters import has_match
@@ -70,6 +72,11 @@ class EmbeddingCheck:
         """
         parts = [preferred] if preferred in self.parts else list(self.parts)
         return f"{parts[0]}_mAP" if parts else None
+
+    def rank_1(self, model: nn.Module, preferred: str = "new") -> float:
+        """Share of the queries that choose which most resemble a right photo; nan of none."""
+        chooser = self.chooser(preferred)
+        return self(model)[chooser.replace("mAP", "rank_1")] if chooser else math.nan
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         outputs = self.photos.outputs(model, self.rows)

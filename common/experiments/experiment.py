@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from common.data.class_folders import ClassPhotos
-from common.data.images import read_photos
+from common.data.images import PhotoSelection, read_photos
 from common.data.sampling import IdentityBatchSampler, identity_batches
 from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
 from common.experiments.answers import ask_closed_set
@@ -82,6 +82,13 @@ class Experiment:
     def device(self) -> torch.device:
         """Where to compute."""
         return pick_device(self.settings.device)
+
+    def with_classes(self, classes: str) -> "Experiment":
+        """The same photos and questions, by other classes of training; see `by_class`."""
+        rows = self.classed.training_rows
+        pixels = PhotoSelection.of(self.classed.pixels).array
+        classed = by_class(self.study.catalogue, pixels, rows[rows < len(self.identity)], classes)
+        return replace(self, classed=classed, class_names=np.unique(classed.names).tolist())
 
     def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Rows to train on, with their mirror images where these are classes; None: all."""
@@ -247,8 +254,7 @@ def catalogue_experiment(
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
         settings: how to train.
         questions: None: known animals alone are asked about.
-        trained_rows: that any approach is trained on; None: the training photos, and those of
-            animals that joined, which may be enrolled.
+        trained_rows: that any approach is trained on; None: the training photos.
         classes: what one class is in training, see `by_class`.
         run: keeps checkpoints.
     """
@@ -256,7 +262,7 @@ def catalogue_experiment(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
     pixels = read_photos(study.catalogue.paths(), stored_size)
-    rows = questions.trainable if trained_rows is None else trained_rows
+    rows = questions.train if trained_rows is None else trained_rows
     classed = by_class(study.catalogue, pixels, rows, classes)
     names = np.unique(classed.names).tolist()
     flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there

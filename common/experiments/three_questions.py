@@ -54,8 +54,11 @@ def try_retrained(
 ) -> Trial:
     """Train a classifier again with the animals that joined, and ask it.
 
+    It gets what a gallery holds then, validation photos among it, so that none is left to choose
+    an epoch: the last one is taken.
+
     Args:
-        experiment: with such animals.
+        experiment: with such animals, or none.
         approach: a classifier.
         seed: of training.
         n_enrolled: photos of each new animal, ascending; a training for each number. The
@@ -65,8 +68,8 @@ def try_retrained(
     classes, joined_after = identity_of_class(experiment), {}
     for n_photos in n_enrolled:
         title = f"{approach.name}, {counted(n_photos, 'photo')}, seed {seed}"
-        rows = np.union1d(questions.train, questions.first_enrolled(n_photos))
-        trained = experiment.train(approach, seed, title=title, rows=rows)
+        rows = np.union1d(questions.searched, questions.first_enrolled(n_photos))
+        trained = experiment.train(approach, seed, title=title, rows=rows, validate=False)
         logits, options = experiment.outputs(approach, trained.model), {"n_enrolled": n_photos}
         answers = ask_retrained(logits, questions, catalogue, identity_of_class=classes, **options)
         joined_after |= answers.joined_after

@@ -23,7 +23,7 @@ class Questions:
     """Rows of a catalogue that ask each question, ascending.
 
     Attributes:
-        train: photos to train on, and the gallery of known animals.
+        train: photos to train on, and all that validation photos are searched among.
         validation_known: photos of animals in training; choose epochs and thresholds.
         validation_new: photos of animals that are not; choose thresholds.
         known: question 1, test photos of animals in training.
@@ -57,9 +57,18 @@ class Questions:
         return cls(train, validation, none, test, **nobody_new, n_enrolled=())
 
     @property
-    def trainable(self) -> np.ndarray:
-        """Photos that a classifier is trained on once the animals that joined are enrolled."""
-        return np.union1d(self.train, self.enrolled)
+    def searched(self) -> np.ndarray:
+        """Photos of known animals, which test photos are searched among: validation's belong there.
+
+        They have chosen epochs and thresholds, and are photos with names, as a field worker has
+        them: to enrol them trains nothing. No test photo had a say in either.
+        """
+        return np.union1d(self.train, self.validation_known)
+
+    @property
+    def with_enrolled(self) -> np.ndarray:
+        """The same, and the first photos of animals that joined, once they are enrolled."""
+        return np.union1d(self.searched, self.enrolled)
 
     @property
     def validation(self) -> np.ndarray:

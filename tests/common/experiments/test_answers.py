@@ -85,9 +85,9 @@ def test_searching_agrees_with_the_ranking_evaluation(asked, truth):
     answers = ask_embedding(embeddings, questions, catalogue)
     report = evaluate_retrieval(
         query_embeddings=embeddings[questions.joined],
-        gallery_embeddings=embeddings[questions.trainable],
+        gallery_embeddings=embeddings[questions.with_enrolled],
         query_identities=truth[questions.joined],
-        gallery_identities=truth[questions.trainable],
+        gallery_identities=truth[questions.with_enrolled],
     )
 
     assert 0 < answers.joined.mean() < 1
@@ -113,6 +113,30 @@ def test_a_disjoint_split_leaves_retrieval_only_and_says_why(catalogue):
 
     assert len(questions.known) == 0
     assert any("Retrieval only" in reason for reason in questions.reasons)
+
+
+def test_test_photos_are_searched_among_validation_photos_of_known_animals_too(asked, truth):
+    _, questions = asked
+
+    added = np.setdiff1d(questions.searched, questions.train)
+
+    assert added.tolist() == questions.validation_known.tolist()
+    assert set(truth[added]) <= set(truth[questions.train])
+    assert set(questions.with_enrolled) == {*questions.searched, *questions.enrolled}
+
+
+def test_what_validation_lends_the_gallery_answers_the_test_and_never_itself(asked, truth):
+    catalogue, questions = asked
+    animal = np.intersect1d(truth[questions.known], truth[questions.validation_known])[0]
+    shown = np.concatenate([questions.validation_known, questions.known])
+    embeddings = np.random.default_rng(0).normal(size=(catalogue.n_images, 60))
+    embeddings[shown[truth[shown] == animal]] = 1.0  # alike, and like no photo of training
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+    answers = ask_embedding(embeddings, questions, catalogue)
+
+    assert answers.known[truth[questions.known] == animal].all()
+    assert answers.rejection.threshold < 0.9  # a photo that found itself would have 1
 
 
 def test_what_is_trained_on_all_chooses_nothing_and_asks_the_same(asked):
@@ -230,9 +254,8 @@ def test_animals_with_fewer_photos_are_counted(catalogue):
 def test_asking_by_means_is_asking_a_gallery_of_means(asked, truth):
     catalogue, questions = asked
     embeddings = noisy_embeddings(catalogue, 0.8)
-    names = np.unique(truth[questions.train])
-    means = [embeddings[questions.train][truth[questions.train] == name].mean(axis=0)
-             for name in names]  # fmt: skip
+    names, rows = np.unique(truth[questions.train]), questions.searched
+    means = [embeddings[rows][truth[rows] == name].mean(axis=0) for name in names]
     means = np.array([mean / np.linalg.norm(mean) for mean in means])
 
     answers = ask_embedding(embeddings, questions, catalogue, by_means=True)
@@ -260,14 +283,14 @@ def test_thresholds_and_meanings_of_a_classifiers_scores_do_not_see_the_test(ask
 def test_a_classifier_over_sides_names_the_animal_and_never_a_mirror_image(asked, truth):
     catalogue, questions = asked
     pixels = read_photos(catalogue.paths(), 32, progress=False)
-    classed = by_class(catalogue, pixels, questions.trainable, "mirrored")
+    classed = by_class(catalogue, pixels, questions.with_enrolled, "mirrored")
     labels = catalogue.table["identity"].map(catalogue.labels).to_numpy()
     classes = identity_of_classes(classed, labels)
     logits = np.zeros((catalogue.n_images, classed.n_classes))
     logits[:, classes == -1] = 9.0  # surest of all
     logits[np.arange(catalogue.n_images), classed.labels[: catalogue.n_images]] = 5.0
 
-    named = name_by_logits(logits, questions.trainable, catalogue, classes)
+    named = name_by_logits(logits, questions.with_enrolled, catalogue, classes)
 
     seen = np.isin(classed.names[: catalogue.n_images], classed.names[questions.train])
     rows = np.intersect1d(questions.known, np.flatnonzero(seen))
@@ -278,7 +301,7 @@ def test_a_classifier_over_sides_names_the_animal_and_never_a_mirror_image(asked
 def test_a_photo_is_trained_on_together_with_its_mirror_image(asked):
     catalogue, questions = asked
     pixels = read_photos(catalogue.paths(), 32, progress=False)
-    classed = by_class(catalogue, pixels, questions.trainable, "mirrored")
+    classed = by_class(catalogue, pixels, questions.with_enrolled, "mirrored")
 
     rows = with_mirrors(classed, questions.train, catalogue.n_images)
 
