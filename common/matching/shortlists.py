@@ -49,7 +49,7 @@ class Asked:
         rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
         for start in range(0, len(self.query), BLOCK_SIZE):
             stop = min(start + BLOCK_SIZE, len(self.query))
-            cosines = np.where(self._is_own(start, stop), -np.inf, self.cosines(start, stop))
+            cosines = np.where(self.is_own(start, stop), -np.inf, self.cosines(start, stop))
             rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
         return rows
 
@@ -116,16 +116,26 @@ class Asked:
 
         return reordered_block
 
-    def first_rows(self, block: ScoreBlock) -> np.ndarray:
-        """Row of the catalogue that these scores put first for each query, shape (n_query,)."""
+    def first_rows(self, block: ScoreBlock, *, right: bool = False) -> np.ndarray:
+        """Row of the catalogue that these scores put first for each query, shape (n_query,).
+
+        Args:
+            block: scores of the whole gallery.
+            right: among photos of the query's animal; -1 where none counts.
+        """
         rows = []
         for start in range(0, len(self.query), BLOCK_SIZE):
             stop = min(start + BLOCK_SIZE, len(self.query))
-            scores = np.where(self._is_own(start, stop), -np.inf, block(start, stop))
-            rows.append(self.gallery[scores.argmax(axis=1)])
+            counts = ~self.is_own(start, stop)
+            if right:
+                own = self.identity[self.query[start:stop], None]
+                counts &= own == self.identity[self.gallery]
+            scores = np.where(counts, block(start, stop), -np.inf)
+            best = self.gallery[scores.argmax(axis=1)]
+            rows.append(np.where(counts.any(axis=1) | (not right), best, -1))
         return np.concatenate(rows)
 
-    def _is_own(self, start: int, stop: int) -> np.ndarray:
+    def is_own(self, start: int, stop: int) -> np.ndarray:
         """Gallery photos that do not count for some queries, bool, (n_rows, n_gallery)."""
         own = self.encounter[self.query[start:stop]]
         return same_encounter(own[:, None], self.encounter[self.gallery])
