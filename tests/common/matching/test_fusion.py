@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from common.matching.fusion import fuse, learn_meanings
-from common.matching.reordering import choose_settings
 from common.matching.shortlists import Asked
 
 import numpy as np
@@ -118,6 +117,14 @@ def test_the_first_of_a_way_is_not_of_the_querys_own_encounter():
     assert cases.candidate_rows(0, 2).tolist() == [3, 4]
 
 
+def test_the_best_right_photo_of_a_way_is_none_where_none_counts():
+    cases = asked()
+    alone = replace(cases, identity=np.array(["c", *cases.identity[1:]]))
+
+    assert cases.first_rows(cases.cosines, right=True).tolist() == [3, 4]
+    assert alone.first_rows(alone.cosines, right=True).tolist() == [-1, 4]
+
+
 def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     generator = np.random.default_rng(0)
     embeddings = generator.normal(size=(62, 8)).astype(np.float32)
@@ -130,23 +137,6 @@ def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     assert set(large.shortlist[0, :5]) == set(range(55, 60))
     most_alike = np.argsort(-large.cosines(1, 2)[0], kind="stable")[:24]
     assert np.array_equal(large.shortlist[1], most_alike)
-
-
-def test_what_only_fills_a_shortlist_is_not_learned_from():
-    generator = np.random.default_rng(1)
-    embeddings = generator.normal(size=(40, 8)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    identity, encounter = generator.integers(0, 4, 40).astype(str), np.arange(40)
-    encounter[10:30] = encounter[0]
-    identity[10:30] = identity[0]
-    cases = Asked(np.arange(10), np.arange(10, 40), embeddings, identity, encounter, 20)
-    n_same = generator.poisson(np.where(cases.is_same, 20, 4)).astype(float)
-    other = np.where(cases.is_candidate, n_same, 1_000)  # whatever the fillers' score
-
-    chosen, changed = (choose_settings([cases], [scores])[0] for scores in (n_same, other))
-
-    assert not cases.is_candidate.all()
-    assert chosen == changed
 
 
 def test_candidates_come_first_in_their_new_order_and_the_rest_stays():
