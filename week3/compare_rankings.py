@@ -54,6 +54,7 @@ COST_TITLE = "Rank-1 over seconds a query"
 MAP_TITLE = "mAP of each way, with 95 % intervals over animals"
 DETAILS_TITLE = "Queries, what each way puts first, and the details that are the same"
 NO_TIME = 0.001  # seconds that the figure begins with
+MOST_TAUGHT = 100  # validation queries of known and of new animals each; more teach little more
 N_TRIED = 6  # photos that are described and compared to say how long all will take
 Sides = dict[str, tuple[np.ndarray, np.ndarray]]  # question to rows of queries and of the gallery
 
@@ -105,12 +106,13 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"Details of {counted(len(rows), 'photo')}: {time.perf_counter() - start:.0f} s.")
 
     # Validation chooses the settings and teaches what scores mean; then the test is asked, once.
+    taught = [ask(study, embeddings, *each, args.shortlist) for each in validation]
+    settings, reranked_map = reordering.choose_settings(taught)
+    scores, chosen = reordering.choose_details(taught, scores)
     with ExitStack() as stored:
         for each in scores.values():
             stored.enter_context(each.stored())
-        taught = [ask(study, embeddings, *each, args.shortlist) for each in validation]
-        settings, reranked_map = reordering.choose_settings(taught)
-        routes = reordering.learn_routes(taught, labels, scores, args.shortlist, args.seed)
+        routes = reordering.learn_routes(taught, labels, scores, args.shortlist)
         asked = {name: ask(study, embeddings, *each, args.shortlist) for name, each in test.items()}
         ways, n_pairs = {}, {}
         for name, each in asked.items():
@@ -143,13 +145,13 @@ def main(argv: list[str] | None = None) -> dict:
     }  # fmt: skip
     return run.finish(
         metrics={"ways": table, "differences": differences, "costs": costs}
-        | {"settings": vars(settings) | {"validation mAP": reranked_map}, "pairs": n_pairs}
+        | {"settings": vars(settings) | {"validation mAP": reranked_map}, "details": chosen}
         | {"reports": reports},
         split=describe_split(study.split, study.leak),
         tables={"What each way finds": table, f"Against {EMBEDDING}": differences}
         | {"What each way costs": costs},
         figures=figures | ({DETAILS_TITLE: details} if details else {}),
-        notes=missing + notes_on(asked, taught, args, questions),
+        notes=missing + notes_on(asked, taught, chosen, args, questions),
         device=str(device),
     )
 
@@ -174,7 +176,12 @@ def validation_queries(
         )
         gallery = np.union1d(questions.train, newcomers.gallery)
         queries.append((newcomers.query, gallery))
-    return [sides for sides in queries if len(sides[0])]
+    generator = np.random.default_rng(args.seed)
+    return [
+        (np.sort(generator.permutation(query)[:MOST_TAUGHT]), gallery)
+        for query, gallery in queries
+        if len(query)
+    ]
 
 
 def test_queries(questions: Questions) -> Sides:
@@ -286,12 +293,13 @@ def notes_on(
         f"{len(each.gallery)} in the gallery"
         for name, each in asked.items()
     ]
-    n_taught = min(sum(len(each.query) for each in taught), reordering.MOST_TAUGHT)
+    n_taught = sum(len(each.query) for each in taught)
+    kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in chosen.items())
     notes = [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
         f"{'; '.join(counts)}.",
-        f"What a score means is learned from {counted(n_taught, 'validation photo')}, drawn by "
-        "chance where there are more."
+        f"What a score means is learned from {counted(n_taught, 'validation photo')}; "
+        f"{MOST_TAUGHT} are drawn by chance where known or new animals have more."
         if n_taught
         else "Only re-ranking, with its paper's settings, and details alone are compared: no "
         "validation photo can teach what a score means.",
@@ -299,6 +307,7 @@ def notes_on(
         "other, describing it included. s once and MB held: for the gallery.",
         f"Pairs: XFeat compares the whole gallery, the others {args.shortlist} photos, three of "
         "an animal at most.",
+        *([f"Details that count, by the mAP of validation photos: {kinds}."] if chosen else []),
         "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "
         "has no others is a miss. Ties count against the right photo.",
         *questions.reasons,

@@ -143,7 +143,7 @@ class Costs:
         def compare(name: str, photo: int, rows: np.ndarray) -> np.ndarray:
             matcher, features = self.scores[name].matcher, self.scores[name].features
             if name not in described:
-                [described[name]] = matcher.describe([self.paths[self.asked.query[i]]])
+                described[name] = self.scores[name].describe(self.paths[self.asked.query[i]])
             return matcher.scores(described[name], [features[row] for row in rows.tolist()])
 
         return compare

@@ -4,6 +4,7 @@ The scores stay on disk beside the descriptions, so that another seed, whose emb
 much the same photos, and a run that was killed, compare only what is new to them.
 """
 
+import copy
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from common.files import UnwritableError, read_array, write_array
 from common.matching.descriptions import CACHE_FOLDER, cache_name, describe_photos, photo_keys
+from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 
 import numpy as np
@@ -30,6 +32,7 @@ class PairScores:
 
     Attributes:
         features: row to the photo's details.
+        is_middle: whether only details in the middle of a photo count.
     """
 
     def __init__(
@@ -37,13 +40,29 @@ class PairScores:
     ) -> None:
         described = describe_photos(matcher, [paths[row] for row in rows], folder=folder)
         self.matcher, self.features = matcher, dict(zip(rows.tolist(), described, strict=True))
-        self._n_photos, self._is_new, self._stored = len(paths), False, time.monotonic()
+        self.is_middle, self._n_photos = False, len(paths)
         keys = b"".join([str(getattr(matcher, "device", "cpu")).encode(), *photo_keys(paths)])
         photos = hashlib.blake2b(keys, digest_size=16).hexdigest()
-        self._file = (folder or CACHE_FOLDER) / "pairs" / f"{cache_name(matcher)}-{photos}.npy"
-        known = read_array(self._file)
+        self._open((folder or CACHE_FOLDER) / "pairs" / f"{cache_name(matcher)}-{photos}.npy")
+
+    def _open(self, file: Path) -> None:
+        self._file, self._is_new, self._stored = file, False, time.monotonic()
+        known = read_array(file)
         is_usable = known is not None and known.dtype == self._dtype
         self._of = {int(each["row"]): each["scores"].copy() for each in known} if is_usable else {}
+
+    def in_middle(self) -> "PairScores":
+        """The same of the details in the middle of each photo alone."""
+        other = copy.copy(self)
+        other.features = {row: each.in_middle() for row, each in self.features.items()}
+        other.is_middle = True
+        other._open(self._file.with_name(f"middle-{self._file.name}"))
+        return other
+
+    def describe(self, path: Path) -> LocalFeatures:
+        """The details of a photo, found anew."""
+        [found] = self.matcher.describe([path])
+        return found.in_middle() if self.is_middle else found
 
     @property
     def _dtype(self) -> np.dtype:

@@ -30,7 +30,6 @@ CASCADED = ("aliked", "disk")  # so dear that cheaper details should go before
 STEP = 4  # pairs that a cascade compares before it looks again
 NEVER = 2.0  # a probability that no answer reaches: all stages are asked
 K1, K2, ORIGINAL_SHARES = (5, 10, 20), (2, 4, 6), (0.1, 0.3, 0.5, 0.7)  # tried
-MOST_TAUGHT = 200  # validation queries that teach what scores mean
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,39 @@ def choose_settings(asked: Sequence[Asked]) -> tuple[Settings, float]:
     return settings, best
 
 
+def choose_details(
+    asked: Sequence[Asked], scores: Mapping[str, PairScores]
+) -> tuple[dict[str, PairScores], dict[str, float]]:
+    """All details of a photo, or those in its middle: what finds more on validation photos.
+
+    The cheapest matcher decides for all, by the mAP of its score alone.
+
+    Args:
+        asked: sets of validation queries; none: all details count.
+        scores: of all details, by the matcher's name.
+
+    Returns:
+        scores, and the mAP of both kinds; nothing without queries.
+    """
+    kinds = {"the whole photo": scores}
+    if not asked or not scores:
+        return scores, {}
+    cheapest = next(name for name in TITLES if name in scores)
+    kinds["its middle"] = {cheapest: scores[cheapest].in_middle()}
+    values = {}
+    for kind, own in kinds.items():
+        with own[cheapest].stored():
+            blocks = [details_alone(each, own[cheapest]) for each in asked]
+        reports = [each.evaluate(block) for each, block in zip(asked, blocks, strict=True)]
+        values[kind] = float(np.mean([report.mAP for report in reports]))
+    if values["its middle"] <= values["the whole photo"]:
+        return scores, values
+    others = {name: each.in_middle() for name, each in scores.items() if name != cheapest}
+    return kinds["its middle"] | others, values
+
+
 def learn_routes(
-    asked: Sequence[Asked],
-    labels: np.ndarray,
-    scores: Mapping[str, PairScores],
-    n_candidates: int,
-    seed: int = 0,
+    asked: Sequence[Asked], labels: np.ndarray, scores: Mapping[str, PairScores], n_candidates: int
 ) -> dict[str, Route]:
     """Ways that compare details, cheapest first, with what their scores mean.
 
@@ -103,10 +129,9 @@ def learn_routes(
         labels: of the catalogue's animals, integers from 0, shape (n_images,).
         scores: by the matcher's name.
         n_candidates: on a shortlist.
-        seed: of the queries that are drawn, where there are many.
     """
     routes: dict[str, Route] = {}
-    taught = drawn([(each, i) for each in asked for i in range(len(each.query))], seed)
+    taught = [(each, i) for each in asked for i in range(len(each.query))]
     for name in [name for name in TITLES if name in scores] if taught else []:
         first = [Stage(WHOLE, ALL, ALL)] if WHOLE in scores and name in CASCADED else []
         size = ALL if name == WHOLE else n_candidates
@@ -119,12 +144,6 @@ def learn_routes(
         if name in CASCADED:
             routes[f"cascade to {TITLES[name]}"] = Route([*first, Stage(name, size, STEP)], cascade)
     return routes
-
-
-def drawn(queries: Sequence, seed: int) -> list:
-    """At most `MOST_TAUGHT` of some queries, by chance."""
-    order = np.random.default_rng(seed).permutation(len(queries))
-    return [queries[i] for i in np.sort(order[:MOST_TAUGHT])]
 
 
 def pairs_of(asked: Asked, i: int, labels: np.ndarray, scores: Mapping[str, PairScores]) -> Pairs:

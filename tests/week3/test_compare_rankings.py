@@ -12,6 +12,7 @@ from common.matching.reordering import (
     EMBEDDING,
     RERANKED,
     Settings,
+    choose_details,
     choose_settings,
     details_alone,
     follow,
@@ -205,6 +206,44 @@ def test_a_pair_is_compared_once_also_by_a_later_run(tmp_path):
     assert np.array_equal(again(3, np.array([5, 7, 9]))[:2], once)
     assert first.matcher.asked == [5, 7, 9]
     assert again.matcher.asked == []
+
+
+class Spotted(Told):
+    """Photos have their animal's detail in the middle, and their place's, which counts more."""
+
+    def describe(self, paths, masks=None):
+        shown = [np.array(path.stem.split("-"), np.float16) for path in paths]
+        points = np.array([[0.5, 0.4], [0.05, 0.9]], np.float32)
+        return [
+            LocalFeatures(points, np.array([[animal, 1], [place, 3]]), (1, 1))
+            for _, animal, place in shown
+        ]
+
+    def scores(self, query, candidates):
+        return np.array([
+            sum(here[1] for here in query.descriptors for there in each.descriptors
+                if (here == there).all())
+            for each in candidates
+        ])  # fmt: skip
+
+
+@pytest.mark.parametrize("n_places", [1, 5])
+def test_validation_says_whether_only_the_middle_of_a_photo_counts(tmp_path, n_places):
+    asked, labels, *_ = made_up(0)
+    places = np.random.default_rng(1).integers(0, n_places, len(labels))
+    paths = [
+        tmp_path / f"{row}-{animal}-{place}.jpg"
+        for row, (animal, place) in enumerate(zip(labels, places, strict=True))
+    ]
+    for path in paths:
+        path.write_text(path.name)
+    scores = {"sift": PairScores(Spotted("sift", None), paths, np.arange(len(labels)), tmp_path)}
+
+    chosen, values = choose_details([asked], scores)
+
+    assert chosen["sift"].is_middle == (n_places > 1)
+    assert (values["its middle"] > values["the whole photo"]) == (n_places > 1)
+    assert chosen["sift"].describe(paths[0]).points.shape == (2 - chosen["sift"].is_middle, 2)
 
 
 def test_a_damaged_store_of_pairs_is_compared_anew(tmp_path):
