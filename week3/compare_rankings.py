@@ -284,7 +284,11 @@ def expected_minutes(
 
 
 def notes_on(
-    asked: dict[str, Asked], taught: Sequence[Asked], args: argparse.Namespace, questions: Questions
+    asked: dict[str, Asked],
+    taught: Sequence[Asked],
+    chosen: dict[str, float],
+    args: argparse.Namespace,
+    questions: Questions,
 ) -> list[str]:
     """What a reader needs to judge the numbers."""
     counts = [
