@@ -211,6 +211,8 @@ def test_a_pair_is_compared_once_also_by_a_later_run(tmp_path):
 class Spotted(Told):
     """Photos have their animal's detail in the middle, and their place's, which counts more."""
 
+    n_points = 2
+
     def describe(self, paths, masks=None):
         shown = [np.array(path.stem.split("-"), np.float16) for path in paths]
         points = np.array([[0.5, 0.4], [0.05, 0.9]], np.float32)
