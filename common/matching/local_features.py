@@ -106,7 +106,7 @@ class Sift:
 
     def matches(self, query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
         """Numbers of the details that agree, int, shape (n_matches, 2)."""
-        return same_details(query, candidate)
+        return explained(query, candidate, match_details(query, candidate), INLIER_DISTANCE)
 
 
 def small_photo(path: str | Path) -> Image.Image:
@@ -162,19 +162,26 @@ def match_details(query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
     return np.array(found, dtype=np.intp).reshape(-1, 2)
 
 
-def same_details(query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
-    """Matched details whose places one affine map explains.
+def explained(
+    query: LocalFeatures, candidate: LocalFeatures, matches: np.ndarray, distance: float
+) -> np.ndarray:
+    """The matches whose places one affine map explains.
+
+    Args:
+        query: one photo.
+        candidate: another one.
+        matches: numbers of details in both, shape (n_matches, 2).
+        distance: between where the map puts a detail and where it may lie, pixels.
 
     Returns:
-        Their numbers in the query and in the candidate, int, shape (n_inliers, 2). Where nothing
-        is alike some three may still agree by chance.
+        Some of the matches, in their order. Where nothing is alike some three may still agree by
+        chance.
     """
-    matches = match_details(query, candidate)
     if len(matches) < FEWEST_MATCHES:
         return matches[:0]
     # RANSAC draws from a generator that OpenCV starts anew at every call: no seed to be set.
     _, is_inlier = cv2.estimateAffine2D(
         query.points[matches[:, 0]], candidate.points[matches[:, 1]],
-        method=cv2.RANSAC, ransacReprojThreshold=INLIER_DISTANCE,
+        method=cv2.RANSAC, ransacReprojThreshold=distance,
     )  # fmt: skip
     return matches[:0] if is_inlier is None else matches[is_inlier.ravel().astype(bool)]

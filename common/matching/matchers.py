@@ -50,7 +50,8 @@ class Matcher(Protocol):
 
 MATCHERS: dict[str, Callable[[torch.device | str], Matcher]] = {
     "sift": lambda device: Sift(),
-    "xfeat": lambda device: XFeatMatcher("xfeat", device),
+    "xfeat": XFeatMatcher,
+    "xfeat_verified": lambda device: XFeatMatcher(device, is_verified=True),
     "aliked": lambda device: LightGlueMatcher("aliked", device),
     "disk": lambda device: LightGlueMatcher("disk", device),
 }
@@ -60,7 +61,8 @@ def load_matcher(name: str, device: torch.device | str = "cpu") -> Matcher:
     """A matcher with its weights.
 
     Args:
-        name: sift; xfeat; aliked or disk, both matched by LightGlue.
+        name: sift; xfeat, and with an affine map that has to explain the matches; aliked or disk,
+            both matched by LightGlue.
         device: where to compute; SIFT stays on the CPU.
 
     Raises:

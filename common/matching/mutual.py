@@ -4,7 +4,7 @@ One matrix product a photo, small enough to stay in the processor's cache, and t
 most of the time is the product's own (tests/benchmarks/matching.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.measures.ranking import worker_threads
 
@@ -31,18 +31,21 @@ def mutual_neighbours(similarity: np.ndarray, least: float) -> np.ndarray:
     """
     if not similarity.size:
         return np.empty((0, 2), dtype=np.intp)
-    similarity = _whole_blocks(similarity, -np.inf)
+    similarity = np.ascontiguousarray(_whole_blocks(similarity, -np.inf))
+    n_rows, n_columns = similarity.shape
+    flat, starts = similarity.reshape(-1), np.arange(0, n_rows * n_columns, n_columns)
     column_of = similarity.argmax(axis=1)
-    highest = np.take_along_axis(similarity, column_of[:, None], axis=1)[:, 0]
+    highest = flat.take(starts + column_of)
     rows = np.flatnonzero(highest > least)
     # The column's highest, block by block: NumPy's argmax down a column takes ten times longer.
-    blocks = similarity.reshape(-1, BLOCK, similarity.shape[1]).max(axis=1)
-    rows = rows[highest[rows] == blocks.max(axis=0)[column_of[rows]]]
+    blocks = similarity.reshape(-1, BLOCK, n_columns).max(axis=1)
+    rows = rows[highest.take(rows) == blocks.max(axis=0).take(column_of.take(rows))]
     # Of several as high the first: the first block, and in it the first row.
-    columns = column_of[rows]
-    rows_there = blocks[:, columns].argmax(axis=0)[:, None] * BLOCK + np.arange(BLOCK)
-    first = rows_there[:, 0] + similarity[rows_there, columns[:, None]].argmax(axis=1)
-    return np.stack([rows, columns], axis=1)[first == rows]
+    columns = column_of.take(rows)
+    first = blocks.take(columns, axis=1).argmax(axis=0) * BLOCK
+    within = flat.take((first * n_columns + columns)[:, None] + starts[:BLOCK])
+    is_first = first + within.argmax(axis=1) == rows
+    return np.stack([rows, columns], axis=1)[is_first]
 
 
 def _whole_blocks(array: np.ndarray, value: float) -> np.ndarray:
@@ -54,7 +57,10 @@ def _whole_blocks(array: np.ndarray, value: float) -> np.ndarray:
 
 
 def count_mutual_neighbours(
-    query: np.ndarray, candidates: Sequence[np.ndarray], least: float
+    query: np.ndarray,
+    candidates: Sequence[np.ndarray],
+    least: float,
+    count_of: Callable[[int, np.ndarray], int] = lambda i, pairs: len(pairs),
 ) -> np.ndarray:
     """How many details of one photo and of each other photo are mutual neighbours.
 
@@ -62,6 +68,7 @@ def count_mutual_neighbours(
         query: descriptors of unit length, shape (n_details, length).
         candidates: of each photo its own, float16.
         least: cosine that a pair has to exceed, 0 or more.
+        count_of: number of a candidate and its pairs to how many of them count.
 
     Returns:
         int, shape (n_candidates,).
@@ -72,14 +79,13 @@ def count_mutual_neighbours(
     def count(part: Sequence[int]) -> list[int]:
         room = np.empty(len(query) * most, dtype=np.float32)  # made once: it stays in the cache
         described = np.empty((most, query.shape[1]), dtype=np.float32)
-        as_tensor = torch.from_numpy(described)  # NumPy converts ten times slower from 16 bits
         counts = []
         for i in part:
             n = len(candidates[i])
-            as_tensor[:n].copy_(torch.tensor(candidates[i]))
+            np.copyto(described[:n], candidates[i])
             similarity = room[: len(query) * n].reshape(len(query), n)
             np.matmul(query, described[:n].T, out=similarity)
-            counts.append(len(mutual_neighbours(similarity, least)))
+            counts.append(count_of(i, mutual_neighbours(similarity, least)))
         return counts
 
     with worker_threads(len(candidates) // FEWEST_OF_A_THREAD) as (threads, n_threads):

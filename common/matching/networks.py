@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.data.photo_files import each_photo, open_photo
 from common.errors import InputError, first_line
-from common.matching.local_features import LocalFeatures
+from common.matching.local_features import LocalFeatures, explained
 from common.matching.mutual import count_mutual_neighbours, count_on_gpu, mutual_neighbours
 from common.own_files import checksum
 
@@ -40,6 +40,7 @@ LONGEST_SIDE = 512  # pixels; photos are made larger or smaller
 MULTIPLE = 32  # of pixels, that all three networks halve five times
 N_POINTS = 512  # of one photo, the strongest
 MORE = 4  # times as many are looked for where a mask takes some away
+INLIER_DISTANCE = 8.0  # pixels between where an affine map puts a detail and where it lies
 LEAST_COSINE = 0.82  # of two details of XFeat that are the same, its authors' own
 DERIVED = ("dkd.hw_grid", "confidence_thresholds")  # that the code makes, no weights
 NEEDLESS = re.compile(r"log_assignment\.\d\.r")  # in DISK's file, left from training
@@ -109,21 +110,39 @@ class NetworkDetails:
 
 
 class XFeatMatcher(NetworkDetails):
-    """XFeat: fast details, and mutual nearest neighbours; the score counts them."""
+    """XFeat: fast details, and mutual nearest neighbours; the score counts them.
+
+    Args:
+        device: where to compute.
+        is_verified: only those count whose places one affine map explains. That tells more, and
+            takes twice the time; the descriptions are the same.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", *, is_verified: bool = False) -> None:
+        super().__init__("xfeat", device)
+        self.is_verified = is_verified
+        self.name = "xfeat_verified" if is_verified else "xfeat"
 
     def scores(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> np.ndarray:
         """How many details are the same, float64, shape (n_candidates,)."""
-        described = [each.descriptors for each in candidates]
+        parts = query.descriptors, [each.descriptors for each in candidates], LEAST_COSINE
+        if self.is_verified:
+
+            def n_explained(i: int, pairs: np.ndarray) -> int:
+                return len(explained(query, candidates[i], pairs, INLIER_DISTANCE))
+
+            return count_mutual_neighbours(*parts, n_explained).astype(np.float64)
         if self.device.type == "cpu":
-            counts = count_mutual_neighbours(query.descriptors, described, LEAST_COSINE)
-        else:
-            counts = count_on_gpu(query.descriptors, described, LEAST_COSINE, self.device)
-        return counts.astype(np.float64)
+            return count_mutual_neighbours(*parts).astype(np.float64)
+        return count_on_gpu(*parts, self.device).astype(np.float64)
 
     def matches(self, query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
         """Numbers of the details that are the same, int, shape (n_matches, 2)."""
         here, there = (each.descriptors.astype(np.float32) for each in (query, candidate))
-        return mutual_neighbours(here @ there.T, LEAST_COSINE)
+        pairs = mutual_neighbours(here @ there.T, LEAST_COSINE)
+        if self.is_verified:
+            return explained(query, candidate, pairs, INLIER_DISTANCE)
+        return pairs
 
 
 class LightGlueMatcher(NetworkDetails):

@@ -3,22 +3,33 @@
 One photo's 512 details of XFeat against those of 500 drawn turtles' photos, on one core: the bare
 products of their descriptors, this course's mutual nearest neighbours, and the usual loop, pair by
 pair, whose scores must be the same. Then what each matcher takes to describe a photo and to score
-a pair.
+a pair, and what 10,000 descriptions of the largest kind take, all of them read.
 
     python tests/benchmarks/matching.py
 
-About 3 minutes on one core. The weights have to be installed (requirements-matching.txt).
+About 3 minutes on one core. The weights have to be installed (requirements-matching.txt). Extra
+memory is the peak above what a fresh process holds before it begins.
 """
 
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 from common.cli import run_script
 
-from side_by_side import read_flags, seconds_in_turns, store, table_of, turtle_photos
+from side_by_side import (
+    extra_memory_mb,
+    in_fresh_process,
+    read_flags,
+    seconds_in_turns,
+    store,
+    table_of,
+    turtle_photos,
+)
 
 BARE, OURS, LOOP = "bare products", "this course, mutual neighbours", "usual loop"
-N_DESCRIBED, N_PAIRS = 8, 12  # photos and pairs of each matcher's cost
+N_DESCRIBED, N_PAIRS = 5, 10  # photos and pairs of each matcher's cost
 
 
 def main(argv=None):
@@ -49,13 +60,19 @@ def main(argv=None):
         if not (scores[OURS] == scores[LOOP]).all():
             raise RuntimeError("mutual neighbours differ from the usual loop's")
         costs = pd.DataFrame([cost_of(load_matcher(name), paths) for name in MATCHERS])
+    costs["extra MB"] = [in_fresh_process(memory_to_describe, n, paths[:3]) for n in MATCHERS]
+    many = in_fresh_process(many_descriptions, paths[0], 100 if args.smoke else 10_000)
     table = table_of(seconds, usual=LOOP)
     table["times the bare products"] = table["seconds"] / table["seconds"][0]
     table["ms a pair"] = 1000 * table["seconds"] / len(candidates)
     return store(
         run,
-        metrics={"n_candidates": len(candidates), "ways": table, "costs": costs},
-        tables={"One photo against many, XFeat": table, "What each matcher takes": costs},
+        metrics={"n_candidates": len(candidates), "ways": table, "costs": costs, "many": many},
+        tables={
+            "One photo against many, XFeat": table,
+            "What each matcher takes": costs,
+            "Many descriptions": pd.DataFrame([many]),
+        },
         notes=[
             f"one core; {len(query.points)} details against {len(candidates)} photos'; the scores "
             "of this course and of the loop are the same",
@@ -69,11 +86,12 @@ def bare_products(query, candidates, seconds):
     import numpy as np
 
     here = query.descriptors.astype(np.float32)
-    there = [each.descriptors.astype(np.float32) for each in candidates]
-    room = [np.empty((len(here), n), dtype=np.float32) for n in range(max(map(len, there)) + 1)]
+    there = [each.descriptors.astype(np.float32).T for each in candidates]
+    room = np.empty(len(here) * max(each.shape[1] for each in there), dtype=np.float32)
     start = time.perf_counter()
     for each in there:
-        np.matmul(here, each.T, out=room[len(each)])
+        n = each.shape[1]
+        np.matmul(here, each, out=room[: len(here) * n].reshape(len(here), n))
     seconds.append(time.perf_counter() - start)
 
 
@@ -110,6 +128,47 @@ def cost_of(matcher, paths):
         "ms to score a pair": 1000 * (time.perf_counter() - start) / len(pairs),
         "kB stored a photo": record_dtype(matcher).itemsize / 1000,
     }
+
+
+def memory_to_describe(name, paths):
+    """MB that a matcher needs while it describes some photos, its weights included."""
+    from common.matching.matchers import load_matcher
+
+    return extra_memory_mb(lambda: load_matcher(name).describe(paths))
+
+
+def many_descriptions(path, n_photos):
+    """Seconds and MB of many descriptions as large as ALIKED's, found by nobody: random numbers."""
+    from common.matching.descriptions import describe_photos
+    from common.matching.local_features import LocalFeatures
+
+    import numpy as np
+
+    class Quick:
+        recipe, name, n_points, descriptor = "quick", "quick", 512, np.dtype((np.float16, 128))
+
+        def describe(self, paths, masks):
+            values = np.random.default_rng(0).random((512, 128)).astype(np.float16)
+            points = np.zeros((512, 2), dtype=np.float32)
+            return [LocalFeatures(points, values, (512, 512)) for _ in paths]
+
+    seconds = {}
+    boxes = [f"{path}#xywh=0,0,{1 + i // 200},{1 + i % 200}" for i in range(n_photos)]
+
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            for what in ("s to store", "s to open"):
+                start = time.perf_counter()
+                found = describe_photos(Quick(), boxes, folder=Path(folder), progress=False)
+                seconds[what] = time.perf_counter() - start
+            start = time.perf_counter()
+            total = sum(each.descriptors.sum(dtype=np.float32) for each in found)
+            seconds["s to read"] = time.perf_counter() - start
+            if not total:
+                raise RuntimeError("nothing was read")
+
+    megabytes = extra_memory_mb(run)
+    return {"photos": n_photos} | seconds | {"extra MB": megabytes}
 
 
 if __name__ == "__main__":

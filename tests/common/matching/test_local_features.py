@@ -7,7 +7,6 @@ from common.matching.local_features import (
     find_details,
     match_details,
     root_sift,
-    same_details,
     small_photo,
 )
 
@@ -26,14 +25,14 @@ def photos():
 def test_the_same_pattern_seen_again_has_many_details_in_common(photos):
     first, again, other = photos
 
-    n_same, n_other = len(same_details(first, again)), len(same_details(first, other))
+    n_same, n_other = len(Sift().matches(first, again)), len(Sift().matches(first, other))
 
     assert n_same > 40
     assert n_other < 8
 
 
 def test_common_details_lie_where_the_pattern_went(photos):
-    rows = same_details(*photos[:2]).T
+    rows = Sift().matches(*photos[:2]).T
     here, there = (each.points[own] for each, own in zip(photos[:2], rows, strict=True))
 
     expected = here @ TURN[:, :2].T + TURN[:, 2]
@@ -60,9 +59,9 @@ def test_matches_are_mutual_and_pass_the_ratio_test(photos):
 
 
 def test_the_score_is_the_same_every_time(photos):
-    first = [len(same_details(photos[0], photos[i])) for i in (1, 2)]
+    first = [len(Sift().matches(photos[0], photos[i])) for i in (1, 2)]
 
-    assert first == [len(same_details(photos[0], photos[i])) for i in (1, 2)]
+    assert first == [len(Sift().matches(photos[0], photos[i])) for i in (1, 2)]
 
 
 def test_root_sift_has_unit_length():
@@ -76,7 +75,7 @@ def test_a_photo_without_contrast_has_no_details_and_matches_nothing(photos):
 
     assert blank.size == (80, 60)
     assert len(blank.points) == 0
-    assert len(same_details(blank, photos[0])) == len(same_details(photos[0], blank)) == 0
+    assert len(Sift().matches(blank, photos[0])) == len(Sift().matches(photos[0], blank)) == 0
 
 
 def test_a_large_photo_is_made_smaller_in_its_own_proportions(tmp_path):
@@ -111,8 +110,8 @@ def test_a_turtle_is_told_from_others_by_its_details(catalogue):
     pairs = [Sift().describe([paths[row] for row in rows]) for rows in groups]
     animals = [table["identity"][rows[0]] for rows in groups]
 
-    same = [len(same_details(*pair)) for pair in pairs]
-    other = [len(same_details(pairs[i][0], pairs[j][0]))
+    same = [len(Sift().matches(*pair)) for pair in pairs]
+    other = [len(Sift().matches(pairs[i][0], pairs[j][0]))
              for i in range(len(pairs)) for j in range(i) if animals[i] != animals[j]]  # fmt: skip
 
     assert len(other) > 5
