@@ -38,7 +38,7 @@ class Cost:
 
 
 def stages_within(
-    seconds: float, costs: Mapping[str, Cost], *, n_photos: int, n_gallery: int
+    seconds: float, costs: Mapping[str, Cost], *, n_gallery: int, n_photos: int = 1
 ) -> list[Stage]:
     """Stages that answer a question in a given time.
 
@@ -48,15 +48,15 @@ def stages_within(
     Args:
         seconds: for one question, the network's own time not counted.
         costs: of each stage, in order.
-        n_photos: of the question.
         n_gallery: photos in the gallery.
+        n_photos: of the question.
     """
-    stages, left = [], seconds
+    stages, left = [], seconds / n_photos
     for place, (name, cost) in enumerate(costs.items(), start=1):
         is_last = place == len(costs)
-        left -= n_photos * cost.photo
-        may_use = left if is_last else min(left, SHARE_OF_CHEAP * seconds)
-        most = n_photos * (min(n_gallery, MOST_OF_LAST) if is_last else n_gallery)
+        left -= cost.photo
+        may_use = left if is_last else min(left, SHARE_OF_CHEAP * seconds / n_photos)
+        most = min(n_gallery, MOST_OF_LAST) if is_last else n_gallery
         if (n_pairs := min(most, int(may_use / cost.pair))) < 1:
             break
         step = max(LEAST_STEP, int(STEP_SECONDS / cost.pair)) if is_last else n_pairs
@@ -67,14 +67,14 @@ def stages_within(
 
 def comparing(
     matchers: Mapping[str, Matcher],
-    query: Mapping[str, Sequence[LocalFeatures]],
+    query: Mapping[str, Sequence[LocalFeatures] | Mapping[int, LocalFeatures]],
     gallery: Mapping[str, Sequence[LocalFeatures]],
 ) -> Compare:
     """What a cascade asks of its stages, from descriptions.
 
     Args:
         matchers: of each stage.
-        query: of each stage the descriptions of the question's photos.
+        query: of each stage the descriptions of the question's photos, or number to them.
         gallery: of each stage those of the gallery's photos, in the order of `Pairs.labels`.
     """
 

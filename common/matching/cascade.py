@@ -36,8 +36,8 @@ class Stage:
 
     Attributes:
         name: of the score: one of `common.matching.matchers.MATCHERS`.
-        n_pairs: most pairs of photos that it compares for one question.
-        step: pairs that it compares before the decision is looked at again.
+        n_pairs: most gallery photos that it compares with each photo of a question.
+        step: that it compares with each before the decision is looked at again.
     """
 
     name: str
@@ -78,18 +78,29 @@ class Found:
     scores: dict[str, np.ndarray]
     probability: np.ndarray
 
+    @property
+    def counting(self) -> np.ndarray:
+        """The probabilities that count for an animal, of that shape; the others are -inf.
+
+        They are those of its pairs that came furthest: where LightGlue found nothing in the three
+        most alike photos, a fourth one that only the embedding saw proves nothing.
+        """
+        stage = sum(np.isfinite(each).astype(np.int8) for each in self.scores.values())
+        furthest = animal_best(stage, self.labels)[:, self.labels]
+        return np.where((stage == furthest) & (stage > 0), self.probability, -np.inf)
+
     def animals(self) -> np.ndarray:
         """Score in (0, 1) of each animal: its best pair's, the mean over the question's photos.
 
         Shape (n_animals,); nan for an animal that nothing can be compared with.
         """
-        return animal_scores(self.probability, self.labels)
+        return mean_of_photos(animal_best(self.counting, self.labels))
 
     def best_photo(self, label: int) -> tuple[int, int]:
         """The question's photo and the gallery's that are most alike, of one animal."""
         own = np.flatnonzero(self.labels == label)
-        place = np.nanargmax(self.probability[:, own])
-        photo, column = np.unravel_index(place, (len(self.probability), len(own)))
+        counting = self.counting[:, own]
+        photo, column = np.unravel_index(counting.argmax(), counting.shape)
         return int(photo), int(own[column])
 
     @property
@@ -99,51 +110,59 @@ class Found:
         return {name: int(n) for name, n in compared.items() if name != COSINE}
 
 
-def animal_scores(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Best of each animal for each photo, then the mean over the photos that it has one for.
+def animal_best(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The highest of each animal for each photo, shape (n_photos, n_animals).
 
     Args:
-        probability: shape (n_photos, n_gallery), nan where a pair does not count.
-        labels: integers from 0, shape (n_gallery,).
+        values: shape (n_photos, n_gallery).
+        labels: integers from 0, each of them there, shape (n_gallery,).
 
-    >>> animal_scores(np.array([[0.2, 0.9, np.nan], [0.4, np.nan, np.nan]]), np.array([0, 0, 1]))
-    array([0.65,  nan])
+    >>> animal_best(np.array([[0.2, 0.9, 0.5]]), np.array([0, 0, 1]))
+    array([[0.9, 0.5]])
     """
+    best = np.full((len(values), labels.max(initial=-1) + 1), values.dtype.type(0))
     order = np.argsort(labels, kind="stable")
     present, starts = np.unique(labels[order], return_index=True)
-    best = np.full((len(probability), labels.max(initial=-1) + 1), np.nan)
-    best[:, present] = np.fmax.reduceat(probability[:, order], starts, axis=1)
-    n_photos = np.isfinite(best).sum(axis=0)
-    return np.where(n_photos, np.nansum(best, axis=0) / np.maximum(n_photos, 1), np.nan)
+    if len(present):
+        best[:, present] = np.maximum.reduceat(values[:, order], starts, axis=1)
+    return best
+
+
+def mean_of_photos(best: np.ndarray) -> np.ndarray:
+    """One score of each animal: the mean over the photos that have one, else nan.
+
+    Args:
+        best: of each photo and animal, -inf where there is none, shape (n_photos, n_animals).
+    """
+    has_one = np.isfinite(best)
+    total = np.where(has_one, best, 0).sum(axis=0)
+    return np.where(has_one.any(axis=0), total / np.maximum(has_one.sum(axis=0), 1), np.nan)
 
 
 def shortlist(
     probability: np.ndarray, labels: np.ndarray, n_pairs: int, per_animal: int = PHOTOS_PER_ANIMAL
 ) -> np.ndarray:
-    """The most probable pairs, with at most a few photos of an animal for each photo asked about.
+    """The most probable gallery photos for one photo, of each animal a few at most.
 
     Args:
-        probability: shape (n_photos, n_gallery), nan where a pair may not be taken.
+        probability: shape (n_gallery,), nan where a photo may not be taken.
         labels: of the gallery's animals, shape (n_gallery,).
         n_pairs: wanted.
-        per_animal: most pairs of one photo with one animal.
+        per_animal: most photos of one animal.
 
     Returns:
-        Rows and columns, most probable first, int, shape (at most n_pairs, 2).
+        Columns, most probable first, int, shape (at most n_pairs,).
 
-    >>> shortlist(np.array([[0.9, 0.8, 0.1]]), np.array([0, 0, 1]), 2, per_animal=1).tolist()
-    [[0, 0], [0, 2]]
+    >>> shortlist(np.array([0.9, 0.8, 0.1]), np.array([0, 0, 1]), 2, per_animal=1)
+    array([0, 2])
     """
-    n_gallery, flat = probability.shape[1], probability.ravel()
-    order = np.argsort(-flat, kind="stable")[: np.isfinite(flat).sum()]  # nan is last
-    animal = (order // n_gallery) * (labels.max(initial=0) + 1) + labels[order % n_gallery]
-    # The place of each pair among those of its animal, which a stable sort keeps in order.
-    together = np.argsort(animal, kind="stable")
-    starts = np.flatnonzero(np.diff(animal[together], prepend=-1))
+    order = np.argsort(-probability, kind="stable")[: np.isfinite(probability).sum()]  # nan is last
+    # The place of each photo among its animal's, which a stable sort keeps in order.
+    together = np.argsort(labels[order], kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order][together], prepend=-1))
     place = np.empty(len(order), dtype=np.intp)
     place[together] = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
-    chosen = order[place < per_animal][:n_pairs]
-    return np.stack([chosen // n_gallery, chosen % n_gallery], axis=1)
+    return order[place < per_animal][:n_pairs]
 
 
 @dataclass(frozen=True)
@@ -194,22 +213,23 @@ class Cascade:
     def compare(self, found: Found, pairs: Pairs, stage: Stage) -> None:
         """Ask the next stage about the first of a question's pairs; `found` is changed."""
         before = np.isfinite([*found.scores.values()][-1])
-        waiting = shortlist(
-            np.where(before, found.probability, np.nan), found.labels, stage.n_pairs
-        )
+        allowed = np.where(before, found.probability, np.nan)
+        most = len(before[0]) if before.sum(axis=1).max() <= stage.n_pairs else PHOTOS_PER_ANIMAL
+        columns = [shortlist(each, found.labels, stage.n_pairs, most) for each in allowed]
         known = dict(found.scores)
         new = found.scores[stage.name] = np.full(before.shape, np.nan)
-        while len(waiting):
-            now, waiting = waiting[: stage.step], waiting[stage.step :]
-            for photo in np.unique(now[:, 0]):
-                columns = now[now[:, 0] == photo, 1]
-                new[photo, columns] = pairs.compare(stage.name, int(photo), columns)
-            at = tuple(now.T)
-            if stage.name in self.meanings:
-                scores = {name: each[at] for name, each in found.scores.items()}
-                found.probability[at] = self.probability(scores)
-                if not self._is_open(found, waiting, stage.name, known):
-                    break
+        for start in range(0, max(map(len, columns), default=0), stage.step):
+            for photo, own in enumerate(columns):
+                if len(now := own[start : start + stage.step]):
+                    new[photo, now] = pairs.compare(stage.name, photo, now)
+            if stage.name not in self.meanings:  # they are being learned
+                continue
+            at = np.isfinite(new)
+            found.probability[at] = self.probability({k: v[at] for k, v in found.scores.items()})
+            rest = [own[start + stage.step :] for own in columns]
+            waiting = np.repeat(np.arange(len(rest)), [*map(len, rest)]), np.concatenate(rest)
+            if not self._is_open(found, waiting, stage.name, known):
+                break
 
     def _is_clear(self, animals: np.ndarray) -> bool:
         """Whether one animal is probable and no other is possible."""
@@ -219,17 +239,22 @@ class Cascade:
         )
 
     def _is_open(
-        self, found: Found, waiting: np.ndarray, name: str, known: Mapping[str, np.ndarray]
+        self, found: Found, at: tuple[np.ndarray, np.ndarray], name: str, known: Mapping
     ) -> bool:
         """Whether pairs that wait could change who comes first, if they were as alike as can be."""
-        at = tuple(waiting.T)
         highest = {each: scores[at] for each, scores in known.items()}
-        highest[name] = np.full(len(waiting), np.inf)
-        most, least = found.probability.copy(), found.probability.copy()
-        most[at], least[at] = self.probability(highest), 0.0
-        first = np.nanargmax(lowest := animal_scores(least, found.labels))
-        others = np.delete(animal_scores(most, found.labels), first)
-        return bool((others >= lowest[first]).any())
+        highest[name] = np.full(len(at[0]), np.inf)
+        most = counting = found.counting
+        if len(at[0]):
+            most = counting.copy()
+            most[at] = np.maximum(most[at], self.probability(highest))
+        now, most = (mean_of_photos(animal_best(each, found.labels)) for each in (counting, most))
+        # An animal that came as far as this stage, by all its photos, can only rise.
+        came_far = animal_best(np.isfinite(found.scores[name]), found.labels)
+        has_pairs = animal_best(np.isfinite(found.scores[COSINE]), found.labels)
+        least = np.where((came_far | ~has_pairs).all(axis=0), now, 0.0)
+        first = int(np.nanargmax(np.where(np.isnan(now), -1.0, least)))
+        return bool((np.delete(most, first) >= least[first]).any())
 
     def to_dict(self) -> dict:
         """Plain JSON types, which `from_dict` reads."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from common.matching.cascade import Cascade, Found, Pairs, Stage, learn_cascade
+from common.matching.cascade import Cascade, Found, Pairs, Stage, animal_best, learn_cascade
 from common.matching.pair_scores import PairScores
 from common.matching.reranking import ReciprocalGallery, Reranked
 from common.matching.shortlists import Asked, ScoreBlock
@@ -137,7 +137,7 @@ def learn_routes(
         size = ALL if name == WHOLE else n_candidates
         stages = [*first, Stage(name, size, size)]
         questions = [pairs_of(*each, labels, scores) for each in taught]
-        shown = [labels[each.query[i]] for each, i in taught]
+        shown = [_number_of(labels[each.query[i]], labels[each.gallery]) for each, i in taught]
         cascade, _ = learn_cascade(questions, shown, stages)
         way = " + ".join(["embedding", *(TITLES[stage.name] for stage in stages)])
         routes[way] = Route(stages, replace(cascade, clear=NEVER))
@@ -153,7 +153,14 @@ def pairs_of(asked: Asked, i: int, labels: np.ndarray, scores: Mapping[str, Pair
         return scores[name](int(asked.query[i]), asked.gallery[columns])
 
     allowed = ~asked.is_own(i, i + 1)
-    return Pairs(asked.cosines(i, i + 1), allowed, labels[asked.gallery], compare)
+    numbers = np.unique(labels[asked.gallery], return_inverse=True)[1]
+    return Pairs(asked.cosines(i, i + 1), allowed, numbers, compare)
+
+
+def _number_of(label: int, gallery_labels: np.ndarray) -> int:
+    """An animal's number among those of a gallery, as in `pairs_of`; -1 where it has none."""
+    [at] = np.nonzero(np.unique(gallery_labels) == label)
+    return int(at[0]) if len(at) else -1
 
 
 def details_alone(asked: Asked, scores: PairScores) -> ScoreBlock:
@@ -179,8 +186,10 @@ def follow(
     places, n_pairs = [], []
     for i in tqdm(range(len(asked.query)), title, unit="query"):
         found = route.ask(pairs_of(asked, i, labels, scores))
+        # A photo that only cheap scores saw stands behind its animal's that came furthest.
+        furthest = animal_best(found.counting, found.labels)[0, found.labels]
+        known = np.fmin(found.probability[0], furthest)
         # Only the order counts: two probabilities may be closer than what the ranking calls tied.
-        known = np.nan_to_num(found.probability[0], nan=-1.0)
         places.append(rankdata(known, method="dense").astype(np.float32))
         n_pairs.append(found.n_pairs.get(route.stages[-1].name, 0))
     table = np.stack(places)

@@ -7,9 +7,9 @@ from common.matching.budget import Cost, stages_within
 from common.matching.cascade import (
     COSINE,
     Cascade,
+    Found,
     Pairs,
     Stage,
-    animal_scores,
     learn_cascade,
     replay,
     shortlist,
@@ -135,9 +135,16 @@ def test_a_gallery_that_has_nothing_to_compare_gives_no_answer(learned):
 
 def test_a_burst_of_one_animal_does_not_fill_the_shortlist():
     labels = np.array([0] * 10 + [1, 2])
-    probability = np.linspace(1, 0, 12)[None]
-    chosen = shortlist(probability, labels, 5)
-    assert labels[chosen[:, 1]].tolist() == [0, 0, 0, 1, 2]
+    chosen = shortlist(np.linspace(1, 0, 12), labels, 5)
+    assert labels[chosen].tolist() == [0, 0, 0, 1, 2]
+
+
+def test_what_only_the_embedding_saw_does_not_outweigh_what_details_say():
+    labels = np.array([0, 0, 1])
+    scores = {COSINE: np.array([[0.9, 0.8, 0.1]]), "cheap": np.array([[0.0, np.nan, np.nan]])}
+    found = Found(labels, scores, np.array([[0.01, 0.7, 0.2]]))
+    assert found.animals().tolist() == [0.01, 0.2]
+    assert found.best_photo(0) == (0, 0)
 
 
 def test_the_best_photo_of_an_animal_is_the_one_most_alike(learned):
@@ -145,7 +152,7 @@ def test_the_best_photo_of_an_animal_is_the_one_most_alike(learned):
     found = learned[0].ask(pairs, [CHEAP, DEAR])
     photo, column = found.best_photo(2)
     assert LABELS[column] == 2
-    assert found.probability[photo, column] == animal_scores(found.probability, LABELS)[2]
+    assert found.probability[photo, column] == found.animals()[2]
 
 
 def test_what_was_learned_is_stored_as_json(learned):
