@@ -118,7 +118,7 @@ class Costs:
     def _way(self, way: str, route: Route | None) -> tuple[list[str], Callable[[int], object]]:
         """Matchers that a way needs, and what answers a query with nothing known before."""
         if route is None:
-            [name] = [each for each in self.scores if way.startswith(TITLES[each])]
+            [name] = [each for each in self.scores if way == f"{TITLES[each]} alone"]
             rows = self.asked.gallery if name == WHOLE else None
 
             def alone(i: int) -> None:

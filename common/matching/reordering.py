@@ -21,6 +21,7 @@ from tqdm import tqdm
 EMBEDDING, RERANKED = "embedding alone", "+ re-ranking"
 TITLES = {  # of matchers, in the order of what a pair costs
     "xfeat": "XFeat",
+    "xfeat_verified": "XFeat, verified",
     "sift": "SIFT",
     "aliked": "LightGlue (ALIKED)",
     "disk": "LightGlue (DISK)",
