@@ -137,14 +137,24 @@ def learn_routes(
         first = [Stage(WHOLE, ALL, ALL)] if WHOLE in scores and name in CASCADED else []
         size = ALL if name == WHOLE else n_candidates
         stages = [*first, Stage(name, size, size)]
-        questions = [pairs_of(*each, labels, scores) for each in taught]
-        shown = [_number_of(labels[each.query[i]], labels[each.gallery]) for each, i in taught]
-        cascade, _ = learn_cascade(questions, shown, stages)
+        cascade = learned(taught, labels, scores, stages)
         way = " + ".join(["embedding", *(TITLES[stage.name] for stage in stages)])
         routes[way] = Route(stages, replace(cascade, clear=NEVER))
         if name in CASCADED:
             routes[f"cascade to {TITLES[name]}"] = Route([*first, Stage(name, size, STEP)], cascade)
     return routes
+
+
+def learned(
+    taught: Sequence[tuple[Asked, int]],
+    labels: np.ndarray,
+    scores: Mapping[str, PairScores],
+    stages: Sequence[Stage],
+) -> Cascade:
+    """What scores mean, from validation queries: each a set of queries and a place in it."""
+    questions = [pairs_of(*each, labels, scores) for each in taught]
+    shown = [_number_of(labels[each.query[i]], labels[each.gallery]) for each, i in taught]
+    return learn_cascade(questions, shown, stages)[0]
 
 
 def pairs_of(asked: Asked, i: int, labels: np.ndarray, scores: Mapping[str, PairScores]) -> Pairs:
