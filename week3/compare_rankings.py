@@ -212,9 +212,8 @@ def order(
     n_pairs = {}
     for name in ("xfeat", "sift"):
         if name in scores:
-            n_candidates = len(asked.gallery) if name == WHOLE else asked.shortlist.shape[1]
             way = f"{reordering.TITLES[name]} alone"
-            ways[way], n_pairs[way] = reordering.details_alone(asked, scores[name]), n_candidates
+            ways[way], n_pairs[way] = reordering.details_alone(asked, scores[name])
     for way, route in routes.items():
         title = f"{question}, {way}"
         ways[way], n_pairs[way] = reordering.follow(route, asked, labels, scores, title)
@@ -228,8 +227,9 @@ def ask(
 
     The same-encounter rule: a photo of the query's own encounter is no candidate and is ignored.
     """
-    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
-    return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates)
+    photos = study.catalogue.table
+    encounter, side = (photos[name].to_numpy(dtype=str) for name in ("encounter", "orientation"))
+    return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates, side)
 
 
 def load_model(args: argparse.Namespace) -> Recogniser:
@@ -310,7 +310,7 @@ def notes_on(
         "s per query: beside the network's own time, which all ways share; one query after the "
         "other, describing it included. s once and MB held: for the gallery.",
         f"Pairs: XFeat compares the whole gallery, the others {args.shortlist} photos, three of "
-        "an animal at most.",
+        "an animal at most. A left side is not compared with a right one.",
         *([f"Details that count, by the mAP of validation photos: {kinds}."] if chosen else []),
         "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "
         "has no others is a miss. Ties count against the right photo.",

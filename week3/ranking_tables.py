@@ -119,11 +119,12 @@ class Costs:
         """Matchers that a way needs, and what answers a query with nothing known before."""
         if route is None:
             [name] = [each for each in self.scores if way == f"{TITLES[each]} alone"]
-            rows = self.asked.gallery if name == WHOLE else None
 
             def alone(i: int) -> None:
-                candidates = self.asked.candidate_rows(i) if rows is None else rows
-                self._compare_anew(i)(name, 0, candidates)
+                rows = self.asked.candidate_rows(i)
+                if name == WHOLE:
+                    rows = self.asked.gallery[self.asked.counts(i, i + 1)[0]]
+                self._compare_anew(i)(name, 0, rows)
 
             return [name], alone
 

@@ -29,6 +29,7 @@ TITLES = {  # of matchers, in the order of what a pair costs
 WHOLE, ALL = "xfeat", sys.maxsize  # so cheap that it compares the whole gallery
 CASCADED = ("aliked", "disk")  # so dear that cheaper details should go before
 STEP = 4  # pairs that a cascade compares before it looks again
+BEHIND = 10.0  # taken from cosines, which then are below every score
 NEVER = 2.0  # a probability that no answer reaches: all stages are asked
 K1, K2, ORIGINAL_SHARES = (5, 10, 20), (2, 4, 6), (0.1, 0.3, 0.5, 0.7)  # tried
 
@@ -108,7 +109,7 @@ def choose_details(
     values = {}
     for kind, own in kinds.items():
         with own[cheapest].stored():
-            blocks = [details_alone(each, own[cheapest]) for each in asked]
+            blocks = [details_alone(each, own[cheapest])[0] for each in asked]
         reports = [each.evaluate(block) for each, block in zip(asked, blocks, strict=True)]
         values[kind] = float(np.mean([report.mAP for report in reports]))
     if values["its middle"] <= values["the whole photo"]:
@@ -163,9 +164,8 @@ def pairs_of(asked: Asked, i: int, labels: np.ndarray, scores: Mapping[str, Pair
     def compare(name: str, photo: int, columns: np.ndarray) -> np.ndarray:
         return scores[name](int(asked.query[i]), asked.gallery[columns])
 
-    allowed = ~asked.is_own(i, i + 1)
     numbers = np.unique(labels[asked.gallery], return_inverse=True)[1]
-    return Pairs(asked.cosines(i, i + 1), allowed, numbers, compare)
+    return Pairs(asked.cosines(i, i + 1), asked.counts(i, i + 1), numbers, compare)
 
 
 def _number_of(label: int, gallery_labels: np.ndarray) -> int:
@@ -174,16 +174,26 @@ def _number_of(label: int, gallery_labels: np.ndarray) -> int:
     return int(at[0]) if len(at) else -1
 
 
-def details_alone(asked: Asked, scores: PairScores) -> ScoreBlock:
-    """The details' own score: XFeat's of the whole gallery, others' of the shortlist."""
-    rows = asked.gallery[asked.shortlist]
-    if scores.matcher.name == WHOLE:
-        rows = np.broadcast_to(asked.gallery, (len(asked.query), len(asked.gallery)))
+def details_alone(asked: Asked, scores: PairScores) -> tuple[ScoreBlock, float]:
+    """The details' own score: XFeat's of the whole gallery, others' of the shortlist.
+
+    Photos that are not compared, such as those of the other side, stand behind, by their cosine.
+
+    Returns:
+        The scores; and pairs that were compared, a query.
+    """
+    is_whole, found, n_pairs = scores.matcher.name == WHOLE, [], []
     bar = tqdm(asked.query.tolist(), f"{scores.matcher.name}, all candidates", unit="query")
-    found = np.stack([scores(query, own) for query, own in zip(bar, rows, strict=True)])
-    if scores.matcher.name == WHOLE:
-        return lambda start, stop: found[start:stop]
-    return asked.reordered(asked.cosines, found)
+    for i, query in enumerate(bar):
+        columns = np.flatnonzero(asked.counts(i, i + 1)[0])
+        if not is_whole:
+            columns = asked.shortlist[i][asked.is_candidate[i]]
+        line = asked.cosines(i, i + 1)[0] - BEHIND
+        line[columns] = scores(query, asked.gallery[columns])
+        found.append(line)
+        n_pairs.append(len(columns))
+    table = np.stack(found)
+    return lambda start, stop: table[start:stop], float(np.mean(n_pairs))
 
 
 def follow(
@@ -200,6 +210,7 @@ def follow(
         # A photo that only cheap scores saw stands behind its animal's that came furthest.
         furthest = animal_best(found.counting, found.labels)[0, found.labels]
         known = np.fmin(found.probability[0], furthest)
+        known = np.where(np.isfinite(known), known, asked.cosines(i, i + 1)[0] - BEHIND)
         # Only the order counts: two probabilities may be closer than what the ranking calls tied.
         places.append(rankdata(known, method="dense").astype(np.float32))
         n_pairs.append(found.n_pairs.get(route.stages[-1].name, 0))

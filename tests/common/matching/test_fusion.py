@@ -139,23 +139,13 @@ def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     assert np.array_equal(large.shortlist[1], most_alike)
 
 
-def test_candidates_come_first_in_their_new_order_and_the_rest_stays():
-    cases = asked()
-    scores = np.array([[0.2, 0.9], [5.0, 5.0 + 1e-12]])  # of the first two on each shortlist
+def test_the_other_side_is_no_candidate_and_stays_in_the_ranking():
+    sides = np.array(["left", "", "right", "left", "front", "right"])
+    cases = replace(asked(n_candidates=4), side=sides)
 
-    block = cases.reordered(cases.cosines, scores)(0, 2)
-
-    assert np.argsort(-block, axis=1).tolist() == [[1, 0, 2, 3], [2, 3, 1, 0]]
-    assert np.array_equal(block[:, [2, 3]][0], cases.cosines(0, 1)[0, [2, 3]])
-
-
-def test_equal_scores_stay_tied_and_count_against_the_right_photo():
-    cases = asked()
-    equal = np.zeros((2, 3))
-
-    report = cases.evaluate(cases.reordered(cases.cosines, equal))
-
-    assert report.first_rank.tolist() == [3, 3]  # behind both wrong candidates
+    assert cases.shortlist[0, :2].tolist() == [1, 2]
+    assert cases.is_candidate.tolist() == [[True, True, False, False], [True] * 4]
+    assert cases.evaluate(cases.cosines).first_rank.tolist() == [2, 2]
 
 
 def test_scores_are_looked_up_at_the_candidates():
@@ -164,10 +154,3 @@ def test_scores_are_looked_up_at_the_candidates():
     found = cases.at_shortlist(cases.cosines)
 
     assert found == pytest.approx(-np.sort(-cases.cosines(0, 2), axis=1)[:, :3])
-
-
-def test_the_first_of_a_reordered_list_is_the_best_candidate():
-    cases = asked()
-    best_is_right = np.where(cases.is_same, 1.0, 0.0)
-
-    assert cases.evaluate(cases.reordered(cases.cosines, best_is_right)).rank_k[1] == 1.0
