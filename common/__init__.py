@@ -7,6 +7,7 @@ OpenMP, which PyTorch has on Linux, may spin briefly first, which loses less. Op
 torch is loaded; a policy that a person has set, such as ACTIVE, stays.
 """
 
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,14 @@ RENAMED = {  # import names that are not the name there
     "pytorch_metric_learning": "pytorch-metric-learning",
     "sklearn": "scikit-learn",
 }
+
+
+def installed_version(package: str) -> str | None:
+    """Such as "2.14.1+cpu"; None if it is not installed. Nothing is imported."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> None:

@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import json
 import os
 import re
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
 
-from common import CORE, EXTRA, MATCHING, RENAMED, ROOT
+from common import CORE, EXTRA, MATCHING, RENAMED, ROOT, installed_version
 from common.words import counted
 
 OK, NOTE, FAIL = "OK", "NOTE", "FAIL"
@@ -60,13 +59,7 @@ SAME_INDEX = (
 
 
 class Finding(NamedTuple):
-    """One line.
-
-    Attributes:
-        state: OK, NOTE or FAIL.
-        text: what was found.
-        advice: what to do; "" where nothing needs to be done.
-    """
+    """One line: OK, NOTE or FAIL, what was found, and advice where something needs to be done."""
 
     state: str
     text: str
@@ -74,11 +67,7 @@ class Finding(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print all findings and what to do.
-
-    Returns:
-        1 if something has to be mended, else 0.
-    """
+    """Print all findings and what to do; 1 if something has to be mended, else 0."""
     argparse.ArgumentParser(
         prog="python -m common.check_setup",
         description=__doc__,
@@ -100,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def findings() -> Iterator[Finding]:
     """All that is looked at, cheapest first."""
-    yield check_python(sys.version_info[:3], has_environment())
+    in_environment = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    yield check_python(sys.version_info[:3], in_environment)
     is_installed = installed_version("torch") is not None
     free = min(shutil.disk_usage(folder).free for folder in (ROOT, sys.prefix))
     yield check_disk(free, is_installed)
@@ -109,20 +99,14 @@ def findings() -> Iterator[Finding]:
     needed, extra = pinned(CORE), pinned(EXTRA)
     installed = [name for name in (*needed, *extra) if installed_version(name)]
     trial = try_packages([module_of(name) for name in installed])
-    for name, version in needed.items():
-        yield check_package(name, version, installed_version(name), trial)
-    for name, version in extra.items():
-        yield check_package(name, version, installed_version(name), trial, is_extra=True)
+    for name, version in (needed | extra).items():
+        own = installed_version(name)
+        yield check_package(name, version, own, trial, is_extra=name not in needed)
     for name, version in pinned(MATCHING).items():
         yield check_weights(name, version, installed_version(name))
     yield check_device(trial.get("device"), trial.get("cuda"), bool(shutil.which("nvidia-smi")))
     yield check_minutes(trial.get("photos_per_second"))
     yield check_hub(os.environ)
-
-
-def has_environment() -> bool:
-    """Whether this Python is one of an environment, of venv or conda."""
-    return sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
 
 
 def check_python(version: tuple[int, ...], in_environment: bool) -> Finding:
@@ -185,17 +169,12 @@ def place_of_course() -> Path | None:
 
 def check_course(place: Path | None) -> Finding:
     """Whether code outside of this folder finds the course's package; the scripts in it do."""
+    if place == ROOT:
+        return Finding(OK, f"the course's package, in {place}")
+    text = f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
     if place is None:
-        text = (
-            "the course's package is not installed: its scripts run, code of yours elsewhere won't"
-        )
-        return Finding(NOTE, text)
-    if place != ROOT:
-        text = (
-            f"code elsewhere finds another copy of the course, in {place}; this one's scripts don't"
-        )
-        return Finding(NOTE, text)
-    return Finding(OK, f"the course's package, in {place}")
+        text = "the course's package is not installed: its scripts run, yours elsewhere won't"
+    return Finding(NOTE, text)
 
 
 @functools.cache
@@ -203,15 +182,6 @@ def pinned(file: Path) -> dict[str, str]:
     """Package to version, as the lines of a requirements file say."""
     text = file.read_text(encoding="utf-8")
     return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, flags=re.MULTILINE))
-
-
-@functools.cache
-def installed_version(package: str) -> str | None:
-    """Such as "2.14.1+cpu"; None if it is not installed. Nothing is imported."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def module_of(package: str) -> str:
@@ -307,15 +277,7 @@ def training_speed() -> dict[str, float]:
 def check_package(
     name: str, wanted: str, version: str | None, trial: Mapping, *, is_extra: bool = False
 ) -> Finding:
-    """Whether a package is there, can be imported, and is the version that was tested.
-
-    Args:
-        name: in the package index.
-        wanted: version in the requirements.
-        version: that is installed; None: none.
-        trial: what `try_packages` gives.
-        is_extra: no lesson needs it.
-    """
+    """Whether a package is there (its version; None: not), can be imported, and is as tested."""
     if version is None:
         use = "; lessons and exercises run without it" if is_extra else ""
         return Finding(NOTE if is_extra else FAIL, f"{name}: not installed{use}", INSTALL)
@@ -350,7 +312,6 @@ def check_device(device: str | None, cuda: str | None, has_gpu: bool) -> Finding
     Args:
         device: that --device auto takes; None: torch cannot be asked.
         cuda: version of torch's GPU build; None: it is built for the CPU (or an Apple GPU).
-        has_gpu: whether NVIDIA's driver is installed.
     """
     if device is None:
         return Finding(NOTE, "device: not known before all packages can be imported")
@@ -370,14 +331,10 @@ def check_minutes(photos_per_second: float | None) -> Finding:
     speeds = _stored(SPEED)["metrics"]["128"]["photos_per_second"]
     slower = TRIAL_PER_STEP * speeds["bare steps, memory kept"] / photos_per_second
     minutes = [
-        f"{max(1, job['seconds'] * slower / 60):.0f} for {_short(job['command'])}"
+        f"{max(1, job['seconds'] * slower / 60):.0f} for {job['command'].split(' --output_dir')[0]}"
         for job in map(_stored, JOBS)
     ]
     return Finding(OK, f"minutes here, as busy as it is now, about: {'; '.join(minutes)}")
-
-
-def _short(command: str) -> str:
-    return command.partition(" --output_dir")[0]
 
 
 def _stored(result: str) -> dict:
@@ -387,12 +344,7 @@ def _stored(result: str) -> dict:
 def check_hub(
     environment: Mapping[str, str], connect: Callable = socket.create_connection
 ) -> Finding:
-    """Whether weights of other backbones could be fetched; no lesson needs that.
-
-    Args:
-        environment: the process's variables.
-        connect: opens a connection to (host, port), or raises OSError.
-    """
+    """Whether weights of other backbones could be fetched; no lesson needs that."""
     needless = "the course runs without; its own three backbones are installed with it"
     if environment.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         return Finding(NOTE, f"model hub: not asked, HF_HUB_OFFLINE is set; {needless}")
@@ -400,11 +352,9 @@ def check_hub(
     reached = []
 
     def ask() -> None:
-        try:
+        with contextlib.suppress(OSError):
             connect((host, 443), timeout=HUB_SECONDS).close()
             reached.append(host)
-        except OSError:
-            pass
 
     # Looking up a name has no time limit of its own: the thread is left to itself.
     thread = threading.Thread(target=ask, daemon=True)

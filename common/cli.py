@@ -79,12 +79,7 @@ def real_number(*, above: float, up_to: float) -> Callable[[str], float]:
 
 
 def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
-    """Reader of a flag's list: different values with commas between, such as 1,2,5.
-
-    Args:
-        read: reader of one value.
-        is_rising: each value has to be larger than the one before it.
-    """
+    """Reader of a flag's list of different values, such as 1,2,5; rising ones if asked for."""
 
     def read_all(text: str) -> list:
         values = [read(part.strip()) for part in text.split(",")]
@@ -173,10 +168,7 @@ def add_flag(
     """Add a flag with a value that one script alone has.
 
     Args:
-        parser: or a group of it.
-        name: without the dashes.
         read: reader of the value, such as `whole_number(1, 9)`.
-        metavar: what stands for the value in the help.
         text: of the help; the default is added, unless the text says what it is.
         default: of a list as it is typed, such as "1,2,5".
     """
@@ -293,6 +285,16 @@ _FLAGS: dict[str, dict] = {
         "your copy of the week's exercises.py: what is right in it runs in place of the "
         "reference's functions",
     ),
+    "false_match_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of new animals\' photos that may be called "known" (default: %(default)s)',
+    ),
+    "false_new_rate": _flag(
+        real_number(above=0.0, up_to=0.5),
+        "RATE",
+        'share of known animals\' photos that may be called "probably new" (default: %(default)s)',
+    ),
     "workers": _flag(
         whole_number(0, 64),
         "N",
@@ -302,11 +304,7 @@ _FLAGS: dict[str, dict] = {
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's own docstring, and which refuses in one line.
-
-    Args:
-        doc: the script's `__doc__`.
-    """
+    """Parser whose help shows the script's own docstring, and which refuses in one line."""
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--flag value ...]    (--help lists the flags)",
         description=(doc or "").strip(),
@@ -348,27 +346,19 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
             the other way to name photos, and `PHOTO_FLAGS`, which say how they are read.
         defaults: flags with another default, such as epochs=5.
 
-    Raises:
-        ValueError: a name that is no shared flag, or one given twice.
-
     >>> parser = make_parser("What the script shows.")
     >>> shared_flags(parser, "seed", epochs=5)
     >>> parser.parse_args(["--seed", "1"])
     Namespace(seed=1, epochs=5)
     """
     for name in [*names, *defaults]:
-        if name in names and name in defaults:
-            raise ValueError(f"{name!r} is given with and without a default; once is enough")
         if name == "freeze_backbone":
             _add_freeze_flags(parser, bool(defaults.get(name, False)))
         elif name == "data_dir":
             _add_photo_flags(parser, defaults.get(name))
-        elif name in _FLAGS:
+        else:
             changed = {"default": defaults[name]} if name in defaults else {}
             parser.add_argument(f"--{name}", **_FLAGS[name] | changed)
-        else:
-            known = ", ".join(sorted([*_FLAGS, "freeze_backbone"]))
-            raise ValueError(f"{name!r} is no shared flag; expected one of {known}")
 
 
 def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
@@ -382,19 +372,11 @@ def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
     """Add `--freeze_backbone` and its opposite."""
-    parser.add_argument(
-        "--freeze_backbone",
-        action="store_true",
-        default=default,
-        help=f"train the head only (default: {'yes' if default else 'no'})",
-    )
-    parser.add_argument(
-        "--no_freeze_backbone",
-        dest="freeze_backbone",
-        action="store_false",
-        default=default,
-        help="train the backbone too",
-    )
+    words = f"train the head only (default: {'yes' if default else 'no'})"
+    one = {"dest": "freeze_backbone", "default": default}
+    parser.add_argument("--freeze_backbone", action="store_true", help=words, **one)
+    words = "train the backbone too"
+    parser.add_argument("--no_freeze_backbone", action="store_false", help=words, **one)
 
 
 class _Lasting:
@@ -466,7 +448,6 @@ def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
     is a fault of ours and keeps its traceback.
 
     Args:
-        main: of the script.
         stays: what there is after a stop, and what to do next.
     """
     with _lasting_streams():

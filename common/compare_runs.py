@@ -30,13 +30,7 @@ COLUMNS = ["photo", "question", "animal", "answered", "right"]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run that was read from its folder.
-
-    Attributes:
-        name: as the person named it.
-        result: content of its result.json.
-        answers: one row per test photo, texts.
-    """
+    """A run that was read from its folder; its answers are texts, one row per test photo."""
 
     name: str
     result: Mapping
@@ -45,9 +39,6 @@ class StoredRun:
 
 def read_run(path: Path) -> StoredRun:
     """Read a run with its answers.
-
-    Args:
-        path: its folder, or its result.json.
 
     Raises:
         InputError: no result there, one without answers, or answers that cannot be read.

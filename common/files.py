@@ -89,12 +89,7 @@ def part_mark() -> str:
 
 
 def remove_leftovers(folder: Path, pattern: str) -> None:
-    """Remove what killed processes have left unfinished.
-
-    Args:
-        folder: without a list; see `common.own_files.claim` for those that have one.
-        pattern: of names of files and folders in it, such as "*.npy".
-    """
+    """Remove what killed processes have left unfinished in a folder without a list."""
     for path in folder.glob(pattern):
         mark = PART.search(path.name)
         if not mark or path.is_symlink() or not _is_left(path, *mark.groups()):
@@ -151,21 +146,17 @@ def write_array(
     A plain file, not a memory map: where the disk is full, a write raises, a map kills Python.
 
     Args:
-        path: where the file shall be; its folder exists.
         pieces: one after another the array's rows, in C order.
-        shape: of the whole.
-        dtype: of every piece.
 
     Raises:
         UnwritableError: the disk is full or takes no files.
-        ValueError: the pieces are not what the shape says.
     """
     header = io.BytesIO()
     facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, facts)
     checksum = 0
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        for part in itertools.chain([header.getvalue()], _checked(pieces, shape, dtype)):
+        for part in itertools.chain([header.getvalue()], map(np.ascontiguousarray, pieces)):
             checksum = zlib.crc32(part, checksum)
             file.write(part)
         file.write(checksum.to_bytes(4, "little"))
@@ -193,17 +184,3 @@ def let_go(array: np.ndarray) -> None:
         mapping = mapping.base
     if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
         mapping.madvise(mmap.MADV_DONTNEED)
-
-
-def _checked(
-    pieces: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
-) -> Iterable[memoryview]:
-    """The bytes of pieces that together are the array."""
-    n_bytes = 0
-    for piece in pieces:
-        if piece.dtype != dtype:
-            raise ValueError(f"found a piece of {piece.dtype}, expected {dtype}")
-        n_bytes += piece.nbytes
-        yield np.ascontiguousarray(piece).data
-    if n_bytes != np.prod(shape, dtype=np.int64) * dtype.itemsize:
-        raise ValueError(f"the pieces hold {n_bytes} bytes, which is no array of shape {shape}")

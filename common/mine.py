@@ -23,11 +23,6 @@ def own_functions(
 ) -> tuple[dict[str, Callable], list[str]]:
     """Those of a learner's functions that a script uses and that are right.
 
-    Args:
-        args: the script's flags; without `mine` there are no such functions.
-        script: the script's `__file__`; its folder is the week.
-        names: of the functions that the script would take.
-
     Returns:
         Name to function, and a note for the result: none without `--mine`.
 

@@ -19,6 +19,7 @@ UNKNOWN_WORDS = """
     not identified, not identifiable, not known, not determined, not available, not applicable
     not assigned, to be determined, to be identified, to be confirmed, tbd, tba, tbc, pending
     unsure, uncertain, unclear, cannot be told, new, new individual, new animal, new whale, new id
+    probably new, look yourself
     unbekannt, unbek., unbestimmt, nicht bestimmt, nicht bestimmbar, nicht identifiziert, unklar
     neu, neues tier, neues individuum, kein name, ohne name, keine angabe, keine, keiner
     inconnu, inconnue, non identifié, non identifiée, indéterminé, indéterminée, nouveau, nouvelle
@@ -106,12 +107,7 @@ def is_unknown(text: str) -> bool:
 
 
 def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:
-    """Each name in the spelling that most of the same names have.
-
-    Args:
-        names: one for each row.
-        kept: names that are another's only if they are written exactly so.
-    """
+    """Each name in the spelling that most of the same have; `kept` ones are only exactly so."""
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1

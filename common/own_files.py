@@ -87,7 +87,6 @@ def claim(folder: Path, *, patience: float = 0.0) -> None:
     what it has. On a drive that knows no locks nobody is kept away.
 
     Args:
-        folder: with a list.
         patience: seconds to wait for another process that has it.
 
     Raises:
@@ -171,7 +170,6 @@ def note(path: Path, content: str | None) -> None:
     """List a file that is about to appear; without a list above it, nothing is noted.
 
     Args:
-        path: of the file.
         content: checksum of what will be in it; None: anything, for a name that is random.
     """
     if folder := listing_folder(path):
@@ -200,9 +198,7 @@ def refuse_foreign(
     touched. Empty folders hold nothing of anybody.
 
     Args:
-        folder: which may not be there yet.
         names: only these files, which are about to be written, are looked at; None: all.
-        spared: shell patterns of names that are no reason to refuse.
 
     Returns:
         Files of a person that were spared.
@@ -237,7 +233,6 @@ def refuse_photos(folder: Path, given: Path) -> None:
     Beside photos that are named one by one, or in a table, a folder for results may be made.
 
     Args:
-        folder: which may not be there yet.
         given: folder of photos, or a file: a photo, or a table of photos.
 
     Raises:
@@ -259,12 +254,7 @@ def refuse_photos(folder: Path, given: Path) -> None:
 
 
 def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
-    """The files of the list that are there, changed or not, in the order of their names.
-
-    Args:
-        folder: with the list; without one it has no such files.
-        patterns: names, or shell patterns of them; none: all files.
-    """
+    """The files of the list that are there, by name; only those like a pattern, if any."""
     for name in sorted(_read(folder)):
         wanted = not patterns or any(
             name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns
@@ -274,13 +264,7 @@ def listed_files(folder: Path, *patterns: str) -> Iterator[Path]:
 
 
 def remove_own(folder: Path, *patterns: str, keep: Collection[str] = ()) -> None:
-    """Remove files that the course wrote; a person's stay, whatever they are called.
-
-    Args:
-        folder: with the list.
-        patterns: of names in the folder, such as "last*.pt"; none: all.
-        keep: names that stay.
-    """
+    """Remove files that the course wrote, those like a pattern if any; a person's stay."""
     listed = _read(folder)
     for path in listed_files(folder, *patterns):
         is_kept = path.relative_to(folder).as_posix() in keep

@@ -43,13 +43,7 @@ details { margin-top: 1.2rem; } summary { cursor: pointer; color: var(--accent);
 def render_report(
     result: Mapping, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path]
 ) -> str:
-    """HTML of a run.
-
-    Args:
-        result: what `Run.finish` writes to `result.json`.
-        tables: title -> table, shown with their intervals.
-        figures: title -> PNG file, put into the page itself.
-    """
+    """HTML of a run."""
     notes = result.get("notes") or []
     title = escape(str(result["script"]).removesuffix(".py").replace("_", " "))
     body = "\n".join(
@@ -57,6 +51,7 @@ def render_report(
             f"<h1>{title}</h1>",
             f'<p class="soft">{escape(_when(result))}</p>',
             f"<p><code>{escape(str(result['command']))}</code></p>",
+            *([f"<p>{escape(result['summary'])}</p>"] if result.get("summary") else []),
             *_split_section(result.get("split")),
             *(f"<h2>{escape(name)}</h2>\n{_table(table)}" for name, table in tables.items()),
             *_figures_section(figures),

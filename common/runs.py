@@ -8,7 +8,6 @@ train one model add `answers.csv`, a row for each test photo, which `common.comp
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import math
 import numbers
@@ -23,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from common import installed_version
 from common.errors import InputError
 from common.files import move_into_place, write_text
 from common.machine import processes
@@ -56,11 +56,8 @@ class Run:
     """A started run; see `start_run`.
 
     Attributes:
-        script: file name of the script.
         folder: where results go; it exists and can be written to.
         arguments: the flags' values, plain JSON types.
-        command: the command line that repeats the run.
-        started: date and time of the start, with time zone.
         clock_start: seconds of a clock that never jumps, at the start.
     """
 
@@ -98,19 +95,10 @@ class Run:
         """File that one training of this run continues from after a kill.
 
         A run that is whole has nothing to resume: `finish` removes what these files were.
-
-        Args:
-            title: of the training, different from all others of the run.
         """
         name = re.sub(r"[^\w.-]+", "_", title)[:60]
         digest = hashlib.sha256(title.encode()).hexdigest()[:8]  # two may differ in a comma alone
         return self.folder / CHECKPOINTS / f"{name}_{digest}.pt"
-
-    def _remove_checkpoints(self) -> None:
-        """A run that is whole has nothing to resume."""
-        remove_own(self.folder, f"{CHECKPOINTS}/*")
-        with contextlib.suppress(OSError):  # there was none, or a person has a file in it
-            (self.folder / CHECKPOINTS).rmdir()
 
     def finish(
         self,
@@ -118,33 +106,32 @@ class Run:
         metrics: Mapping,
         split: Mapping | None = None,
         tables: Mapping[str, pd.DataFrame] | None = None,
-        figures: Mapping[str, Path] | Sequence[Path] = (),
+        figures: Mapping[str, Path] | None = None,
         notes: Sequence[str] = (),
         device: str | None = None,
         answers: pd.DataFrame | None = None,
+        summary: str = "",
     ) -> dict:
         """Write `result.json` and `report.html`, print the tables and where things lie.
 
         Args:
             metrics: numbers with their n and interval; anything with plain parts
                 (numpy values, reports as dicts, paths). NaN is written as null.
-            split: what `describe_split` gives.
             tables: title -> table; columns `x`, `x_low`, `x_high` are shown as one. A table
                 without a row is left out.
-            figures: title -> PNG in the run's folder, or the paths alone.
-            notes: sentences that a reader needs to judge the numbers.
             device: device that was used, when it is not the one asked for.
             answers: to each test photo, see `common.splits.study.Study.answers`.
+            summary: what to know before the tables are read.
 
         Returns:
             The content of `result.json`.
 
         Raises:
             InputError: the folder can no longer be written to.
-            ValueError: something that JSON cannot hold, or a figure outside the folder.
+            ValueError: something that JSON cannot hold.
         """
         tables = {title: table for title, table in (tables or {}).items() if len(table)}
-        figure_files = _figure_files(figures, self.folder / NEW)
+        figure_files = {title: path.name for title, path in (figures or {}).items()}
         result = to_plain(
             {
                 "script": self.script,
@@ -156,6 +143,7 @@ class Run:
                 "versions": package_versions(),
                 "peak_memory_mb": peak_memory_mb(),
                 "split": split,
+                "summary": summary,
                 "metrics": metrics,
                 "tables": tables,
                 "figures": figure_files,
@@ -169,8 +157,12 @@ class Run:
         write_text(self.figure_path(REPORT), render_report(result, tables, pictures))
         write_text(self.figure_path(RESULT), to_json(result))
         self._publish()
-        self._remove_checkpoints()
+        remove_own(self.folder, f"{CHECKPOINTS}/*")
+        with contextlib.suppress(OSError):  # there were none, or a person has a file there
+            (self.folder / CHECKPOINTS).rmdir()
         release(self.folder)
+        if summary:
+            print(f"\n{printable(summary)}")
         self._print_ending(tables, figure_files.values(), notes)
         return result
 
@@ -206,8 +198,6 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
     processes only the main one has this folder; what the others write is thrown away.
 
     Args:
-        script_file: the script's `__file__`.
-        args: its parsed flags.
         may_hold_others: the folder holds something to be changed, so that a person's files in it
             are left and passed over, unless a result would take their place.
 
@@ -232,7 +222,10 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
         claim(folder)
         remove_own(folder, f"{NEW}/*")  # of a run that failed in this very process
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise InputError(
+            f"results cannot be written to {folder} ({error.strerror or error}), expected a "
+            "folder that takes them; choose another one with --output_dir"
+        ) from error
     print(f"{script.stem}: results go to {folder}")
     return Run(
         script=script.name,
@@ -245,20 +238,8 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
 
 
 def describe_split(split: object, leak: object) -> dict:
-    """A split and its leak as `Run.finish` wants them.
-
-    Args:
-        split: a `common.splits.splits.Split`.
-        leak: the `LeakReport` of that split.
-    """
-    return {
-        "name": split.name,
-        "description": split.description,
-        "seed": split.seed,
-        "parameters": dict(split.parameters),
-        "notes": list(split.notes),
-        "leak": leak.to_dict(),
-    }
+    """A split and its leak as `Run.finish` wants them."""
+    return split.to_dict() | {"leak": leak.to_dict()}
 
 
 def to_plain(value: object) -> object:
@@ -284,11 +265,6 @@ def to_plain(value: object) -> object:
         return value.as_posix()
     if isinstance(value, (date, pd.Timestamp)):  # a datetime is a date too
         return value.isoformat()
-    return _plain_container(value)
-
-
-def _plain_container(value: object) -> object:
-    """The same for what holds other values."""
     if isinstance(value, pd.DataFrame):
         named = any(name is not None for name in value.index.names)
         value = (value.reset_index() if named else value).to_dict("records")
@@ -323,13 +299,7 @@ def machine_facts(device: str | None) -> dict:
 
 def package_versions() -> dict[str, str | None]:
     """Installed versions of the packages that may change a number; None if not installed."""
-    versions: dict[str, str | None] = {}
-    for package in NETWORKS + NUMBERS + PICTURES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    return {package: installed_version(package) for package in NETWORKS + NUMBERS + PICTURES}
 
 
 def peak_memory_mb() -> float:
@@ -352,26 +322,6 @@ def _photos_given(args: Namespace) -> list[Path]:
     photos = getattr(args, "photos", None)
     given += photos if isinstance(photos, list) else []  # elsewhere it is how many
     return [Path(path) for path in given if path is not None]
-
-
-def _unusable(folder: Path, error: OSError) -> InputError:
-    """The message for a folder that takes no results."""
-    return InputError(
-        f"results cannot be written to {folder} ({error.strerror or error}), expected a "
-        "folder that takes them; choose another one with --output_dir"
-    )
-
-
-def _figure_files(figures: Mapping[str, Path] | Sequence[Path], folder: Path) -> dict[str, str]:
-    """Title -> file name; a figure without a title gets its file's words."""
-    if not isinstance(figures, Mapping):
-        figures = {Path(path).stem.replace("_", " "): path for path in figures}
-    names = {}
-    for title, path in figures.items():
-        if Path(path).absolute().parent != folder:
-            raise ValueError(f"figure {path} is not in the run's folder {folder}: see figure_path")
-        names[title] = Path(path).name
-    return names
 
 
 def _command(script: Path, args: Namespace) -> str:

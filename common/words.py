@@ -4,11 +4,6 @@
 def counted(number: int, thing: str, things: str = "") -> str:
     """How many there are of a thing.
 
-    Args:
-        number: of them.
-        thing: the word for one.
-        things: the word for several; default: with an s behind it.
-
     >>> counted(1, "photo"), counted(1200, "photo"), counted(0, "query", "queries")
     ('1 photo', '1,200 photos', '0 queries')
     """

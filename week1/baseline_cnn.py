@@ -112,7 +112,6 @@ def train(
         model: photos to scores; changed in place.
         photos: to learn from, another random view of each in every epoch.
         validation: photos of the same animals that choose the epoch.
-        args: the script's flags.
         yours: functions of --mine, by name; others are this script's.
 
     Returns:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
+from common.cli import make_parser, run_script, shared_flags
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.mine import own_functions
@@ -28,7 +28,8 @@ from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 import numpy as np
 import pandas as pd
 
-MOST_ENCOUNTERS = 4  # of one animal on the contact sheet, two photos each
+N_ANIMALS = 6  # on the contact sheet, those seen most often
+MOST_ENCOUNTERS = 4  # of each there, two photos of one
 COMPARED = ("random", "encounter", "time_aware", "time_cutoff")  # splits, side by side
 
 
@@ -46,10 +47,6 @@ def leak_of(
     train: pd.DataFrame, test: pd.DataFrame, share: Callable[..., float] = leak_share
 ) -> dict:
     """The share of test photos that share an encounter, or a day, with a training photo.
-
-    Args:
-        train, test: rows of the catalogue's table.
-        share: of photos, see `leak_share`.
 
     Returns:
         Two shares in [0, 1]; nan where no encounter, or no date, is known.
@@ -72,13 +69,7 @@ def leak_of(
 
 
 def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) -> Split:
-    """A time-aware split whose test photos of known animals another function chooses.
-
-    Args:
-        split: whose other photos stay where they are.
-        catalogue: that it is of.
-        split_by_day: identities, days and the share for training to which photos are the test.
-    """
+    """A time-aware split whose test photos of known animals another function chooses."""
     table = catalogue.table
     is_asked = table["identity"].isin(split.known_identities(catalogue)) & table["date"].notna()
     asked, part = table[is_asked], split.part.copy()
@@ -92,8 +83,6 @@ def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) ->
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke", "mine")
-    words = "animals on the contact sheet, those seen most often"
-    add_flag(parser, "n_animals", whole_number(1, 30), "N", words, 6)
     return parser.parse_args(argv)
 
 
@@ -115,7 +104,7 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
     # Figures.
-    shown = choose_photos(table, args.n_animals)
+    shown = choose_photos(table, N_ANIMALS)
     sheet = contact_sheet(
         [catalogue.root / path for path in shown["path"]],
         run.figure_path("contact_sheet.png"),
@@ -158,14 +147,7 @@ def compare_splits(
     split_column: str | None,
     seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """How many photos each split trains and tests on, and what it gives away.
-
-    Args:
-        yours: functions of --mine, by name; others are the course's.
-
-    Returns:
-        One row per split that the catalogue allows, and a sentence for each that it doesn't.
-    """
+    """One row per split that the catalogue allows, a sentence for each that it does not."""
     rows, reasons = [], []
     for name in names:
         try:

@@ -7,6 +7,7 @@ trained. A test draws them again and compares. One function draws one picture.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -21,11 +22,12 @@ from common.measures.intervals import LEVEL, N_RESAMPLES
 from common.splits.splits import Split, make_split
 from common.training.losses import least_loss
 from common.visualization import style
+from common.visualization.curves import training_curves
+from common.visualization.pictures import PictureRow, picture_grid
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 PICTURES = Path(__file__).with_name("pictures")
 RESULT = Path(__file__).with_name("results") / "baseline_cnn.json"
@@ -102,7 +104,7 @@ def draw_long_tail(catalogue: Catalogue, path: Path) -> Path:
     n_half = int(np.searchsorted(counts.cumsum(), counts.sum() / 2)) + 1
 
     figure = style.new_figure(8.4, 2.9)
-    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
+    axes = style.tidy(figure.add_subplot(), grid="y")
     colours = np.where(identity.map(place) < n_half, style.COLOURS[0], style.COLOURS[4])
     look = {"width": 0.8, "edgecolor": "white", "linewidth": 0.6}
     axes.bar(identity.map(place), segments, bottom=below, color=colours, **look)
@@ -123,12 +125,11 @@ def draw_splits(catalogue: Catalogue, path: Path) -> Path:
     panels = figure.subplots(1, 2, sharey=True)
     titles = "time-aware: later days are the test", "random: the same photos, dealt one by one"
     for axes, split, title in zip(panels, (by_day, at_random), titles, strict=True):
-        style.tidy(axes, title=title, tick_size=SMALLEST_FONT)
+        style.tidy(axes, title=title)
         draw_timeline(axes, catalogue, split)
     names = [f"{name}\n{words}".strip() for name, words in TIMELINE.items()]
     panels[0].set_yticks(-np.arange(len(names)) + 0.25, names, color=style.INK)
     style.legend_outside(panels[0], 3)
-    enlarge(figure)
     return style.save_for_page(figure, path)
 
 
@@ -157,46 +158,24 @@ def draw_views(catalogue: Catalogue, path: Path) -> Path:
     pixels, label = read_photos([photo], preprocessing.stored_size, progress=False), np.zeros(1)
     plain = PhotoDataset(pixels, label, evaluation_transform(preprocessing))
     random = PhotoDataset(pixels, label, training_transform(preprocessing, flip=False))
-    figure = style.new_figure(8.4, 1.5)
-    cells = figure.subplots(1, 7)
-    for epoch, axes in enumerate(cells):
+    views, words = [], ["as it is", *(f"epoch {epoch}" for epoch in range(1, 7))]
+    for epoch in range(7):
         dataset = random if epoch else plain
         dataset.set_epoch(epoch)
-        view = dataset[0][0].numpy().transpose(1, 2, 0) / 2 + 0.5  # from -1 ... 1 to 0 ... 1
-        axes.imshow(view.clip(0, 1), interpolation="nearest")
-        style.bare(axes)
-        words = f"epoch {epoch}" if epoch else "as it is"
-        axes.set_xlabel(words, fontsize=SMALLEST_FONT, color=style.SOFT)
-    return style.save_for_page(figure, path, n_colours=256)
+        views.append(dataset[0][0].numpy().transpose(1, 2, 0) / 2 + 0.5)  # -1 to 1 becomes 0 to 1
+    rows, save = [PictureRow("", views, words)], partial(style.save_for_page, n_colours=256)
+    return picture_grid(rows, path, cell=0.98, save=save)
 
 
 def draw_curves(result: dict, n_identities: int, path: Path) -> Path:
     """Loss, and accuracy on training and on validation photos, over the epochs."""
-    history = pd.DataFrame(result["metrics"]["history"]).set_index("epoch")
-    chosen = result["metrics"]["best_epoch"]
-    figure = style.new_figure(8.4, 3.2)
-    panels = figure.subplots(1, 2)
-    loss, accuracy = (
-        style.tidy(axes, title=title, grid="y", tick_size=SMALLEST_FONT)
-        for axes, title in zip(panels, ("loss", "accuracy"), strict=True)
+    return training_curves(
+        result["metrics"]["history"],
+        path,
+        chosen_epoch=result["metrics"]["best_epoch"],
+        least_loss=least_loss(n_identities, SMOOTHING),
+        save=style.save_for_page,
     )
-    colours = style.PART_COLOURS
-    loss.plot(history["train_loss"], color=colours["train"], linewidth=1.8)
-    least = least_loss(n_identities, SMOOTHING)
-    loss.axhline(least, color=style.INK, linestyle="--", linewidth=1)
-    last = len(history), history["train_loss"].iloc[-1]
-    loss.annotate("training", last, (0, 8), textcoords="offset points", ha="right", fontsize=9)
-    words = "the least that smoothed labels allow"
-    loss.text(1, least + 0.03, words, va="bottom", fontsize=9, color=style.INK)
-    loss.set(xlabel="epoch", ylim=(0, None))
-    for part, words in (("train", "training (random views)"), ("validation", "validation")):
-        values = history[f"{part}_accuracy"]
-        accuracy.plot(values, color=colours[part], linewidth=1.8, label=words)
-    look = {"color": style.SOFT, "linestyle": ":", "linewidth": 1.5}
-    accuracy.axvline(chosen, label="chosen epoch", **look)
-    accuracy.set(xlabel="epoch", ylim=(0, 1.02))
-    accuracy.legend(fontsize=SMALLEST_FONT, frameon=False, loc="upper left")
-    return style.save_for_page(figure, path)
 
 
 def draw_interval(result: dict, path: Path) -> Path:
@@ -205,7 +184,7 @@ def draw_interval(result: dict, path: Path) -> Path:
     figure = style.new_figure(8.4, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     draw_three_draws(left)
-    style.tidy(right, title=f"accuracies of {N_RESAMPLES:,} draws", tick_size=SMALLEST_FONT)
+    style.tidy(right, title=f"accuracies of {N_RESAMPLES:,} draws")
     n_photos = result["metrics"]["test"]["n_images"]
     bins = (np.arange(0, n_photos + 4, 4) - 0.5) / n_photos  # four possible counts in each
     right.hist(over_animals, bins, color=style.COLOURS[4], label="drawing animals")
@@ -235,7 +214,7 @@ def drawn_accuracies(result: dict) -> tuple[np.ndarray, np.ndarray]:
 
 def draw_three_draws(axes: Axes) -> None:
     """Three animals with their photos, and whom three draws take."""
-    style.tidy(axes, title="an animal is drawn with all its photos", tick_size=SMALLEST_FONT)
+    style.tidy(axes, title="an animal is drawn with all its photos")
     rows = {"measured": tuple(MEASURED)} | {f"draw {i + 1}": draw for i, draw in enumerate(DRAWS)}
     for row, names in enumerate(rows.values()):
         x, answers = 0.0, []
@@ -258,13 +237,6 @@ def draw_three_draws(axes: Axes) -> None:
     axes.plot([], [], "x", color=style.WRONG, label="wrong", **look)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2}
     axes.legend(fontsize=SMALLEST_FONT, frameon=False, **place)
-
-
-def enlarge(figure: Figure) -> None:
-    """The same for the words of a legend outside the axes."""
-    for legend in figure.legends:
-        for text in legend.get_texts():
-            text.set_fontsize(SMALLEST_FONT)
 
 
 if __name__ == "__main__":

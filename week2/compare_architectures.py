@@ -19,13 +19,11 @@ from collections.abc import Callable
 
 from common.cli import add_flag, local_path, make_parser, plain_word, run_script, shared_flags
 from common.errors import InputError, WeightsNotInReach
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import VALIDATION, Trial, closed_set_table, compare
 from common.machine.memory import PeakMemory
 from common.machine.timing import rates_in_turns
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
-from common.models.costs import cost_of
 from common.models.freezing import stages_of
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
@@ -37,6 +35,7 @@ from common.words import expected_time
 
 import pandas as pd
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLED = ["small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 MODELS = [*BUNDLED, "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3"]
@@ -185,12 +184,18 @@ def measure(
         trials = [
             experiment.ask(approach, seed, experiment.train(approach, seed)) for seed in seeds
         ]
-    cost = cost_of(approach.backbone)
-    return trials, {
-        "parameters, M": cost.n_parameters / 1e6,
-        "GFLOPs": cost.gflops,
-        "memory, MB": memory.megabytes,
-    }
+    n_parameters = sum(each.numel() for each in approach.backbone.parameters())
+    costs = {"parameters, M": n_parameters / 1e6, "GFLOPs": gflops_of(approach.backbone)}
+    return trials, costs | {"memory, MB": memory.megabytes}
+
+
+@torch.no_grad()
+def gflops_of(backbone: Backbone) -> float:
+    """Billions of operations for one photo at the backbone's own size; a multiply-add is two."""
+    side, device = backbone.preprocessing.image_size, next(backbone.parameters()).device
+    with FlopCounterMode(display=False) as counter:
+        backbone.eval()(torch.zeros(1, 3, side, side, device=device))
+    return counter.get_total_flops() / 1e9
 
 
 def photos_per_second(backbones: dict[str, Backbone], device: torch.device) -> dict[str, float]:

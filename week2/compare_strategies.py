@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import cli
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import Trial, by_approach, closed_set_table, compare, mean_right
 from common.measures.classification import class_table
 from common.measures.intervals import (

@@ -40,7 +40,6 @@ def outputs_of(
     """What each engine gives for some photos; each batch is prepared once for all of them.
 
     Args:
-        engines: name to engine.
         photos: items (prepared photo, label).
         rows: of the photos, shape (n_images,).
         batch_size: photos at a time; the last batch may be smaller.
@@ -68,8 +67,6 @@ def accuracy_and_cost(
     Args:
         scores: engine to scores, shape (n_images, n_identities).
         labels: true, integers, shape (n_images,).
-        identities: the label map.
-        reference: one of the engines.
 
     Returns:
         accuracy: engine to accuracy, interval over individuals.

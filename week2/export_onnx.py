@@ -20,23 +20,21 @@ from pathlib import Path
 
 from common.cli import add_flag, local_path, make_parser, present_path, run_script, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.experiments.experiment import catalogue_experiment
 from common.files import MEGABYTE
 from common.gallery.gallery import identity_scores
-from common.machine.device import pick_device
 from common.machine.timing import rates_in_turns
 from common.measures.intervals import interval_columns
 from common.models.backbones import load_backbone
-from common.models.freezing import freeze_stages
 from common.models.heads import Recogniser
 from common.models.onnx_export import export_onnx, quantise_onnx, weight_bytes
 from common.models.onnx_files import most_likely, open_onnx, read_input
 from common.models.storage import load_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.study import Study, open_study
-from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
 from common.training.optim import Rates
-from common.training.recipes import train_classifier
+from common.training.strategies import Step
 from common.visualization.bars import interval_chart
 from engines import Engine, accuracy_and_cost, batch_of, outputs_of, torch_engine
 
@@ -137,26 +135,12 @@ def main(argv: list[str] | None = None) -> dict:
 def train_now(args: argparse.Namespace, study: Study) -> tuple[Recogniser, list[str]]:
     """A head on a frozen backbone, trained as in transfer_learning.py, and its label map."""
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    freeze_stages(backbone, 0)
-    train, validation = study.split.rows("train"), study.rows_known("validation")
-    photos = PhotosAtBoundary(
-        backbone,
-        read_photos(study.catalogue.paths(), backbone.preprocessing.stored_size),
-        study.labels,
-        train,
-        asked_rows=validation,
-        flip=not study.catalogue.has_sides,
-        device=pick_device(args.device),
-    )
-    trained = train_classifier(
-        photos,
-        train_rows=train,
-        validation_rows=validation,
-        n_identities=len(study.catalogue.identities),
-        settings=TrainingSettings.from_flags(args),
-        rates=Rates(head=LEARNING_RATE),
-    )
-    return Recogniser(backbone, trained.head).cpu(), study.catalogue.identities
+    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
+    experiment = catalogue_experiment(study, stored_size, settings)
+    plan, rates = [Step(0, args.epochs)], Rates(head=LEARNING_RATE)
+    frozen = experiment.approach("head alone", backbone, plan, rates=rates)
+    trained = experiment.train(frozen, args.seed, title="training the head")
+    return frozen.recogniser(trained).cpu(), experiment.class_names
 
 
 def prepared_photos(model: Recogniser, study: Study) -> PhotoDataset:

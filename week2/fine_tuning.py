@@ -17,7 +17,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 
-from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, real_number, run_script, shared_flags
 from common.data.images import read_photos
 from common.machine.device import pick_device
 from common.measures.classification import class_table, evaluate_classification
@@ -124,8 +124,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_flag(parser, "layer_decay", real_number(above=0.0, up_to=1.0), "FACTOR", words, 1.0)
     words = "one layer, or linear, ReLU, dropout, linear (default: %(default)s)"
     parser.add_argument("--head", choices=HEADS, default="linear", help=words)
-    words = "stop a step after N epochs without a better validation (default: never)"
-    add_flag(parser, "patience", whole_number(1, 10_000), "N", words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 3, 64

@@ -37,11 +37,9 @@ from common.splits.study import open_study
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import TrainingSettings
 from common.training.recipes import train_classifier, train_embedding
-from inside.attacks import measure_attacks, push_photo
+from inside.attacks import draw_ideals, measure_attacks, push_photo
 from inside.attention import measure_background, show_matches
-from inside.features import ask_imagenet, find_neighbours, look_at_features
-from inside.ideals import draw_ideals
-from inside.transfer import try_other_pictures
+from inside.features import ask_imagenet, find_neighbours, look_at_features, try_other_pictures
 
 import numpy as np
 

@@ -9,6 +9,7 @@ one picture.
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
@@ -24,7 +25,9 @@ from common.models.heads import Recogniser
 from common.splits.splits import make_split
 from common.training.strategies import Step, plan_of, words_of
 from common.visualization import style
-from common.visualization.pictures import full_contrast, tiled
+from common.visualization.bars import interval_chart
+from common.visualization.charts import trend_chart
+from common.visualization.pictures import VALUES, PictureRow, full_contrast, picture_grid, tiled
 from fine_tuning import free_last_stages, parse_args, rate_at, rates_of
 from inside.features import normalised
 from transfer_learning import new_head
@@ -156,19 +159,11 @@ def draw_features(backbone: Backbone, turtle: Path, path: Path) -> Path:
     """One photo, and the strongest maps of some stages."""
     photo = read_photos([turtle], backbone.preprocessing.stored_size, progress=False)
     maps = stage_maps(backbone, normalised(photo, backbone)[0])
-    figure = style.new_figure(8.4, 1.85)
-    cells = figure.subplots(1, 1 + len(STAGES))
-    cells[0].imshow(photo[0], interpolation="antialiased")
-    cells[0].set_xlabel("the photo", **WORDS)
-    for axes, stage in zip(cells[1:], STAGES, strict=True):
-        channels = strongest_channels(maps[stage], 4)
-        sheet = tiled(channels, 64)
-        axes.imshow(sheet, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
-        side = channels.shape[1]
-        axes.set_xlabel(f"{side} × {side} cells", **WORDS)
-    for axes in cells:
-        style.bare(axes)
-    return style.save_for_page(figure, path, n_colours=256)
+    sheets = [strongest_channels(maps[stage], 4) for stage in STAGES]
+    words = ["the photo", *("{} × {} cells".format(*sheet.shape[1:]) for sheet in sheets)]
+    pictures = [photo[0], *(VALUES(tiled(sheet, 64))[..., :3] for sheet in sheets)]
+    rows, save = [PictureRow("", pictures, words)], partial(style.save_for_page, n_colours=256)
+    return picture_grid(rows, path, cell=1.4, save=save)
 
 
 def draw_rates(backbone: Backbone, catalogue: Catalogue, path: Path) -> Path:
@@ -178,7 +173,7 @@ def draw_rates(backbone: Backbone, catalogue: Catalogue, path: Path) -> Path:
     n_photos = len(make_split(catalogue, "time_aware").rows("train"))
     slowest = LAYER_DECAY ** (len(stages_of(backbone)) - 1)
     figure = style.new_figure(8.4, 3.0)
-    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
+    axes = style.tidy(figure.add_subplot(), grid="y")
     start = 0
     for number, step in enumerate(plan):
         rates = pd.DataFrame(rates_of(step, n_photos, args, rate_at)) * 1e3
@@ -204,7 +199,7 @@ def draw_architectures(table: pd.DataFrame, path: Path) -> Path:
     """Test accuracy against seconds of training, for every network that was in reach."""
     rows = table[table["test"].notna()]
     figure = style.new_figure(8.4, 3.8)
-    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
+    axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (mode, own) in enumerate(rows.groupby("mode", sort=False)):
         look = style.look(index)
         axes.vlines(own["training, s"], own["test_low"], own["test_high"], color=look["color"])
@@ -226,66 +221,46 @@ def draw_architectures(table: pd.DataFrame, path: Path) -> Path:
 
 
 def draw_strategies(table: pd.DataFrame, path: Path) -> Path:
-    """Test accuracy of each strategy, with its interval and its seconds."""
-    figure = style.new_figure(8.4, 2.3)
-    axes = style.tidy(figure.add_subplot(), grid="x", tick_size=SMALLEST_FONT)
-    heights = -np.arange(len(table))
-    axes.hlines(heights, table["test_low"], table["test_high"], color=style.COLOURS[0], linewidth=2)
-    axes.scatter(table["test"], heights, s=40, color=style.COLOURS[0], zorder=3)
-    for height, high, seconds in zip(
-        heights, table["test_high"], table["training, s"], strict=True
-    ):
-        words = "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
-        axes.text(high + 0.012, height, words, va="center", **WORDS)
-    names = [name.rpartition(", ")[2] for name in table["name"]]
-    axes.set_yticks(heights, names, color=style.INK)
-    axes.set(xlim=(0, 1), ylim=(-len(table) + 0.4, 0.6))
-    words = "accuracy on test photos (95 % interval over animals), seconds of training beside it"
-    axes.set_xlabel(words)
-    return style.save_for_page(figure, path)
+    """Test accuracy of each strategy, with its interval; its seconds of training in its name."""
+    names = table["name"].str.rpartition(", ")[2]
+    seconds = table["training, s"].map(lambda each: "under 1 s" if each < 1 else f"{each:.0f} s")
+    return interval_chart(
+        table.assign(strategy=names + ", " + seconds),
+        path,
+        value="test",
+        label="strategy",
+        limits=(0, 1),
+        value_name="accuracy on test photos (95 % interval over animals)",
+        save=style.save_for_page,
+    )
 
 
 def draw_photos_per_animal(table: pd.DataFrame, path: Path) -> Path:
     """Test accuracy of each approach against the photos that it has of an animal."""
-    figure = style.new_figure(8.4, 3.6)
-    axes = style.tidy(figure.add_subplot(), grid="y", tick_size=SMALLEST_FONT)
-    for index, (name, own) in enumerate(table.groupby("approach", sort=False)):
-        look, x = style.look(index), own["photos per animal"]
-        band = {"color": look["color"], "alpha": 0.13, "linewidth": 0}
-        axes.fill_between(x, own["accuracy_low"], own["accuracy_high"], **band)
-        axes.plot(x, own["accuracy"], markersize=6, linewidth=1.8, **look)
-        last = (x.iloc[-1], own["accuracy"].iloc[-1])
-        place = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(name, last, **place, **WORDS)
-    numbers = sorted(set(table["photos per animal"]))
-    axes.set_xscale("log")
-    axes.set_xticks(numbers, [f"{number:.1f}" for number in numbers])
-    axes.set_xticks([], minor=True)
-    axes.set(xlim=(numbers[0] / 1.05, numbers[-1] * 1.35), ylim=(0, 1))
-    axes.set(xlabel="training photos per animal (mean)", ylabel="accuracy on test photos")
-    return style.save_for_page(figure, path)
+    return trend_chart(
+        table,
+        path,
+        quantity="photos per animal",
+        quantity_name="training photos per animal (mean)",
+        value_name="accuracy on test photos",
+        save=style.save_for_page,
+    )
 
 
 def draw_practices(table: pd.DataFrame, path: Path) -> Path:
-    """What each change bought; filled dots where the interval does not hold zero."""
-    rows = table[table["bought"].notna()].sort_values("bought", kind="stable")
-    figure = style.new_figure(8.4, 4.9)
-    axes = style.tidy(figure.add_subplot(), grid="x", tick_size=SMALLEST_FONT)
-    axes.axvline(0, color=style.INK, linestyle=":", linewidth=1.2)
-    names = rows["practice"].tolist()
-    for height, (value, low, high) in enumerate(
-        rows[["bought", "bought_low", "bought_high"]].to_numpy()
-    ):
-        is_clear = low > 0 or high < 0
-        colour = style.COLOURS[0] if is_clear else style.SOFT
-        axes.hlines(height, low, high, color=colour, linewidth=2)
-        face = colour if is_clear else "white"
-        axes.scatter(value, height, s=34, color=face, edgecolor=colour, zorder=3)
-    axes.set_yticks(range(len(names)), names, color=style.INK)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    words = "accuracy with the change minus accuracy without it (filled: the interval excludes 0)"
-    axes.set_xlabel(words)
-    return style.save_for_page(figure, path)
+    """What each change bought, the best on top."""
+    rows = table[table["bought"].notna()].sort_values("bought", kind="stable", ascending=False)
+    return interval_chart(
+        rows,
+        path,
+        value="bought",
+        label="practice",
+        value_name="accuracy with the change minus accuracy without it",
+        chance=0.0,
+        chance_name="no difference",
+        limits=(rows["bought_low"].min() - 0.02, rows["bought_high"].max() + 0.04),
+        save=style.save_for_page,
+    )
 
 
 def imagenet_network(side: int) -> OnPixels:

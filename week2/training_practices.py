@@ -21,8 +21,7 @@ from dataclasses import dataclass, field, replace
 from common.cli import add_flag, list_of, make_parser, one_of, run_script, shared_flags
 from common.data.images import training_transform
 from common.data.sampling import ShuffledBatchSampler
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import Trial, closed_set_table, compare
 from common.measures.intervals import interval_columns
 from common.models.backbones import Backbone, load_backbone
@@ -49,11 +48,6 @@ class Switch:
     """One change to the base recipe.
 
     Attributes:
-        name: in tables.
-        change: from and to, in words.
-        settings: of `TrainingSettings` that differ.
-        rates: of `Rates` that differ.
-        photos: of `PhotosAtBoundary` that differ.
         special: name of what is no number: "dropout", "plain head", "sharp labels", "balanced",
             "mixup", "cutmix" or "resting norms".
     """

@@ -15,7 +15,7 @@ each, from the same few, its learning rate and what a class is. They are asked:
     python week3/compare_approaches.py --full
     python week3/compare_approaches.py --data_dir path/to/your/animals
 
-With no argument: the embedded turtles, about twelve minutes on two laptop cores; --full about 25
+With no argument: the embedded turtles, about 13 minutes on two laptop cores; --full about 25
 (the script says how many here before it starts). You should see both approaches far above
 frozen features on known animals, and only what searches able to name an animal that joined later
 without training again. The notes at the end say which differences can be told from chance.
@@ -32,9 +32,8 @@ from common.cli import add_flag, list_of, make_parser, run_script, shared_flags,
 from common.data.training_classes import CLASSES
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
-from common.experiments.approach import Approach
 from common.experiments.class_choice import kinds_to_try, trial_epochs
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.matched_search import Details, try_matched
 from common.experiments.trials import (
     JOINED,
@@ -57,9 +56,8 @@ from common.training.optim import Rates
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
-from common.visualization.charts import reliability_chart, trend_chart
+from common.visualization.charts import difference_map, reliability_chart, trend_chart
 from common.visualization.curves import training_curves
-from common.visualization.difference_map import difference_map
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import expected_time
@@ -72,16 +70,18 @@ FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs 
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
 RATES = (1e-3, 2e-3)  # of the backbone, of which validation chooses; the head's is twice it
 # Part 4: animals, photos of each, and steps of training that even the smallest subset gets.
-CROSSOVER = {"animals": [10, 25], "photos": [2, 5], "fewest_steps": 60}
+CROSSOVER = {"animals": [15], "photos": [2, 5], "fewest_steps": 60}
 SMOKE_CROSSOVER = {"animals": [4], "photos": [2], "fewest_steps": 2}
 CROSSOVER_SEEDS = 2  # the first of all; part 4 has many trainings
 SEARCHED = (
     "What searches has validation photos of known animals in its gallery when test photos are "
     "asked; a classifier has them only when it is trained again, with them and with the enrolled "
-    "photos, to the last epoch."
+    "photos, to the last epoch. With fewer enrolled photos than the most, the first seed alone is."
 )
-NOT_MATCHED, UNLEARNED = "with --full", "no validation photo can teach what a score means"
-NOT_ASKED = "Part 4, fewer animals and fewer photos of each: with --full, if there is a classifier."
+NOT_ASKED = (
+    "Part 4, fewer animals and fewer photos of each, if there is a classifier, and local matching "
+    "behind the embedding: with --full."
+)
 
 CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"
@@ -163,9 +163,9 @@ def main(argv: list[str] | None = None) -> dict:
     experiment = catalogue_experiment(study, stored_size, settings, **options)
     most = kinds_to_try(args.classes, study.catalogue)[-1]
     terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
-    details = Details.of(experiment) if args.full else NOT_MATCHED
+    details, why = Details.of(experiment) if args.full else (None, "")
     minutes = experiment.expected_minutes(planned(args, terms))
-    if isinstance(details, Details):
+    if details:
         minutes += details.minutes(len(args.seeds) * n_searches(args, questions))
     print(f"Expected: at most {expected_time(minutes)}.")
 
@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Parts 1 to 3: train every approach with every seed; validation chooses epochs, thresholds
     # and distances; test photos are asked once.
     trials = []
-    if isinstance(details, Details):
+    if details:
         details = details.described()
     for seed in args.seeds:
         new_trials, embeddings = run_seed(args, chosen, details, seed)
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> dict:
             answers += run_crossover(args, chosen, seed)
 
     # Part 5, tables, figures.
-    return report(run, args, chosen, tried, trials, answers, embeddings, details)
+    return report(run, args, chosen, tried, trials, answers, embeddings, why)
 
 
 @dataclass(frozen=True)
@@ -240,40 +240,47 @@ def choose_terms(
 ) -> tuple[Terms, list[dict]]:
     """Let validation choose an approach's learning rate, and then what a class is.
 
-    Each is trained for a few epochs with the first seed; what counts is the share of validation
-    photos of known animals that are named right, whatever their side. Where there are none, the
-    first rate is taken, and the classes that learn from most photos.
+    Without validation photos of known animals, the first rate is taken, and the classes that learn
+    from most photos.
 
     Returns:
         The terms, and a row for each short training.
     """
-    questions, rows = experiment.questions, []
-    kinds, asked = (
-        kinds_to_try(args.classes, experiment.study.catalogue),
-        questions.validation_known,
-    )
+    kinds, right = kinds_to_try(args.classes, experiment.study.catalogue), {}
 
-    def value(classes: str, rate: float) -> float:
-        own = experiment.with_classes(classes)
-        epochs = trial_epochs(args.epochs)
-        approach = tuned_approaches(args, own, backbone, rate, epochs)[name]
-        title = f"a trial of {name}, {classes}, rate {rate:g}"
-        trained = own.train(approach, args.seeds[0], title=title)
-        named = three_questions.name_photos(own, approach, trained, questions.train, asked)
-        share = float(np.mean(named == own.identity[asked]))
-        row = {"approach": name, "classes": classes, "learning rate": f"{rate:g}"}
-        rows.append(row | {"validation photos named right": share})
-        return share
+    def best(*terms: tuple[str, float]) -> tuple[str, float]:
+        for each in terms:
+            if each not in right:
+                right[each] = share_right(args, experiment, backbone, name, *each)
+        return max(terms, key=right.get)
 
-    classes, rate = kinds[-1], RATES[0]
-    if len(asked):
-        by_rate = {each: value(kinds[0], each) for each in RATES}
-        rate = max(by_rate, key=by_rate.get)
-        by_class = {kinds[0]: by_rate[rate]} | {each: value(each, rate) for each in kinds[1:]}
-        classes = max(by_class, key=by_class.get)
-    for row in rows:
-        row["chosen"] = (row["classes"], row["learning rate"]) == (classes, f"{rate:g}")
-    return Terms.of(args, experiment.with_classes(classes), backbone, rate), rows
+    chosen = kinds[-1], RATES[0]
+    if len(experiment.questions.validation_known):
+        _, rate = best(*((kinds[0], each) for each in RATES))
+        chosen = best(*((kind, rate) for kind in kinds))
+    rows = [
+        {"approach": name, "classes": classes, "learning rate": f"{rate:g}"}
+        | {"validation photos named right": share, "chosen": (classes, rate) == chosen}
+        for (classes, rate), share in right.items()
+    ]
+    return Terms.of(args, experiment.with_classes(chosen[0]), backbone, chosen[1]), rows
+
+
+def share_right(
+    args: argparse.Namespace,
+    experiment: Experiment,
+    backbone: Backbone,
+    name: str,
+    classes: str,
+    rate: float,
+) -> float:
+    """Share of validation photos of known animals, of any side, named right after few epochs."""
+    own, questions = experiment.with_classes(classes), experiment.questions
+    approach = tuned_approaches(args, own, backbone, rate, trial_epochs(args.epochs))[name]
+    title = f"a trial of {name}, {classes}, rate {rate:g}"
+    trained, asked = own.train(approach, args.seeds[0], title=title), questions.validation_known
+    named = three_questions.name_photos(own, approach, trained, questions.train, asked)
+    return float(np.mean(named == own.identity[asked]))
 
 
 def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:
@@ -286,9 +293,9 @@ def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:
     n_trials = len(RATES) + len(kinds_to_try(args.classes, experiment.study.catalogue)) - 1
     for name in (CLASSIFIER, ARCFACE):
         trainings.append(Planned(approaches[name], n_trials, epochs=trial_epochs(args.epochs)))
-    n_again = len(args.n_enrolled) if args.full else 1
+    n_again = n_seeds + (len(args.n_enrolled) - 1 if args.full else 0)
     n_photos = len(experiment.training_rows(questions.with_enrolled))
-    trainings.append(Planned(approaches[AGAIN], n_seeds * n_again, n_photos, validate=False))
+    trainings.append(Planned(approaches[AGAIN], n_again, n_photos, validate=False))
     n_seeds = min(n_seeds, CROSSOVER_SEEDS)
     for cell in crossover_cells(args, experiment, args.seeds[0]) if args.full else ():
         n_photos = len(experiment.training_rows(cell.train))
@@ -307,7 +314,7 @@ def n_searches(args: argparse.Namespace, questions: Questions) -> int:
 
 
 def run_seed(
-    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | str, seed: int
+    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | None, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
     classifiers, embeddings = try_classifiers(args, chosen[CLASSIFIER], seed)
@@ -328,7 +335,8 @@ def try_classifiers(
             trials.append(
                 three_questions.try_classifier(experiment, approaches[name], seed, classifier)
             )
-    counts = args.n_enrolled if args.full and len(questions.joined) else args.n_enrolled[-1:]
+    is_first = args.full and len(questions.joined) and seed == args.seeds[0]
+    counts = args.n_enrolled if is_first else args.n_enrolled[-1:]
     trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
     frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
     found = three_questions.embed(experiment, frozen, frozen.behind.tail)
@@ -343,7 +351,7 @@ def try_classifiers(
 
 
 def try_embeddings(
-    terms: Terms, details: Details | str, seed: int
+    terms: Terms, details: Details | None, seed: int
 ) -> tuple[list[Trial], np.ndarray]:
     """Two embeddings, and one with local matching behind it; also returns ArcFace's."""
     experiment, approaches, trials = terms.experiment, terms.approaches, []
@@ -358,9 +366,8 @@ def try_embeddings(
     for name in (ARCFACE_MEANS, ARCFACE):
         options = {"by_means": name == ARCFACE_MEANS}
         trials.append(three_questions.try_search(experiment, name, seed, found, arcface, **options))
-    if isinstance(details, Details):
-        trial = try_matched(experiment, MATCHED, seed, found, arcface, details)
-        trials += [trial] if trial else []
+    if details:
+        trials.append(try_matched(experiment, MATCHED, seed, found, arcface, details))
     return trials, found[0]
 
 
@@ -416,7 +423,7 @@ def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:
                 f"animals that joined later, {outcome}, at {costs[ARCFACE]} to enrol an animal "
                 f"and {costs[AGAIN]} to train again, without which a classifier names none of them"
             )
-        elif question == parts.GEOMETRIC_MEAN and first.startswith(ARCFACE):
+        elif question == parts.GEOMETRIC_MEAN and first == f"{ARCFACE}, {SIMILARITY}":
             score = second.removeprefix(f"{CLASSIFIER}, ")
             found.append(f"unknown animals, by its {score}, {outcome}")
     return f"In short, {ARCFACE} against {CLASSIFIER}: {'; '.join(found) or 'not asked'}."
@@ -430,14 +437,13 @@ def report(
     trials: list[Trial],
     answers: list[CellAnswer],
     embeddings: np.ndarray,
-    details: Details | str,
+    why: str,
 ) -> dict:
     """Tables in the order of the five parts, figures, and what the numbers allow to say."""
     experiment, trend = chosen[ARCFACE].experiment, parts.joining_trend(trials)
     study, questions = experiment.study, experiment.questions
     differences, summary = parts.compare_all(trials, PAIRS), summarise(trials)
-    if trials[-1].approach != MATCHED:
-        why = details if isinstance(details, str) else UNLEARNED
+    if why:
         skipped = pd.DataFrame([{"approach": f"{MATCHED}, skipped: {why}"}])
         summary = pd.concat([summary, skipped], ignore_index=True)
     tables = {

@@ -23,10 +23,9 @@ from pathlib import Path
 
 from common import cli
 from common.experiments.answers import Answers, ask_embedding
-from common.experiments.approach import Approach
 from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck
-from common.experiments.experiment import Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import (
     JOINED,
     KNOWN,

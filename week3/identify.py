@@ -1,18 +1,18 @@
 """Who is this, and do we know it at all? Photos against a gallery.
 
-Question: which animals of the gallery are most alike, how probable is each, and is it known or new?
+Question: which animals of the gallery are most alike, how probable is each, and is it one of them?
 
     python week3/identify.py path/to/photo.jpg
     python week3/identify.py path/to/photos --gallery path/to/gallery --side left
     python week3/identify.py path/to/a.jpg path/to/b.jpg --same_encounter --false_match_rate 0.05
 
 The gallery is one that build_gallery.py built (default: runs/gallery); its own network embeds the
-photos, in seconds. You should see a table of ranked animals for each photo, with the cosine
-similarity, the probability that it is this animal, and a verdict: "known" or "new individual". The
-verdict keeps to the share of new individuals that you accept to be taken for a known one
-(--false_match_rate); its threshold was learned on validation animals, never on these photos.
-runs/identify/sheet.html shows the candidates to a person, who confirms or rejects them and saves
-the decisions.
+photos, in seconds. You should see how far the answers can be trusted, then a table of ranked
+animals for each photo, with the cosine similarity, the probability that it is this animal, and a
+verdict: "known", "look yourself" or "probably new". You state how many of new animals' photos may
+be called known (--false_match_rate), and of known ones' probably new (--false_new_rate); the two
+thresholds were learned on validation animals, never on these photos. runs/identify/sheet.html
+shows the candidates to a person, who confirms or rejects them and saves the decisions.
 """
 
 import argparse
@@ -30,8 +30,14 @@ from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
 from common.gallery.photos import names_of_pictures
-from common.gallery.scores import Meaning, meaning_of
-from common.gallery.verdicts import verdict_on
+from common.gallery.verdicts import (
+    FALSE_MATCH_RATE,
+    FALSE_NEW_RATE,
+    Meaning,
+    meaning_of,
+    trust_sentence,
+    verdict_on,
+)
 from common.measures.open_set import threshold_by
 from common.mine import own_functions
 from common.own_files import refuse_foreign
@@ -63,10 +69,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="all these photos show one animal in one encounter: one answer",
     )
-    words = "share of new individuals that may be taken for a known one"
-    cli.add_flag(
-        parser, "false_match_rate", cli.real_number(above=0.0, up_to=0.5), "RATE", words, 0.01
-    )
+    rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
+    cli.shared_flags(parser, **rates)
     cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
     words = "the network that the gallery has to be built with; another one is refused"
     cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
@@ -108,18 +112,20 @@ def main(argv: list[str] | None = None) -> dict:
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
 
-    # The threshold: from which similarity on an animal is known. Validation animals taught it, so
-    # that of new animals no more than the stated rate are taken for a known one.
+    # Two thresholds: from the upper one on an animal is known, below the lower one it is probably
+    # new, and a person looks at what lies between. Validation animals taught them, so that of new
+    # animals' photos no more than the stated share are called known, and of known ones' new.
     kind = "encounter" if len(groups[0]) > 1 else "photo"
     choose = None
     if yours:
         choose = partial(threshold_by, yours["choose_threshold"])
         notes.append("Your threshold goes by √(BAKS·BAUS): --false_match_rate has no say.")
     scores = enrolment.validation_scores(gallery)
-    meaning = meaning_of(scores, kind, args.false_match_rate, choose)
+    meaning = meaning_of(scores, kind, args.false_match_rate, args.false_new_rate, choose)
+    trust = trust_sentence(scores, meaning)
 
     # The answer: the animals whose most alike photos come first, and whether the first one is
-    # alike enough (similarity >= threshold: known) or nobody of the gallery (new individual).
+    # alike enough.
     rankings = rank_animals(gallery, questions, args.k)
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
@@ -129,7 +135,8 @@ def main(argv: list[str] | None = None) -> dict:
         shown(args.gallery, *known, number, *each)
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
-    return report(args, run, gallery, meaning, list(zip(groups, answered, strict=True)), notes)
+    answered = list(zip(groups, answered, strict=True))
+    return report(args, run, gallery, meaning, trust, answered, notes)
 
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
@@ -202,6 +209,7 @@ def report(
     run: Run,
     gallery: Gallery,
     meaning: Meaning,
+    trust: str,
     answered: list[tuple[list[Path], dict]],
     notes: list[str],
 ) -> dict:
@@ -222,6 +230,7 @@ def report(
         [on_sheet(run.started, args.side, folder, *each) for each in answered],
         gallery.identities,
         "" if folder is None else str(folder),
+        trust,
     )
     path, stays = new_sheet(run.folder), ""
     if path.name != SHEET:
@@ -234,14 +243,12 @@ def report(
             drawn, run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
         )
     answers = [answer for _, answer in answered]
-    learned = {"kind": meaning.kind, "asked_rate": meaning.asked_rate}
-    learned |= {"n_new_animals": meaning.n_new_animals, "highest_rate": meaning.highest_rate}
-    learned |= {"is_too_few": meaning.is_too_few, **meaning.threshold.to_dict()}
     remarks = dict.fromkeys(remark for answer in answers for remark in answer["remarks"])
     return run.finish(
-        metrics={"answers": answers, "meaning": learned},
-        tables=answer_tables(answers, meaning.threshold.value),
+        metrics={"answers": answers, "meaning": meaning.to_dict()},
+        tables=answer_tables(answers, meaning),
         figures=figures,
+        summary=trust,
         notes=[*facts, *remarks, f"To confirm or reject: {path}{stays}"],
     )
 

@@ -8,9 +8,10 @@ that nobody knows, and where does the threshold between them go?
 
 With no argument: the embedded turtles, seen by the embedding that metric_learning.py stored; under
 a minute on two laptop cores. You should see two heaps of similarities that overlap: no threshold
-parts them without mistakes. Validation photos choose it, test photos are judged once. Take the
---data_dir, --split and --seed that the embedding was trained with: of other splits, it has seen
-the test photos.
+parts them without mistakes. Two thresholds leave what lies between them to a person, and keep to
+the shares of mistakes that you state, on test photos too (last table). Validation photos choose,
+test photos are judged once. Take the --data_dir, --split and --seed that the embedding was trained
+with: of other splits, it has seen the test photos.
 """
 
 import argparse
@@ -21,6 +22,18 @@ from common import cli
 from common.errors import InputError
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
+from common.gallery.scores import AskedScores, ask_catalogue, validation_scores_of
+from common.gallery.verdicts import (
+    FALSE_MATCH_RATE,
+    FALSE_NEW_RATE,
+    KNOWN,
+    LOOK,
+    NEW,
+    Meaning,
+    meaning_of,
+    trust_sentence,
+)
+from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
@@ -50,6 +63,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.shared_flags(parser, "smoke")
     words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.present_path, "FILE", words)
+    rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
+    cli.shared_flags(parser, **rates)
     return parser.parse_args(argv)
 
 
@@ -77,6 +92,14 @@ def main(argv: list[str] | None = None) -> dict:
         asked[part] = Queries(own["similarity"].to_numpy(), named, shown, known=known)
     threshold = choose_threshold(asked["validation"]).value
     reports = {part: evaluate_open_set(asked[part], threshold) for part in PARTS}
+
+    # Three verdicts: two thresholds, each at a stated share of mistakes, a person between them.
+    asking = {"gallery": questions.searched, "known": questions.known, "new": questions.unknown}
+    scores = validation_scores_of(embeddings.__getitem__, questions, study.catalogue)
+    test = ask_catalogue(embeddings.__getitem__, study.catalogue, **asking, source="test photos")
+    meaning = meaning_of(scores, "photo", args.false_match_rate, args.false_new_rate)
+    verdicts = three_verdicts({"validation": scores.photos, "test": test.photos}, meaning)
+
     figure = similarity_histogram(photos, threshold)
     path = style.save_figure(figure, run.figure_path("known_or_new.png"))
     words = (
@@ -85,13 +108,17 @@ def main(argv: list[str] | None = None) -> dict:
     return run.finish(
         metrics={
             "threshold": threshold,
+            "meaning": meaning.to_dict(),
             "photos": photos.to_dict("list"),
             "ranked": ranked(embeddings, questions, study),
         },
         split=describe_split(study.split, study.leak),
-        tables={"Known or new, at one threshold": judged(reports)},
+        tables={
+            "Known or new, at one threshold": judged(reports),
+            "Three verdicts, at two thresholds": verdicts,
+        },
         figures={"How alike the most alike gallery photo is": path},
-        notes=[words, *questions.reasons],
+        notes=[words, meaning.text(), trust_sentence(scores, meaning), *questions.reasons],
     )
 
 
@@ -141,6 +168,30 @@ def judged(reports: Mapping) -> pd.DataFrame:
         | {name: getattr(report, attribute) for name, attribute in measures.items()}
         for part, report in reports.items()
     ]
+    return pd.DataFrame(rows)
+
+
+def three_verdicts(asked: Mapping[str, AskedScores], meaning: Meaning) -> pd.DataFrame:
+    """Shares of photos with each verdict, of known and of new animals, with intervals over animals.
+
+    A photo that nobody can be named on, for want of one of its animal's side, is not asked.
+
+    Args:
+        asked: part of the split to its questions.
+        meaning: of similarities, learned from validation.
+    """
+    rows = []
+    for part, own in asked.items():
+        verdicts = np.array([meaning.verdict(each) for each in own.similarities])
+        animals, known = np.array(own.animal), np.array(own.is_known, dtype=bool)
+        for who, rows_of in {"known": known, "new": ~known}.items():
+            row = {"photos of": f"{part}, {who} animals", "photos": int(rows_of.sum())}
+            row["animals"] = len(np.unique(animals[rows_of]))
+            for verdict in (KNOWN, LOOK, NEW):
+                share = verdicts[rows_of] == verdict
+                interval = bootstrap_over_individuals(share, animals[rows_of])
+                row |= interval_columns(verdict, interval)
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

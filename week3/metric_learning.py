@@ -8,8 +8,9 @@ animals that it never saw?
     python week3/metric_learning.py --weights runs/fine_tuning/model.safetensors
     python week3/metric_learning.py --data_dir path/to/your/animals --loss supcon --pooling gem
 
-With no argument: the embedded turtles, ArcFace, about three minutes on two laptop cores (the
-script says how many here before it starts). You should see the similarity of photos of one animal
+With no argument: the embedded turtles, ArcFace, about five minutes on two laptop cores (the
+script says how many here before each training): short ones first, by which validation chooses what
+a class is, unless --classes names it. You should see the similarity of photos of one animal
 and of two animals part, for animals that are trained on far more than for animals that are held
 out; and the second gap is the one that counts in the field. The model is stored: export_onnx.py
 reads it with --trained. The third command begins with what week 2's fine_tuning.py has learned, in
@@ -39,6 +40,7 @@ from common.experiments.trials import (
     summarise_rankings,
 )
 from common.gallery.scores import validation_scores_of
+from common.gallery.verdicts import trust_sentence
 from common.machine.device import pick_device
 from common.measures.open_set import choose_threshold, threshold_by
 from common.mine import own_functions
@@ -232,7 +234,9 @@ def main(argv: list[str] | None = None) -> dict:
     notes = [learned.chosen_by(args), *chosen]
 
     # What a similarity means is learned before any test photo is looked at.
-    scores = validation_scores_of(learned.embed, questions, catalogue)
+    scores = validation_scores_of(
+        learned.embed, questions, catalogue, untrained=learned.before.__getitem__
+    )
     if args.train_on_all:
         questions = questions.trained_on_all()
         learned = learn(ground, questions, classes, learned.fit.best_epoch, "on all photos")
@@ -246,9 +250,9 @@ def main(argv: list[str] | None = None) -> dict:
         catalogue.identities,
         scores.to_dict() if scores else None,
     )
-    notes = [*notes, learned.classed.description]
+    notes = [*notes, learned.classed.description, *([trust_sentence(scores)] if scores else [])]
     notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    return report(run, args, options, study, questions, embeddings, learned.fit, notes, yours)
+    return report(ground, questions, embeddings, learned.fit, notes)
 
 
 @dataclass(frozen=True)
@@ -388,20 +392,17 @@ def train(
 
 
 def report(
-    run: Run,
-    args: argparse.Namespace,
-    options: dict,
-    study: Study,
+    ground: Ground,
     questions: Questions,
     embeddings: dict[str, np.ndarray],
     fit: FitResult,
     notes: list[str],
-    yours: dict[str, Callable],
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
+    args, run, study = ground.args, ground.run, ground.study
     catalogue, choose = study.catalogue, choose_threshold
-    if "choose_threshold" in yours:
-        choose = partial(threshold_by, yours["choose_threshold"])
+    if "choose_threshold" in ground.yours:
+        choose = partial(threshold_by, ground.yours["choose_threshold"])
     answers = {
         name: ask_embedding(each, questions, catalogue, choose=choose)
         for name, each in embeddings.items()
@@ -413,13 +414,13 @@ def report(
     differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
     by_protocol = known_by_protocol(embeddings, catalogue, study.split)
     tables = {
-        "The loss": loss_table({args.loss: options}),
+        "The loss": loss_table({args.loss: ground.options}),
         "Known animals, by protocol": by_protocol,
         "Photos named right": summarise(trials),
         "Animals never trained on, ranked": summarise_rankings(trials),
     }
     return run.finish(
-        metrics={"loss": {"name": args.loss, **options}, "best_epoch": fit.best_epoch}
+        metrics={"loss": {"name": args.loss, **ground.options}, "best_epoch": fit.best_epoch}
         | {"trials": [trial.to_dict() for trial in trials]},
         split=describe_split(study.split, study.leak),
         tables={title: table for title, table in tables.items() if len(table)},

@@ -402,13 +402,10 @@ def draw_finding(tables: Mapping, path: Path) -> Path:
             xlim=(-0.04, 1), xticks=[0, 0.25, 0.5, 0.75, 1], ylim=(len(APPROACHES) - 0.5, -0.5)
         )
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-        axes.tick_params(labelsize=WORDS)
     panels[0].set_yticks(range(len(APPROACHES)), list(APPROACHES), color=style.INK)
     for kind, (marker, colour) in looks.items():
         panels[0].plot([], [], marker, color=colour, label=kind)
     style.legend_outside(panels[0], 2)
-    for text in figure.legends[0].get_texts():
-        text.set_fontsize(WORDS)
     return style.save_for_page(figure, path)
 
 

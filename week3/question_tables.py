@@ -64,7 +64,8 @@ def joining_trend(trials: Sequence[Trial]) -> pd.DataFrame:
     for approach, own in by_approach(trials).items():
         answers = own[0].answers
         for n_photos in answers.joined_after if len(answers.joined) else ():
-            values = np.mean([trial.answers.joined_after[n_photos] for trial in own], axis=0)
+            asked = [trial.answers.joined_after for trial in own]  # the first seed's holds all
+            values = np.mean([each[n_photos] for each in asked if n_photos in each], axis=0)
             interval = bootstrap_over_individuals(values, answers.animals["joined"])
             row = {"approach": approach, "photos": n_photos}
             rows.append(row | interval_columns("accuracy", interval))

@@ -8,7 +8,7 @@ from pathlib import Path
 from common.data.photo_files import day_taken, open_photo
 from common.errors import InputError
 from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
-from common.gallery.verdicts import Verdict
+from common.gallery.verdicts import Meaning, Verdict
 from common.names import printable, storable
 from common.visualization.matches import RankedMatches
 from common.visualization.sheet import SheetCandidate, SheetQuestion
@@ -74,17 +74,20 @@ def shown(
     }
 
 
-def answer_tables(answers: Sequence[dict], threshold: float) -> dict[str, pd.DataFrame]:
-    """The verdict on each question, and its candidates."""
+def answer_tables(answers: Sequence[dict], meaning: Meaning) -> dict[str, pd.DataFrame]:
+    """The verdict on each question with its two thresholds, and its candidates."""
     verdicts, candidates = [], []
     for each in answers:
         best = each["similarities"][0] if each["similarities"] else None
-        verdicts.append((each["title"], each["verdict"], best, threshold))
+        limits = meaning.threshold.value, meaning.new_below
+        verdicts.append((each["title"], each["verdict"], best, *limits))
         columns = (each[name] for name in ("identities", "similarities", "probabilities", "seen"))
         for rank, cells in enumerate(zip(*columns, strict=True), start=1):
             candidates.append((each["title"], rank, *cells))
     return {
-        "Verdicts": pd.DataFrame(verdicts, columns=["photo", "verdict", "similarity", "threshold"]),
+        "Verdicts": pd.DataFrame(
+            verdicts, columns=["photo", "verdict", "similarity", "known from", "probably new below"]
+        ).replace(-np.inf, np.nan),
         "Candidates": pd.DataFrame(
             candidates,
             columns=["photo", "rank", "animal", "similarity", "probability", "most alike photo"],

@@ -96,7 +96,6 @@ def ask_closed_set(
 
     Args:
         scores: rows to their scores, shape (n_rows, n_classes).
-        questions: whose known photos are asked.
         labels: of all photos, shape (n_images,) or longer.
         names: of the classes, label 0 first.
         identity: whom each photo shows, shape (n_images,).

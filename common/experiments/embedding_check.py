@@ -24,9 +24,6 @@ class EmbeddingCheck:
     {part}_negative_similarity, for each of its parts. Test photos are never looked at.
 
     Args:
-        photos: behind the freeze boundary.
-        questions: whose validation photos are asked.
-        catalogue: of these photos.
         names: str, shape (n_images,), of what is to be found, such as an animal's side; None: the
             animal. A network that is taught to part two sides should not be asked to join them.
 

@@ -4,6 +4,7 @@ All get the same photos, classes and settings, are chosen on the same validation
 asked about the same test photos once.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +15,12 @@ from common.data.images import PhotoSelection, read_photos
 from common.data.sampling import IdentityBatchSampler, identity_batches
 from common.data.training_classes import ClassedPhotos, by_class, with_mirrors
 from common.experiments.answers import ask_closed_set
-from common.experiments.approach import Approach
 from common.experiments.trials import Trial
 from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.models.backbones import Backbone, restart
-from common.models.heads import linear_classifier
+from common.models.freezing import split_at_boundary
+from common.models.heads import Recogniser, linear_classifier
 from common.runs import Run
 from common.splits.questions import Questions
 from common.splits.study import Study
@@ -36,12 +37,51 @@ from torch import nn
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Approach:
+    """A backbone under a plan, and what its head learns; see `Experiment.approach`.
+
+    Attributes:
+        backbone: pre-trained; stays as it is.
+        plan: which stages train when; an embedding is trained in one step.
+        rates: of the steps that have none of their own; None: the usual ones.
+        new_head: of a classifier, (n_features, n_classes) to a head.
+        from_scratch: the backbone begins with the random numbers of each seed.
+    """
+
+    name: str
+    backbone: Backbone
+    plan: Sequence[Step]
+    photos: Sequence[PhotosAtBoundary]
+    recipe: Callable[..., Trained] = train_classifier
+    rates: Rates | None = None
+    new_head: Callable[[int, int], nn.Module] = linear_classifier
+    from_scratch: bool = False
+
+    @property
+    def behind(self) -> PhotosAtBoundary:
+        """Photos behind the last step's boundary, where the trained model stands."""
+        return self.photos[-1]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it has an output for each class, and not an embedding."""
+        return self.recipe is train_classifier
+
+    def recogniser(self, trained: Trained) -> Recogniser:
+        """The whole network, photos to outputs, with what was trained at its end."""
+        backbone = copy.deepcopy(self.backbone)
+        trunk, tail = split_at_boundary(backbone)
+        chain = [*trunk, *tail]
+        end = nn.Sequential(*chain[len(chain) - len(trained.tail) :])
+        end.load_state_dict(trained.tail.state_dict())
+        return Recogniser(backbone, trained.head)
+
+
 class Planned(NamedTuple):
     """Trainings that are to come, for `Experiment.expected_minutes`.
 
     Attributes:
-        approach: that is trained.
-        n_trainings: how often.
         n_photos: to train on, each time; None: all training photos.
         epochs: None: the plan's.
         validate: whether validation photos are looked at after each epoch.
@@ -59,11 +99,8 @@ class Experiment:
     """What all approaches share.
 
     Attributes:
-        classed: the photos by the classes of training.
         class_names: of these, label 0 first; identities, breeds or others.
         identity: whom each photo shows, shape (n_images,): what intervals resample.
-        questions: which photos train, and which ask what.
-        settings: how to train; the seed is that of each training.
         flip: whether a mirrored photo still shows the same class.
         run: keeps checkpoints; None: nothing is kept.
         study: catalogue and split; None where photos come from no catalogue.
@@ -107,11 +144,7 @@ class Experiment:
         from_scratch: bool = False,
         **photo_options: object,
     ) -> Approach:
-        """An approach behind its frozen stages, ready to be trained; arguments as in `Approach`.
-
-        Args:
-            photo_options: n_views, plain_first, augment and others of `PhotosAtBoundary`.
-        """
+        """An approach behind its frozen stages; further options are those of `PhotosAtBoundary`."""
         asked = None  # everything, where embeddings are searched
         if not self.questions.n_enrolled:
             asked = np.concatenate([self.questions.validation, self.questions.test])
@@ -135,7 +168,6 @@ class Experiment:
         """Train an approach with one seed.
 
         Args:
-            approach: to train.
             seed: of head, batches and views, and from scratch of the backbone.
             title: beside the progress bar and of the checkpoint; None: approach and seed.
             rows: photos to train on; None: all training photos.
@@ -188,9 +220,6 @@ class Experiment:
         training photo.
 
         Args:
-            approach: that was trained.
-            seed: of training.
-            trained: what `train` gave.
             rows: that it was trained on; None: all training photos.
         """
         labels, names = self.classed.labels, self.class_names
@@ -250,13 +279,9 @@ def catalogue_experiment(
     """An experiment on a catalogue's photos.
 
     Args:
-        study: with its split.
         stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
-        settings: how to train.
         questions: None: known animals alone are asked about.
         trained_rows: that any approach is trained on; None: the training photos.
-        classes: what one class is in training, see `by_class`.
-        run: keeps checkpoints.
     """
     questions = questions or Questions.of_closed_set(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
@@ -283,10 +308,6 @@ def classes_experiment(
 
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
-        photos: their labels, and the names of the classes.
-        parts: "train", "validation" and "test" to their rows.
-        settings: how to train.
-        run: keeps checkpoints.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])

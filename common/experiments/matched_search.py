@@ -43,12 +43,15 @@ class Details:
     features: Sequence[LocalFeatures] = ()
 
     @classmethod
-    def of(cls, experiment: Experiment) -> "Details | str":
-        """What finds them; where it is not installed, why not and how to get it."""
+    def of(cls, experiment: Experiment) -> "tuple[Details | None, str]":
+        """What finds them and ""; or None, and why: the weights' package is missing, say."""
+        if not len(experiment.questions.validation_known):
+            return None, "no validation photo can teach what a score means"
         try:
-            return cls(load_matcher(MATCHER, experiment.device), experiment.study.catalogue.paths())
+            matcher = load_matcher(MATCHER, experiment.device)
         except InputError as error:
-            return str(error)
+            return None, str(error)
+        return cls(matcher, experiment.study.catalogue.paths()), ""
 
     def described(self) -> "Details":
         """With the details of all photos, most of the time from the cache."""
@@ -80,7 +83,7 @@ def try_matched(
     embedded: tuple[np.ndarray, float],
     trained: Trained,
     details: Details,
-) -> Trial | None:
+) -> Trial:
     """Ask an embedding whose candidates' details are compared.
 
     Args:
@@ -90,9 +93,6 @@ def try_matched(
         embedded: what `common.experiments.three_questions.embed` gives.
         trained: where they come from.
         details: of all photos.
-
-    Returns:
-        None where no validation photo can teach what a score means.
     """
     (embeddings, seconds), questions = embedded, experiment.questions
     catalogue, identity = experiment.study.catalogue, experiment.identity
@@ -109,8 +109,6 @@ def try_matched(
         rows = short.gallery[np.take_along_axis(short.shortlist, best, axis=1)[:, 0]]
         return identity[rows], np.take_along_axis(probability, best, axis=1)[:, 0]
 
-    if not len(questions.validation_known):
-        return None
     meanings = meanings_of(shortlist(questions.validation_known, questions.train), details)
     answers = ask_search(search, questions, catalogue, score=PROBABILITY)
     if len(enrolled := questions.enrolled):

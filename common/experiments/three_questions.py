@@ -16,8 +16,7 @@ from common.experiments.answers import (
     ask_retrained,
     name_by_logits,
 )
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment
+from common.experiments.experiment import Approach, Experiment
 from common.experiments.trials import Trial
 from common.gallery.gallery import Gallery
 from common.measures.clustering import cluster_test_photos, clusters_of
@@ -58,9 +57,6 @@ def try_retrained(
     an epoch: the last one is taken.
 
     Args:
-        experiment: with such animals, or none.
-        approach: a classifier.
-        seed: of training.
         n_enrolled: photos of each new animal, ascending; a training for each number. The
             last one's answers about known animals, and its seconds, are the trial's.
     """
@@ -102,12 +98,7 @@ def try_search(
     """Ask what searches.
 
     Args:
-        experiment: whose photos are searched.
-        name: of the approach.
-        seed: of training.
-        embedded: what `embed` gives.
         trained: where they come from; None: nothing is trained.
-        by_means: compare with each animal's mean in place of its photos.
     """
     questions, (embeddings, seconds) = experiment.questions, embedded
     answers = ask_embedding(embeddings, questions, experiment.study.catalogue, by_means=by_means)

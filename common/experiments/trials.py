@@ -35,13 +35,8 @@ class Trial:
     """One approach with one seed.
 
     Attributes:
-        approach: its name.
-        seed: of training.
-        answers: to the questions.
         training_seconds: 0 where nothing is trained; what frozen stages give is computed before.
         adding_seconds: to make it know animals that joined; nan where it cannot.
-        history: of training, one row per epoch.
-        best_epoch: whose weights validation chose.
     """
 
     approach: str
@@ -75,13 +70,7 @@ class Trial:
 
 
 class Difference(NamedTuple):
-    """Two approaches on the same photos.
-
-    Attributes:
-        question: what both were asked.
-        first, second: the approaches.
-        interval: of the first minus the second.
-    """
+    """First approach minus second on the same photos, asked one question."""
 
     question: str
     first: str
@@ -118,10 +107,6 @@ def by_approach(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 def mean_right(trials: Sequence[Trial], question: str = KNOWN) -> tuple[np.ndarray, np.ndarray]:
     """Share of the seeds that answered each photo right, and whom the photo shows.
 
-    Args:
-        trials: of one approach.
-        question: of `QUESTIONS`.
-
     Returns:
         Both of shape (n_photos,); empty where it was not asked.
     """
@@ -141,9 +126,7 @@ def compare(
     """Paired difference of two approaches on one question.
 
     Args:
-        trials: of both.
         first, second: approaches; the difference is first minus second.
-        question: of `QUESTIONS`.
         same_seeds: False: also of approaches that were trained with other seeds.
 
     Returns:

@@ -384,7 +384,7 @@ def validation_scores(gallery: Gallery) -> ValidationScores:
     """
     try:
         return ValidationScores.from_dict(_scores(gallery))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{gallery.model.parent}: what it stores of validation photos is damaged ({error}); "
             "restore the gallery from a copy, or build it anew"

@@ -2,7 +2,7 @@
 
 An index only proposes candidates; their similarities are then computed exactly, from the
 embeddings, which may lie on disk. A similarity therefore means the same whatever the index, and a
-threshold for "new individual" stays valid.
+verdict stays valid.
 
 * flat: no index. Every query meets every photo.
 * hnsw: a graph of near neighbours (Malkov & Yashunin, arXiv 1603.09320) over embeddings of one

@@ -1,30 +1,23 @@
-"""What similarities mean, learned from validation photos: a threshold and probabilities.
+"""What validation photos get from an embedding, from which follows what a similarity means.
 
 Photos whose answer is known are asked as if it were not. Photos of known animals are compared
 without those of their own encounter; photos of animals that count as new, without any photo of
-that animal. What the best candidates got is stored with the model or the gallery; threshold and
-probabilities follow from it when a question is asked, at the rate that is asked for.
+that animal. What the best candidates got is stored with the model or the gallery; thresholds and
+probabilities follow from it when a question is asked, at the rates that are asked for.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 
 from common.data.catalogue import Catalogue
-from common.errors import InputError
 from common.gallery.identification import best_per_animal, comparable, mean_over_photos
-from common.measures.calibration import Calibration, calibrate
-from common.measures.open_set import Queries, Threshold, choose_threshold
 from common.splits.encounters import same_encounter
 from common.splits.questions import Questions
-from common.words import counted
 
 import numpy as np
-from scipy.stats import beta
 
 N_CANDIDATES = 5  # stored for each question
 BLOCK = 256  # photos compared at a time
-CERTAINTY = 0.95  # of the bound on a rate
-FEW_ANIMALS = 20  # below, a rate among new animals depends on which animals they are
 
 
 @dataclass(frozen=True)
@@ -55,11 +48,17 @@ class ValidationScores:
         photos: every question is one photo.
         encounters: every question is all photos of an encounter, two or more.
         source: whose photos they are, in words.
+        chance: share of the photos of known animals, in [0, 1], that a guess names right; None
+            where it was not stored.
+        untrained_place: `right_place` of the photos as the same network gave it before it was
+            trained; None where it was not stored.
     """
 
     photos: AskedScores
     encounters: AskedScores
     source: str
+    chance: float | None = None
+    untrained_place: list[int] | None = None
 
     def to_dict(self) -> dict:
         """Plain JSON types, which `from_dict` reads."""
@@ -67,9 +66,17 @@ class ValidationScores:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "ValidationScores":
-        """Read what `to_dict` gave."""
+        """Read what `to_dict` gave, also an earlier version's.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
         photos, encounters = (AskedScores(**values[part]) for part in ("photos", "encounters"))
-        return cls(photos, encounters, values["source"])
+        chance, places = values.get("chance"), values.get("untrained_place")
+        if places is not None and len(places) != len(photos):
+            raise ValueError(f"{len(places)} answers before training to {len(photos)} questions")
+        chance = None if chance is None else float(chance)
+        return cls(photos, encounters, values["source"], chance, places)
 
 
 def ask_validation(
@@ -118,11 +125,15 @@ def ask_validation(
         photos=_asked(scores, labels[rows], is_new),
         encounters=_asked(fused, labels[rows[first]], is_new[first]),
         source=source,
+        chance=_chance(scores[~is_new], labels[rows[~is_new]]),
     )
 
 
 def validation_scores_of(
-    embed: Callable[[np.ndarray], np.ndarray], questions: Questions, catalogue: Catalogue
+    embed: Callable[[np.ndarray], np.ndarray],
+    questions: Questions,
+    catalogue: Catalogue,
+    untrained: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> ValidationScores | None:
     """What validation photos get from a trained embedding; no other photo but training's is seen.
 
@@ -133,6 +144,7 @@ def validation_scores_of(
         embed: rows of the catalogue to their embeddings, shape (n_rows, embedding_dim).
         questions: of the catalogue's split.
         catalogue: all photos.
+        untrained: the same of the network before it was trained; None: not to be compared.
 
     Returns:
         None where no animal was held out for validation.
@@ -140,18 +152,44 @@ def validation_scores_of(
     train, known, new = questions.train, questions.validation_known, questions.validation_new
     if not len(new):
         return None
-    rows = np.unique(np.concatenate([train, known, new]))
-    table = catalogue.table.iloc[rows]
     gallery, asked = (train, known) if len(known) else (np.union1d(train, new), new)
+    source = f"{len(known) + len(new)} validation photos of {catalogue.name}"
+    rows = {"gallery": gallery, "known": asked, "new": new}
+    scores = ask_catalogue(embed, catalogue, **rows, source=source)
+    if untrained is None:
+        return scores
+    before = ask_catalogue(untrained, catalogue, **rows, source=source)
+    return replace(scores, untrained_place=before.photos.right_place)
+
+
+def ask_catalogue(
+    embed: Callable[[np.ndarray], np.ndarray],
+    catalogue: Catalogue,
+    *,
+    gallery: np.ndarray,
+    known: np.ndarray,
+    new: np.ndarray,
+    source: str,
+) -> ValidationScores:
+    """`ask_validation` with rows of a catalogue, of which no others are embedded."""
+    rows = np.unique(np.concatenate([gallery, known, new]))
+    table = catalogue.table.iloc[rows]
     names = {"identity": "identity", "encounter": "encounter", "side": "orientation"}
     return ask_validation(
         embed(rows),
         {fact: table[name].to_numpy(dtype=str) for fact, name in names.items()},
         gallery=np.searchsorted(rows, gallery),
-        known=np.searchsorted(rows, asked),
+        known=np.searchsorted(rows, known),
         new=np.searchsorted(rows, new),
-        source=f"{len(known) + len(new)} validation photos of {catalogue.name}",
+        source=source,
     )
+
+
+def _chance(scores: np.ndarray, labels: np.ndarray) -> float | None:
+    """Share of known animals' photos that a guess among the animals compared names right."""
+    can_be_named = np.isfinite(scores[np.arange(len(labels)), labels])
+    n_compared = np.isfinite(scores[can_be_named]).sum(axis=1)
+    return float(np.mean(1 / n_compared)) if len(n_compared) else None
 
 
 def _asked(scores: np.ndarray, labels: np.ndarray, is_new: np.ndarray) -> AskedScores:
@@ -174,148 +212,3 @@ def _asked(scores: np.ndarray, labels: np.ndarray, is_new: np.ndarray) -> AskedS
         asked.animal.append(int(label))
         asked.is_known.append(not new)
     return asked
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What similarities mean for questions of one kind, at a stated rate.
-
-    Attributes:
-        threshold: from which the first candidate is "known".
-        asked_rate: wanted share of photos of new animals that are called known.
-        first: similarity of the first candidate to the probability that it is right.
-        later: the same for the candidates after it; None where there never was one.
-        n_new_animals: animals that counted as new.
-        kind: "photo" or "encounter".
-    """
-
-    threshold: Threshold
-    asked_rate: float
-    first: Calibration
-    later: Calibration | None
-    n_new_animals: int
-    kind: str
-
-    def is_known(self, similarities: Sequence[float]) -> bool:
-        """Whether the first of these candidates reaches the threshold."""
-        return len(similarities) > 0 and similarities[0] >= self.threshold.value
-
-    def probabilities(self, similarities: Sequence[float]) -> list[float]:
-        """Probability of each candidate, best first; what is left of 1 is "none of these".
-
-        None is above that of the candidate before it. They hold among questions like validation's,
-        with its share of new animals.
-        """
-        left, most, probabilities = 1.0, 1.0, []
-        for place, similarity in enumerate(similarities):
-            learned = self.later if place and self.later else self.first
-            most = min(float(learned(np.array(similarity))), left, most)
-            probabilities.append(most)
-            left -= most
-        return probabilities
-
-    @property
-    def highest_rate(self) -> float:
-        """Rate of false matches, in [0, 1], that validation cannot exclude with 95 % certainty.
-
-        Source: Clopper & Pearson 1934, one-sided, as if photos were independent.
-        """
-        n_unknown = self.threshold.n_unknown
-        n_accepted = round(self.threshold.false_match_rate * n_unknown)
-        if n_accepted == n_unknown:
-            return 1.0
-        return float(beta.ppf(CERTAINTY, n_accepted + 1, n_unknown - n_accepted))
-
-    @property
-    def share_new(self) -> float:
-        """Share of validation's questions that show new animals, in [0, 1]."""
-        return self.threshold.n_unknown / (self.threshold.n_unknown + self.threshold.n_known)
-
-    @property
-    def is_too_few(self) -> bool:
-        """Whether the asked rate is less than one of validation's unknown questions."""
-        return self.asked_rate * self.threshold.n_unknown < 1
-
-    def text(self) -> str:
-        """What the threshold rests on, in a few sentences."""
-        chosen, rate = self.threshold, f"{self.asked_rate:.3g}"
-        n_accepted = round(chosen.false_match_rate * chosen.n_unknown)
-        sentence = (
-            f"Known from a similarity of {chosen.value:.3f} for {_one(self.kind)}: of "
-            f"{counted(chosen.n_unknown, f'validation {self.kind}')} of "
-            f"{counted(self.n_new_animals, 'new animal')}, "
-            f"{n_accepted} would be taken for known (asked: a share of {rate}); of "
-            f"{counted(chosen.n_known, self.kind)} of known animals, a share of "
-            f"{chosen.baks:.2f} accepted and named right, each animal counting the same. "
-            f"Probabilities hold where, as there, a share of {self.share_new:.2f} of the "
-            f"{self.kind}s shows new animals."
-        )
-        if self.is_too_few:
-            sentence += (
-                f" {counted(chosen.n_unknown, self.kind)} cannot show a rate of {rate}: the "
-                f"threshold is just above all of them, and a rate up to {self.highest_rate:.2g} "
-                "cannot be excluded."
-            )
-        if self.n_new_animals < FEW_ANIMALS:
-            sentence += (
-                f" So few new animals ({self.n_new_animals}) cannot show much: photos of one "
-                "animal go together, so that among others the rate may well be twice as high."
-            )
-        return sentence
-
-
-def _one(kind: str) -> str:
-    return "one photo" if kind == "photo" else "the photos of an encounter together"
-
-
-def meaning_of(
-    scores: ValidationScores,
-    kind: str,
-    false_match_rate: float,
-    choose: Callable[[Queries], Threshold] | None = None,
-) -> Meaning:
-    """Learn threshold and probabilities for questions of one kind.
-
-    Args:
-        scores: of validation photos; nothing else is looked at.
-        kind: "photo" or "encounter".
-        false_match_rate: wanted share of questions about new animals that are called known.
-        choose: the threshold, whatever rate is wanted; None: by that rate.
-
-    Raises:
-        InputError: validation has no question about a known or about a new animal.
-    """
-    asked = scores.photos if kind == "photo" else scores.encounters
-    is_known, right_place = np.array(asked.is_known, dtype=bool), np.array(asked.right_place)
-    if not is_known.any() or is_known.all():
-        other_way = "" if kind == "photo" else ", or leave --same_encounter out"
-        raise InputError(
-            f"{scores.source}: {counted(is_known.sum(), 'question')} ({_one(kind)}) about known "
-            f"and {(~is_known).sum()} about new animals, expected some of both to learn what a "
-            "similarity means; add photos of several encounters per animal, or train with a "
-            f"--split that holds animals out{other_way}"
-        )
-    first = np.array([each[0] for each in asked.similarities])
-    names = np.where(is_known, "known ", "new ").astype(object) + [str(i) for i in asked.animal]
-    is_right = right_place == 0
-    predicted, can_be_named = np.where(is_right, names, "another"), {*names[is_known], "another"}
-    queries = Queries(first, predicted, names, can_be_named)
-    if choose:
-        threshold = choose(queries)
-        false_match_rate = threshold.false_match_rate
-    else:
-        threshold = choose_threshold(queries, "false_match_rate", false_match_rate)
-    later = [
-        (similarity, place == right)
-        for similarities, right in zip(asked.similarities, right_place, strict=True)
-        for place, similarity in enumerate(similarities)
-        if place
-    ]
-    return Meaning(
-        threshold=threshold,
-        asked_rate=false_match_rate,
-        first=calibrate(first, is_right),
-        later=calibrate(*map(np.array, zip(*later, strict=True))) if later else None,
-        n_new_animals=len(set(names[~is_known])),
-        kind=kind,
-    )

@@ -95,7 +95,6 @@ def push_to_target(
         model: pixels in [0, 1] to scores, shape (n_images, n_classes).
         pixels: the photos, shape (n_images, 3, height, width).
         targets: class that each photo is pushed to, shape (n_images,).
-        attack: budget and steps.
 
     Returns:
         The changed photos, in [0, 1], each pixel within the budget of its own.
@@ -140,7 +139,6 @@ def choose_targets(
         labels: true, shape (n_images,).
         predictions: of each model, shape (n_images,).
         trained: labels of the training photos, of two animals at least, shape (n_gallery,).
-        seed: of the choice.
     """
     names, counts = trained.unique(return_counts=True)
     possible = names[counts >= FEWEST_PHOTOS]
@@ -167,10 +165,7 @@ def success_by_budget(
 
     Args:
         model: pixels in [0, 1] to scores.
-        pixels, targets: as in `push_to_target`.
         budgets: in units of 1/255.
-        steps: of PGD, the same for every budget.
-        seed: of the noise.
 
     Returns:
         For "pgd", "fgsm" and "noise" one float tensor per budget, shape (n_images,): 1 where
@@ -195,7 +190,6 @@ def success_table(
     """Success rate of every model and method at every budget, with intervals over individuals.
 
     Args:
-        reached: model's name to what `success_by_budget` gave for it.
         budgets: in units of 1/255.
         individuals: animal of each photo, shape (n_images,).
 

@@ -38,10 +38,6 @@ class SimilarityToPhoto(nn.Module):
 def map_layer(model: OnPixels, smallest_map: int = SMALLEST_MAP) -> nn.Module:
     """The last stage of a model whose output still has places: the usual one for Grad-CAM.
 
-    Args:
-        model: asked with a grey photo.
-        smallest_map: cells per side.
-
     Raises:
         InputError: no such stage, as in a transformer, whose tokens are no map.
     """
@@ -79,10 +75,8 @@ def grad_cam(
 
     Args:
         scorer: pixels to scores (n_images, n_classes), or to one score per photo (n_images,).
-        layer: of the scorer, whose output is a map.
         pixels: in [0, 1], shape (n_images, 3, height, width).
         targets: class whose score is explained, shape (n_images,); None for one score.
-        batch_size: photos at a time.
 
     Returns:
         Shape (n_images, cells, cells), not negative; each map sums to 1, or is all 0 where

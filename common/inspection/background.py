@@ -50,8 +50,6 @@ def true_masks(catalogue: Catalogue, rows: np.ndarray, side: int) -> dict[int, n
     """Where photos show the animal, as far as that is known: for generated turtles.
 
     Args:
-        catalogue: of the photos.
-        rows: of the catalogue.
         side: of a mask, pixels.
 
     Returns:

@@ -13,7 +13,6 @@ def first_filters(backbone: Backbone, most: int = 64) -> np.ndarray:
 
     Args:
         backbone: with a first convolution (transformers cut patches with one).
-        most: filters that are returned.
 
     Returns:
         float in [0, 1], shape (n_filters, height, width, 3); no weight is the grey 0.5.
@@ -56,7 +55,6 @@ def strongest_channels(maps: torch.Tensor, k: int) -> np.ndarray:
 
     Args:
         maps: shape (n_channels, height, width).
-        k: how many, at most.
 
     Returns:
         Shape (k, height, width), each stretched to [0, 1].

@@ -24,7 +24,6 @@ class AscentSettings:
 
     Attributes:
         scales: sides of the image, one after the other, as shares of the network's input.
-        steps: at each scale.
         learning_rate: of Adam at a scale's first step, on the logit of a pixel; it falls evenly.
         variation_weight: of the variation loss in the first climb, in logits per full range
             between neighbours.
@@ -74,9 +73,7 @@ def ideal_images(
 
     Args:
         model: pixels in [0, 1] to logits, see `OnPixels`.
-        targets: a class for each image.
         image_size: side of the result, pixels.
-        settings: of the climb.
         seed: of the first noise and of the jitter. An image of one seed starts from the same
             noise with any settings.
 

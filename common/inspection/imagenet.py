@@ -34,10 +34,6 @@ def find_class(text: str) -> int | None:
 def require_class(text: str, others: tuple[str, ...] = ()) -> int:
     """The same; an unknown name is an error with the closest ones.
 
-    Args:
-        text: a number or a name.
-        others: further names that the person could have meant.
-
     Raises:
         InputError: no such class.
     """
@@ -54,12 +50,7 @@ def require_class(text: str, others: tuple[str, ...] = ()) -> int:
 
 
 def top_classes(logits: torch.Tensor, k: int = 5) -> list[tuple[str, float]]:
-    """Names and probabilities of one photo's most probable classes, best first.
-
-    Args:
-        logits: shape (1000,).
-        k: how many.
-    """
+    """The most probable classes of logits, shape (1000,), best first: names, probabilities."""
     best = logits.softmax(dim=0).topk(k)
     names = class_names()
     return [(names[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]

@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+COARSEST, FINEST = 5.0, 24.0  # waves along one side of a texture
 MOST_PHOTOS = 1_000  # read of one set; the draws need a few hundred
 
 
@@ -31,7 +32,6 @@ class PhotoSet:
     """Pictures of several classes.
 
     Attributes:
-        name: for the table.
         photos: uint8, shape (n_images, side, side, 3).
         labels: class of each, shape (n_images,).
         groups: photos of one group are near-duplicates and must not be parted, shape
@@ -46,14 +46,7 @@ class PhotoSet:
 
 @dataclass(frozen=True)
 class TransferTask:
-    """The task that every set is cut to.
-
-    Attributes:
-        n_classes: in one draw.
-        n_train: photos of a class that train.
-        n_test: photos of a class that test.
-        n_draws: of classes and photos.
-    """
+    """The task that every set is cut to."""
 
     n_classes: int = 10
     n_train: int = 10
@@ -70,10 +63,8 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
     """Read a set that a person names: a catalogue, a folder of classes, or an .npz.
 
     Args:
-        name: for the table.
         path: as --data_dir takes it, or an .npz of CIFAR-10's test part as JPEG copies.
         side: photos are squashed to this, pixels.
-        seed: which photos are read of a large set.
 
     Raises:
         InputError: nothing of the kind is there.
@@ -114,9 +105,6 @@ def probe(
 
     Args:
         features: of the set's photos, shape (n_images, n_features).
-        photo_set: classes and groups.
-        task: what is drawn.
-        seed: of the draws; the same photos for any features.
 
     Returns:
         One row per tested photo and draw: draw, label, is_correct.
@@ -177,13 +165,6 @@ def measure_transfer(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The task on every set with the frozen features of every backbone.
 
-    Args:
-        sets: photos at least as large as the backbones' input.
-        backbones: words for the features to a backbone.
-        task: what every set is cut to.
-        seed: of the draws, which are the same for all backbones.
-        device: where features are computed.
-
     Returns:
         table: set, features, accuracy with interval over classes, chance.
         reasons: why a set is left out.
@@ -204,3 +185,48 @@ def measure_transfer(
             record = {"set": photo_set.name, "features": words, **accuracy, "chance": task.chance}
             records.append(record)
     return pd.DataFrame(records), reasons
+
+
+def texture_photos(
+    n_classes: int, n_per_class: int, side: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pictures of random texture classes, unlike any photo.
+
+    A class is a recipe for noise: how coarse it is, which way it runs, how even its grains are.
+    Each picture has colours of its own, so that only the texture tells the class.
+
+    Args:
+        side: of a picture, pixels.
+
+    Returns:
+        photos: uint8, shape (n_classes * n_per_class, side, side, 3).
+        labels: integers, shape (n_classes * n_per_class,).
+    """
+    generator = np.random.default_rng(seed)
+    photos = []
+    for _ in range(n_classes):
+        spectrum = _recipe(side, generator)
+        photos += [_draw(spectrum, generator) for _ in range(n_per_class)]
+    return np.stack(photos), np.repeat(np.arange(n_classes), n_per_class)
+
+
+def _recipe(side: int, generator: np.random.Generator) -> np.ndarray:
+    """How strong each wave of a class is, shape (side, side): a ring, stronger one way."""
+    y, x = np.meshgrid(*[np.fft.fftfreq(side) * side] * 2, indexing="ij")  # waves along a side
+    waves, direction = np.hypot(x, y), np.arctan2(y, x)
+    middle = np.exp(generator.uniform(np.log(COARSEST), np.log(FINEST)))
+    width = generator.uniform(0.15, 0.5)  # of the ring, in natural logarithms
+    main, evenness = generator.uniform(0, np.pi), generator.uniform(0.05, 1.0)
+    ring = np.exp(-((np.log(np.maximum(waves, 0.5) / middle) / width) ** 2))
+    one_way = np.cos(direction - main) ** 8
+    return ring * (evenness + (1 - evenness) * one_way)
+
+
+def _draw(spectrum: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """One picture: white noise through the class's spectrum, between two random colours."""
+    noise = np.fft.fft2(generator.standard_normal(spectrum.shape))
+    values = np.fft.ifft2(noise * spectrum).real
+    share = 1 / (1 + np.exp(-2.5 * values / values.std()))  # of the second colour
+    first, second = generator.uniform(20, 235, (2, 3))
+    colours = first + share[..., None] * (second - first)
+    return (colours + generator.normal(0, 4, colours.shape)).clip(0, 255).astype(np.uint8)

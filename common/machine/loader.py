@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-WORKER_PHOTOS = 5_000  # a shorter epoch is over before worker processes have paid for their start
+START_SECONDS = 4.0  # an epoch prepared sooner is over before worker processes have paid
+N_TIMED = 8  # photos prepared to estimate that
 
 
 def make_loader(
@@ -18,25 +20,29 @@ def make_loader(
         dataset: items (input, label).
         device: that the batches go to; for a CUDA GPU they wait in pinned memory.
         workers: processes that prepare photos; None: as many as pay.
-        batching: batch_size or batch_sampler, as DataLoader takes them.
     """
     device = torch.device(device)
     return DataLoader(
         dataset,
-        num_workers=workers_that_pay(device, len(dataset)) if workers is None else workers,
+        num_workers=workers_that_pay(device, dataset) if workers is None else workers,
         collate_fn=stacked,
         pin_memory=device.type == "cuda",
         **batching,
     )
 
 
-def workers_that_pay(device: torch.device, n_photos: int) -> int:
-    """Worker processes for an epoch of so many photos; 0: the main process prepares them.
+def workers_that_pay(device: torch.device, dataset: Dataset) -> int:
+    """Worker processes for an epoch of these photos; 0: the main process prepares them.
 
     Where the CPU computes the network, too, more processes only wait for each other. On Windows
     and macOS every epoch would start Python anew in each of them.
     """
-    if device.type != "cuda" or sys.platform != "linux" or n_photos < WORKER_PHOTOS:
+    if device.type != "cuda" or sys.platform != "linux" or not len(dataset):
+        return 0
+    start, n_timed = time.perf_counter(), min(N_TIMED, len(dataset))
+    for index in range(n_timed):
+        dataset[index]
+    if (time.perf_counter() - start) / n_timed * len(dataset) < START_SECONDS:
         return 0
     n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # on this machine, one per GPU
     return min(16, len(os.sched_getaffinity(0)) // n_processes - 1)

@@ -9,7 +9,7 @@ from common.machine import processes
 from common.machine.device import pick_device
 from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader, stacked
-from common.machine.precision import HALF, Compute, choose_precision, compiled, say
+from common.machine.precision import HALF, Compute, choose_precision, compiled
 
 import torch
 from accelerate.data_loader import BatchSamplerShard
@@ -35,15 +35,10 @@ class Machine:
     norms rest, or there are none, one process and several differ by rounding alone.
 
     Args:
-        device: see `common.machine.device.pick_device`.
         mixed_precision: "no", "bf16", "fp16", or "auto", see `try_precisions`.
-        accumulation: batches whose gradients are added up before a step.
-        compile: the network by PyTorch's compiler.
         workers: processes that prepare photos; None: as many as pay.
 
     Attributes:
-        device: that was chosen.
-        compute: what is computed with, for people.
         is_step: whether the batch at hand ends with a step of the optimiser.
         n_photos: in the batch at hand, over all processes.
 
@@ -78,13 +73,7 @@ class Machine:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=compute.precision == "fp16")
 
     def try_precisions(self, model: nn.Module, dataset: Dataset, batch_size: int) -> None:
-        """Settle "auto" by a trial of some seconds; all processes do as the main one.
-
-        Args:
-            model: inputs to outputs; its weights stay as they are.
-            dataset: its first items are what is tried with.
-            batch_size: how many of them.
-        """
+        """Settle "auto" by a trial of some seconds; all processes do as the main one."""
         if self.compute.precision == "auto":
             items = [dataset[index] for index in range(min(len(dataset), batch_size))]
             tried = choose_precision(self.place(model), stacked(items)[0].to(self.device))
@@ -112,19 +101,10 @@ class Machine:
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices)
 
-    def say(self) -> None:
-        """Print what is computed with, once in a process."""
-        say(self.compute)
-
     def batches(
         self, dataset: Dataset, sampler: Sampler
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """This process's inputs and labels of each batch, on the device.
-
-        Args:
-            dataset: items (input, label).
-            sampler: yields lists of indices, the same in every process.
-        """
+        """This process's inputs and labels of each batch, on the device; all have one sampler."""
         shares, n_processes = sampler, processes.count()
         if n_processes > 1:
             shares = BatchSamplerShard(
@@ -154,7 +134,6 @@ class Machine:
 
         Args:
             outputs: of this process's share, shape (n_share, ...).
-            labels: likewise.
 
         Returns:
             Both with n_photos rows. Gradients flow through this process's own rows.

@@ -17,9 +17,6 @@ class PeakMemory:
     On a CUDA GPU it is the GPU's memory, counted by PyTorch; elsewhere the process's own,
     looked at every few milliseconds, so that a shorter peak may be missed.
 
-    Args:
-        device: where the block computes.
-
     Attributes:
         megabytes: MB, 10⁶ bytes, once the block is over.
     """

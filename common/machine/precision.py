@@ -29,7 +29,6 @@ class Compute:
     Attributes:
         precision: "no" (32 bits), "bf16" or "fp16"; "auto" until a trial has settled it.
         gain: photos per second in 16 bits over those in 32; None where it was not tried.
-        is_compiled: by `torch.compile`.
     """
 
     precision: str = "no"
@@ -53,10 +52,6 @@ def choose_precision(model: nn.Module, inputs: torch.Tensor) -> Compute:
     """Try 32 and 16 bits for some seconds; 16 bits must be clearly faster to be taken.
 
     The model's weights, statistics and gradients stay as they were.
-
-    Args:
-        model: a batch of inputs to outputs, on the device that counts.
-        inputs: one batch, on that device.
     """
     device = inputs.device.type
     has_bf16 = device != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -103,7 +98,6 @@ def folded(network: nn.Module, inputs: torch.Tensor) -> nn.Module:
 
     Args:
         network: in evaluation mode; stays as it is.
-        inputs: some of its inputs, to see that it computes the same.
 
     Returns:
         A copy, equal to rounding; the network itself where there is nothing to fold, or where

@@ -139,11 +139,7 @@ def is_first_here() -> bool:
 
 @contextlib.contextmanager
 def one_first() -> Iterator[bool]:
-    """Let one process of each machine go through a block first: the others find its work done.
-
-    Yields:
-        Whether this process is the one.
-    """
+    """Let one process of each machine, which gets True, do first what the others find done."""
     is_first = is_first_here()
     if not is_first:
         everyones(None)

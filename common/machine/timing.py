@@ -18,11 +18,6 @@ def images_per_second(model: nn.Module, inputs: torch.Tensor, *, is_training: bo
 
     Under the training loop's terms: memory kept between batches, channels last. The model's
     weights, statistics and gradients stay as they were.
-
-    Args:
-        model: a batch of inputs to outputs.
-        inputs: one batch, on the model's device.
-        is_training: backward too.
     """
     keep_freed_memory()
     model.to(memory_format=torch.channels_last)
@@ -50,9 +45,7 @@ def rates_in_turns(
     A machine that is busy for a while is then busy for all of them.
 
     Args:
-        runs: name to function of a batch.
         inputs: one batch, with a length.
-        n_rounds: turns of each; the median counts.
     """
     rates = {name: [] for name in runs}
     for _ in range(n_rounds):

@@ -102,9 +102,6 @@ def reliability(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10)
 def calibration_error(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> float:
     """Expected calibration error: how far what was said is from what came true, in [0, 1].
 
-    Args:
-        probability, is_right, n_bins: as in `reliability`.
-
     Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3.
 
     >>> round(calibration_error(np.array([0.9, 0.9]), np.array([True, False])), 3)

@@ -57,8 +57,6 @@ def cluster_test_photos(
     Args:
         embeddings: of all photos, shape (n_images, embedding_dim), unit length.
         identities: str, shape (n_images,).
-        validation: rows that choose.
-        test: rows that are grouped.
 
     Returns:
         The groups; None where either has fewer than two photos, or more than memory is meant for.
@@ -97,11 +95,7 @@ def choose_distance(embeddings: np.ndarray, identities: np.ndarray) -> float:
 
 
 def cluster(embeddings: np.ndarray, distance: float) -> np.ndarray:
-    """Group photos; groups whose mean cosine distance is above `distance` stay apart.
-
-    Returns:
-        Integers, shape (n_photos,).
-    """
+    """Groups, integers (n_photos,), joined up to a mean cosine distance of `distance`."""
     return fcluster(_tree(embeddings), distance, "distance")
 
 

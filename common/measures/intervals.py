@@ -24,11 +24,8 @@ class Interval:
     """An estimate with its percentile interval.
 
     Attributes:
-        estimate: the statistic of the data as they are.
         low: lower end; nan with a single individual, which says nothing about others.
-        high: upper end; nan with a single individual.
         level: share of the resampled statistics inside, in (0, 1).
-        n_individuals: animals that were resampled.
         n_observations: photos or queries behind the estimate.
         is_difference: True for a difference of two methods; its per cent are points.
     """
@@ -98,20 +95,15 @@ def bootstrap_over_individuals(
             "mean_over_individuals" is balanced accuracy.
         n_resamples: draws of as many individuals as there are, with replacement.
         level: share of the resampled statistics inside the interval, in (0, 1).
-        seed: same seed, values and individuals give the same interval.
 
     Returns:
         Interval with `low` and `high` nan when there is only one individual.
 
     Raises:
         InputError: there is no value.
-        ValueError: lengths differ, a value is nan or infinite, or a parameter is out of range.
+        ValueError: lengths differ, or a value is nan or infinite.
     """
     values, individuals = _checked(values, individuals)
-    if statistic not in ("mean_over_observations", "mean_over_individuals"):
-        raise ValueError(f"found statistic {statistic!r}, expected one of {Statistic.__args__}")
-    if not 0 < level < 1 or n_resamples < 1:
-        raise ValueError(f"found level {level} and n_resamples {n_resamples}; out of range")
     names, position = np.unique(individuals, return_inverse=True)
     counts = np.bincount(position).astype(float)  # (n_individuals,)
     sums = np.bincount(position, weights=values)
@@ -139,7 +131,6 @@ def paired_bootstrap_over_individuals(
         values_a: shape (n_observations,), method a, as in `bootstrap_over_individuals`.
         values_b: shape (n_observations,), method b on the same photos in the same order.
         individuals: length n_observations, the animal of each photo.
-        options: statistic and others of `bootstrap_over_individuals`.
 
     Returns:
         Interval with `is_difference`; `excludes_zero` tells whether the methods differ.
@@ -171,9 +162,6 @@ def bootstrap_of_statistic(
         statistic: how often each animal is drawn, one float array of shape (n_draws,
             n_individuals) per group, to its values, shape (n_draws,). Equal calls see equal draws,
             so that the difference of two methods is paired.
-        n_individuals: of each group.
-        n_observations: photos behind the estimate.
-        is_difference: whether it is of two methods.
 
     Returns:
         Interval with `low` and `high` nan where a group has one individual only.

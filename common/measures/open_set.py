@@ -13,16 +13,16 @@ mean is the single score of AnimalCLEF 2025.
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from common.errors import InputError
 
 import numpy as np
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-Criterion = Literal["geometric_mean", "false_match_rate"]
 FALSE_ACCEPT_RATE = 0.01  # share of unknown queries accepted, for the true accept rate
 TRUE_ACCEPT_RATE = 0.95  # share of known queries accepted, for the false accept rate
+CERTAINTY = 0.95  # of a bound on a rate
 SAME_SCORE = 1e-9  # criteria closer than this are tied
 
 
@@ -100,17 +100,13 @@ class Threshold:
 
     Attributes:
         value: score from which a query is accepted as known.
-        criterion: "geometric_mean" or "false_match_rate".
         baks: balanced accuracy on known validation queries, in [0, 1].
         baus: balanced accuracy on unknown validation queries, in [0, 1].
         geometric_mean: sqrt(baks · baus), in [0, 1].
         false_match_rate: share of unknown validation queries accepted, in [0, 1].
-        n_known: known validation queries.
-        n_unknown: unknown validation queries.
     """
 
     value: float
-    criterion: str
     baks: float
     baus: float
     geometric_mean: float
@@ -131,11 +127,6 @@ class OpenSetReport:
     why, and `to_dict` has None.
 
     Attributes:
-        threshold: score from which a query is accepted as known.
-        n_known: queries of known identities.
-        n_unknown: queries of other identities.
-        n_known_identities: known identities with at least one query.
-        n_unknown_identities: other identities with at least one query.
         auroc: chance that a known query scores above an unknown one, a tie being half, in [0, 1].
         baks: mean over known identities of the share accepted and named right, in [0, 1].
         baus: mean over unknown identities of the share rejected, in [0, 1].
@@ -144,8 +135,6 @@ class OpenSetReport:
             threshold that accepts at most 1 % of the unknown ones; the name is not looked at.
         fpr_at_95_tpr: smallest share of unknown queries accepted by any threshold that accepts
             at least 95 % of the known ones.
-        n_known_rejected: known queries answered "new".
-        n_unknown_accepted: unknown queries given the name of a known animal.
         is_known: bool, shape (n_queries,), the truth.
         is_accepted: bool, shape (n_queries,), the verdict.
         is_correct: bool, shape (n_queries,); accepted and named right, or rightly rejected.
@@ -183,16 +172,10 @@ def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
     """Judge names and "new" verdicts at a threshold chosen beforehand.
 
     Args:
-        queries: of the test.
         threshold: from `choose_threshold` on validation queries, never from these.
-
-    Raises:
-        ValueError: the threshold is not finite.
 
     Source: BAKS, BAUS and their geometric mean as in AnimalCLEF 2025.
     """
-    if not np.isfinite(threshold):
-        raise ValueError(f"found threshold {threshold}, expected a finite score")
     is_known, is_accepted = queries.is_known, queries.scores >= threshold
     is_correct = np.where(is_known, is_accepted & queries.is_named_right, ~is_accepted)
     baks = _mean_over_identities(is_correct[is_known], queries.identity[is_known])
@@ -219,27 +202,21 @@ def evaluate_open_set(queries: Queries, threshold: float) -> OpenSetReport:
     )
 
 
-def choose_threshold(
-    queries: Queries, criterion: Criterion = "geometric_mean", false_match_rate: float = 0.01
-) -> Threshold:
+def choose_threshold(queries: Queries) -> Threshold:
     """Choose the threshold on VALIDATION queries; never call it with test queries.
 
     Candidates are the midpoints between neighbouring distinct scores, the lowest score (accepts
-    all) and a value just above the highest (rejects all).
+    all) and a value just above the highest (rejects all). The one of the highest
+    sqrt(BAKS · BAUS) is taken, of tied candidates the middle one (the lower of two).
 
     Args:
         queries: of validation.
-        criterion: "geometric_mean" takes the highest sqrt(BAKS · BAUS), of tied candidates the
-            middle one (the lower of two); "false_match_rate" takes the lowest candidate that
-            accepts at most that share of the unknown queries.
-        false_match_rate: the share for that criterion, in [0, 1].
 
     Returns:
         The threshold, with what it achieves on these queries.
 
     Raises:
         InputError: there is no known or no unknown query.
-        ValueError: an unknown criterion or rate.
     """
     if queries.n_known == 0 or queries.n_unknown == 0:
         raise InputError(
@@ -247,25 +224,21 @@ def choose_threshold(
             "animals, expected both to choose a threshold; use a split with --split that keeps "
             "new animals in validation, or add photos"
         )
-    if criterion not in Criterion.__args__ or not 0 <= false_match_rate <= 1:
-        raise ValueError(
-            f"found criterion {criterion!r} with false_match_rate {false_match_rate}, expected "
-            f"one of {Criterion.__args__} and a rate in [0, 1]"
-        )
-    candidates, baks, baus, accepted_unknown = _sweep(queries)
+    candidates, baks, baus = _sweep(queries)
     combined = np.sqrt(baks * baus)
-    if criterion == "geometric_mean":
-        tied = np.flatnonzero(combined >= combined.max() - SAME_SCORE)
-        best = tied[(len(tied) - 1) // 2]
-    else:
-        best = np.flatnonzero(accepted_unknown <= false_match_rate + SAME_SCORE)[0]
+    tied = np.flatnonzero(combined >= combined.max() - SAME_SCORE)
+    return threshold_at(candidates[tied[(len(tied) - 1) // 2]], queries)
+
+
+def threshold_at(value: float, queries: Queries) -> Threshold:
+    """A threshold that is chosen, and what it achieves on VALIDATION queries."""
+    reached = evaluate_open_set(queries, float(value))
     return Threshold(
-        value=float(candidates[best]),
-        criterion=criterion,
-        baks=float(baks[best]),
-        baus=float(baus[best]),
-        geometric_mean=float(combined[best]),
-        false_match_rate=float(accepted_unknown[best]),
+        value=reached.threshold,
+        baks=reached.baks,
+        baus=reached.baus,
+        geometric_mean=reached.geometric_mean,
+        false_match_rate=reached.n_unknown_accepted / queries.n_unknown,
         n_known=queries.n_known,
         n_unknown=queries.n_unknown,
     )
@@ -277,7 +250,6 @@ def threshold_by(choose: Callable[..., float], queries: Queries) -> Threshold:
     Args:
         choose: takes scores, identities, is_known, is_named_right and is_validation, each of shape
             (n_queries,), and gives the score from which a query is accepted.
-        queries: of validation.
     """
     value = choose(
         scores=queries.scores,
@@ -286,17 +258,75 @@ def threshold_by(choose: Callable[..., float], queries: Queries) -> Threshold:
         is_named_right=queries.is_named_right,
         is_validation=np.ones(len(queries.scores), dtype=bool),
     )
-    reached = evaluate_open_set(queries, float(value))
-    return Threshold(
-        value=reached.threshold,
-        criterion="geometric_mean",
-        baks=reached.baks,
-        baus=reached.baus,
-        geometric_mean=reached.geometric_mean,
-        false_match_rate=reached.n_unknown_accepted / queries.n_unknown,
-        n_known=queries.n_known,
-        n_unknown=queries.n_unknown,
-    )
+    return threshold_at(value, queries)
+
+
+def lowest_known(scores: np.ndarray, individuals: np.ndarray, rate: float) -> float:
+    """The score from which on strangers, who are NOT known, lie no more often than at a rate.
+
+    It has to hold for other animals than these few: each counts the same, and what is held
+    against the rate is the end of the one-sided interval over animals.
+
+    Args:
+        scores: of validation photos of animals that cannot be named, shape (n_queries,).
+        individuals: who they show, shape (n_queries,).
+        rate: in (0, 1).
+
+    Returns:
+        The lowest score that keeps to the rate; where so few animals show none, just above all.
+    """
+    candidates, below, margin, _ = _below(scores, individuals)
+    is_too_low = 1 - below + margin > rate + SAME_SCORE  # false above all of them
+    return float(candidates[np.flatnonzero(is_too_low)[-1] + 1 if is_too_low.any() else 0])
+
+
+def highest_new(scores: np.ndarray, individuals: np.ndarray, rate: float) -> float:
+    """The score below which photos of KNOWN animals lie no more often than at a rate.
+
+    As in `lowest_known`, and one more animal is counted in, of which every photo lies below: few
+    animals show no low rate, and then nothing may be called new.
+
+    Args:
+        scores: of validation photos of known animals, shape (n_queries,).
+        individuals: who they show, shape (n_queries,).
+        rate: in (0, 1).
+
+    Returns:
+        The highest score that keeps to the rate; -inf where none does.
+
+    Source: Lee, Barber & Willett 2023, "Distribution-free inference with hierarchical data",
+        arXiv 2306.06342, for the animal that is counted in.
+    """
+    candidates, below, margin, n_animals = _below(scores, individuals)
+    one_more = (1 - below) / (n_animals + 1)
+    is_too_high = below + one_more + margin > rate + SAME_SCORE  # true above all of them
+    n_kept = int(is_too_high.argmax())
+    return float(candidates[n_kept - 1]) if n_kept else -np.inf
+
+
+def _below(
+    scores: np.ndarray, individuals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """How many photos lie below each candidate threshold, each animal counting the same.
+
+    Returns:
+        candidates: ascending, shape (n_candidates,).
+        share: mean over animals, of the same shape.
+        margin: from there to the upper end of the mean's one-sided interval.
+        n_animals.
+    """
+    _, animal, n_photos = np.unique(individuals, return_inverse=True, return_counts=True)
+    distinct, position = np.unique(scores, return_inverse=True)
+    order, place = np.lexsort((scores, animal)), np.empty(len(scores))
+    place[order] = np.arange(len(scores)) - (np.cumsum(n_photos) - n_photos)[animal[order]]
+    # A photo raises its animal's share from place / n to (place + 1) / n.
+    n_own, sums = n_photos[animal], []
+    for step in (1 / n_own, (2 * place + 1) / n_own**2):
+        sums.append(np.append(0.0, np.bincount(position, step).cumsum()) / len(n_photos))
+    share, mean_square = sums
+    deviation = np.sqrt(np.clip(mean_square - share**2, 0.0, None))
+    margin = norm.ppf(CERTAINTY) * deviation / np.sqrt(len(n_photos))
+    return _candidates(distinct), share, margin, len(n_photos)
 
 
 def _mean_over_identities(is_correct: np.ndarray, identity: np.ndarray) -> float:
@@ -328,8 +358,8 @@ def _notes(queries: Queries) -> tuple[str, ...]:
     return tuple(note.format(side, measure) for side, measure, n in sides if n == 0)
 
 
-def _sweep(queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Candidate thresholds, ascending, with BAKS, BAUS and the share of unknown accepted."""
+def _sweep(queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Candidate thresholds, ascending, with BAKS and BAUS."""
     distinct, position = np.unique(queries.scores, return_inverse=True)
     candidates = _candidates(distinct)
 
@@ -342,8 +372,7 @@ def _sweep(queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     right = queries.is_named_right[known]
     baks = accepted(known, _balanced_weights(queries.identity[known]) * right)
     baus = 1 - accepted(unknown, _balanced_weights(queries.identity[unknown]))
-    share = accepted(unknown, np.full(queries.n_unknown, 1 / queries.n_unknown))
-    return candidates, baks, np.clip(baus, 0, 1), share
+    return candidates, baks, np.clip(baus, 0, 1)
 
 
 def _candidates(distinct: np.ndarray) -> np.ndarray:

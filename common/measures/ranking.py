@@ -71,14 +71,7 @@ class RankedQueries:
 
 @contextmanager
 def worker_threads(n_most: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """As many threads as a matrix product would have, each with products of its own.
-
-    Args:
-        n_most: threads that have something to do.
-
-    Yields:
-        The threads, and their number.
-    """
+    """As many threads, and their number, as a matrix product has, with products of their own."""
     if n_most < 2:  # looking for the libraries below takes longer than ranking for one query
         with ThreadPoolExecutor(1) as pool:
             yield pool, 1

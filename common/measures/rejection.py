@@ -28,7 +28,6 @@ class Rejection:
     """What one score achieves on test photos.
 
     Attributes:
-        report: at the threshold that validation chose.
         scores: of the test photos, shape (n_queries,).
         truth: who they show, shape (n_queries,).
         probability: that the name is right, by what validation taught, shape (n_queries,).
@@ -56,12 +55,7 @@ class Rejection:
 def judge(
     validation: Queries, test: Queries, choose: Callable[[Queries], Threshold] = choose_threshold
 ) -> Rejection:
-    """Choose threshold and probabilities on validation photos, then judge test photos once.
-
-    Args:
-        validation, test: photos that are asked about.
-        choose: the threshold, of validation queries.
-    """
+    """Choose threshold and probabilities on validation photos, then judge test photos once."""
     threshold = choose(validation)
     probability = calibrate(validation.scores, validation.is_named_right)
     report = evaluate_open_set(test, threshold.value)
@@ -145,11 +139,7 @@ def _shares(is_right: np.ndarray, animal: np.ndarray) -> np.ndarray:
 def _wins(
     known_scores: np.ndarray, unknown_scores: np.ndarray, known: np.ndarray, unknown: np.ndarray
 ) -> np.ndarray:
-    """Pairs that a known animal's photo wins against an unknown one's, a tie being half.
-
-    Returns:
-        Shape (n_known_animals, n_unknown_animals).
-    """
+    """Pairs that a known animal's photo wins, a tie being half: (n_known, n_unknown animals)."""
     wins = np.zeros((known.max() + 1, unknown.max() + 1))
     for animal in range(unknown.max() + 1):
         scores = np.sort(unknown_scores[unknown == animal])

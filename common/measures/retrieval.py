@@ -34,18 +34,12 @@ class RetrievalReport:
     """How well queries find their identity in the gallery.
 
     Attributes:
-        n_queries: all queries, with and without a match.
-        n_gallery: gallery photos.
         n_without_match: queries with no right gallery photo after the same-encounter rule.
-        queries_without_match: their names.
-        same_encounter_rule: True if the rule was applied.
         n_ignored: (query, gallery photo) pairs that the rule removed.
         rank_k: k to the share in [0, 1] of all queries with a right photo among the first k.
         mAP: mean average precision over all queries, in [0, 1].
         mINP: mean inverse negative penalty over all queries, in [0, 1].
-        rank_k_answerable: as `rank_k`, over queries with at least one match.
-        mAP_answerable: as `mAP`, over queries with at least one match.
-        mINP_answerable: as `mINP`, over queries with at least one match.
+        *_answerable: the same, over queries with at least one match.
         first_rank: int, shape (n_queries,); rank of the first right photo from 1, 0 if none.
         average_precision: shape (n_queries,), in [0, 1]; 0 without a match.
         inverse_negative_penalty: shape (n_queries,), in [0, 1]; 0 without a match.
@@ -128,7 +122,7 @@ def evaluate_retrieval(
         InputError: a side is empty, dimensions differ, embeddings are not finite, or no query
             at all has a right photo left.
         ValueError: lengths differ, embeddings are not of unit length, only one side has
-            encounters, an encounter is empty, or a rank or block_size is below 1.
+            encounters, or an encounter is empty.
 
     Source: CMC and mAP as in torchreid's evaluate_rank, mINP as in Ye et al. 2021
     (arXiv 2001.04193), eq. 2, except for the two conventions on ties and missing matches.
@@ -202,8 +196,6 @@ def _evaluate(
     same_encounter_rule: bool = True,
 ) -> RetrievalReport:
     """What is common to both evaluations; lengths are n_query and n_gallery."""
-    if min(ranks, default=0) < 1 or block_size < 1:
-        raise ValueError(f"found ranks {tuple(ranks)}, block_size {block_size}; expected >= 1")
     names = [str(row) for row in range(lengths[0])] if query_names is None else query_names
     _check_length(names, lengths[0], "query_names")
     query_labels, gallery_labels = _shared_labels(

@@ -37,19 +37,14 @@ N_IMAGENET_CLASSES = 1_000
 
 
 class SmallCNN(nn.Module):
-    """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling.
+    """Week 1's network: four blocks of convolution, batch norm, ReLU and pooling."""
 
-    Args:
-        widths: channels after each block; the last is the number of features.
-    """
-
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # as in timm
-
-        self.blocks = nn.Sequential(*starmap(_conv_block, pairwise((3, *widths))))
+        self.blocks = nn.Sequential(*starmap(_conv_block, pairwise((3, 32, 64, 128, 256))))
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.num_features = widths[-1]
+        self.num_features = 256
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.global_pool(self.blocks(images))  # (n_images, n_features)
@@ -67,11 +62,9 @@ class Backbone(nn.Module):
     """A network without its classifier.
 
     Attributes:
-        name: as the person asked for it.
         weights: where its numbers come from: "imagenet", "none" or a file.
         preprocessing: the pixels it expects.
         n_features: length of one feature vector.
-        network: timm's module.
     """
 
     def __init__(self, network: nn.Module, name: str, weights: str, image_size: int) -> None:
@@ -140,7 +133,6 @@ def load_imagenet_classifier(
     """Build a backbone and keep the classifier that its weights came with.
 
     Args:
-        name, weights: as in `load_backbone`.
         image_size: side of the input, pixels.
 
     Returns:
@@ -213,9 +205,6 @@ def backbone_to_fill(name: str, image_size: int) -> Backbone:
     """The backbone that a stored model names, for its tensors to fill.
 
     A file is not asked whom to call: a hub's model has to be in this machine's cache already.
-
-    Args:
-        name, image_size: as in `load_backbone`.
 
     Raises:
         InputError: unknown name.

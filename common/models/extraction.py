@@ -19,9 +19,7 @@ def extract(network: nn.Module, dataset: Dataset, **options: object) -> np.ndarr
     """Run a network once over a data set, in its order; several processes share the batches.
 
     Args:
-        network: batch of inputs to batch of outputs; put into evaluation mode.
         dataset: items (input, label); labels are ignored.
-        options: of `outputs_of`.
 
     Returns:
         float32, shape (n_images, ...).
@@ -48,11 +46,7 @@ def outputs_of(
     """What `extract` gives, batch by batch, for who need not hold all of it.
 
     Args:
-        network, dataset: of `extract`.
-        device: where to compute.
         batch_size: inputs at a time; the result does not depend on it.
-        title: beside the progress bar.
-        progress: whether to draw one.
 
     Yields:
         float32, shape (batch_size, ...), to every process the batches of all.

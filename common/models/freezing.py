@@ -14,12 +14,7 @@ CONTAINERS = ("blocks", "stages", "layers", "features")  # timm's names for list
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a backbone, from the photo upwards.
-
-    Attributes:
-        index: 0 is the stem.
-        parameter_names: of its parameters, within the network.
-    """
+    """One stage of a backbone, from the photo upwards; index 0 is the stem."""
 
     index: int
     parameter_names: tuple[str, ...]

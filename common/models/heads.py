@@ -65,12 +65,7 @@ HEADS = {"linear": linear_classifier, "mlp": mlp_classifier}
 
 
 class Recogniser(nn.Module):
-    """A backbone with a head: photos in, scores or embeddings out.
-
-    Args:
-        backbone: photo to features.
-        head: features to output.
-    """
+    """A backbone with a head: photos in, scores or embeddings out."""
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()

@@ -1,9 +1,11 @@
 """Writing ONNX files: weights, label map and preprocessing in one file, and an 8-bit copy."""
 
-import importlib.metadata
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
+from common import installed_version
 from common.files import write_bytes
 from common.models import onnx_files
 from common.models.heads import EmbeddingHead, Recogniser
@@ -30,7 +32,6 @@ def export_onnx(model: Recogniser, path: Path, identities: list[str]) -> onnx_fi
 
     Args:
         model: on the CPU; put into evaluation mode.
-        path: ends in .onnx.
         identities: the label map, label 0 first.
 
     Returns:
@@ -79,15 +80,8 @@ def describe(model: Recogniser, identities: list[str]) -> onnx_files.OnnxDescrip
         "std; channels red, green, blue first",
         output="embedding" if isinstance(model.head, EmbeddingHead) else "scores",
         identities=tuple(identities),
-        course_version=_course_version(),
+        course_version=installed_version(COURSE_PACKAGE) or "unknown",  # run from a folder
     )
-
-
-def _course_version() -> str:
-    try:
-        return importlib.metadata.version(COURSE_PACKAGE)
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
-        return "unknown"
 
 
 def weight_bytes(model: nn.Module) -> int:
@@ -104,8 +98,6 @@ def quantise_onnx(path: Path, quantised_path: Path, photos: np.ndarray) -> int:
     VNNI instructions) weights of 7 bits come closer; both are tried on the same photos.
 
     Args:
-        path: what `export_onnx` wrote.
-        quantised_path: ends in .onnx.
         photos: prepared training photos, float32, shape (n_images, 3, side, side).
 
     Returns:
@@ -149,11 +141,7 @@ def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.Mode
 
 
 class CalibrationPhotos:
-    """Photos as onnxruntime's quantiser asks for them: a batch at a time, then None.
-
-    Args:
-        photos: prepared, float32, shape (n_images, 3, side, side).
-    """
+    """Photos, float32 (n_images, 3, side, side), as the quantiser asks: batches, then None."""
 
     def __init__(self, photos: np.ndarray) -> None:
         self._batches = iter(_batches(photos))
@@ -174,5 +162,6 @@ def _outputs(session: InferenceSession, photos: np.ndarray) -> np.ndarray:
 
 def _write(network: onnx.ModelProto, path: Path, description: onnx_files.OnnxDescription) -> None:
     """Write in one step, with the description under this course's key alone."""
-    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: description.to_json()})
+    text = json.dumps(asdict(description), ensure_ascii=False)
+    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: text})
     write_bytes(path, network.SerializeToString())

@@ -6,7 +6,7 @@ JSON under one key, how photos become its input and what its outputs are called.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.photo_files import squashed_photo
@@ -35,7 +35,6 @@ class OnnxDescription:
     """What an ONNX file says about itself.
 
     Attributes:
-        backbone: its name in this course.
         image_size: side of the square input, pixels.
         stored_size: side to which a whole photo is squashed first, pixels.
         mean: per channel (red, green, blue), in units of the full range, 0 to 1.
@@ -43,7 +42,6 @@ class OnnxDescription:
         resize: the steps from photo to input, in words for people.
         output: "scores", one per identity, or "embedding", of unit length.
         identities: label map, label 0 first.
-        course_version: of the course that wrote it.
     """
 
     backbone: str
@@ -56,33 +54,10 @@ class OnnxDescription:
     identities: tuple[str, ...]
     course_version: str
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "OnnxDescription":
-        """Read what `to_json` wrote.
-
-        Raises:
-            ValueError: no JSON, or other fields than this version's.
-        """
-        fields = json.loads(text)
-        try:
-            lists = {name: tuple(fields[name]) for name in ("mean", "std", "identities")}
-            return cls(**fields | lists)
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"other fields than expected: {error}") from error
-
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """An ONNX file of this course, loaded; see `open_onnx`.
-
-    Attributes:
-        description: what the file says about itself.
-        session: onnxruntime's handle.
-    """
+    """An ONNX file of this course, loaded; see `open_onnx`."""
 
     description: OnnxDescription
     session: onnxruntime.InferenceSession
@@ -103,7 +78,6 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
     """Load an ONNX file that `week2/export_onnx.py` wrote.
 
     Args:
-        path: the file; nothing else is read.
         n_threads: of the CPU; 0 for one per core.
 
     Raises:
@@ -134,9 +108,10 @@ def open_session(content: bytes, n_threads: int = 0) -> onnxruntime.InferenceSes
 
 def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> OnnxDescription:
     try:
-        text = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-        return OnnxDescription.from_json(text)
-    except (KeyError, ValueError) as error:
+        facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        lists = {name: tuple(facts[name]) for name in ("mean", "std", "identities")}
+        return OnnxDescription(**facts | lists)
+    except (KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{path}: an ONNX network, but without this course's label map and preprocessing "
             f"({first_line(error)}); expected a file that python week2/export_onnx.py wrote"
@@ -148,7 +123,6 @@ def prepare(photo: np.ndarray, description: OnnxDescription) -> np.ndarray:
 
     Args:
         photo: uint8, shape (stored_size, stored_size, 3).
-        description: of the file.
 
     Returns:
         float32, shape (1, 3, image_size, image_size).

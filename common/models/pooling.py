@@ -16,7 +16,6 @@ class GeM(nn.Module):
 
     Args:
         average: the pooling that it takes the place of, which knows the layout of the maps.
-        power: to begin with.
 
     Source: Radenović et al. 2019, "Fine-tuning CNN image retrieval with no human annotation",
         equation 3, with one power for all channels.

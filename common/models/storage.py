@@ -20,8 +20,6 @@ def save_recogniser(
     """Write a trained model with what is needed to use it.
 
     Args:
-        model: backbone with a head of `common.models.heads`.
-        path: ends in .safetensors.
         identities: the catalogue's label map, label 0 first; empty for a model that never learned
             any.
         scores: what validation photos got from it, plain JSON types, see
@@ -33,7 +31,7 @@ def save_recogniser(
         "image_size": backbone.preprocessing.image_size,
         "pooling": "gem" if has_generalised_mean(backbone) else "average",
         "head": _kind_of(model.head),
-        "embedding_dim": _projected_to(model.head),
+        "embedding_dim": getattr(getattr(model.head, "projection", None), "out_features", None),
         "hidden": model.head[0].out_features if _kind_of(model.head) == "mlp" else None,
         "dropout": sum(each.p for each in model.head.modules() if isinstance(each, nn.Dropout)),
         "identities": list(identities),
@@ -50,11 +48,6 @@ def _kind_of(head: nn.Module) -> str:
     # A linear head may have a dropout before it; what begins with a linear layer goes on.
     is_linear = isinstance(head, nn.Linear) or isinstance(head[0], nn.Dropout)
     return "classifier" if is_linear else "mlp"
-
-
-def _projected_to(head: nn.Module) -> int | None:
-    has_projection = isinstance(getattr(head, "projection", None), nn.Linear)
-    return head.embedding_dim if has_projection else None
 
 
 def read_description(path: Path) -> dict:

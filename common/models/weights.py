@@ -85,9 +85,7 @@ def load_into(network: nn.Module, file: Path, name: str) -> None:
     classifier is taken off where the file has none, or one for other classes.
 
     Args:
-        network: of timm, or `SmallCNN`.
         file: .safetensors, or .pth with tensors and plain values alone.
-        name: of the network, as a person knows it.
 
     Raises:
         InputError: no such file, one that holds more than tensors, or of another architecture.
@@ -229,11 +227,6 @@ def _check(
 
 def refuse_odd_numbers(tensor: torch.Tensor, wanted: torch.Tensor, found_in: str) -> None:
     """Refuse a tensor whose values cannot stand where the wanted one's do.
-
-    Args:
-        tensor: of a file.
-        wanted: of a network.
-        found_in: file and name, for the message.
 
     Raises:
         InputError: whole numbers in place of real ones, or some that are nan or infinite.

@@ -31,10 +31,8 @@ def gallery_and_query(
     an animal's photos gallery and query, that counts instead.
 
     Args:
-        catalogue: where the rows are from.
         rows: shape (n_rows,), the photos to divide.
         n_gallery: photos per animal that are enough, at least 1.
-        seed: the order of encounters where there are no dates.
 
     Returns:
         Gallery rows and query rows, each ascending, without a photo or encounter in common.
@@ -67,9 +65,6 @@ def gallery_and_query(
 def divided_by_source(table: pd.DataFrame) -> np.ndarray:
     """What the source calls each photo of an animal of which it names both, else "".
 
-    Args:
-        table: of a catalogue; its column split may hold names such as test_gallery.
-
     Returns:
         "gallery", "query" or "", shape (n_rows,).
     """
@@ -88,9 +83,7 @@ def places_in_time(catalogue: Catalogue, rows: np.ndarray, *, seed: int = 0) -> 
     whole: each of its photos is number 0.
 
     Args:
-        catalogue: where the rows are from.
         rows: shape (n_rows,), ascending.
-        seed: as in `gallery_and_query`.
 
     Returns:
         Shape (n_rows,).

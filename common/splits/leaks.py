@@ -16,11 +16,7 @@ class PartLeak:
     """What the training photos share with one part, counted in photos of that part.
 
     Attributes:
-        n_images: photos of the part.
         n_known: of these, photos of animals that have training photos.
-        n_same_encounter: photos with a training photo of the same animal and encounter.
-        n_same_day: photos with a training photo of the same animal and day.
-        n_dated: photos with a date.
         n_encounter_unknown: photos of known animals whose encounter is not known, so that a leak
             goes unseen.
         n_identities, n_new_identities: animals, and those without any training photo.
@@ -56,7 +52,6 @@ class LeakReport:
     """Counts of a split and its leaks.
 
     Attributes:
-        split_name: the split's name.
         n_images, n_identities: per part, "train", "validation", "test", "unused".
         validation, test: what the training photos share with the part.
     """

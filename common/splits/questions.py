@@ -116,11 +116,8 @@ def questions_of(
     out. So the questions do not depend on how many are enrolled.
 
     Args:
-        catalogue: all photos.
-        split: of that catalogue.
         n_enrolled: photos of a new animal that are enrolled, ascending; exactly so many, unless
             its first days have fewer.
-        seed: order of encounters where there are no dates.
 
     Raises:
         InputError: nothing to train on, or no question left.

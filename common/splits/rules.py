@@ -129,11 +129,7 @@ def split_animals(
     test; validation needs a third.
 
     Args:
-        table: sorted by image_id.
         rank: shape (n_images,), the unit's rank within its identity, -1 for photos not used.
-        newcomers: animals whose every photo is a test photo.
-        shares: how much goes where.
-        seed: picks the animals held out for validation.
 
     Returns:
         Parts, shape (n_images,).

@@ -49,8 +49,6 @@ class Split:
 
     Attributes:
         name: one of SPLIT_NAMES, never "auto".
-        description: one sentence for people.
-        seed: what fixed the random choices.
         parameters: shares and dates that the split was made with.
         part: shape (n_images,), each "train", "validation", "test" or "unused".
         notes: what was left out or set apart, and why.
@@ -117,9 +115,7 @@ def make_split(
     """Split a catalogue by name. The result does not depend on the order of its rows.
 
     Args:
-        catalogue: what to split.
         name: one of SPLIT_NAMES; "auto" takes what `choose_split_name` says.
-        seed: fixes the random choices.
         train_share: of an animal's days, encounters or photos, those before the test ones; of
             the animals in `disjoint`; ignored by `given` and `published_closed_set`.
         validation_share: of the training side, what goes to validation by the same rule.
@@ -127,7 +123,6 @@ def make_split(
         validation_newcomer_share: of the other animals, those kept for validation as new.
         cutoff: first day or year of the test in `time_cutoff`; None for the day before which
             about train_share of the photos lie.
-        split_column: the table's column for `given`.
         like: a split whose counts per animal `random` is to repeat, to compare the two fairly.
 
     Raises:
@@ -204,11 +199,7 @@ def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Sp
 
 
 def choose_split_name(catalogue: Catalogue) -> tuple[str, str]:
-    """Choose the most honest split that a catalogue allows, and say why.
-
-    Returns:
-        The name, and one sentence.
-    """
+    """The most honest split that a catalogue allows, and a sentence that says why."""
     table = catalogue.table
     n_dated = int(table["date"].notna().sum())
     n_returning = _n_with_two(rules.rank_days(table), table["identity"])

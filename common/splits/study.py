@@ -22,13 +22,7 @@ PUBLISHED_SPLITS = ("given", "published_closed_set")
 
 @dataclass(frozen=True)
 class Study:
-    """A checked catalogue with its split.
-
-    Attributes:
-        catalogue: the photos that can be used.
-        split: train, validation and test.
-        leak: what the split gives away.
-    """
+    """A checked catalogue with its split."""
 
     catalogue: Catalogue
     split: Split
@@ -67,7 +61,6 @@ class Study:
         Args:
             rows: of the photos that were asked, shape (n_asked,).
             named: the animal that each was taken for, str, shape (n_asked,).
-            question: that they ask; runs are compared question by question.
 
         Returns:
             Columns photo (path from the folder of the photos), question, animal, answered, right.

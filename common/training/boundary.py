@@ -85,24 +85,17 @@ class PhotosAtBoundary:
         labels: integers, shape (n_images,).
         training_rows: the photos that may be trained on.
         asked_rows: the photos that will be asked about beside these; None: all photos.
-        flip: mirror training photos.
         augment: the random views; None for this course's, mirrored if `flip`.
         n_views: views per training photo behind frozen stages; all trainings share them. As many
             are taken as `CACHE_LIMIT` of disk holds. 0 runs the frozen stages in every epoch, on
             views that never repeat; so it is done, too, where not even one fits.
         plain_first: the first of these views is the photo as it is, which costs nothing: it is
             computed anyway. False: all of them are random.
-        seed: of the random views behind frozen stages.
-        device: where to compute.
-        progress: whether to draw bars.
 
     Attributes:
         trunk: the frozen modules, photos to activations; empty where nothing is cached.
         tail: the other modules, activations to features.
         tail_stages: stage of each of the tail's parameters.
-        n_views: that are taken.
-        n_stages: of the backbone.
-        n_features: of the backbone.
         preprocessing: pixels that the backbone expects.
     """
 

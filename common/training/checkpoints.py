@@ -33,12 +33,7 @@ _digests: dict[int, tuple[weakref.ref, bytes]] = {}
 
 
 class Checkpoint:
-    """The file of one training.
-
-    Args:
-        path: of the file; None: nothing is kept.
-        key: of the training, see `key_of`.
-    """
+    """The file of one training; without a path nothing is kept."""
 
     def __init__(self, path: Path | None, key: str) -> None:
         self.path, self.key = path, key
@@ -108,12 +103,7 @@ def key_of(*parts: object) -> str:
 
 
 def named_groups(groups: list[dict], **modules: nn.Module) -> list[dict]:
-    """Groups of an optimiser with their parameters' names in place of the parameters.
-
-    Args:
-        groups: see `common.training.optim.parameter_group`.
-        modules: that hold the parameters.
-    """
+    """Groups of an optimiser with their parameters' names in place of the parameters."""
     names = {
         parameter: f"{part}.{name}"
         for part, module in modules.items()
@@ -137,13 +127,7 @@ def _code() -> bytes:
 
 
 def _feed(digest: hashlib.blake2b, value: object, above: tuple[int, ...] = ()) -> None:
-    """Add a value to a digest: first its kind, then what it holds.
-
-    Args:
-        digest: of hashlib.
-        value: of any type.
-        above: ids of the objects that hold it; some hold themselves.
-    """
+    """Add a value to a digest, its kind first; `above` are ids of what holds it, perhaps itself."""
     digest.update(f"{type(value).__qualname__}:".encode())
     if isinstance(value, PLAIN):
         digest.update(f"{value!r};".encode())

@@ -52,13 +52,9 @@ def cached_activations(
     stale activation is ever used; a damaged file is computed again.
 
     Args:
-        trunk: frozen; images to activations.
         dataset: photos with their transform; epochs 0 to n_views - 1 are its views.
         n_views: 1 for an evaluation transform.
-        device: where to compute.
         folder: of the cache, which may be deleted at any time; None for data/cache.
-        title: beside the progress bar.
-        progress: whether to draw one, and to say what was stored.
 
     Returns:
         float16, shape (n_views, n_images, ...), read from disk as needed.

@@ -19,6 +19,7 @@ from common.data.sampling import ShuffledBatchSampler
 from common.errors import InputError
 from common.machine import processes
 from common.machine.machine import Machine
+from common.machine.precision import say
 from common.models.backbones import rest_frozen_modules
 from common.training.checkpoints import Checkpoint, key_of, named_groups
 from common.training.optim import Schedule, build_optimizer
@@ -36,22 +37,18 @@ class TrainingSettings:
     """How to train.
 
     Attributes:
-        epochs: passes over the training photos.
         batch_size: photos in a batch, over all processes.
         optimizer: "adamw", "adam" or "sgd".
         schedule: "cosine", "step", "plateau", "one_cycle" or "constant".
         warmup_epochs: linear rise of the learning rate; may be a fraction.
         final_rate: learning rate that "cosine" ends with.
         clip_norm: longest gradient allowed, L2 norm; None: no limit.
-        accumulation: batches whose gradients are added up before a step.
         ema_decay: of the running mean of the weights, which is then validated and kept, (0, 1);
             None: off.
         patience: epochs without a better validation before training stops; None: never.
         mixed_precision: "no", "bf16", "fp16", or "auto": what a trial finds clearly faster.
-        compile: by PyTorch's compiler, which takes minutes before the first step.
         workers: processes that prepare photos; None: as many as pay.
         device: "auto", "cpu", "cuda", "mps".
-        seed: of batch order, random views and dropout.
     """
 
     epochs: int
@@ -89,9 +86,7 @@ class FitResult:
 
     Attributes:
         history: one row per epoch: epoch (from 1), train_loss, learning_rate, validation values.
-        best_epoch: whose weights the model now holds.
         best_value: validation value there, a loss with a minus; nan without validation.
-        seconds: of training, over all starts of the run.
         images_per_second: training photos through the network.
     """
 
@@ -121,11 +116,9 @@ def fit(
     """Train a model in place; it ends with the weights of its best validated epoch.
 
     Args:
-        model: inputs to outputs.
         criterion: (outputs, labels) to a mean loss; may hold weights, named in `groups`.
         dataset: items (input, label); its `set_epoch`, where it has one, is called with the epoch.
         groups: of the optimiser, see `common.training.optim.parameter_group`.
-        settings: how to train.
         validate: called after each epoch with the model in evaluation mode; pooled values.
         choose_by: the validation value that picks the best epoch; higher is better, unless its
             name ends in "loss".
@@ -136,8 +129,6 @@ def fit(
             `common.training.checkpoints`; removed by the caller when done.
         depends_on: what the result depends on beside the other arguments, such as the photos
             that the function `validate` asks; an object that validates is looked into.
-        title: beside the progress bar.
-        progress: whether to draw one.
 
     Raises:
         InputError: no photos, or a device or precision that is not there.
@@ -230,7 +221,8 @@ class _Training:
                     loss = criterion(outputs, labels)
                 machine.backward(loss)
                 if machine.is_step:
-                    self.set_rates()
+                    self.n_steps += 1
+                    self.schedule.before_step(self.n_steps)
                     machine.clip(optimizer, self.settings.clip_norm)
                     machine.step(optimizer)
                     optimizer.zero_grad()
@@ -255,7 +247,7 @@ class _Training:
         """Epochs to go, from 0, until patience has run out; beside a bar where it has a title."""
         is_shown = title is not None and processes.is_main()
         if is_shown:
-            self.machine.say()
+            say(self.machine.compute)
         done, total = len(self.result.history), self.settings.epochs
         with tqdm(total=total, initial=done, desc=title, unit="epoch", disable=not is_shown) as bar:
             for epoch in range(done, total):
@@ -280,11 +272,6 @@ class _Training:
                 part.set_epoch(epoch)
         torch.manual_seed(view_seed(self.settings.seed, epoch, processes.index()))
         self.n_steps = epoch * self.steps_per_epoch
-
-    def set_rates(self) -> None:
-        """Set the learning rates of the next step."""
-        self.n_steps += 1
-        self.schedule.before_step(self.n_steps)
 
     def describe(self, epoch: int, loss_sum: float, n_seen: int, seconds: float) -> dict:
         """The row of the history; the loss is pooled over photos, not over batches."""

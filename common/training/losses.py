@@ -36,11 +36,7 @@ LARGEST_MARGIN = {DISTANCE: 2.0, COSINE: 1.0, ANGLE: math.pi / 2}
 
 
 def cross_entropy(label_smoothing: float = 0.1) -> nn.Module:
-    """Softmax cross-entropy on one score per identity.
-
-    Args:
-        label_smoothing: probability spread evenly over all identities, [0, 1).
-    """
+    """Softmax cross-entropy; a share in [0, 1) of each label is spread over all identities."""
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
@@ -59,9 +55,7 @@ class LibraryLoss(nn.Module):
     """A loss of pytorch-metric-learning, in 32 bits whatever the model computes in.
 
     Args:
-        loss: the library's.
         miner: the library's choice of pairs for it; None: all pairs, or none are needed.
-        options: what it was built with, for a person and a checkpoint to tell two of them apart.
     """
 
     def __init__(self, loss: nn.Module, miner: nn.Module | None = None, **options: float) -> None:
@@ -120,7 +114,6 @@ def arcface(
     week3/metric_learning.py spells out the formula.
 
     Args:
-        n_identities: number of centres.
         embedding_dim: length of the embedding.
         margin: radians; 0 leaves a softmax on cosines.
         scale: what cosines are multiplied with before the softmax.
@@ -196,7 +189,6 @@ def subcenter_arcface(
 
     Args:
         margin: radians.
-        n_centres: of each animal.
 
     Source: Deng et al. 2020, "Sub-center ArcFace", section 3.
     """
@@ -218,7 +210,6 @@ class MetricLoss:
             of an animal (`IdentityBatchSampler`), or with one or more learned "centres" per animal.
         pairs: which pairs count (the miner), and why these.
         margin: that it is used with unless asked otherwise; None: it has none.
-        unit: of the margin.
         scale: likewise, of cosines before an exponential; None: it has none.
     """
 
@@ -306,15 +297,7 @@ def options_of(
 def build_loss(
     name: str, n_identities: int, embedding_dim: int, *, seed: int = 0, **options: float | None
 ) -> nn.Module:
-    """A loss by name: a module called with (embeddings, labels).
-
-    Args:
-        name: of `LOSSES`.
-        n_identities: of the label map.
-        embedding_dim: length of an embedding.
-        seed: of the centres' random start.
-        options: margin and scale; see `options_of`, which also says what it raises.
-    """
+    """A loss by name, called with (embeddings, labels); options and errors as in `options_of`."""
     options = options_of(name, **options)
     row = LOSSES[name]
     torch.manual_seed(seed)
@@ -323,11 +306,7 @@ def build_loss(
 
 
 def loss_table(chosen: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """What the losses compare, which pairs they use, their margins with units, and scales.
-
-    Args:
-        chosen: names to the options they are used with.
-    """
+    """What the losses compare, which pairs they use, their margins with units, and scales."""
     return pd.DataFrame(
         {"loss": name, "compares a photo with": LOSSES[name].compares,
          "pairs that count": LOSSES[name].pairs, "margin": options.get("margin"),

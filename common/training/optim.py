@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from common.errors import InputError
 from common.words import counted
@@ -35,14 +36,6 @@ class Rates:
     weight_decay: float = 1e-2
     decay_norms: bool = False
 
-    def of_stage(self, index: int, n_stages: int) -> float:
-        """Learning rate of one stage of the backbone, 0 being the stem.
-
-        >>> Rates(backbone=0.1, layer_decay=0.5).of_stage(0, n_stages=3)
-        0.025
-        """
-        return self.backbone * self.layer_decay ** (n_stages - 1 - index)
-
 
 def parameter_group(
     parameters: nn.Module | Iterable[nn.Parameter],
@@ -57,10 +50,7 @@ def parameter_group(
     scale to zero regularises nothing.
 
     Args:
-        parameters: a module, or some of its parameters.
-        learning_rate: peak.
         weight_decay: of tensors with two or more dimensions.
-        decay_norms: of all tensors, as in recipes that leave it to PyTorch.
 
     Returns:
         One group with decay and one without; empty ones are left out.
@@ -79,18 +69,11 @@ def parameter_group(
 
 
 def backbone_groups(tail: nn.Module, stages: Sequence[int], n_stages: int, rates: Rates) -> list:
-    """Groups of the trainable part of a backbone, one rate per stage.
-
-    Args:
-        tail: modules behind the freeze boundary.
-        stages: stage of each of its parameters, in the order of `tail.parameters()`.
-        n_stages: of the whole backbone.
-        rates: of the run.
-    """
+    """Groups of a backbone's trainable tail, one rate per stage; stages are of its parameters."""
     groups = []
     for stage in sorted(set(stages)):
         own = [p for p, s in zip(tail.parameters(), stages, strict=True) if s == stage]
-        rate = rates.of_stage(stage, n_stages)
+        rate = rates.backbone * rates.layer_decay ** (n_stages - 1 - stage)
         groups += parameter_group(own, rate, rates.weight_decay, decay_norms=rates.decay_norms)
     return groups
 
@@ -100,13 +83,11 @@ def build_optimizer(groups: Iterable[dict], name: str = "adamw") -> torch.optim.
     groups = list(groups)
     if not groups:
         raise InputError("nothing to train: every parameter is frozen; unfreeze a stage")
-    if name == "adamw":
-        return torch.optim.AdamW(groups, fused=True)  # one pass over all tensors
-    if name == "adam":
-        return torch.optim.Adam(groups, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, fused=True)
-    raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
+    sgd = partial(torch.optim.SGD, momentum=0.9)
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": sgd}
+    if name not in kinds:
+        raise InputError(f"--optimizer {name}: expected adamw, adam or sgd")
+    return kinds[name](groups, fused=True)  # one pass over all tensors
 
 
 class Schedule:
@@ -120,7 +101,6 @@ class Schedule:
             "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
         epochs: length of the run.
-        steps_per_epoch: optimiser steps in one epoch.
         warmup_epochs: linear rise from 0 at the start; may be a fraction. "one_cycle" has
             its own.
         final_rate: learning rate that "cosine" ends with, the same for every group.

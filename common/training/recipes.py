@@ -22,13 +22,7 @@ NONE = np.empty(0, dtype=np.intp)  # no rows
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model behind the freeze boundary, and how it came about.
-
-    Attributes:
-        tail: activations to features.
-        head: features to scores or embeddings.
-        fit: history, chosen epoch, seconds.
-    """
+    """A trained model behind the freeze boundary, tail and head, and how it came about."""
 
     tail: nn.Module
     head: nn.Module
@@ -54,12 +48,9 @@ def train_classifier(
     """Train one score per identity with softmax cross-entropy.
 
     Args:
-        photos: behind the freeze boundary.
-        train_rows: of the catalogue.
         validation_rows: photos of identities that are trained on; their accuracy chooses the
             epoch. None at all: the last epoch is taken.
         n_identities: of the whole catalogue, its label map; for a new head.
-        settings: how to train.
         head: trained in place; None: a new linear one.
         criterion: (scores, labels) to a mean loss; None: cross-entropy, labels smoothed by 0.1.
         options: rates, tail and groups, see `_train`; checkpoint, title, progress, mix and others
@@ -101,7 +92,6 @@ def train_embedding(
 
     Args:
         criterion: (embeddings, labels) to a mean loss; None: ArcFace.
-        validate: asks something else instead of `validation_rows`.
         options: a loss that compares photos needs a `batch_sampler` that brings several photos
             of an animal together.
     """

@@ -29,7 +29,6 @@ class Step:
 
     Attributes:
         n_trainable: last stages of the backbone that train; 0: the head alone, None: all.
-        epochs: of this step.
         rates: of this step alone; None: those of the whole plan.
         settings: fields of `TrainingSettings` that this step alone has otherwise, by name.
     """
@@ -48,8 +47,6 @@ def plan_of(strategy: str, epochs: int, unfreeze: int) -> list[Step]:
     two steps prepare the third and are short: a twelfth and a sixth of the epochs.
 
     Args:
-        strategy: one of `STRATEGIES`.
-        epochs: of the whole plan.
         unfreeze: last stages that "partial", and the second step of "progressive", train.
 
     Raises:
@@ -88,13 +85,10 @@ def read_plan(text: str) -> list[Step]:
             "the head alone, and for how many epochs)"
         )
     for step, following in itertools.pairwise(plan):
-        if not _trains_more(following.n_trainable, step.n_trainable):
+        earlier, later = step.n_trainable, following.n_trainable
+        if earlier is None or (later is not None and later <= earlier):
             raise InputError(f"--plan {text}: every step must free more stages than the one before")
     return plan
-
-
-def _trains_more(later: int | None, earlier: int | None) -> bool:
-    return earlier is not None and (later is None or later > earlier)
 
 
 def photos_for_plan(
@@ -104,8 +98,6 @@ def photos_for_plan(
 
     Args:
         backbone: pre-trained; stays as it is.
-        plan: its steps.
-        arguments: and `options`: of `PhotosAtBoundary`, after the backbone.
     """
     photos = []
     for step in plan:
@@ -128,14 +120,11 @@ def fine_tune(
     """Train head and backbone step by step; each goes on with the best weights of the last.
 
     Args:
-        plan: what trains when.
         photos: of `photos_for_plan`; their pre-trained tails stay as they are.
         head: features to scores; trained in place.
         settings: of each step, unless the step says otherwise; its epochs are the plan's, and
             each step has its own schedule.
         checkpoint: file that a killed run continues from; one per step is written beside it.
-        title: beside the progress bar.
-        options: the other arguments of `train_classifier`.
 
     Returns:
         The model behind the last step's boundary; its history counts epochs through all steps.
@@ -196,8 +185,6 @@ def stage_table(backbone: Backbone, head: nn.Module, groups: Sequence[dict]) -> 
     """What is frozen, how many parameters train, and at which rate, stage by stage.
 
     Args:
-        backbone: photos to features.
-        head: features to scores, all new.
         groups: of the optimiser; what is in none of them rests.
 
     Returns:

@@ -30,11 +30,8 @@ from common.turtles.scene import Look, make_look
 from common.turtles.skin import make_face, paint_skin
 
 import cv2
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
-
-__all__ = ["TurtleParameters", "ensure_turtles", "read_parameters", "true_mask", "true_pictures"]
 
 DRAWING_VERSION = 1  # raise it whenever the same parameters give other pixels
 DEFAULT_PARAMETERS = TurtleParameters()
@@ -60,7 +57,6 @@ def ensure_turtles(
         folder: holds metadata.csv, parameters.json and photos/; data/turtles by default.
         parameters: of the set. Where the folder holds turtles of other parameters, or of
             an older drawing, they are drawn anew.
-        progress: show a bar while drawing.
         n_workers: processes; all cores by default, 1 = draw in this process.
 
     Returns:
@@ -252,7 +248,6 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
     """Draw stored photos again, to know which pixels show the animal.
 
     Args:
-        folder: holds turtles drawn by `ensure_turtles`.
         image_ids: of metadata.csv; photos of one encounter are quickest in a row.
 
     Yields:
@@ -281,15 +276,6 @@ def true_pictures(folder: Path, image_ids: Iterable[str]) -> Iterator[Picture]:
             face = make_face(animal, encounter, paint_skin(animal, parameters), parameters)
             prepared_name, look = encounter.name, make_look(animal, encounter, parameters)
         yield draw_photo(animal, encounter, photo, face, look, parameters)
-
-
-def true_mask(folder: Path, image_id: str) -> np.ndarray:
-    """Where a stored photo shows the animal: bool, shape (photo_size, photo_size).
-
-    Raises:
-        InputError: see `true_pictures`.
-    """
-    return next(true_pictures(folder, [image_id])).mask
 
 
 def read_parameters(folder: Path) -> TurtleParameters:

@@ -43,8 +43,6 @@ class TurtleParameters:
         n_known: animals first seen before the newcomers' years; 1 or more.
         n_newcomers: animals first seen in the newcomers' years; 0 or more.
         photo_size: width and height of a photo in pixels, 32 to 1024.
-        first_year: year of the first encounters.
-        last_year: year of the last encounters.
         newcomer_years: number of last years in which newcomers appear.
         one_day_share: share of the known animals seen on one day only, in [0, 1].
         most_encounters: encounters of the most often seen animals, 2 to 50.
@@ -95,18 +93,10 @@ class TurtleParameters:
     noise: float = _within(0.0, 0.2, default=0.01)
 
     @classmethod
-    def small(cls, seed: int = 0) -> "TurtleParameters":
+    def small(cls) -> "TurtleParameters":
         """About a hundred small photos of 8 known animals and 3 newcomers, for tests."""
-        return cls(
-            seed=seed,
-            n_known=8,
-            n_newcomers=3,
-            photo_size=96,
-            one_day_share=0.13,
-            most_encounters=5,
-            fewest_photos=2,
-            most_photos=4,
-        )
+        few = {"n_known": 8, "n_newcomers": 3, "most_encounters": 5, "most_photos": 4}
+        return cls(**few, photo_size=96, one_day_share=0.13)
 
     @property
     def newcomers_from(self) -> int:

@@ -62,11 +62,9 @@ class Look:
     """Everything that the photos of one encounter share.
 
     Attributes:
-        camera: with this encounter's own settings.
         water: colour of the water, shape (3,).
         haze: optical depth between camera and animal.
         sun: unit vector towards the light, shape (3,): right, up, towards the camera.
-        sunlight: strength of the direct light.
         ripples: strength of the caustics, 0 to 1.
         ripple_offset: where in the pattern of caustics the animal swims, shape (2,).
         backdrop: float32, shape (n, n, 3), the scene behind the animal.

@@ -60,7 +60,6 @@ class Surface:
     """What the camera sees of one body, in a window of the photo.
 
     Attributes:
-        window: rows and columns of the photo, two slices.
         share: how much of each pixel it covers, in [0, 1], shape (height, width).
         depth: along the ray, head lengths, larger = farther, shape (height, width).
         point: in head coordinates, shape (3, height, width).
@@ -123,7 +122,6 @@ def make_rays(
     """Rays through the pixels of a window, in head coordinates.
 
     Args:
-        window: rows and columns of the photo.
         step: pixels from one ray to the next; each ray goes through the middle of
             step x step pixels.
 

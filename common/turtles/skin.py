@@ -348,13 +348,7 @@ def make_scar(random: Generator, along: np.ndarray, around: np.ndarray) -> tuple
 
 
 def age_colour(pelt: Pelt, years: float, strength: float) -> np.ndarray:
-    """Colours of the same face some years on: algae have spread, a scar may have come.
-
-    Args:
-        pelt: the face when the animal was first seen.
-        years: since the animal was first seen, 0 or more.
-        strength: see `TurtleParameters.slow_change`.
-    """
+    """Colours some years, 0 or more, after the first encounter: algae spread, a scar comes."""
     cover = strength * min(years, 10.0) / 10.0
     if cover == 0:
         return pelt.colour

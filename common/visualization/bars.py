@@ -1,6 +1,6 @@
 """A measure with its intervals, approach by approach."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.visualization import style
@@ -21,29 +21,21 @@ def interval_chart(
     limits: tuple[float, float] | None = None,
     chance: float | None = None,
     chance_name: str = "guessing",
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw one dot with its interval per row; rows with the same label share a line.
 
     Args:
         table: columns `value`, `label`, optionally `value`_low and `value`_high (ends of the
             interval) and `group`. Rows without a value are drawn as "skipped".
-        path: PNG to write; returned.
-        value: column of the measure.
-        label: column that names each line, top to bottom in first order.
         group: column that names the colour, such as the split or the side of a comparison.
         value_name: words for the measure; the column's name with spaces by default.
         limits: ends of the axis; 0 to 1 when all values lie there.
         chance: value that guessing gives; drawn as a line.
-        chance_name: words for that line.
-
-    Raises:
-        ValueError: an empty table or a missing column.
     """
-    needed = [value, label] + ([group] if group else [])
-    style.check_columns(table, needed)
     labels = list(dict.fromkeys(table[label].astype(str)))
     groups = list(dict.fromkeys(table[group].astype(str))) if group else [""]
-    figure = style.new_figure(7.2, 1.5 + (0.24 + 0.2 * len(groups)) * len(labels))
+    figure = style.new_figure(8.4, 1.2 + (0.1 + 0.2 * len(groups)) * len(labels))
     axes = style.tidy(figure.add_subplot(), grid="x")
     shifts = np.linspace(-0.28, 0.28, len(groups)) if len(groups) > 1 else [0.0]
     for i, name in enumerate(groups):
@@ -59,7 +51,7 @@ def interval_chart(
         axes.set_xlim(*limits)
     if group or chance is not None:
         style.legend_outside(axes, 4)
-    return style.save_figure(figure, path)
+    return save(figure, path)
 
 
 def _name_lines(axes: Axes, labels: Sequence[str]) -> None:
@@ -81,7 +73,7 @@ def _draw_dots(
     )
     axes.hlines(heights, low, high, color=colour, linewidth=2.2, alpha=0.55)
     axes.scatter(values, heights, s=34, color=colour, zorder=3, label=name or None)
-    text = {"va": "center", "fontsize": 7.5, "textcoords": "offset points"}
+    text = {"va": "center", "fontsize": 9, "textcoords": "offset points"}
     for number, end, height in zip(values, high, heights, strict=True):
         if np.isfinite(number):
             end = np.nanmax([number, end])

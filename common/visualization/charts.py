@@ -1,14 +1,17 @@
-"""Measures over a quantity: against a cost, along a trend, step by step, and as promised."""
+"""Measures over a quantity: against a cost, along a trend, and as promised."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.visualization import style
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+STRONG = 0.3  # difference of two approaches that has the full colour of a map
+MOST_BANDS = 5  # in one chart; intervals of more lines stand side by side
 LEGEND_WIDTH = 110  # characters of the legend's size beside each other
 
 
@@ -28,21 +31,11 @@ def cost_scatter(
     Args:
         table: columns `cost` (positive), `value` with `_low` and `_high`, `label` and `group`;
             rows without a value are left out.
-        path: PNG to write; returned.
-        cost: column of the cost.
         value: column of the measure, 0 to 1.
         label: column with the words beside each point.
-        group: column that gives colour and marker.
-        cost_name: words for the cost, with its unit.
-        value_name: words for the measure.
-
-    Raises:
-        ValueError: no row has both a cost and a value.
     """
     rows = table[np.isfinite(table[value].astype(float)) & (table[cost].astype(float) > 0)]
-    if rows.empty:
-        raise ValueError("no row has both a cost and a value")
-    figure = style.new_figure(7.2, 4.4)
+    figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
     for index, (name, own) in enumerate(rows.groupby(group, sort=False)):
         look, ends = style.look(index), (own[f"{value}_low"], own[f"{value}_high"])
@@ -73,83 +66,34 @@ def trend_chart(
     value_name: str,
     value: str = "accuracy",
     group: str = "approach",
-    ticks: Sequence[float] | None = None,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw one line with its band per group, over a logarithmic axis.
 
     Args:
         table: columns `quantity` (positive), `value` with `_low` and `_high`, and `group`.
-        path: PNG to write; returned.
-        quantity: column along x.
         value: column of the measure, 0 to 1.
-        group: column that gives each line.
-        quantity_name: words for the quantity, with its unit.
-        value_name: words for the measure.
-        ticks: values of the quantity that are named; None: all that occur.
-
-    Raises:
-        ValueError: an empty table.
     """
-    if table.empty:
-        raise ValueError("an empty table has no trend")
-    figure = style.new_figure(7.2, 4.4)
+    figure = style.new_figure(8.4, 4.2)
     axes = style.tidy(figure.add_subplot(), grid="y")
+    are_many = table[group].nunique() > MOST_BANDS
     for index, (name, own) in enumerate(table.groupby(group, sort=False)):
         own, look = own.sort_values(quantity), style.look(index)
-        band = own[quantity], own[f"{value}_low"], own[f"{value}_high"]
-        axes.fill_between(*band, color=look["color"], alpha=0.13, linewidth=0)
-        if len(own) == 1:  # a band of no width cannot be seen
+        places = own[quantity] * (1 + 0.025 * index) if are_many else own[quantity]
+        band = places, own[f"{value}_low"], own[f"{value}_high"]
+        if are_many or len(own) == 1:  # bands would hide each other, or have no width
             axes.vlines(*band, color=look["color"], alpha=0.5)
-        axes.plot(own[quantity], own[value], markersize=5, label=name, **look)
+        else:
+            axes.fill_between(*band, color=look["color"], alpha=0.13, linewidth=0)
+        axes.plot(places, own[value], markersize=5, label=name, **look)
     axes.set_xscale("log")
-    ticks = sorted(set(table[quantity])) if ticks is None else ticks
+    ticks = sorted(set(table[quantity]))
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=quantity_name, ylabel=value_name, ylim=(0, 1))
     longest = max(len(str(name)) for name in table[group])
     style.legend_outside(axes, max(1, min(4, LEGEND_WIDTH // (longest + 6))))
-    return style.save_figure(figure, path)
-
-
-def rate_chart(
-    table: pd.DataFrame,
-    path: str | Path,
-    *,
-    x: str,
-    series: dict[str, str],
-    x_name: str,
-    y_name: str,
-) -> Path:
-    """Draw a share for each value of x, with its interval, one line per series.
-
-    Args:
-        table: columns x, and for each series `name`, `name`_low and `name`_high, in [0, 1].
-        path: PNG to write; returned.
-        x: column of the horizontal axis, positive; each value is twice the last, or nearly.
-        series: column to the words in the legend; names that hold "noise" are drawn grey.
-        x_name: words for x, with its unit.
-        y_name: words for the share.
-
-    Raises:
-        ValueError: an empty table or a missing column.
-    """
-    style.check_columns(table, [x, *series])
-    figure = style.new_figure(7.2, 4.0)
-    axes = style.tidy(figure.add_subplot(), grid="y")
-    shifts = [1 + 0.025 * (i - (len(series) - 1) / 2) for i in range(len(series))]
-    for i, (name, words) in enumerate(series.items()):
-        look = {**style.look(i), "linewidth": 1.6, "linestyle": "-"}
-        if "noise" in name:
-            look |= {"color": style.SOFT, "linestyle": ":"}
-        places = table[x] * shifts[i]  # beside each other, so that no interval hides another
-        ends = table[f"{name}_low"], table[f"{name}_high"]
-        axes.vlines(places, *ends, alpha=0.55, color=look["color"], linewidth=1.6)
-        axes.plot(places, table[name], markersize=5, label=words, **look)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(table[x], [f"{value:g}" for value in table[x]])
-    axes.set(xlabel=x_name, ylabel=y_name, ylim=(-0.03, 1.03))
-    style.legend_outside(axes, 3)
-    return style.save_figure(figure, path)
+    return save(figure, path)
 
 
 def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
@@ -157,13 +101,7 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
 
     Args:
         bins: name to what `common.measures.calibration.reliability` gives.
-        path: PNG to write; returned.
-
-    Raises:
-        ValueError: nothing to draw.
     """
-    if not bins:
-        raise ValueError("no approach has probabilities to draw")
     figure = style.new_figure(5.6, 5.2)
     axes = style.tidy(figure.add_subplot(), grid="both")
     axes.plot([0, 1], [0, 1], color=style.LINE, linewidth=1.6)
@@ -178,3 +116,56 @@ def reliability_chart(bins: Mapping[str, pd.DataFrame], path: str | Path) -> Pat
     axes.set_ylabel("share of test photos whose name is right")
     style.legend_outside(axes, 2)
     return style.save_figure(figure, path)
+
+
+def difference_map(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    x: str,
+    y: str,
+    names: tuple[str, str],
+    x_name: str,
+    y_name: str,
+) -> Path:
+    """Draw one coloured cell per row, with the difference in points and its interval.
+
+    Args:
+        table: columns x, y, and difference with its `_low` and `_high`, in [-1, 1]; complete,
+            one row of the map after the other.
+        y: column along y, a number; equal within a row of the map.
+        names: first approach and second; the difference is first minus second.
+    """
+    n_rows = table[y].nunique()
+    n_columns = len(table) // n_rows
+    values = table["difference"].to_numpy().reshape(n_rows, n_columns)
+    figure = style.new_figure(1.6 + 1.35 * n_columns, 1.6 + 0.72 * n_rows)
+    axes = style.tidy(figure.add_subplot())
+    picture = axes.imshow(values, cmap="PuOr", vmin=-STRONG, vmax=STRONG, aspect="auto")
+    _write_cells(axes, table, n_columns)
+    x_ticks = table[x].to_numpy().reshape(n_rows, n_columns).mean(axis=0)
+    y_ticks = table[y].to_numpy().reshape(n_rows, n_columns).mean(axis=1)
+    axes.set_xticks(np.arange(n_columns), [f"{tick:.3g}" for tick in x_ticks])
+    axes.set_yticks(np.arange(n_rows), [f"{tick:.3g}" for tick in y_ticks])
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    bar = figure.colorbar(picture, ax=axes, shrink=0.9)
+    bar.set_ticks([-STRONG, 0, STRONG], labels=[f"{names[1]}\nahead", "even", f"{names[0]}\nahead"])
+    bar.ax.tick_params(labelsize=8, colors=style.SOFT, length=0)
+    bar.outline.set_visible(False)
+    return style.save_figure(figure, path)
+
+
+def _write_cells(axes: Axes, table: pd.DataFrame, n_columns: int) -> None:
+    """Each difference with its interval; bold where it excludes zero."""
+    for index, row in enumerate(table.to_dict("records")):
+        low, high = row["difference_low"], row["difference_high"]
+        is_clear = low > 0 or high < 0
+        on_dark = abs(row["difference"]) > 0.75 * STRONG
+        text = f"{100 * row['difference']:+.1f}\n[{100 * low:+.0f}, {100 * high:+.0f}]"
+        look = {
+            "color": "white" if on_dark else style.INK if is_clear else style.SOFT,
+            "fontsize": 8.5,
+        }
+        look |= {"weight": "bold" if is_clear else "normal", "ha": "center", "va": "center"}
+        axes.text(index % n_columns, index // n_columns, text, **look)

@@ -31,17 +31,8 @@ def confusion_figure(
         counts: whole numbers, shape (n_identities, n_identities); row = true identity,
             column = answer.
         identities: names of rows and columns, length n_identities.
-        path: PNG to write; returned.
         kind: what is named, "identity" or another word such as "breed".
-        title: above the figure.
-
-    Raises:
-        ValueError: shapes that don't fit, or no count at all.
     """
-    counts = np.asarray(counts)
-    n_identities = len(identities)
-    if counts.shape != (n_identities, n_identities) or not counts.any():
-        raise ValueError(f"counts have shape {counts.shape}, expected one row per identity")
     asked = np.flatnonzero(counts.any(axis=1))
     width, height = np.clip(2.6 + 0.115 * np.array(counts[asked].shape[::-1]), 4.2, 12)  # inches
     figure = style.new_figure(width + 0.2, height)
@@ -55,7 +46,6 @@ def _draw_cells(axes: Axes, counts: np.ndarray, right: np.ndarray) -> None:
     """Shade the cells by their share of the row; few enough get their counts.
 
     Args:
-        axes: to draw on.
         counts: shape (n_rows, n_identities).
         right: column of the right answer of each row.
     """
@@ -102,17 +92,9 @@ def recall_bars(
             (n_identities,); nan where it has none, such identities are left out.
         n_photos: photos each recall rests on, shape (n_identities,).
         identities: names, length n_identities.
-        path: PNG to write; returned.
-
-    Raises:
-        ValueError: lengths that don't fit, or no identity with a photo.
     """
     recalls, n_photos = np.asarray(recalls, dtype=float), np.asarray(n_photos)
-    if not len(recalls) == len(n_photos) == len(identities):
-        raise ValueError(f"{len(recalls)} recalls, {len(n_photos)} counts, {len(identities)} names")
     order = [i for i in np.argsort(-recalls, kind="stable") if np.isfinite(recalls[i])]
-    if not order:
-        raise ValueError("no identity has a photo; a recall needs at least one")
     figure = style.new_figure(float(np.clip(2.0 + 0.13 * len(order), 5, 13)), 3.4)
     axes = style.tidy(figure.add_subplot(), grid="y")
     _draw_recalls(axes, recalls[order])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.visualization import style
+from common.visualization.pictures import PictureRow, picture_grid
 from common.words import counted
 
 import pandas as pd
@@ -21,41 +22,31 @@ def contact_sheet(
     identities: Sequence[str],
     captions: Sequence[str] | None = None,
     n_columns: int = 6,
-    title: str = "",
 ) -> Path:
     """Draw photos in rows, one row per identity, in the order given.
 
     Args:
         photos: files, length n_images.
-        path: PNG to write; returned.
         identities: of each photo; equal names share a row.
         captions: beneath each photo, such as "left · 2019-05-03".
         n_columns: photos of an identity that are shown; more are left out.
-        title: above the sheet.
 
     Raises:
-        ValueError: no photos, or lengths that don't fit.
         InputError: a photo cannot be read.
     """
     captions = [""] * len(photos) if captions is None else captions
-    if not photos or not len(photos) == len(identities) == len(captions):
-        raise ValueError(
-            f"{len(photos)} photos, {len(identities)} identities, {len(captions)} captions"
-        )
     rows: dict[str, list[int]] = {}
     for i, identity in enumerate(identities):
         rows.setdefault(str(identity), []).append(i)
-    n_columns = min(n_columns, max(len(members) for members in rows.values()))
-    figure = style.new_figure(1.35 * n_columns + 0.5, 1.55 * len(rows) + 0.5)
-    cells = figure.subplots(len(rows), n_columns, squeeze=False)
-    for line, (identity, members) in zip(cells, rows.items(), strict=True):
-        for axes in line[len(members) :]:
-            axes.set_axis_off()
-        for axes, i in zip(line, members, strict=False):
-            style.show_photo(axes, photos[i])
-            axes.set_xlabel(captions[i], fontsize=7, color=style.SOFT, labelpad=2, parse_math=False)
-        style.name_row(line[0], identity, 16)
-    return style.save_figure(figure, path, title)
+    lines = [
+        PictureRow(
+            identity,
+            [style.thumbnail(photos[i]) for i in members[:n_columns]],
+            [captions[i] for i in members[:n_columns]],
+        )
+        for identity, members in rows.items()
+    ]
+    return picture_grid(lines, path, cell=1.25)
 
 
 def catalogue_overview(
@@ -65,14 +56,8 @@ def catalogue_overview(
 
     Args:
         table: a catalogue's table: columns identity, encounter, encounter_known, date.
-        path: PNG to write; returned.
         part: of each photo, "train", "validation", "test" or "unused": colours of the calendar.
-
-    Raises:
-        ValueError: an empty table, or lengths that don't fit.
     """
-    if table.empty or (part is not None and len(part) != len(table)):
-        raise ValueError(f"{len(table)} rows, {len(table) if part is None else len(part)} parts")
     counts = table.groupby("identity").size().sort_values(kind="stable")
     has_dates = bool(table["date"].notna().any())
     # Beyond names that can be read, the shape of the tail is what counts.

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.visualization import style
@@ -27,6 +27,7 @@ def training_curves(
     title: str = "",
     chosen_epoch: int | None = None,
     least_loss: float | None = None,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw losses beside accuracies and similarities, epoch by epoch.
 
@@ -35,23 +36,16 @@ def training_curves(
             train_accuracy (of random views), validation_accuracy, …; keys with "loss" go to the
             left panel, with "accuracy", "recall", "mAP" or "rank_1" (shares, 0 to 1) to the next,
             with "similarity" (cosine) to the last; others are left out.
-        path: PNG to write; returned.
-        title: above the figure.
         chosen_epoch: its value of "epoch"; marked with a line.
         least_loss: that smoothed labels allow, as of `common.training.losses.least_loss`; marked
             with a dashed line.
-
-    Raises:
-        ValueError: an empty history.
     """
-    if not history:
-        raise ValueError("the history is empty; training curves need at least one epoch")
     panels: dict[str, list[str]] = {}
     for panel, words in PANELS.items():
         for name in dict.fromkeys(name for entry in history for name in entry):
             if any(word in name for word in words):
                 panels.setdefault(panel, []).append(name)
-    figure = style.new_figure(4.6 * max(1, len(panels)), 3.3)
+    figure = style.new_figure(4.2 * max(1, len(panels)), 3.2)
     for i, (panel, names) in enumerate(panels.items()):
         axes = style.tidy(figure.add_subplot(1, len(panels), i + 1), title=panel, grid="y")
         _draw_panel(axes, history, names, chosen_epoch)
@@ -63,16 +57,12 @@ def training_curves(
             axes.set_ylim(bottom=0)
         if panel == "accuracy":
             axes.set_ylim(0, 1.02)
-    return style.save_figure(figure, path, title)
+    style.title_above(figure, title)
+    return save(figure, path)
 
 
 def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
-    """Draw learning rates over the steps of the optimiser.
-
-    Args:
-        rates: one entry per step: what trains, to its learning rate.
-        path: PNG to write; returned.
-    """
+    """Draw learning rates, by what trains with them, over the steps of the optimiser."""
     figure = style.new_figure(7.2, 3.0)
     axes = style.tidy(figure.add_subplot(), title="learning rate", grid="y")
     axes.set_prop_cycle(color=style.COLOURS)

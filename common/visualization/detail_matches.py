@@ -21,12 +21,8 @@ class DetailPair:
     """A query beside one gallery photo.
 
     Attributes:
-        query: photo file.
-        candidate: photo file.
         points: of the same details in both photos, see `common.matching.matchers.matched_points`,
             each shape (n_details, 2).
-        caption: beneath the pair.
-        is_match: whether both show one animal.
     """
 
     query: Path
@@ -47,16 +43,10 @@ def detail_panel(
 
     Args:
         rows: of pairs, each as long as `column_names`.
-        path: PNG to write; returned.
-        column_names: above the columns.
-        title: above the panel.
 
     Raises:
-        ValueError: no rows.
         InputError: a photo cannot be read.
     """
-    if not rows:
-        raise ValueError("no rows; a panel needs at least one query")
     figure = style.new_figure(4.1 * len(column_names), 2.3 * len(rows) + 0.5)
     cells = figure.subplots(len(rows), len(column_names), squeeze=False)
     for line, pairs in zip(cells, rows, strict=True):

@@ -19,13 +19,11 @@ class RankedMatches:
     """One query and its best gallery photos, best first.
 
     Attributes:
-        query: the photo that is asked about.
-        query_caption: beneath it, such as its identity.
         gallery: the photos found, length k.
         gallery_captions: identity of each, length k.
         similarities: cosine similarity in [-1, 1] of each to the query, length k.
         is_match: whether each shows the query's identity; None where nobody knows.
-        verdict: beneath the query, such as "new individual?".
+        verdict: beneath the query, such as "probably new".
         probabilities: in [0, 1], of each showing the query's identity; None where not known.
     """
 
@@ -46,18 +44,9 @@ def matches_panel(
 
     A right photo has a green frame and a tick, a wrong one an orange-red frame and a cross.
 
-    Args:
-        rankings: rows, top to bottom.
-        path: PNG to write; returned.
-        n_columns: gallery photos per row.
-        title: above the panel.
-
     Raises:
-        ValueError: no rankings, or lengths that don't fit.
         InputError: a photo cannot be read.
     """
-    if not rankings:
-        raise ValueError("no rankings; a panel needs at least one query")
     n_columns = max(1, min(n_columns, max(len(ranking.gallery) for ranking in rankings)))
     figure = style.new_figure(1.5 * (n_columns + 1) + 0.3, 1.9 * len(rankings) + 0.5)
     widths = [1.0, 0.12, *[1.0] * n_columns]  # a gap parts the query from what was found
@@ -80,19 +69,9 @@ def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
 
 
 def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
-    n_found = len(ranking.gallery)
-    given = (
-        ranking.gallery_captions,
-        ranking.similarities,
-        ranking.is_match,
-        ranking.probabilities,
-    )
-    lengths = {n_found, *(len(each) for each in given if each is not None)}
-    if len(lengths) > 1:
-        raise ValueError(f"lengths of photos, captions and similarities differ: {sorted(lengths)}")
-    for axes in line[n_found:]:
+    for axes in line[len(ranking.gallery) :]:
         axes.set_axis_off()
-    for rank, axes in zip(range(n_found), line, strict=False):
+    for rank, axes in zip(range(len(ranking.gallery)), line, strict=False):
         style.show_photo(axes, ranking.gallery[rank])
         mark, colour = "", style.LINE
         if ranking.is_match is not None:
@@ -140,10 +119,6 @@ def example_matches(
     Args:
         embeddings: of all photos of the study, shape (n_images, embedding_dim), unit length.
         query: rows that are asked about; some whose most alike photo is right, some not.
-        gallery: rows to search.
-        study: whose photos they are.
-        path: PNG to write; returned.
-        title: above the panel.
     """
     searched = Gallery(embeddings.shape[1])
     searched.enrol(embeddings[gallery], study.identity[gallery])

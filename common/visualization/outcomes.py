@@ -33,10 +33,6 @@ def classification_figures(
     """Draw training, confusion, recall, and some right and wrong answers.
 
     Args:
-        run: whose folder gets the figures.
-        report: on the test photos.
-        history: of training, one row per epoch.
-        best_epoch: that validation chose.
         trained_labels: of the training photos; animals that joined later are left out.
         paths: files of the test photos, for the sample answers; empty leaves them out.
         least_loss: that smoothed labels allow, where the lesson speaks of it.
@@ -76,33 +72,19 @@ def trial_figures(run: Run, trial: Trial, experiment: Experiment) -> dict[str, P
 
 
 def class_figures(
-    run: Run, trial: Trial, *, kind: str = "class", name: str = "", title: str = ""
+    run: Run, trial: Trial, *, kind: str = "class", name: str = ""
 ) -> dict[str, Path]:
-    """Training of one model of classes, and which class it takes for which.
-
-    Args:
-        run: whose folder gets the figures.
-        trial: that was asked.
-        kind: what a class is, such as "breed".
-        name: for titles, after a comma, and for files; empty: of the only model.
-        title: written into the figures.
-    """
+    """How one model of classes trained, and which class it takes for which; named in titles."""
     ending, stem = (f", {name}", "_" + re.sub(r"[^\w.-]+", "_", name)) if name else ("", "")
     curves, confusion = (run.figure_path(f"{each}{stem}.png") for each in ("curves", "confusion"))
-    report, words = trial.answers.report, {"kind": kind, "title": title}
-    training_curves(trial.history, curves, title=title, chosen_epoch=trial.best_epoch)
-    confusion_figure(report.confusion, report.identities, confusion, **words)
+    report = trial.answers.report
+    training_curves(trial.history, curves, chosen_epoch=trial.best_epoch)
+    confusion_figure(report.confusion, report.identities, confusion, kind=kind)
     return {f"Training{ending}": curves, f"Which {kind} is taken for which{ending}": confusion}
 
 
 def questions_figure(run: Run, name: str, table: pd.DataFrame) -> dict[str, Path]:
-    """Share of photos named right, by approach and question; no figure where none was asked.
-
-    Args:
-        run: whose folder gets the figure.
-        name: of its file.
-        table: what `common.experiments.trials.summarise` gives.
-    """
+    """Share of photos named right, of a table of `summarise`; no figure where none was asked."""
     rows = []
     for question in (KNOWN, JOINED):
         for row in table.to_dict("records") if question in table else ():

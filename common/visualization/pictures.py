@@ -1,7 +1,7 @@
 """Pictures in rows and columns, with words beneath: what a network sees, makes or is shown."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 FILTER_SIDE, MAP_SIDE = 24, 64  # pixels at which a filter and a map are drawn, at least
 GAP = 4  # pixels between them
-HEAT = colormaps["inferno"]
+HEAT, VALUES = colormaps["inferno"], colormaps["viridis"].with_extremes(bad="white")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class PictureRow:
     """One row of a grid.
 
     Attributes:
-        name: at the left.
         pictures: float in [0, 1] or uint8, shape (height, width, 3) or (height, width); None
             leaves the place free.
         captions: beneath each picture, length as `pictures`.
@@ -38,23 +37,16 @@ def picture_grid(
     *,
     column_titles: Sequence[str] = (),
     cell: float = 1.75,
+    save: Callable[..., Path] = style.save_figure,
 ) -> Path:
     """Draw rows of pictures; small ones keep their hard pixels.
 
     Args:
-        rows: top to bottom.
-        path: PNG to write; returned.
-        column_titles: above the first row.
         cell: side of one picture, inches.
-
-    Raises:
-        ValueError: no rows, or a row whose captions don't fit its pictures.
     """
-    if not rows or any(len(row.pictures) != len(row.captions) for row in rows):
-        raise ValueError(f"{len(rows)} rows; each needs a caption for every picture")
     n_columns = max(len(row.pictures) for row in rows)
     n_lines = max(caption.count("\n") + 1 for row in rows for caption in row.captions)
-    height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + 0.75
+    height = (cell + 0.15 + 0.14 * n_lines) * len(rows) + (0.75 if column_titles else 0.1)
     figure = style.new_figure((cell + 0.12) * n_columns + 0.5, height)
     cells = figure.subplots(len(rows), n_columns, squeeze=False)
     for line, row in zip(cells, rows, strict=True):
@@ -68,11 +60,11 @@ def picture_grid(
             full = 1 if picture.dtype.kind == "f" else 255
             axes.imshow(picture, cmap="gray", vmin=0, vmax=full, interpolation=interpolation)
             style.bare(axes)
-            axes.set_xlabel(caption, fontsize=7.5, color=style.INK, labelpad=3, parse_math=False)
+            axes.set_xlabel(caption, fontsize=9, color=style.INK, labelpad=3, parse_math=False)
         style.name_row(line[0], row.name, 30)
     for axes, text in zip(cells[0], column_titles, strict=False):
         axes.set_title(text, fontsize=8.5, color=style.SOFT, pad=5, parse_math=False)
-    return style.save_figure(figure, path)
+    return save(figure, path)
 
 
 def tiled(tiles: np.ndarray, side: int) -> np.ndarray:
@@ -129,25 +121,17 @@ def features_figure(
         filters: in [0, 1], shape (n_filters, height, width, 3).
         photo: uint8, shape (height, width, 3).
         maps: words for the stage to its channels, in [0, 1], shape (n_channels, height, width).
-        path: PNG to write; returned.
     """
-    named, caption = f"first filters ({len(filters)})", "{} × {} pixels of 3 colours"
-    sheets = [
-        (named, caption.format(*filters.shape[1:3]), tiled(filters, FILTER_SIDE)),
-        ("photo", "{} × {} pixels".format(*photo.shape[:2]), photo),
+    size = "{} × {}".format
+    captions = [
+        f"first filters ({len(filters)})\n{size(*filters.shape[1:3])} pixels of 3 colours",
+        f"photo\n{size(*photo.shape[:2])} pixels",
+        *(f"{words}\n{size(*own.shape[1:])} cells a channel" for words, own in maps.items()),
     ]
-    for words, channels in maps.items():
-        caption = "{} × {} cells a channel".format(*channels.shape[1:])
-        sheets.append((words, caption, tiled(channels, MAP_SIDE)))
-    n_columns = min(3, len(sheets))
-    n_rows = math.ceil(len(sheets) / n_columns)
-    figure = style.new_figure(2.9 * n_columns, 3.2 * n_rows)
-    cells = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in cells[len(sheets) :]:
-        axes.set_axis_off()
-    for axes, (words, caption, sheet) in zip(cells, sheets, strict=False):
-        axes.imshow(sheet, cmap="viridis" if sheet.ndim == 2 else None, interpolation="nearest")
-        style.bare(axes)
-        axes.set_title(words, fontsize=9.5, color=style.INK, pad=5, parse_math=False)
-        axes.set_xlabel(caption, fontsize=8, color=style.SOFT, labelpad=4, parse_math=False)
-    return style.save_figure(figure, path)
+    sheets = [tiled(filters, FILTER_SIDE), photo]
+    sheets += [VALUES(tiled(channels, MAP_SIDE))[..., :3] for channels in maps.values()]
+    rows = [
+        PictureRow("", sheets[first : first + 3], captions[first : first + 3])
+        for first in range(0, len(sheets), 3)
+    ]
+    return picture_grid(rows, path, cell=2.7)

@@ -26,7 +26,6 @@ class SheetCandidate:
     """An animal that it may be.
 
     Attributes:
-        identity: its name.
         similarity: cosine in [-1, 1].
         probability: in [0, 1], that it is right.
         picture: its most alike gallery photo; None where there is none.
@@ -45,13 +44,9 @@ class SheetQuestion:
     """Photos of one animal, and who it may be.
 
     Attributes:
-        title: in few words.
-        photos: their files, as text.
-        side: of the animal, or "".
         date: of all of them, such as "2024-05-31", or "".
         encounter: its name where there is no date; of questions about one animal, one is enough.
-        pictures: of the photos.
-        verdict: such as "known: anna" or "new individual".
+        verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
         candidates: most alike first.
     """
@@ -73,15 +68,15 @@ def render_sheet(
     questions: Sequence[SheetQuestion],
     identities: Sequence[str],
     folder: str = "",
+    summary: str = "",
 ) -> str:
     """HTML of a sheet.
 
     Args:
-        title: above all.
         facts: sentences beneath it: which gallery, which model, what the threshold rests on.
-        questions: one section each.
         identities: all animals of the gallery, offered where it is none of the candidates.
         folder: that the questions' photos lie in, for a person to put the decisions there.
+        summary: above the answers: how far they can be trusted.
     """
     about = []
     for each in questions:
@@ -102,8 +97,8 @@ def render_sheet(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<details class=soft><summary>What this rests on</summary>"
-        f"{lines}</details>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(summary)}</p>\n"
+        f"<details class=soft><summary>What this rests on</summary>{lines}</details>\n"
         '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
         f'{place}. <span id="count"></span></p>\n'
         f'<datalist id="names">{names}</datalist>\n{sections}\n'

@@ -16,7 +16,6 @@ from common.files import replacing
 from common.names import printable, storable
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -44,11 +43,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def tidy(axes: Axes, *, title: str = "", grid: str | None = None, tick_size: float = 8) -> Axes:
+def tidy(axes: Axes, *, title: str = "", grid: str | None = None) -> Axes:
     """Calm axes: no box, soft ticks, and a grid along x or y where values are read off."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(colors=SOFT, labelsize=tick_size, length=0)
+    axes.tick_params(colors=SOFT, labelsize=9, length=0)
     axes.xaxis.label.set(color=SOFT, size=9)
     axes.yaxis.label.set(color=SOFT, size=9)
     axes.set_axisbelow(True)
@@ -57,13 +56,6 @@ def tidy(axes: Axes, *, title: str = "", grid: str | None = None, tick_size: flo
     if title:
         axes.set_title(title, loc="left", fontsize=10.5, color=INK, pad=8, parse_math=False)
     return axes
-
-
-def check_columns(table: pd.DataFrame, needed: Iterable[str]) -> None:
-    """Refuse a table without rows or without a column that a figure needs."""
-    missing = [name for name in needed if name not in table.columns]
-    if missing or table.empty:
-        raise ValueError(f"{len(table)} rows; missing columns: {', '.join(missing) or 'none'}")
 
 
 def look(index: int) -> dict[str, str]:
@@ -87,19 +79,24 @@ def legend_outside(axes: Axes, n_columns: int, where: str = "lower center") -> N
     """What each colour and marker of the axes stands for, below them or elsewhere."""
     place = {"loc": f"outside {where}", "ncols": n_columns}
     shown = axes.get_legend_handles_labels()
-    axes.figure.legend(*shown, **place, fontsize=8.5, frameon=False, labelcolor=SOFT)
+    axes.figure.legend(*shown, **place, fontsize=9, frameon=False, labelcolor=SOFT)
 
 
 def legend_inside(axes: Axes) -> None:
     """The same in a frame, wherever the lines leave room."""
-    axes.legend(fontsize=8, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
+    axes.legend(fontsize=9, frameon=True, edgecolor=LINE, framealpha=0.9, labelcolor=SOFT)
 
 
-def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
-    """Save as PNG in one step, a title above all axes, to the left; returns the path."""
+def title_above(figure: Figure, title: str) -> None:
+    """A title above all axes, to the left."""
     if title:
         words = {"color": INK, "weight": "bold", "parse_math": False}
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, **words)
+
+
+def save_figure(figure: Figure, path: str | Path, title: str = "") -> Path:
+    """Save as PNG in one step, a title above all axes; returns the path."""
+    title_above(figure, title)
     with replacing(path) as unfinished, warnings.catch_warnings():
         if lacking := find_letters(figure):
             print(f"{Path(path).name}: boxes stand for {lacking}, which no installed font has")
@@ -140,7 +137,6 @@ def save_for_page(figure: Figure, path: str | Path, *, n_colours: int = 64) -> P
 
     Args:
         figure: 8 to 8.5 inches wide, so that its letters come out as large as the page's own.
-        path: to write.
         n_colours: of the picture, up to 256: fewer make a smaller file; charts need few.
     """
     drawn = io.BytesIO()
@@ -155,7 +151,6 @@ def thumbnail(path: str | Path, side: int = 220) -> np.ndarray:
     """The whole photo, upright, in a square; the rest of the square is a quiet grey.
 
     Args:
-        path: photo file.
         side: of the square, pixels.
 
     Returns:

@@ -3,7 +3,6 @@
 from common.files import let_go, read_array, write_array
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -69,17 +68,6 @@ def test_a_file_of_zeros_counts_as_absent(tmp_path):
 
 def test_no_file_is_absent(tmp_path):
     assert read_array(tmp_path / "array.npy") is None
-
-
-@pytest.mark.parametrize(
-    "pieces", [[ARRAY[:3]], [ARRAY, ARRAY], [ARRAY.astype(np.float32)]],
-    ids=["too few", "too many", "another type"],
-)  # fmt: skip
-def test_pieces_that_are_not_the_array_leave_nothing(tmp_path, pieces):
-    with pytest.raises(ValueError, match="piece"):
-        write_array(tmp_path / "array.npy", pieces, ARRAY.shape, FLOAT16)
-
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_pages_that_were_let_go_are_read_again(tmp_path):

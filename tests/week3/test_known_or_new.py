@@ -51,6 +51,19 @@ def test_every_photo_is_of_one_kind(result):
         assert "new" in kinds
 
 
+def test_the_three_verdicts_share_the_photos_of_each_kind(result):
+    rows = result["tables"]["Three verdicts, at two thresholds"]
+
+    assert [row["photos of"] for row in rows] == [
+        f"{part}, {who} animals" for part in ("validation", "test") for who in ("known", "new")
+    ]
+    for row in rows:
+        assert row["photos"] >= row["animals"] > 0
+        shares = [row[verdict] for verdict in ("known", "look yourself", "probably new")]
+        assert sum(shares) == pytest.approx(1)
+    assert rows[1]["known"] <= result["arguments"]["false_match_rate"]
+
+
 def test_ranked_photos_come_most_alike_first_and_never_show_the_query_itself(result):
     assert result["metrics"]["ranked"]
     for own in result["metrics"]["ranked"]:

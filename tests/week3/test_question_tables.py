@@ -71,6 +71,15 @@ def test_measures_and_their_intervals_agree_with_the_reports(trials):
         assert table.loc["energy", f"{name}_low"] <= expected <= table.loc["energy", f"{name}_high"]
 
 
+def test_what_one_seed_alone_was_asked_is_that_seeds(trials):
+    first, second = [trial for trial in trials if trial.approach == SEARCH]
+    fewer = replace(second.answers, joined_after={2: second.answers.joined_after[2]})
+
+    trend = tables.joining_trend([first, replace(second, answers=fewer)]).set_index("photos")
+
+    assert trend.loc[1, "accuracy"] == pytest.approx(first.answers.joined_after[1].mean())
+
+
 def test_joining_has_a_column_for_each_number_of_photos(trials):
     trend = tables.joining_trend(trials)
     table = tables.joining_table(trials, trend).set_index("approach")

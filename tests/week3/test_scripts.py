@@ -16,7 +16,8 @@ SEARCHED = (
 @pytest.fixture(scope="module")
 def finding(turtles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    flags = ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder)]
+    flags = ["--smoke", "--classes", "side", "--data_dir", str(turtles)]
+    flags += ["--output_dir", str(folder)]
     return load_main("week3/compare_approaches")(flags), folder
 
 

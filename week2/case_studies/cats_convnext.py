@@ -19,8 +19,7 @@ from dataclasses import replace
 
 from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
 from common.data.sampling import ShuffledBatchSampler
-from common.experiments.approach import Approach
-from common.experiments.experiment import Experiment, catalogue_experiment
+from common.experiments.experiment import Approach, Experiment, catalogue_experiment
 from common.experiments.trials import closed_set_table, compare
 from common.measures.classification import class_table
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone

@@ -129,7 +129,6 @@ def mistakes_figure(
             for index in mistakes
         ],
         n_columns=MOST_MISTAKES,
-        title="The most confident mistakes, with their probability",
     )
     return {"The most confident mistakes": figure}
 

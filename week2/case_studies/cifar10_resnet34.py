@@ -166,7 +166,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Tables and figures; those of one network show the first seed.
     source = pictures.source
     table = closed_set_table(trials)
-    figures = class_figures(run, trials[0], title=source)
+    figures = class_figures(run, trials[0])
     table.insert(len(table.columns) - 1, "test loss", np.mean(test_losses))
     return run.finish(
         metrics={"trials": trials, "test_losses": test_losses, "source": source},

@@ -1,18 +1,57 @@
-"""One photo renamed, and how many photos are at which budget."""
+"""What gradients make of pixels: ideal animals, one photo renamed, and how many at which budget."""
 
 from common.data.sampling import spread_over_animals
 from common.inspection import adversarial
+from common.inspection.ideal import AscentSettings, ideal_images, variation_loss
 from common.inspection.pixels import to_pictures, to_pixels
 from common.measures.intervals import paired_bootstrap_over_individuals
-from common.visualization.charts import rate_chart
-from common.visualization.pictures import PictureRow, picture_grid
+from common.visualization.charts import trend_chart
+from common.visualization.pictures import PictureRow, full_contrast, picture_grid
 from common.words import counted
 from inside.features import pixels_of
 
 import pandas as pd
 import torch
 
+MEASURED = ("probability", "variation", "variation_weight")
+VARIATION_WEIGHT = 2_500.0  # of the variation loss, against the logit of the class
 PICTURE_BUDGET, PICTURE_STEPS = 4, 30  # of the photo that is shown; budget in 1/255
+
+
+def draw_ideals(run, namers, targets, *, steps, seed) -> dict:
+    """The same climb from noise, without and with the variation loss."""
+    rows, records = [], []
+    for weight in (0.0, VARIATION_WEIGHT):
+        settings = AscentSettings(steps=steps, variation_weight=weight)
+        pictures, captions = [], []
+        for kind, (model, names) in namers.items():
+            labels = [names.index(name) for name in targets[kind]]
+            climb = {"image_size": model.image_size, "settings": settings, "seed": seed}
+            images, weights = ideal_images(model, labels, **climb)
+            with torch.no_grad():
+                probabilities = model(images).softmax(dim=1)[range(len(labels)), labels].tolist()
+            variations = (variation_loss(images) * 255).tolist()
+            pictures += list(to_pictures(images))
+            for values in zip(targets[kind], probabilities, variations, weights, strict=True):
+                captions.append(f"probability {values[1]:.3f}\nvariation {values[2]:.1f} of 255")
+                measured = dict(zip(("class", *MEASURED), values, strict=True))
+                records.append({**measured, "variation_loss": bool(weight)})
+        rows.append(PictureRow(f"{'with' if weight else 'no'} variation loss", pictures, captions))
+    stretched = [full_contrast(picture) for picture in rows[-1].pictures]
+    rows.append(PictureRow("the same, full contrast", stretched, [""] * len(stretched)))
+    titles = [f"ideal {name}" for kind in namers for name in targets[kind]]
+    figure = picture_grid(rows, run.figure_path("ideal.png"), cell=2.4, column_titles=titles)
+    by_class = {}
+    for record in records:
+        with_or_without = "with" if record["variation_loss"] else "without"
+        row = by_class.setdefault(record["class"], {"class": record["class"]})
+        row[f"probability {with_or_without}"] = record["probability"]
+        row[f"variation {with_or_without} (1/255)"] = record["variation"]
+    return {
+        "figures": {"Ideal animals, from noise": figure},
+        "tables": {"Ideal images": pd.DataFrame(by_class.values())},
+        "metrics": {"ideal_images": records},
+    }
 
 
 def push_photo(run, path, namers, targets) -> dict:
@@ -73,18 +112,21 @@ def measure_attacks(
     # Rates over animals, and the difference between the two on the same photos.
     animals = study.identity[rows]
     table = adversarial.success_table(reached, budgets, animals)
-    series = {
-        column: column.replace("_one_step", ", one step (FGSM)").replace("_", ", ")
-        for column in table.columns[1:]
-        if not column.endswith(("_low", "_high"))
-    }
-    figure = rate_chart(
-        table,
+    budget, *names = (name for name in table if not name.endswith(("_low", "_high")))
+    lines = [
+        table[[budget, name, f"{name}_low", f"{name}_high"]]
+        .set_axis([budget, "share", "share_low", "share_high"], axis=1)
+        .assign(pushed=name.replace("_one_step", ", one step (FGSM)").replace("_", ", "))
+        for name in names
+    ]
+    figure = trend_chart(
+        pd.concat(lines),
         run.figure_path("adversarial_rates.png"),
-        x="budget (1/255)",
-        series=series,
-        x_name="budget: farthest change of a pixel, in units of 1/255",
-        y_name="share of photos renamed as their target",
+        quantity=budget,
+        value="share",
+        group="pushed",
+        quantity_name="budget: farthest change of a pixel, in units of 1/255",
+        value_name="share of photos renamed as their target",
     )
     differences = {
         f"{budget:g}/255": paired_bootstrap_over_individuals(

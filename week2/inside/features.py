@@ -1,13 +1,17 @@
-"""What a network computes for one photo: filters, maps, neighbours, ImageNet's names."""
+"""What a network computes for one photo, what ImageNet calls it, and how far its features carry."""
 
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.inspection.features import first_filters, nearest_photos, stage_maps, strongest_channels
 from common.inspection.imagenet import top_classes
 from common.inspection.pixels import to_pixels
+from common.inspection.transfer import PhotoSet, measure_transfer, read_photo_set, texture_photos
+from common.models.backbones import load_backbone, restart
 from common.splits.encounters import same_encounter
+from common.visualization.bars import interval_chart
 from common.visualization.matches import RankedMatches, matches_panel
 from common.visualization.pictures import features_figure
+from common.words import counted
 
 import numpy as np
 import torch
@@ -82,3 +86,46 @@ def find_neighbours(run, study, backbone, photos, path, row) -> dict:
         )
     figure = matches_panel(rankings, run.figure_path("neighbours.png"))
     return {"figures": {"Nearest photos in the frozen feature space": figure}}
+
+
+def try_other_pictures(run, study, backbone, photos, more_data, task, seed) -> dict:
+    """The same small task on sets ever less like ImageNet, with its features and random ones."""
+    side = backbone.preprocessing.stored_size
+    encounters = study.catalogue.table["encounter"].to_numpy(dtype=str)
+    textures, labels = texture_photos(2 * task.n_classes, task.n_train + task.n_test, side, seed)
+    sets = [
+        PhotoSet(study.catalogue.name, photos.pixels, study.identity, encounters),
+        PhotoSet("random textures", textures, labels, np.arange(len(labels))),
+        *(read_photo_set(name, path, side, seed) for name, path in more_data),
+    ]
+    image_size = backbone.preprocessing.image_size
+    floor = load_backbone(backbone.name, weights="none", image_size=image_size)
+    restart(floor, seed)
+    known = backbone.weights if backbone.weights in ("imagenet", "none") else "given"
+    backbones = {f"{known} weights": backbone, "random start": floor}
+    table, reasons = measure_transfer(sets, backbones, task, seed=seed, device=photos.device)
+    if table.empty:
+        return {"notes": reasons}
+    figure = interval_chart(
+        table,
+        run.figure_path("transfer.png"),
+        value="accuracy",
+        label="set",
+        group="features",
+        chance=task.chance,
+        limits=(0, 1.09),
+        value_name=f"accuracy among {task.n_classes} classes, "
+        f"{counted(task.n_train, 'photo')} each to learn",
+    )
+    return {
+        "figures": {"How far frozen features carry": figure},
+        "tables": {"Transfer": table},
+        "metrics": {"transfer": table.to_dict("records")},
+        "notes": [
+            f"Transfer: {counted(task.n_draws, 'draw')} of {task.n_classes} classes, "
+            f"{counted(task.n_train, 'photo')} "
+            f"of each to train a linear head and {task.n_test} of other encounters to test it; "
+            "intervals over classes.",
+            *reasons,
+        ],
+    }

@@ -69,4 +69,4 @@ def test_without_weights_a_sentence_says_why(experiment, monkeypatch):
 
     monkeypatch.setattr(matched_search, "load_matcher", missing)
 
-    assert Details.of(experiment) == "the weights of xfeat are not installed"
+    assert Details.of(experiment) == (None, "the weights of xfeat are not installed")

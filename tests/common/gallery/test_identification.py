@@ -4,8 +4,8 @@ import math
 
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, best_per_animal, mean_over_photos, rank_animals
-from common.gallery.scores import ask_validation, meaning_of
-from common.gallery.verdicts import INCOMPARABLE, NEW, verdict_on
+from common.gallery.scores import ask_validation
+from common.gallery.verdicts import INCOMPARABLE, LOOK, meaning_of, verdict_on
 
 import numpy as np
 import pytest
@@ -197,8 +197,8 @@ def meaning():
     return meaning_of(scores, "photo", 0.1)
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "known: anna"), (-1e-6, NEW)])
-def test_a_similarity_at_the_threshold_is_known_and_one_below_is_new(meaning, shift, verdict):
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "known: anna"), (-1e-6, LOOK)])
+def test_a_similarity_at_the_threshold_is_known_and_one_below_is_not(meaning, shift, verdict):
     from common.gallery.identification import Candidate, Ranking
 
     similarity = meaning.threshold.value + shift

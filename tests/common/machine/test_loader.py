@@ -69,19 +69,41 @@ def test_inputs_that_are_no_images_are_batched_too():
     assert torch.equal(labels, rows.tensors[1])
 
 
+class Photos(list):
+    """Photos that take some seconds each, by a clock of their own."""
+
+    def __init__(self, n_photos: int, seconds: float, monkeypatch):
+        super().__init__(range(n_photos))
+        self.seconds, self.now = seconds, 0.0
+        monkeypatch.setattr(loader.time, "perf_counter", lambda: self.now)
+
+    def __getitem__(self, index: int) -> int:
+        self.now += self.seconds
+        return index
+
+
 @pytest.mark.parametrize(
-    ("device", "platform", "n_photos"),
-    [("cpu", "linux", 10**6), ("cuda", "win32", 10**6), ("cuda", "linux", 100)],
-    ids=["the network needs the cores", "Windows", "few photos"],
+    ("device", "platform", "n_photos", "seconds"),
+    [
+        ("cpu", "linux", 10**6, 0.01),
+        ("cuda", "win32", 10**6, 0.01),
+        ("cuda", "linux", 100, 0.01),
+        ("cuda", "linux", 10_000, 1e-4),
+        ("cuda", "linux", 0, 0.01),
+    ],
+    ids=["the network needs the cores", "Windows", "few photos", "quick photos", "none"],
 )
-def test_no_processes_where_they_do_not_pay(device, platform, n_photos, monkeypatch):
+def test_no_processes_where_they_do_not_pay(device, platform, n_photos, seconds, monkeypatch):
     monkeypatch.setattr(loader.sys, "platform", platform)
 
-    assert workers_that_pay(torch.device(device), n_photos) == 0
+    photos = Photos(n_photos, seconds, monkeypatch)
+
+    assert workers_that_pay(torch.device(device), photos) == 0
 
 
-def test_many_photos_for_a_gpu_have_processes_but_for_one_core(monkeypatch):
+@pytest.mark.parametrize(("n_photos", "seconds"), [(10**6, 1e-3), (1_000, 0.03)])
+def test_photos_that_take_long_have_processes_but_for_one_core(n_photos, seconds, monkeypatch):
     monkeypatch.setattr(loader.sys, "platform", "linux")
     monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
 
-    assert workers_that_pay(torch.device("cuda"), 10**6) == 5
+    assert workers_that_pay(torch.device("cuda"), Photos(n_photos, seconds, monkeypatch)) == 5

@@ -201,17 +201,12 @@ def test_order_of_photos_and_scale_of_values_carry_through(values, scale, shuffl
 
 
 @pytest.mark.parametrize(
-    ("values", "animals", "options", "message"),
-    [
-        ([1.0, np.nan], ["a", "b"], {}, "1 of 2 values are nan"),
-        ([1.0, 2.0], ["a"], {}, r"\(2,\).*\(1,\)"),
-        ([1.0, 2.0], ["a", "b"], {"statistic": "median"}, "median"),
-        ([1.0, 2.0], ["a", "b"], {"level": 95}, "level 95"),
-    ],
+    ("values", "animals", "message"),
+    [([1.0, np.nan], ["a", "b"], "1 of 2 values are nan"), ([1.0, 2.0], ["a"], r"\(2,\).*\(1,\)")],
 )
-def test_misuse_is_named(values, animals, options, message):
+def test_misuse_is_named(values, animals, message):
     with pytest.raises(ValueError, match=message):
-        bootstrap_over_individuals(values, animals, **options)
+        bootstrap_over_individuals(values, animals)
 
 
 def test_no_photo_is_an_input_error():

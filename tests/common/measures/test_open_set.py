@@ -3,7 +3,14 @@
 import json
 
 from common.errors import InputError
-from common.measures.open_set import Queries, choose_threshold, evaluate_open_set, threshold_by
+from common.measures.open_set import (
+    Queries,
+    choose_threshold,
+    evaluate_open_set,
+    highest_new,
+    lowest_known,
+    threshold_by,
+)
 
 import numpy as np
 import pytest
@@ -145,16 +152,71 @@ def test_threshold_is_the_best_of_a_naive_sweep(seed, n_values):
     assert chosen.false_match_rate == pytest.approx(accepted)
 
 
+def naive_bound(scores, individuals, is_wrong):
+    """Upper end of the one-sided interval of the mean over animals, animal by animal."""
+    shares = [np.mean([is_wrong(score) for score, own in zip(scores, individuals, strict=True)
+                       if own == each]) for each in sorted(set(individuals))]  # fmt: skip
+    return np.mean(shares) + 1.644854 * np.std(shares) / np.sqrt(len(shares)), np.mean(shares)
+
+
+def photos_of_animals(seed, n_animals, n_values=None):
+    """Scores whose animals differ, with unequal numbers of photos."""
+    generator = np.random.default_rng(seed)
+    individuals = np.repeat(np.arange(n_animals), generator.integers(1, 12, n_animals))
+    scores = generator.normal(size=n_animals)[individuals] + generator.normal(size=len(individuals))
+    return (scores if n_values is None else scores.round(0)), individuals
+
+
 @pytest.mark.parametrize("n_values", [None, 5])
-@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
-def test_false_match_rate_takes_the_lowest_threshold_allowed(rate, n_values):
-    case = random_case(3, n_values=n_values)
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
+def test_known_begins_where_a_naive_loop_over_strangers_says(rate, n_values):
+    scores, individuals = photos_of_animals(1, 12, n_values)
 
-    chosen = choose_threshold(Queries(**case), criterion="false_match_rate", false_match_rate=rate)
+    lowest = lowest_known(scores, individuals, rate)
 
-    below = case["scores"][case["scores"] < chosen.value]
-    assert naive_rates(case, chosen.value)[2] <= rate
-    assert len(below) == 0 or naive_rates(case, below.max())[2] > rate
+    def bound(threshold):
+        return naive_bound(scores, individuals, lambda score: score >= threshold)[0]
+
+    below = scores[scores < lowest]
+    assert bound(lowest) <= rate
+    assert len(below) == 0 or bound(below.max()) > rate
+
+
+@pytest.mark.parametrize("n_values", [None, 5])
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.3])
+def test_new_ends_where_a_naive_loop_over_known_animals_says(rate, n_values):
+    scores, individuals = photos_of_animals(2, 60, n_values)
+
+    highest = highest_new(scores, individuals, rate)
+
+    def bound(threshold):
+        upper, mean = naive_bound(scores, individuals, lambda score: score < threshold)
+        return upper + (1 - mean) / 61  # one more animal, of which all photos lie below
+
+    above = scores[scores >= highest]
+    assert bound(highest) <= rate
+    assert len(above) == 0 or bound(np.nextafter(above.min(), np.inf)) > rate
+
+
+@pytest.mark.parametrize(("n_animals", "may_be_new"), [(18, False), (19, True)])
+def test_few_known_animals_show_no_low_rate_so_that_nothing_is_new(n_animals, may_be_new):
+    scores = np.repeat(np.linspace(0.5, 0.9, n_animals), 20)
+    individuals = np.repeat(np.arange(n_animals), 20)
+
+    assert np.isfinite(highest_new(scores, individuals, 0.05)) == may_be_new
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1])
+def test_both_rates_hold_for_other_animals(rate):
+    passed, failed = [], []
+    for seed in range(60):
+        chosen, others = photos_of_animals(seed, 40), photos_of_animals(seed + 1_000, 400)
+        passed.append(np.mean(others[0] >= lowest_known(*chosen, rate)))
+        failed.append(np.mean(others[0] < highest_new(*chosen, rate)))
+
+    for shares in (passed, failed):
+        assert np.mean(shares) <= rate
+        assert np.mean(np.array(shares) <= rate) > 0.8
 
 
 def test_threshold_lies_in_the_middle_of_the_gap():
@@ -199,10 +261,7 @@ def test_neighbouring_floats_are_told_apart(dtype):
 def test_rejecting_all_holds_in_float32_too():
     scores = np.array([0.3, 1.0], dtype=np.float32)
 
-    queries = Queries(scores, predicted=["a", "a"], truth=["a", "x"], known=["a"])
-    chosen = choose_threshold(queries, criterion="false_match_rate", false_match_rate=0.0)
-
-    assert not (scores >= chosen.value).any()
+    assert not (scores >= lowest_known(scores, np.array(["x", "y"]), 0.01)).any()
 
 
 @pytest.mark.parametrize(
@@ -261,21 +320,11 @@ def test_dictionaries_are_plain_json():
         ({"scores": [0.1, 0.2]}, "8 predicted"),
         ({"scores": [np.nan] * 8}, "8 of 8 scores are not finite"),
         ({"known": ["a", "c"]}, r"1 predicted .* \(b\)"),
-        ({"threshold": np.inf}, "threshold inf"),
     ],
 )
 def test_misuse_is_named(changes, message):
-    case = {"threshold": 0.5} | HAND_CASE | changes
-    threshold = case.pop("threshold")
-
     with pytest.raises(ValueError, match=message):
-        evaluate_open_set(Queries(**case), threshold)
-
-
-@pytest.mark.parametrize("options", [{"criterion": "accuracy"}, {"false_match_rate": 1.5}])
-def test_unknown_criterion_or_rate_is_refused(options):
-    with pytest.raises(ValueError, match="found criterion"):
-        choose_threshold(Queries(**HAND_CASE), **options)
+        Queries(**HAND_CASE | changes)
 
 
 def test_no_query_is_an_input_error():

@@ -393,8 +393,6 @@ def test_dictionary_is_plain_json():
         ({"query_names": ["a"]}, ValueError, "query_names"),
         ({"query_encounters": None}, ValueError, "one side only"),
         ({"query_encounters": [""] * 23}, ValueError, "encounters are empty"),
-        ({"ranks": (0,)}, ValueError, "ranks"),
-        ({"block_size": 0}, ValueError, "block_size"),
     ],
 )
 def test_misuse_is_named(changes, kind, message):

@@ -13,7 +13,7 @@ from pathlib import Path
 from common import files
 from common.errors import InputError
 from common.turtles import dataset as synthetic
-from common.turtles.dataset import TurtleParameters, ensure_turtles, true_mask, true_pictures
+from common.turtles.dataset import TurtleParameters, ensure_turtles, true_pictures
 from common.turtles.population import plan_population
 from common.turtles.skin import paint_skin, positions, seam_distance
 
@@ -303,7 +303,7 @@ def test_mask_covers_a_sensible_share_of_each_photo(table):
 
 def test_mask_of_a_stored_photo_can_be_had_again(tiny, table):
     for row in table.iloc[::5].itertuples():
-        mask = true_mask(tiny, row.image_id)
+        mask = next(true_pictures(tiny, [row.image_id])).mask
 
         assert mask.shape == (48, 48)
         assert mask.dtype == bool
@@ -330,12 +330,12 @@ def test_mask_lies_on_the_animal(tmp_path):
 
 def test_unknown_image_id_is_named(tiny):
     with pytest.raises(InputError, match="found image_id nobody"):
-        true_mask(tiny, "nobody")
+        next(true_pictures(tiny, ["nobody"]))
 
 
 def test_mask_of_a_folder_without_turtles_is_refused(tmp_path):
     with pytest.raises(InputError, match="found no turtles"):
-        true_mask(tmp_path, "t001_2015-05-01_1")
+        next(true_pictures(tmp_path, ["t001_2015-05-01_1"]))
 
 
 @pytest.mark.parametrize(
