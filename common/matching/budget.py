@@ -1,26 +1,21 @@
-"""How many pairs a question may compare in a given time, on this machine."""
+"""What matchers take on this machine, from which follows how much a question may compare."""
 
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from common.files import UnwritableError, write_text
-from common.matching.cascade import Compare, Stage
 from common.matching.descriptions import CACHE_FOLDER
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 
-import numpy as np
-
 CASCADE = ("xfeat", "aliked")  # after the cosine
-SHARE_OF_CHEAP = 1 / 3  # of the time, that the stages before the last may use
-MOST_OF_LAST = 50  # pairs of one photo: more are never worth their time
-STEP_SECONDS = 0.5  # of pairs that are compared before the decision is looked at again
-LEAST_STEP = 4  # pairs
-TRIED_SECONDS = 0.2  # that a matcher is tried for
+TRIED_SECONDS = 0.1  # fewer are too few to tell what a pair takes
+N_TRIALS = 2
 COSTS = "costs.json"  # in the cache
 
 
@@ -35,54 +30,6 @@ class Cost:
 
     photo: float
     pair: float
-
-
-def stages_within(
-    seconds: float, costs: Mapping[str, Cost], *, n_gallery: int, n_photos: int = 1
-) -> list[Stage]:
-    """Stages that answer a question in a given time.
-
-    The first ones compare with the whole gallery where a third of the time is enough; the last
-    one has what is left. A stage that the time does not suffice for is left out, with all later.
-
-    Args:
-        seconds: for one question, the network's own time not counted.
-        costs: of each stage, in order.
-        n_gallery: photos in the gallery.
-        n_photos: of the question.
-    """
-    stages, left = [], seconds / n_photos
-    for place, (name, cost) in enumerate(costs.items(), start=1):
-        is_last = place == len(costs)
-        left -= cost.photo
-        may_use = left if is_last else min(left, SHARE_OF_CHEAP * seconds / n_photos)
-        most = min(n_gallery, MOST_OF_LAST) if is_last else n_gallery
-        if (n_pairs := min(most, int(may_use / cost.pair))) < 1:
-            break
-        step = max(LEAST_STEP, int(STEP_SECONDS / cost.pair)) if is_last else n_pairs
-        stages.append(Stage(name, n_pairs, step))
-        left -= n_pairs * cost.pair
-    return stages
-
-
-def comparing(
-    matchers: Mapping[str, Matcher],
-    query: Mapping[str, Sequence[LocalFeatures] | Mapping[int, LocalFeatures]],
-    gallery: Mapping[str, Sequence[LocalFeatures]],
-) -> Compare:
-    """What a cascade asks of its stages, from descriptions.
-
-    Args:
-        matchers: of each stage.
-        query: of each stage the descriptions of the question's photos, or number to them.
-        gallery: of each stage those of the gallery's photos, in the order of `Pairs.labels`.
-    """
-
-    def compare(name: str, photo: int, columns: np.ndarray) -> np.ndarray:
-        candidates = [gallery[name][column] for column in columns]
-        return matchers[name].scores(query[name][photo], candidates)
-
-    return compare
 
 
 def cost_of(
@@ -114,16 +61,19 @@ def cost_of(
 
 
 def _measured(matcher: Matcher, photo: Path, features: Sequence[LocalFeatures]) -> Cost:
+    """The best of a few trials: what other programs take is none of its cost."""
     query = matcher.describe([photo])[0]  # the first one wakes the threads
-    start = time.perf_counter()
-    matcher.describe([photo])
-    described = time.perf_counter() - start
+    photo_seconds = min(_seconds(partial(matcher.describe, [photo])) for _ in range(N_TRIALS))
     n_pairs, seconds = 1, 0.0
-    matcher.scores(query, [features[0]])
-    while seconds < TRIED_SECONDS / 2:
+    while seconds < TRIED_SECONDS:
         n_pairs *= 2
         tried = [features[i % len(features)] for i in range(n_pairs)]
-        start = time.perf_counter()
-        matcher.scores(query, tried)
-        seconds = time.perf_counter() - start
-    return Cost(described, max(seconds / n_pairs, 1e-7))
+        seconds = _seconds(partial(matcher.scores, query, tried))
+    seconds = min(_seconds(partial(matcher.scores, query, tried)), seconds)
+    return Cost(photo_seconds, seconds / n_pairs)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

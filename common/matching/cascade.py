@@ -54,7 +54,7 @@ class Pairs:
         allowed: bool, shape (n_photos, n_gallery): pairs that count; the others are left with
             right, and for validation the question's own encounter, or its animal.
         labels: of the gallery's animals, integers from 0, shape (n_gallery,).
-        compare: what a later stage says of some pairs; `comparing` makes one.
+        compare: what a later stage says of some pairs.
     """
 
     cosines: np.ndarray

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 BLOCK = 32  # rows
-FEWEST_OF_A_THREAD = 64  # photos; starting a thread for fewer takes longer than they do
+FEWEST_OF_A_THREAD = 16  # photos; starting a thread for fewer takes longer than they do
 GPU_BATCH_SIZE = 256  # photos at a time, of 2 MB of similarities each
 
 

@@ -23,13 +23,14 @@ class DetailPair:
     Attributes:
         points: of the same details in both photos, see `common.matching.matchers.matched_points`,
             each shape (n_details, 2).
+        is_match: whether both show one animal; None where nobody knows.
     """
 
     query: Path
     candidate: Path
     points: tuple[np.ndarray, np.ndarray]
     caption: str
-    is_match: bool
+    is_match: bool | None
 
 
 def detail_panel(
@@ -59,7 +60,8 @@ def detail_panel(
 
 def draw_pair(axes: Axes, pair: DetailPair) -> None:
     """Two photos with lines between the details that are the same."""
-    side, (mark, colour) = 300, ("✓ ", style.RIGHT) if pair.is_match else ("✗ ", style.WRONG)
+    marks = {True: ("✓ ", style.RIGHT), False: ("✗ ", style.WRONG), None: ("", style.COLOURS[0])}
+    side, (mark, colour) = 300, marks[pair.is_match]
     ends = []
     files_at = {0: pair.query, (1 + GAP) * side: pair.candidate}
     for (left, file), points in zip(files_at.items(), pair.points, strict=True):

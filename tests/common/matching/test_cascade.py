@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-from common.matching.budget import Cost, stages_within
 from common.matching.cascade import (
     COSINE,
     Cascade,
@@ -160,18 +159,3 @@ def test_what_was_learned_is_stored_as_json(learned):
     again = Cascade.from_dict(json.loads(json.dumps(cascade.to_dict())))
     scores = {name: np.linspace(-3, 9, 50) for name in cascade.meanings}
     assert np.array_equal(again.probability(scores), cascade.probability(scores))
-
-
-COSTS = {"cheap": Cost(photo=0.05, pair=0.0005), "dear": Cost(photo=0.7, pair=0.1)}
-
-
-def test_seconds_become_pairs():
-    cheap, dear = stages_within(3.0, COSTS, n_photos=1, n_gallery=500)
-    assert (cheap.n_pairs, dear.n_pairs) == (500, 20)
-    assert 1 <= dear.step < dear.n_pairs
-
-
-@pytest.mark.parametrize(("seconds", "names"), [(0.04, []), (0.6, ["cheap"]), (60, [*COSTS])])
-def test_a_stage_that_the_time_does_not_suffice_for_is_left_out(seconds, names):
-    stages = stages_within(seconds, COSTS, n_photos=1, n_gallery=10_000)
-    assert [each.name for each in stages] == names
