@@ -176,6 +176,8 @@ class LightGlueMatcher(NetworkDetails):
     def scores(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> np.ndarray:
         """Sum of the matches' probabilities, float64, shape (n_candidates,)."""
         scores = np.zeros(len(candidates))
+        if self.device.type != "cpu":
+            candidates = [each.take(slice(_whole(len(each.points)))) for each in candidates]
         for rows in self._batches(query, candidates):
             found = self._matched(query, [candidates[i] for i in rows])["scores"]
             scores[rows] = torch.stack([each.float().sum() for each in found]).cpu().numpy()
@@ -214,6 +216,11 @@ class LightGlueMatcher(NetworkDetails):
             .float(),
             "image_size": torch.tensor([each.size for each in photos], device=self.device),
         }
+
+
+def _whole(n_points: int) -> int:
+    """A few of the weakest less, so that photos have as many and share a batch on a GPU."""
+    return n_points - n_points % MULTIPLE if n_points >= 2 * MULTIPLE else n_points
 
 
 def searched_pixels(path: str | Path) -> np.ndarray:
