@@ -52,13 +52,14 @@ def detail_panel(
     cells = figure.subplots(len(rows), len(column_names), squeeze=False)
     for line, pairs in zip(cells, rows, strict=True):
         for axes, pair in zip(line, pairs, strict=True):
-            _draw_pair(axes, pair)
+            draw_pair(axes, pair)
     for axes, name in zip(cells[0], column_names, strict=True):
         axes.set_title(name, fontsize=9, color=style.SOFT)
     return style.save_figure(figure, path, title)
 
 
-def _draw_pair(axes: Axes, pair: DetailPair) -> None:
+def draw_pair(axes: Axes, pair: DetailPair) -> None:
+    """Two photos with lines between the details that are the same."""
     marks = {True: ("✓ ", style.RIGHT), False: ("✗ ", style.WRONG), None: ("", style.COLOURS[0])}
     side, (mark, colour) = 300, marks[pair.is_match]
     ends = []
