@@ -27,6 +27,14 @@ def short_trials():
     timing.PROBE_SECONDS = timing.TURN_SECONDS = 0.01
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_local_matching():
+    """Networks that describe photos take minutes: only their own tests bring some."""
+    from common.gallery import local_matching
+
+    local_matching.CASCADE = ()
+
+
 @pytest.fixture(scope="session")
 def turtles(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "turtles"

@@ -23,7 +23,7 @@ ON_TURTLES = [
 # What a clock, a process's memory or a file's place makes, and may be another every time; and the
 # size of an ONNX file, in which torch's exporter may write one network in a few nodes more.
 OF_THE_CLOCK = re.compile(
-    r"second|minute|(, |_|^)m?s$|^ms per|^s once$|started|memory|photos/s|adding|MB"
+    r"second|minute|(, |_|^)m?s$|^m?s per|^s once$|started|memory|photos/s|adding|MB"
     r"|^(bytes|path|photo|pictures)$",
     re.I,
 )

@@ -14,12 +14,13 @@ Question: which animals do we know, and what does it cost to add, remove or rena
     python week3/build_gallery.py --output_dir path/to/gallery --list
 
 With no argument: the embedded turtles, seen by the embedding that metric_learning.py trained, in
-runs/gallery; half a minute on two laptop cores. The folder holds the embeddings, names, sides and
-dates, the index, the network itself, small pictures, and what a similarity means: carry it anywhere
-and ask it with identify.py. You should see how many animals and photos are known, and how often
-validation photos were named right. Adding an animal takes a second, because nothing is trained and
-no other photo is looked at again. Every change is logged in the folder's changes.jsonl, and can be
-taken back.
+runs/gallery; half a minute on two laptop cores, and some minutes more where local matching is
+installed (the script says how many). The folder holds the embeddings, names, sides and dates, the
+index, the network itself, small pictures, the details that local matching compares, and what
+likeness means: carry it anywhere and ask it with identify.py. You should see how many animals and
+photos are known, and how often validation photos were named right. Adding an animal takes a second,
+because nothing is trained and no other photo is looked at again. Every change is logged in the
+folder's changes.jsonl, and can be taken back.
 """
 
 import argparse
@@ -31,19 +32,24 @@ from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
 from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
+from common.gallery.details import FOLDER as DETAILS
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import change_of, read_log
 from common.gallery.index import INDEXES
+from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
+from common.gallery.local_matching import installed, learned_scores
 from common.gallery.photos import find_photo, number
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
+from common.matching.matchers import Matcher
 from common.mine import own_functions
 from common.names import near_to, storable, tidy_name
+from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
-from common.words import counted
+from common.words import counted, expected_time
 
 import pandas as pd
 
@@ -166,11 +172,16 @@ def finish(
     if args.index or not is_change(args):
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
 
+    # What local matching means is learned where photos have joined, and too few had before.
+    if args.add or not is_change(args):
+        told = learn_matching(gallery, run.folder, matchers_of(args, gallery))
+        notes = [*notes, told] if told else notes
+
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     renamed = args.rename and [args.rename[0], tidy_name(args.rename[1])]
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
     enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table, renamed))
-    scores = enrolment.validation_scores(gallery)
+    scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: "
         f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
@@ -198,13 +209,34 @@ def build(
     """
     catalogue = open_catalogue(args, fewest_identities=1)
     backbone = {"model": args.model, "weights": args.weights, "image_size": args.image_size}
+    found, why_not = installed(args.device)
+    matchers = to_describe(found, len(catalogue.table))
+    if args.smoke:
+        matchers = dict(list(matchers.items())[:1])  # the quick one
+    if matchers:
+        minutes = expected_minutes(matchers, catalogue.paths())
+        print(f"Photos' details, for local matching: {expected_time(minutes)}.", flush=True)
     gallery, enrolled = enrolment.new_gallery(
-        catalogue, folder, trained, **backbone, device=args.device, enrol=enrol, seed=args.seed
-    )
-    gallery.about["is_smoke"] = args.smoke
+        catalogue, folder, trained, **backbone, device=args.device, enrol=enrol,
+        matchers=matchers, seed=args.seed,
+    )  # fmt: skip
+    gallery.about |= {"is_smoke": args.smoke, "details": list(matchers)}
     animals = counted(enrolled.n_animals, "animal")
     notes = [f"Built of {counted(enrolled.n_photos, 'photo')} of {animals}."]
+    if why_not:
+        notes.append(f"Photos' details are not compared: {why_not}")
+    elif len(matchers) < len(found) and not args.smoke:
+        notes.append(
+            f"{', '.join(found.keys() - matchers)} would take too long here for so many photos, "
+            "and is left out; on a GPU it is not."
+        )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
+
+
+def matchers_of(args: argparse.Namespace, gallery: Gallery) -> dict[str, Matcher]:
+    """Those whose details of its photos a gallery keeps, as far as they are installed."""
+    kept = gallery.about.get("details") or []
+    return {name: each for name, each in installed(args.device)[0].items() if name in kept}
 
 
 def change(
@@ -263,9 +295,12 @@ def add(
         enrol=enrol,
         newcomers=newcomers,
         kept=args.keep_names or (),
+        matchers=matchers_of(args, gallery),
     )
     new = sorted(set(gallery.identities) - before)
     notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved]
+    if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
+        notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
@@ -300,7 +335,7 @@ def show(folder: Path) -> dict:
         print(f"\n{title}\n\n{format_table(table)}")
     n_animals = len(gallery.identities)
     print(f"\n{folder}: {counted(len(gallery), 'photo')} of {counted(n_animals, 'animal')}.")
-    print(trust_sentence(enrolment.validation_scores(gallery)))
+    print(trust_sentence(learned_scores(gallery) or enrolment.validation_scores(gallery)))
     return {"photos": photos.to_dict("records"), "changes": changes}
 
 
@@ -353,6 +388,7 @@ def holdings(gallery: Gallery, run: Run) -> dict:
     pictures = gallery.facts["picture"][gallery.can_be_found()]
     files = [*part_files(run.folder), *(picture_path(run.folder, name) for name in pictures)]
     n_bytes = sum(each.stat().st_size for each in files if each.exists())
+    n_bytes += sum(each.stat().st_size for each in listed_files(run.folder, f"{DETAILS}/*.npy"))
     held = {"animals": len(gallery.identities), "photos": len(gallery)}
     if gallery.report:
         held["index"] = gallery.report.kind

@@ -1,22 +1,26 @@
-"""Compare rankings: what do re-ranking and local features buy, and what do they cost?
+"""Compare rankings: what do re-ranking and local matching buy, and what do they cost?
 
 Question: an embedding ranks the gallery by one number per pair of photos. Their neighbourhoods
-(k-reciprocal re-ranking) and their details (SIFT) say more: is an animal found more often, and at
-what price?
+(k-reciprocal re-ranking) and their details (SIFT, XFeat, LightGlue) say more: is an animal found
+more often, and at what price?
 
     python week3/compare_rankings.py
     python week3/compare_rankings.py --trained path/to/model.safetensors
+    python week3/compare_rankings.py --matchers xfeat,aliked --device cuda
     python week3/compare_rankings.py --data_dir path/to/your/animals --image_size 224
 
-With no argument: the embedded turtles and the backbone as it comes, about three minutes on two
-laptop cores (the script says how many here before it starts). You should see details of the skin
-find far more turtles than the ImageNet network does, for a fraction of a second a query.
+With no argument: the embedded turtles and the backbone as it comes, a few minutes on two laptop
+cores (the script says how many here before it starts). You should see details of the skin find far
+more turtles than the ImageNet network does, for a fraction of a second a query.
 Validation photos choose all settings and teach what each score means; test photos are looked at
-once.
+once. What a matcher says of two photos is stored: a second model, or a run that was killed,
+compares only what is new.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from common import cli
@@ -24,10 +28,11 @@ from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
-from common.matching.local_features import LocalFeatures
-from common.matching.matchers import Matcher, load_matcher, score_shortlists
-from common.matching.reordering import EMBEDDING, Settings, choose_settings, ways_to_order
-from common.matching.shortlists import Asked
+from common.matching import reordering
+from common.matching.matchers import MATCHERS, Matcher, load_matcher, why_missing
+from common.matching.pair_scores import PairScores
+from common.matching.reordering import EMBEDDING, RERANKED, WHOLE
+from common.matching.shortlists import Asked, ScoreBlock
 from common.models.backbones import load_backbone
 from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
@@ -37,15 +42,20 @@ from common.splits.gallery_query import gallery_and_query
 from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
 from common.visualization.bars import interval_chart
+from common.visualization.charts import cost_scatter
 from common.words import counted, expected_time
-from ranking_tables import compare_ways, cost_table, example_details
+from ranking_tables import Costs, compare_ways, example_details
 
 import numpy as np
-import pandas as pd
 import torch
 
+DEFAULT = ("xfeat", "sift")
+COST_TITLE = "Rank-1 over seconds a query"
 MAP_TITLE = "mAP of each way, with 95 % intervals over animals"
 DETAILS_TITLE = "Queries, what each way puts first, and the details that are the same"
+NO_TIME = 0.001  # seconds that the figure begins with
+MOST_TAUGHT = 100  # validation queries of known and of new animals each; more teach little more
+N_TRIED = 6  # photos that are described and compared to say how long all will take
 Sides = dict[str, tuple[np.ndarray, np.ndarray]]  # question to rows of queries and of the gallery
 
 
@@ -60,7 +70,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "image size count (default: the backbone as it comes)"
     )
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
-    words = "most candidates of a query whose details are compared; validation may choose fewer"
+    words = (
+        f"what compares details, of {', '.join(MATCHERS)}; aliked and disk, matched by LightGlue, "
+        "want a GPU here (default: xfeat, where it is installed, and sift)"
+    )
+    cli.add_flag(parser, "matchers", cli.list_of(cli.one_of(MATCHERS)), "NAME,...", words)
+    words = "candidates of a query whose details are compared, but by xfeat, which compares all"
     cli.add_flag(parser, "shortlist", cli.whole_number(2, 1_000), "N", words, 50)
     words = "photos that are enrolled of each animal that joined"
     cli.add_flag(parser, "n_enrolled", cli.whole_number(1, 1_000), "N", words, 5)
@@ -73,81 +88,136 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run, device = start_run(__file__, args), pick_device(args.device)
+    matchers, missing = chosen_matchers(args, device)
 
     # Photos, split, leak; who asks and what is searched, on validation photos and on test photos.
     study = open_study(args)
     questions = questions_of(study.catalogue, study.split, n_enrolled=[args.n_enrolled])
     validation, test = validation_queries(questions, study, args), test_queries(questions)
-    sides = [*validation.values(), *test.values()]
-    rows = np.unique(np.concatenate([each for pair in sides for each in pair]))
-    n_queries = sum(len(query) for query, _ in sides)
+    rows = np.unique(np.concatenate([np.union1d(*each) for each in [*validation, *test.values()]]))
 
     # One embedding for all ways, and the details of every photo, found once.
-    model, paths = load_model(args), study.catalogue.paths()
-    minutes = expected_minutes(model, [paths[row] for row in rows], n_queries, args, device)
+    model, paths, labels = load_model(args), study.catalogue.paths(), study.labels
+    minutes = expected_minutes(model, matchers, paths, rows, [*validation, *test.values()], args)
     print(f"Expected: {expected_time(minutes)}.")
     embeddings = embed(model, study, device)
-    matcher, start = load_matcher("sift"), time.perf_counter()
-    found = matcher.describe([paths[row] for row in rows])
-    seconds_to_read = (time.perf_counter() - start) / len(rows)
-    features = dict(zip(rows.tolist(), found, strict=True))
+    start = time.perf_counter()
+    scores = {matcher.name: PairScores(matcher, paths, rows) for matcher in matchers}
+    print(f"Details of {counted(len(rows), 'photo')}: {time.perf_counter() - start:.0f} s.")
 
     # Validation chooses the settings and teaches what scores mean; then the test is asked, once.
-    def shortlists(queries: Sides) -> tuple[list[Asked], list[np.ndarray]]:
-        asked = [ask(study, embeddings, *each, args.shortlist) for each in queries.values()]
-        return asked, [count_same_details(matcher, each, features) for each in asked]
-
-    settings, tried = choose_settings(*shortlists(validation))
-    asked, n_same = (dict(zip(test, each, strict=True)) for each in shortlists(test))
-    ways = {name: ways_to_order(asked[name], n_same[name], settings) for name in test}
+    taught = [ask(study, embeddings, *each, args.shortlist) for each in validation]
+    settings, reranked_map = reordering.choose_settings(taught)
+    scores, chosen = reordering.choose_details(taught, scores)
+    with ExitStack() as stored:
+        for each in scores.values():
+            stored.enter_context(each.stored())
+        routes = reordering.learn_routes(taught, labels, scores, args.shortlist)
+        asked = {name: ask(study, embeddings, *each, args.shortlist) for name, each in test.items()}
+        ways, n_pairs = {}, {}
+        for name, each in asked.items():
+            ways[name], n_pairs[name] = order(each, labels, scores, routes, settings, name)
     reports = {
         name: {way: asked[name].evaluate(block) for way, block in own.items()}
         for name, own in ways.items()
     }
 
     # Tables, figures, result.
+    first = next(iter(test))
+    last = [*ways[first]][-1]
     table, chart, differences = compare_ways(reports, asked)
-    last = list(test)[-1]
-    costs = cost_table(asked[last], settings, features, paths, seconds_to_read)
-    costs = costs[costs["way"].isin(table["way"])]
-    chosen = {"Chosen on validation": pd.DataFrame(tried)} if tried else {}
+    timed = Costs(asked[first], labels, scores, paths)
+    costs = timed.table(settings, routes, n_pairs[first])
+    seconds = costs["s per query"].clip(lower=NO_TIME)
+    priced = chart.merge(costs[["way"]].assign(seconds=seconds), on="way")
     details = example_details(
-        asked[last], ways[last], features, paths, run.figure_path("details.png"), title=last
-    )
-    path = run.figure_path("rankings.png")
-    map_chart = interval_chart(chart, path, value="mAP", label="way", group="question")
+        asked[first], ways[first], last, [*scores.values()][-1], paths,
+        run.figure_path("details.png"), title=first,
+    )  # fmt: skip
+    figures = {
+        COST_TITLE: cost_scatter(
+            priced, run.figure_path("seconds.png"), cost="seconds", value="rank-1",
+            label="way", group="question", cost_name="seconds a query", value_name="rank-1",
+        ),
+        MAP_TITLE: interval_chart(
+            chart, run.figure_path("rankings.png"), value="mAP", label="way", group="question"
+        ),
+    }  # fmt: skip
     return run.finish(
         metrics={"ways": table, "differences": differences, "costs": costs}
-        | plain_settings(settings)
+        | {"settings": vars(settings) | {"validation mAP": reranked_map}, "details": chosen}
         | {"reports": reports},
         split=describe_split(study.split, study.leak),
         tables={"What each way finds": table, f"Against {EMBEDDING}": differences}
-        | {"What each way costs": costs, **chosen},
-        figures={MAP_TITLE: map_chart} | ({DETAILS_TITLE: details} if details else {}),
-        notes=notes_on(asked, settings, args, questions),
+        | {"What each way costs": costs},
+        figures=figures | ({DETAILS_TITLE: details} if details else {}),
+        notes=missing + notes_on(asked, taught, chosen, args, questions),
         device=str(device),
     )
 
 
-def validation_queries(questions: Questions, study: Study, args: argparse.Namespace) -> Sides:
-    """Each question's queries and gallery as the test asks it, on validation photos."""
-    queries = {"known animals": (questions.validation_known, questions.train)}
+def chosen_matchers(args: argparse.Namespace, device: torch.device) -> tuple[list[Matcher], list]:
+    """The matchers to compare, and a note on each that cannot be had though nobody named it."""
+    if args.matchers:
+        return [load_matcher(name, device) for name in args.matchers], []
+    missing = {name: reason for name in DEFAULT if (reason := why_missing(name))}
+    notes = [f"{reordering.TITLES[name]} is left out: {why}." for name, why in missing.items()]
+    return [load_matcher(name, device) for name in DEFAULT if name not in missing], notes
+
+
+def validation_queries(
+    questions: Questions, study: Study, args: argparse.Namespace
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Queries and gallery of known and of new animals, as the test asks, on validation photos."""
+    queries = [(questions.validation_known, questions.train)]
     if len(questions.validation_new):
         newcomers = gallery_and_query(
             study.catalogue, questions.validation_new, n_gallery=args.n_enrolled, seed=args.seed
         )
         gallery = np.union1d(questions.train, newcomers.gallery)
-        queries["joined later"] = (newcomers.query, gallery)
-    return {name: sides for name, sides in queries.items() if len(sides[0])}
+        queries.append((newcomers.query, gallery))
+    generator = np.random.default_rng(args.seed)
+    return [
+        (np.sort(generator.permutation(query)[:MOST_TAUGHT]), gallery)
+        for query, gallery in queries
+        if len(query)
+    ]
 
 
 def test_queries(questions: Questions) -> Sides:
-    """Each question's queries, and the gallery that is searched for them."""
+    """Each question's queries, and the gallery that is searched for them.
+
+    Where no test photo shows a known animal, all photos of the new ones are ranked, too.
+    """
     queries = {
         "known animals": (questions.known, questions.searched),
         "joined later": (questions.joined, questions.with_enrolled),
     }
+    if not len(questions.known):
+        everybody = np.union1d(questions.unknown, questions.searched)
+        queries["never trained on, ranked"] = (questions.unknown, everybody)
     return {name: sides for name, sides in queries.items() if len(sides[0])}
+
+
+def order(
+    asked: Asked,
+    labels: np.ndarray,
+    scores: dict[str, PairScores],
+    routes: dict[str, reordering.Route],
+    settings: reordering.Settings,
+    question: str,
+) -> tuple[dict[str, ScoreBlock], dict[str, float]]:
+    """Scores of the whole gallery in each way, and pairs that each compares, a query."""
+    ways = {EMBEDDING: asked.cosines, RERANKED: reordering.rerank(asked, settings).block}
+    n_pairs = {}
+    for name in ("xfeat", "sift"):
+        if name in scores:
+            way = f"{reordering.TITLES[name]} alone"
+            ways[way], n_pairs[way] = reordering.details_alone(asked, scores[name])
+    for way, route in routes.items():
+        title = f"{question}, {way}"
+        ways[way], n_pairs[way] = reordering.follow(route, asked, labels, scores, title)
+    return ways, n_pairs
 
 
 def ask(
@@ -157,15 +227,9 @@ def ask(
 
     The same-encounter rule: a photo of the query's own encounter is no candidate and is ignored.
     """
-    encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
-    return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates)
-
-
-def count_same_details(
-    matcher: Matcher, asked: Asked, features: dict[int, LocalFeatures]
-) -> np.ndarray:
-    """How many details each query has in common with each candidate, like `Asked.shortlist`."""
-    return score_shortlists(matcher, features, asked.query, asked.gallery[asked.shortlist])
+    photos = study.catalogue.table
+    encounter, side = (photos[name].to_numpy(dtype=str) for name in ("encounter", "orientation"))
+    return Asked(query, gallery, embeddings, study.identity, encounter, n_candidates, side)
 
 
 def load_model(args: argparse.Namespace) -> Recogniser:
@@ -193,35 +257,38 @@ def embed(model: Recogniser, study: Study, device: torch.device) -> np.ndarray:
 
 def expected_minutes(
     model: Recogniser,
-    paths: list[Path],
-    n_queries: int,
+    matchers: Sequence[Matcher],
+    paths: Sequence[Path],
+    rows: np.ndarray,
+    sides: Sequence[tuple[np.ndarray, np.ndarray]],
     args: argparse.Namespace,
-    device: torch.device,
 ) -> float:
-    """Minutes on this machine, from a trial of each part."""
-    side = model.backbone.preprocessing.image_size
+    """Minutes on this machine, from a trial of each part; what is stored takes less."""
+    device, side = pick_device(args.device), model.backbone.preprocessing.image_size
     inputs = torch.zeros(32, 3, side, side, device=device)
     seconds = len(paths) / images_per_second(model.to(device), inputs, is_training=False)
-    tried = paths[:: max(1, len(paths) // 8)][:8]
-    matcher, start = load_matcher("sift"), time.perf_counter()
-    features = matcher.describe(tried)
-    seconds += len(paths) * (time.perf_counter() - start) / len(tried)
-    start = time.perf_counter()
-    for each in features:
-        matcher.scores(each, features)
-    seconds_a_pair = (time.perf_counter() - start) / len(features) ** 2
-    return (seconds + n_queries * args.shortlist * seconds_a_pair) / 60 + 0.3
-
-
-def plain_settings(settings: Settings) -> dict:
-    """What validation decided, as a result file keeps it."""
-    values = vars(settings).copy()
-    meanings = values.pop("meanings") or {}
-    return {"settings": values, "meanings": meanings}
+    tried = [paths[row] for row in rows[:: max(1, len(rows) // N_TRIED)][:N_TRIED]]
+    for matcher in matchers:
+        start = time.perf_counter()
+        features = matcher.describe(tried)
+        seconds += len(rows) * (time.perf_counter() - start) / len(tried)
+        n_pairs = sum(
+            len(query) * (len(gallery) if matcher.name == WHOLE else args.shortlist)
+            for query, gallery in sides
+        )
+        many = features[1:] * (40 if matcher.name == WHOLE else 1)
+        start = time.perf_counter()
+        matcher.scores(features[0], many)
+        seconds += n_pairs * (time.perf_counter() - start) / len(many)
+    return seconds / 60 + 0.3
 
 
 def notes_on(
-    asked: dict[str, Asked], settings: Settings, args: argparse.Namespace, questions: Questions
+    asked: dict[str, Asked],
+    taught: Sequence[Asked],
+    chosen: dict[str, float],
+    args: argparse.Namespace,
+    questions: Questions,
 ) -> list[str]:
     """What a reader needs to judge the numbers."""
     counts = [
@@ -230,22 +297,25 @@ def notes_on(
         f"{len(each.gallery)} in the gallery"
         for name, each in asked.items()
     ]
+    n_taught = sum(len(each.query) for each in taught)
+    kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in chosen.items())
     notes = [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
         f"{'; '.join(counts)}.",
-        "ms per query: on top of the network's own time, which all ways share; one query at a "
-        "time, but for queries together. MB held: for the gallery, embeddings included.",
+        f"What a score means is learned from {counted(n_taught, 'validation photo')}; "
+        f"{MOST_TAUGHT} are drawn by chance where known or new animals have more."
+        if n_taught
+        else "Only re-ranking, with its paper's settings, and details alone are compared: no "
+        "validation photo can teach what a score means.",
+        "s per query: beside the network's own time, which all ways share; one query after the "
+        "other, describing it included. s once and MB held: for the gallery.",
+        f"Pairs: XFeat compares the whole gallery, the others {args.shortlist} photos, three of "
+        "an animal at most. A left side is not compared with a right one.",
+        *([f"Details that count, by the mAP of validation photos: {kinds}."] if chosen else []),
         "Photos of a query's own encounter are no candidates and are ignored; a query whose animal "
-        "has no others is a miss.",
-        "SIFT alone: candidates with as many details are tied, and ties count against the right "
-        "photo.",
+        "has no others is a miss. Ties count against the right photo.",
         *questions.reasons,
     ]
-    if settings.meanings is None:
-        notes.append(
-            "Fusion is skipped: no validation photo can teach what a score means, and re-ranking "
-            "has the settings of its paper."
-        )
     if args.trained:
         notes.append(
             "A stored model does not say which photos it was trained on: the figures hold for a "

@@ -29,6 +29,7 @@ from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.local_matching import SECONDS, open_matching
 from common.gallery.photos import names_of_pictures
 from common.gallery.verdicts import (
     FALSE_MATCH_RATE,
@@ -44,10 +45,11 @@ from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.visualization.detail_matches import DetailPair, detail_panel
 from common.visualization.matches import matches_panel
 from common.visualization.sheet import render_sheet
 from common.words import counted
-from shown_answers import answer_tables, common_folder, drawing, on_sheet, shown
+from shown_answers import answer_tables, common_folder, drawing, first_pair, on_sheet, shown
 
 import numpy as np
 
@@ -72,6 +74,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
     cli.shared_flags(parser, **rates)
     cli.add_flag(parser, "k", cli.whole_number(1, 50), "N", "candidates for each question", 5)
+    words = "for one question, on comparing details: more time finds more"
+    seconds = cli.real_number(above=0.0, up_to=3_600.0)
+    cli.add_flag(parser, "seconds_per_query", seconds, "SECONDS", words, SECONDS)
     words = "the network that the gallery has to be built with; another one is refused"
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     args = parser.parse_args(argv)
@@ -112,6 +117,18 @@ def main(argv: list[str] | None = None) -> dict:
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
 
+    # Details find more than the embedding does, and take longer: a cascade of matchers compares
+    # those of the photos most alike, where the gallery has them and the matchers are installed.
+    matching, why_not = open_matching(gallery, args.gallery, args.device)
+    plan = matching and matching.plan_within(args.seconds_per_query, photos[0], len(groups[0]))
+    if plan:
+        notes.append(plan.text())
+    elif matching:
+        why_not = (
+            f"--seconds_per_query {args.seconds_per_query:g} suffices for the embedding alone."
+        )
+    notes += filter(None, [why_not])
+
     # Two thresholds: from the upper one on an animal is known, below the lower one it is probably
     # new, and a person looks at what lies between. Validation animals taught them, so that of new
     # animals' photos no more than the stated share are called known, and of known ones' new.
@@ -120,13 +137,16 @@ def main(argv: list[str] | None = None) -> dict:
     if yours:
         choose = partial(threshold_by, yours["choose_threshold"])
         notes.append("Your threshold goes by √(BAKS·BAUS): --false_match_rate has no say.")
-    scores = enrolment.validation_scores(gallery)
+    scores = plan.scores if plan else enrolment.validation_scores(gallery)
     meaning = meaning_of(scores, kind, args.false_match_rate, args.false_new_rate, choose)
     trust = trust_sentence(scores, meaning)
 
     # The answer: the animals whose most alike photos come first, and whether the first one is
     # alike enough.
-    rankings = rank_animals(gallery, questions, args.k)
+    if plan:
+        rankings = matching.rank(gallery, questions, groups, plan, args.k)
+    else:
+        rankings = rank_animals(gallery, questions, args.k)
     verdicts = [verdict_on(ranking, meaning) for ranking in rankings]
 
     # Tables, figure, and the sheet for a person.
@@ -136,7 +156,11 @@ def main(argv: list[str] | None = None) -> dict:
         for number, each in enumerate(zip(groups, verdicts, strict=True), start=1)
     ]
     answered = list(zip(groups, answered, strict=True))
-    return report(args, run, gallery, meaning, trust, answered, notes)
+    lines = []
+    if plan:
+        asked = list(zip(groups, verdicts, strict=True))[:N_DRAWN]
+        lines = [first_pair(matching, plan, args.gallery, known[0], *each) for each in asked]
+    return report(args, run, gallery, meaning, trust, answered, lines, notes)
 
 
 def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
@@ -211,6 +235,7 @@ def report(
     meaning: Meaning,
     trust: str,
     answered: list[tuple[list[Path], dict]],
+    lines: list[DetailPair | None],
     notes: list[str],
 ) -> dict:
     """What the gallery answers: two tables, a figure, a sheet."""
@@ -241,6 +266,10 @@ def report(
     if drawn:
         figures["Each question beside the animals most alike"] = matches_panel(
             drawn, run.figure_path("candidates.png"), n_columns=min(args.k, N_COLUMNS)
+        )
+    if pairs := [[pair] for pair in lines if pair]:
+        figures["The details that are the same in the first animal's photo"] = detail_panel(
+            pairs, run.figure_path("details.png"), column_names=["the question, and the answer"]
         )
     answers = [answer for _, answer in answered]
     remarks = dict.fromkeys(remark for answer in answers for remark in answer["remarks"])

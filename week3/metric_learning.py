@@ -20,7 +20,7 @@ place of ImageNet: its backbone, without its head. Take the same --split and --s
 import argparse
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
@@ -39,7 +39,7 @@ from common.experiments.trials import (
     summarise,
     summarise_rankings,
 )
-from common.gallery.scores import validation_scores_of
+from common.gallery.scores import short_names, validation_scores_of
 from common.gallery.verdicts import trust_sentence
 from common.machine.device import pick_device
 from common.measures.open_set import choose_threshold, threshold_by
@@ -241,6 +241,8 @@ def main(argv: list[str] | None = None) -> dict:
         questions = questions.trained_on_all()
         learned = learn(ground, questions, classes, learned.fit.best_epoch, "on all photos")
         notes.append(ON_ALL)
+        if scores:  # a gallery asks none of the photos that were learned from
+            scores = replace(scores, trained_on=short_names(catalogue, questions.train))
 
     # Ask the test photos once; tables, figures, the model itself.
     embeddings = {BEFORE: learned.before, args.loss: learned.embed(np.arange(catalogue.n_images))}

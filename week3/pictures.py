@@ -13,8 +13,10 @@ from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.sampling import identity_batches
+from common.matching.matchers import load_matcher, matched_points
 from common.splits.splits import make_split
 from common.visualization import style
+from common.visualization.detail_matches import DetailPair, draw_pair
 from common.visualization.matches import spread
 from known_or_new import similarity_histogram
 from metric_learning import arcface_logits, cmc_and_ap
@@ -23,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.patches import Arc
+from matplotlib.patches import Arc, Rectangle
 from torch.nn import functional
 
 PICTURES, RESULTS = (Path(__file__).with_name(name) for name in ("pictures", "results"))
@@ -51,6 +53,13 @@ RANKED = (
 )
 ASKED = "t007_2019-08-31_1"
 N_FOUND = 5  # photos beside a query
+# Pairs whose details are matched: anna six years later, anna and berta, and one encounter.
+MATCHED = {
+    "one turtle, six years later": GALLERY["anna"],
+    "two turtles": (GALLERY["anna"][0], GALLERY["berta"][0]),
+    "one encounter": ("t014_2017-08-26_1", "t014_2017-08-26_3"),
+}
+AROUND = 0.09  # half the side of an enlarged detail, as a share of the photo
 # Approaches of the finding, and what each does with a photo.
 APPROACHES = {
     "small CNN from scratch": "classifies",
@@ -81,6 +90,7 @@ def draw_all(folder: Path) -> list[Path]:
         draw_known_or_new(asked, folder / "known_or_new.png"),
         draw_matches(catalogue, asked["ranked"], folder / "matches.png"),
         draw_finding(stored("compare_approaches")["tables"], folder / "finding.png"),
+        draw_details(catalogue, folder / "details.png"),
     ]
 
 
@@ -328,6 +338,48 @@ def draw_matches(catalogue: Catalogue, ranked: Sequence[Mapping], path: Path) ->
     for rank, axes in enumerate(lines[0][2:], start=1):
         axes.set_title(f"rank {rank}", fontsize=WORDS, color=style.INK)
     return style.save_for_page(figure, path, n_colours=N_COLOURS)
+
+
+def draw_details(catalogue: Catalogue, path: Path) -> Path:
+    """The details of a photo, one of them enlarged, and pairs of photos with the same details."""
+    matcher, root = load_matcher("sift"), catalogue.root
+    figure = style.new_figure(7.2, 4.3)
+    (first, *rest), more = figure.subplots(2, 2)
+    for axes, (title, photos) in zip([*rest, *more], MATCHED.items(), strict=True):
+        files = [root / f"photos/{each[:4]}/{each}.jpg" for each in photos]
+        query, candidate = matcher.describe(files)
+        points = matched_points(matcher, query, candidate)
+        is_match = photos[0][:4] == photos[1][:4]
+        draw_pair(axes, DetailPair(*files, points, f"{len(points[0])} matches", is_match))
+        axes.set_title(title, fontsize=WORDS, color=style.INK)
+        if axes is rest[0]:
+            draw_keypoints(first, files, query.shares(), points)
+    for axes in figure.axes:
+        axes.xaxis.label.set_fontsize(WORDS)
+    return style.save_for_page(figure, path, n_colours=N_COLOURS // 2)
+
+
+def draw_keypoints(
+    axes: Axes, files: Sequence[Path], shares: np.ndarray, points: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """A photo with its key points, and one of them enlarged, as it looks in both photos."""
+    side = 2 * SHARP
+    pictures = [style.thumbnail(file, side) for file in files]
+    axes.imshow(pictures[0], extent=(0, 2, 2, 0))
+    axes.plot(*(2 * shares.T), ".", color=style.WRONG, markersize=2.5)
+    middle = np.linalg.norm(points[0] - points[0].mean(axis=0), axis=1).argmin()
+    for place, (picture, own) in enumerate(zip(pictures, points, strict=True)):
+        x, y = low = own[middle] - AROUND
+        columns, rows = (slice(*(np.array([a, a + 2 * AROUND]) * side).astype(int)) for a in (x, y))
+        axes.imshow(picture[rows, columns], extent=(2.2, 3.1, 0.95 + 1.05 * place, 1.05 * place))
+        if not place:
+            box = {"edgecolor": style.INK, "facecolor": "none", "linewidth": 1.5}
+            axes.add_patch(Rectangle(2 * low, 4 * AROUND, 4 * AROUND, **box))
+    style.bare(axes)
+    axes.set(xlim=(0, 4.1), ylim=(2, 0))
+    axes.set_title(f"{len(shares)} key points; one, enlarged", fontsize=WORDS, color=style.INK)
+    axes.text(3.18, 0.47, "2016", va="center", fontsize=WORDS, color=style.INK)
+    axes.text(3.18, 1.52, "2022", va="center", fontsize=WORDS, color=style.INK)
 
 
 def draw_finding(tables: Mapping, path: Path) -> Path:

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from common.files import MEGABYTE
-from common.matching import reordering
-from common.matching.local_features import LocalFeatures
-from common.matching.matchers import load_matcher, matched_points
-from common.matching.reranking import ReciprocalGallery, rerank_together
+from common.matching.cascade import Compare
+from common.matching.matchers import matched_points
+from common.matching.pair_scores import PairScores
+from common.matching.reordering import EMBEDDING, RERANKED, TITLES, WHOLE, Route, Settings, pairs_of
+from common.matching.reranking import ReciprocalGallery
 from common.matching.shortlists import Asked, ScoreBlock
 from common.measures import intervals
 from common.measures.retrieval import RetrievalReport
@@ -21,7 +23,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 N_TIMED = 20  # queries that are answered one by one, with a watch
-N_HELPED, N_WRONG = 2, 1  # examples: queries that details put right, and not
+SECONDS_TIMED = 10.0  # after which no further one is
+N_DESCRIBED = 8  # photos, for the time that the gallery's take
+N_HELPED, N_WRONG = 2, 2  # examples: queries that details put right, and not
 
 
 def compare_ways(
@@ -62,132 +66,148 @@ def _per_query(report: RetrievalReport) -> dict[str, np.ndarray]:
     return {"rank-1": report.is_correct_at_1.astype(float), "mAP": report.average_precision}
 
 
-def cost_table(
-    asked: Asked,
-    settings: reordering.Settings,
-    features: Mapping[int, LocalFeatures],
-    paths: Sequence[Path],
-    seconds_to_read: float,
-) -> pd.DataFrame:
-    """What each way takes: per query, one after the other; and once, for the gallery.
+class Costs:
+    """What each way takes: for a query, one after the other; and once, for the gallery.
 
     Args:
         asked: queries and their gallery.
-        settings: of all ways.
-        features: row of the catalogue to the photo's details.
+        labels: of the catalogue's animals, integers from 0.
+        scores: by the matcher's name.
         paths: of the catalogue's photos.
-        seconds_to_read: that the details of one photo took.
-
-    Returns:
-        Columns way, ms per query (median; without the network's own time, which all ways share),
-        s once, MB held (the gallery's embeddings and what the way adds to them).
     """
-    start = time.perf_counter()
-    neighbourhoods = ReciprocalGallery(asked.gallery_embeddings, k1=settings.k1, k2=settings.k2)
-    once = {
-        "neighbourhoods": time.perf_counter() - start,
-        "details": seconds_to_read * len(asked.gallery),
-    }
-    held = {
-        "embeddings": asked.gallery_embeddings.nbytes,
-        "neighbourhoods": neighbourhoods.n_bytes,
-        "details": sum(features[int(row)].n_bytes for row in asked.gallery),
-    }
-    matcher = load_matcher("sift")
-    cosine, reranking, together = _milliseconds_to_rank(asked, neighbourhoods)
 
-    def compare_details(i: int) -> None:
-        rows = asked.candidate_rows(i, settings.n_candidates)
-        own = matcher.describe([paths[asked.query[i]]])[0]
-        matcher.scores(own, [features[row] for row in rows])
+    def __init__(
+        self,
+        asked: Asked,
+        labels: np.ndarray,
+        scores: Mapping[str, PairScores],
+        paths: Sequence[Path],
+    ) -> None:
+        self.asked, self.labels, self.scores, self.paths = asked, labels, scores, paths
+        self.once, self.held = {}, {}
+        for name, each in scores.items():
+            few = [paths[row] for row in asked.gallery[:N_DESCRIBED]]
+            start = time.perf_counter()
+            each.matcher.describe(few)
+            self.once[name] = (time.perf_counter() - start) / len(few) * len(asked.gallery)
+            self.held[name] = sum(each.features[row].n_bytes for row in asked.gallery.tolist())
 
-    details = _milliseconds(compare_details, asked)
-    costs = {
-        reordering.EMBEDDING: (cosine, []),
-        reordering.RERANKED: (reranking, ["neighbourhoods"]),
-        reordering.TOGETHER: (together, ["neighbourhoods"]),
-        reordering.SIFT: (cosine + details, ["details"]),
-        reordering.FUSED: (cosine + details, ["details"]),
-        reordering.EVERYTHING: (reranking + details, ["neighbourhoods", "details"]),
-    }
-    return pd.DataFrame(
-        {
-            "way": way,
-            "ms per query": per_query,
-            "s once": sum(once[part] for part in parts),
-            "MB held": sum(held[part] for part in ["embeddings", *parts]) / MEGABYTE,
-        }
-        for way, (per_query, parts) in costs.items()
-    )
-
-
-def _milliseconds_to_rank(
-    asked: Asked, neighbourhoods: ReciprocalGallery
-) -> tuple[float, float, float]:
-    """Per query: by cosine, re-ranked one by one, and re-ranked all together."""
-    query, ks = asked.query_embeddings, {"k1": neighbourhoods.k1, "k2": neighbourhoods.k2}
-    both = {"query_embeddings": query, "gallery_embeddings": asked.gallery_embeddings}
-    start = time.perf_counter()
-    rerank_together(**both, **ks).block(0, len(query))
-    seconds_together = time.perf_counter() - start
-    with threadpool_limits(1):  # products of one row: a second core only waits
-        cosine = _milliseconds(lambda i: asked.cosines(i, i + 1).argsort(), asked)
-        reranking = _milliseconds(
-            lambda i: neighbourhoods.rerank(query[i : i + 1]).block(0, 1), asked
-        )
-    return cosine, reranking, 1000 * seconds_together / len(query)
-
-
-def _milliseconds(answer: Callable[[int], object], asked: Asked) -> float:
-    """Median over some queries, asked one by one."""
-    seconds = []
-    for i in range(min(N_TIMED, len(asked.query))):
+    def table(
+        self, settings: Settings, routes: Mapping[str, Route], n_pairs: Mapping[str, float]
+    ) -> pd.DataFrame:
+        """Columns way, pairs (of details, a query), s per query (median), s once, MB held."""
         start = time.perf_counter()
-        answer(i)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * float(np.median(seconds))
+        gallery = ReciprocalGallery(self.asked.gallery_embeddings, k1=settings.k1, k2=settings.k2)
+        once, held, asked = time.perf_counter() - start, gallery.n_bytes, self.asked
+
+        def rerank(i: int) -> None:
+            gallery.rerank(asked.query_embeddings[i : i + 1]).block(0, 1)
+
+        with threadpool_limits(1):  # products of one row: a second core only waits
+            cosine = self._seconds(lambda i: asked.cosines(i, i + 1).argsort())
+            reranked = self._seconds(rerank)
+        rows = [(EMBEDDING, 0, cosine, 0.0, 0), (RERANKED, 0, reranked, once, held)]
+        for way in n_pairs:
+            names, answer = self._way(way, routes.get(way))
+            once, held = (sum(each[name] for name in names) for each in (self.once, self.held))
+            rows.append((way, n_pairs[way], self._seconds(answer), once, held))
+        table = pd.DataFrame(rows, columns=["way", "pairs", "s per query", "s once", "MB held"])
+        embeddings = asked.gallery_embeddings.nbytes
+        return table.assign(**{"MB held": (table["MB held"] + embeddings) / MEGABYTE})
+
+    def _way(self, way: str, route: Route | None) -> tuple[list[str], Callable[[int], object]]:
+        """Matchers that a way needs, and what answers a query with nothing known before."""
+        if route is None:
+            [name] = [each for each in self.scores if way == f"{TITLES[each]} alone"]
+
+            def alone(i: int) -> None:
+                rows = self.asked.candidate_rows(i)
+                if name == WHOLE:
+                    rows = self.asked.gallery[self.asked.counts(i, i + 1)[0]]
+                self._compare_anew(i)(name, 0, rows)
+
+            return [name], alone
+
+        def follow(i: int) -> None:
+            pairs, anew = pairs_of(self.asked, i, self.labels, self.scores), self._compare_anew(i)
+            gallery = self.asked.gallery
+            route.ask(
+                replace(pairs, compare=lambda name, photo, at: anew(name, photo, gallery[at]))
+            )
+
+        return [stage.name for stage in route.stages], follow
+
+    def _compare_anew(self, i: int) -> Compare:
+        """Describe a query and compare it with rows of the catalogue, as if nothing were stored."""
+        described = {}
+
+        def compare(name: str, photo: int, rows: np.ndarray) -> np.ndarray:
+            matcher, features = self.scores[name].matcher, self.scores[name].features
+            if name not in described:
+                described[name] = self.scores[name].describe(self.paths[self.asked.query[i]])
+            return matcher.scores(described[name], [features[row] for row in rows.tolist()])
+
+        return compare
+
+    def _seconds(self, answer: Callable[[int], object]) -> float:
+        """Median over some queries, asked one by one; over fewer where they take long."""
+        answer(0)  # the first one wakes the threads
+        seconds, begun = [], time.perf_counter()
+        for i in range(min(N_TIMED, len(self.asked.query))):
+            start = time.perf_counter()
+            answer(i)
+            seconds.append(time.perf_counter() - start)
+            if time.perf_counter() - begun > SECONDS_TIMED:
+                break
+        return float(np.median(seconds))
 
 
 def example_details(
     asked: Asked,
     ways: Mapping[str, ScoreBlock],
-    features: Mapping[int, LocalFeatures],
+    last: str,
+    scores: PairScores,
     paths: Sequence[Path],
     path: str | Path,
     title: str,
 ) -> Path | None:
-    """Draw queries that the embedding gets wrong: put right by details, and still wrong.
+    """Draw queries that the embedding gets wrong: put right by details; and the worst, still wrong.
 
     Args:
         asked: queries and their gallery.
         ways: to order it, the embedding alone among them.
-        features: row of the catalogue to the photo's details.
+        last: the way that is drawn beside the embedding.
+        scores: of the matcher whose lines are drawn.
         paths: of the catalogue's photos.
         path: PNG to write.
         title: above the panel.
 
     Returns:
-        The path; None where the embedding gets nothing wrong.
+        The path; None where the embedding gets nothing wrong that has a right photo.
     """
-    matcher = load_matcher("sift")
-    other = reordering.FUSED if reordering.FUSED in ways else reordering.SIFT
-    first = {way: asked.first_rows(ways[way]) for way in (reordering.EMBEDDING, other)}
+    first = {way: asked.first_rows(ways[way]) for way in (EMBEDDING, last)}
+    right = asked.first_rows(ways[last], right=True)
     is_right = {
         way: asked.identity[rows] == asked.identity[asked.query] for way, rows in first.items()
     }
-    helped = np.flatnonzero(~is_right[reordering.EMBEDDING] & is_right[other])
-    wrong = np.flatnonzero(~is_right[reordering.EMBEDDING] & ~is_right[other])
-    chosen = [*spread(helped, N_HELPED), *spread(wrong, N_WRONG)]
+    wrong = np.flatnonzero((right >= 0) & ~is_right[EMBEDDING])
+    helped, missed = (wrong[is_right[last][wrong] == each] for each in (True, False))
+    # The worst: those whose wrong answer shares most details with them.
+    shared = [scores(int(asked.query[i]), first[last][i : i + 1])[0] for i in missed]
+    worst = missed[np.argsort(-np.array(shared), kind="stable")][:N_WRONG]
+    chosen = [*spread(helped, N_HELPED), *worst]
 
-    def pair(i: int, way: str) -> DetailPair:
-        row, candidate = int(asked.query[i]), int(first[way][i])
-        points = matched_points(matcher, features[row], features[candidate])
+    def pair(i: int, candidate: int) -> DetailPair:
+        row = int(asked.query[i])
+        points = matched_points(scores.matcher, scores.features[row], scores.features[candidate])
         names = f"{asked.identity[row]}, {asked.identity[candidate]}"
         caption = f"{names}: {counted(len(points[0]), 'detail')}"
-        return DetailPair(paths[row], paths[candidate], points, caption, bool(is_right[way][i]))
+        is_match = asked.identity[row] == asked.identity[candidate]
+        return DetailPair(paths[row], paths[candidate], points, caption, bool(is_match))
 
     if not chosen:
         return None
-    rows = [[pair(i, way) for way in first] for i in chosen]
-    names = [f"first by {way}" for way in first]
-    return detail_panel(rows, path, column_names=names, title=title)
+    columns = {f"first by {way}": rows for way, rows in first.items()}
+    columns[f"best right photo, {last}"] = right
+    rows = [[pair(i, int(own[i])) for own in columns.values()] for i in chosen]
+    return detail_panel(rows, path, column_names=[*columns], title=title)

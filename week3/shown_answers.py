@@ -7,11 +7,14 @@ from pathlib import Path
 
 from common.data.photo_files import day_taken, open_photo
 from common.errors import InputError
+from common.gallery.local_matching import LocalMatching, Plan
 from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
 from common.gallery.verdicts import Meaning, Verdict
 from common.names import printable, storable
+from common.visualization.detail_matches import DetailPair
 from common.visualization.matches import RankedMatches
 from common.visualization.sheet import SheetCandidate, SheetQuestion
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -106,6 +109,33 @@ def drawing(photos: Sequence[Path], answer: dict) -> RankedMatches:
         probabilities=answer["probabilities"],
         verdict=answer["verdict"],
     )
+
+
+def first_pair(
+    matching: LocalMatching,
+    plan: Plan,
+    gallery: Path,
+    facts: Mapping[str, np.ndarray],
+    photos: Sequence[Path],
+    verdict: Verdict,
+) -> DetailPair | None:
+    """A question's photo beside the first animal's, with the details that are the same.
+
+    Args:
+        matching: that compared them.
+        plan: by which it did.
+        gallery: its folder.
+        facts: of its photos.
+        photos: of the question.
+        verdict: on it.
+    """
+    if not verdict.candidates:
+        return None
+    first = verdict.candidates[0]
+    points = matching.lines(plan, photos[0], first.row)
+    caption = f"{photos[0].name}, {first.identity}: {counted(len(points[0]), 'detail')}"
+    picture = picture_path(gallery, facts["picture"][first.row])
+    return DetailPair(photos[0], picture, points, printable(caption), is_match=None)
 
 
 def common_folder(photos: Sequence[Path]) -> Path | None:

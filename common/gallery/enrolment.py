@@ -7,7 +7,7 @@ its similarities mean, and a small picture of each photo.
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from common.data.catalogue import Catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.gallery.decisions import refuse_lookalikes, refuse_moves
+from common.gallery.details import drop_details, store_details
 from common.gallery.files import (
     DESCRIPTION,
     begin_gallery_list,
@@ -29,6 +30,7 @@ from common.gallery.pictures import drop_pictures, store_pictures
 from common.gallery.scores import ValidationScores, ask_validation
 from common.machine import processes
 from common.machine.device import pick_device
+from common.matching.matchers import Matcher
 from common.models.backbones import load_backbone
 from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
@@ -237,6 +239,7 @@ def new_gallery(
     *,
     device: str,
     enrol: Callable | None = None,
+    matchers: Mapping[str, Matcher] | None = None,
     **untrained: object,
 ) -> tuple[Gallery, Enrolled]:
     """Make a gallery of a catalogue's photos, without an index yet, to be saved.
@@ -246,7 +249,7 @@ def new_gallery(
         folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
         device: where to compute.
-        enrol: see `enrol_catalogue`.
+        enrol: see `enrol_catalogue`; matchers too.
         untrained: model, weights, image_size and seed, see `untrained_embedding`.
     """
     if trained is not None:
@@ -257,7 +260,9 @@ def new_gallery(
     else:
         network, _ = load_recogniser(trained)
     gallery = Gallery(network.head.embedding_dim)
-    enrolled = enrol_catalogue(gallery, catalogue, network, folder, device=device, enrol=enrol)
+    enrolled = enrol_catalogue(
+        gallery, catalogue, network, folder, device=device, enrol=enrol, matchers=matchers
+    )
     gallery.about = {"catalogue": catalogue.name}
     gallery.model = trained or folder / write_named(
         folder, "model", lambda path: save_recogniser(network, path, [])
@@ -275,6 +280,7 @@ def enrol_catalogue(
     enrol: Callable | None = None,
     newcomers: Collection[str] = (),
     kept: Collection[str] = (),
+    matchers: Mapping[str, Matcher] | None = None,
 ) -> Enrolled:
     """Add a catalogue's photos to a gallery; those that are there already are passed over.
 
@@ -290,6 +296,7 @@ def enrol_catalogue(
             does; None: they are kept as they come.
         newcomers: animals that a person has called new, to which photos may move, too.
         kept: names that are another's only if they are written exactly so.
+        matchers: whose details of the photos the gallery keeps; None: no details.
 
     Raises:
         InputError: a photo is there already, under another name, and cannot move; or a new name is
@@ -311,6 +318,8 @@ def enrol_catalogue(
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         joined = {name: [values[i] for i in rows] for name, values in facts.items()}
         gallery.enrol(embeddings, joining["identity"].tolist(), joined)
+    for matcher in (matchers or {}).values():
+        store_details(matcher, paths, pictures, folder)
     n_present = len(paths) - len(rows) - len(moved)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
     return Enrolled(len(rows), n_animals, n_present, moved, seconds)
@@ -369,7 +378,7 @@ def _kept_by(
 
 
 def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> None:
-    """Save a gallery, and forget the pictures of animals that it can no longer go back to.
+    """Save a gallery, and forget pictures and details that it can no longer go back to.
 
     Where the network never learned any animal, the gallery's own photos say anew what a similarity
     means.
@@ -384,6 +393,7 @@ def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> 
     gallery.save(folder, change)
     kept = {*gallery.facts["picture"][gallery.can_be_found()], *former_pictures(folder)}
     drop_pictures(folder, kept)
+    drop_details(folder, kept)
 
 
 def validation_scores(gallery: Gallery) -> ValidationScores:

@@ -7,8 +7,9 @@ one encounter are one question: an animal's score is then the mean of its scores
 that can be compared with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from common.gallery.gallery import Gallery
 
@@ -17,6 +18,10 @@ import numpy as np
 SIDES = ("left", "right")  # that are never compared with each other
 EXACT_UP_TO = 20_000  # photos of a gallery without index, of which every animal is compared
 N_PROPOSED = 200  # photos that a search proposes for each photo; their animals are compared
+
+# Number of a question; cosines and whether they count, each (n_photos, n_compared); of the photos
+# compared their animals' labels and rows -> other scores of these pairs, nan where none counts.
+ScorePairs = Callable[[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Candidate:
 
     Attributes:
         identity: its name.
-        similarity: cosine in [-1, 1]: of its most alike photo, or the mean of these.
+        similarity: cosine in [-1, 1], or a cascade's score in (0, 1): of its most alike photo, or
+            the mean of these.
         row: of the gallery's facts: its most alike photo.
         n_compared: photos of the question that could be compared with it.
     """
@@ -115,7 +121,9 @@ def mean_over_photos(scores: np.ndarray) -> np.ndarray:
     return np.where(n_compared > 0, total / np.maximum(n_compared, 1), np.nan)
 
 
-def rank_animals(gallery: Gallery, questions: Sequence[Question], k: int = 5) -> list[Ranking]:
+def rank_animals(
+    gallery: Gallery, questions: Sequence[Question], k: int = 5, score: ScorePairs | None = None
+) -> list[Ranking]:
     """Rank a gallery's animals for each question.
 
     Every animal is compared where the gallery is small and has no index. Else those are whose
@@ -125,12 +133,14 @@ def rank_animals(gallery: Gallery, questions: Sequence[Question], k: int = 5) ->
         gallery: its fact "side", where it has one, says which photos can be compared.
         questions: of the gallery's own embedding.
         k: candidates per question, at most.
+        score: what the pairs get; None: their cosines.
     """
     facts = gallery.facts
     names, labels = np.unique(facts["identity"], return_inverse=True)
     sides = facts.get("side", np.zeros(len(labels), dtype=str))
     known = _Known(gallery, names, labels, sides, gallery.can_be_found())
-    return [_rank(known, question, k) for question in questions]
+    score = score or (lambda i, similarity, *pairs: similarity)
+    return [_rank(known, each, k, partial(score, i)) for i, each in enumerate(questions)]
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class _Known:
     is_present: np.ndarray
 
 
-def _rank(known: _Known, question: Question, k: int) -> Ranking:
+def _rank(known: _Known, question: Question, k: int, score: Callable) -> Ranking:
     allowed = comparable(question.sides, known.sides) & known.is_present  # (n_photos, n_rows)
     is_anyones = allowed.any(axis=0)
     judged = np.unique(known.labels[is_anyones])
@@ -155,6 +165,7 @@ def _rank(known: _Known, question: Question, k: int) -> Ranking:
         rows = rows[np.isin(known.labels[rows], _proposed(known, question, allowed))]
     similarity = question.embeddings @ known.gallery.embeddings_at(rows).T
     allowed, labels = allowed[:, rows], known.labels[rows]
+    similarity = score(similarity, allowed, labels, rows)
     scores = best_per_animal(similarity, labels, len(known.names), allowed)
     fused = mean_over_photos(scores)
     order = np.argsort(-fused, kind="stable")[: min(k, np.isfinite(fused).sum())]  # nan is last

@@ -6,18 +6,21 @@ that animal. What the best candidates got is stored with the model or the galler
 probabilities follow from it when a question is asked, at the rates that are asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from common.data.catalogue import Catalogue
+from common.data.photo_files import each_photo
 from common.errors import InputError
 from common.gallery.identification import best_per_animal, comparable, mean_over_photos
+from common.gallery.pictures import photo_name
 from common.splits.encounters import same_encounter
 from common.splits.questions import Questions
 
 import numpy as np
 
 N_CANDIDATES = 5  # stored for each question
+N_DIGITS = 12  # of a photo's name: no two of a million photos share them
 HIGHEST = 1e6  # above any score
 BLOCK = 256  # photos compared at a time
 
@@ -97,6 +100,8 @@ class ValidationScores:
             where it was not stored.
         untrained_place: `right_place` of the photos as the same network gave it before it was
             trained; None where it was not stored.
+        trained_on: names of the photos that were trained on, shortened, so that a gallery knows
+            which of its own it may ask; None where it was not stored.
     """
 
     photos: AskedScores
@@ -104,6 +109,7 @@ class ValidationScores:
     source: str
     chance: float | None = None
     untrained_place: list[int] | None = None
+    trained_on: list[str] | None = None
 
     def to_dict(self) -> dict:
         """Plain JSON types, which `from_dict` reads."""
@@ -125,7 +131,12 @@ class ValidationScores:
         is_place = FIELDS["right_place"]
         if places is not None and not _are(is_place, places, len(photos)):
             raise InputError("its answers before training do not fit")
-        return cls(photos, encounters, values["source"], chance, places)
+        names = values.get("trained_on")
+        if names is not None and not (
+            isinstance(names, list) and all(isinstance(each, str) for each in names)
+        ):
+            raise InputError("its names of photos that were trained on are none")
+        return cls(photos, encounters, values["source"], chance, places, names)
 
 
 def ask_validation(
@@ -163,18 +174,44 @@ def ask_validation(
         allowed &= ~(is_own & (is_new[block, None] | is_same))
         similarity = embeddings[query] @ searched.T  # (n_query, n_gallery)
         scores[block] = best_per_animal(similarity, labels[gallery], len(names), allowed)
+    return scores_of_questions(
+        lambda group: mean_over_photos(scores[group]),
+        labels[rows],
+        is_new,
+        facts["encounter"][rows],
+        source,
+    )
+
+
+def scores_of_questions(
+    ask: Callable[[list[int]], np.ndarray],
+    labels: np.ndarray,
+    is_new: np.ndarray,
+    encounters: np.ndarray,
+    source: str,
+) -> ValidationScores:
+    """What questions get, one by one and all photos of an encounter together.
+
+    Args:
+        ask: numbers of photos, which show one animal in one encounter, to the score of each
+            animal, shape (n_animals,), nan where it cannot be compared.
+        labels: of each photo's animal, shape (n_photos,).
+        is_new: whether it counts as new, bool, shape (n_photos,).
+        encounters: of each photo, shape (n_photos,).
+        source: whose photos they are, in words.
+    """
     groups: dict[tuple, list[int]] = {}
-    for i, row in enumerate(rows):
-        groups.setdefault((is_new[i], labels[row], facts["encounter"][row]), []).append(i)
+    for i, group in enumerate(zip(is_new, labels, encounters, strict=True)):
+        groups.setdefault(group, []).append(i)
     together = [group for group in groups.values() if len(group) > 1]
     first = [group[0] for group in together]
-    fused = np.array([mean_over_photos(scores[group]) for group in together])
-    fused = fused.reshape(len(together), len(names))  # where no encounter has several, too
+    alone = [ask([i]) for i in range(len(labels))]
+    known = [i for i, new in enumerate(is_new) if not new]
     return ValidationScores(
-        photos=_asked(scores, labels[rows], is_new),
-        encounters=_asked(fused, labels[rows[first]], is_new[first]),
+        photos=_asked(alone, labels, is_new),
+        encounters=_asked([ask(group) for group in together], labels[first], is_new[first]),
         source=source,
-        chance=_chance(scores[~is_new], labels[rows[~is_new]]),
+        chance=_chance(np.array([alone[i] for i in known]), labels[known]),
     )
 
 
@@ -205,10 +242,18 @@ def validation_scores_of(
     source = f"{len(known) + len(new)} validation photos of {catalogue.name}"
     rows = {"gallery": gallery, "known": asked, "new": new}
     scores = ask_catalogue(embed, catalogue, **rows, source=source)
+    scores = replace(scores, trained_on=short_names(catalogue, train))
     if untrained is None:
         return scores
     before = ask_catalogue(untrained, catalogue, **rows, source=source)
     return replace(scores, untrained_place=before.photos.right_place)
+
+
+def short_names(catalogue: Catalogue, rows: np.ndarray) -> list[str]:
+    """The first digits of the names of some photos' pictures, see `common.gallery.pictures`."""
+    paths = catalogue.paths()
+    names = each_photo(photo_name, [paths[i] for i in rows], "reading", progress=False)
+    return [each[:N_DIGITS] for each in names]
 
 
 def ask_catalogue(
@@ -241,11 +286,11 @@ def _chance(scores: np.ndarray, labels: np.ndarray) -> float | None:
     return float(np.mean(1 / n_compared)) if len(n_compared) else None
 
 
-def _asked(scores: np.ndarray, labels: np.ndarray, is_new: np.ndarray) -> AskedScores:
+def _asked(scores: Sequence[np.ndarray], labels: np.ndarray, is_new: np.ndarray) -> AskedScores:
     """The best candidates of each question, of those that can be answered.
 
     Args:
-        scores: shape (n_questions, n_animals); nan where an animal cannot be compared.
+        scores: of each question, shape (n_animals,); nan where an animal cannot be compared.
         labels: of the right animals, shape (n_questions,).
         is_new: bool, shape (n_questions,).
     """

@@ -92,7 +92,7 @@ def describe_photos(
     """
     folder = folder or CACHE_FOLDER
     keys = photo_keys(paths, masks)
-    name = _name(matcher)
+    name = cache_name(matcher)
     stored = _read_files(folder.glob(f"{name}-*.npy"), record_dtype(matcher))
     first_of = {key: i for i, key in reversed(list(enumerate(keys)))}  # copies of a photo: one
     missing = sorted(i for key, i in first_of.items() if key not in stored)
@@ -137,7 +137,7 @@ def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _name(matcher: Matcher) -> str:
+def cache_name(matcher: Matcher) -> str:
     """Of all files of a matcher: its recipe, and the libraries."""
     versions = [(library, importlib.metadata.version(library)) for library in LIBRARIES]
     return f"{matcher.recipe.split()[0]}-{_hash(repr([matcher.recipe, versions]).encode())}"

@@ -26,6 +26,9 @@ FEWEST_MATCHES = 3  # that determine an affine map
 INLIER_DISTANCE = 6.0  # pixels between where the map puts a detail and where it lies
 
 
+MIDDLE = ((0.2, 0.15), (0.8, 0.65))  # x and y, where most photographers put an animal's body
+
+
 @dataclass(frozen=True)
 class LocalFeatures:
     """The details of one photo.
@@ -53,6 +56,11 @@ class LocalFeatures:
     def shares(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Where details lie, as shares of the photo's width and height, float64."""
         return self.points[rows] / np.array(self.size, dtype=np.float64)
+
+    def in_middle(self) -> "LocalFeatures":
+        """The details in the middle of the photo, where the animal is rather than the place."""
+        shares, (low, high) = self.shares(), MIDDLE
+        return self.take(((shares > low) & (shares < high)).all(axis=1))
 
     def inside(self, mask: str | Path | None) -> "LocalFeatures":
         """The details on the animal.

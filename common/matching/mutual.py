@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 BLOCK = 32  # rows
-FEWEST_OF_A_THREAD = 64  # photos; starting a thread for fewer takes longer than they do
+FEWEST_OF_A_THREAD = 16  # photos; starting a thread for fewer takes longer than they do
 GPU_BATCH_SIZE = 256  # photos at a time, of 2 MB of similarities each
 
 
@@ -95,22 +95,21 @@ def count_mutual_neighbours(
 
 @torch.inference_mode()
 def count_on_gpu(
-    query: np.ndarray, candidates: Sequence[np.ndarray], least: float, device: torch.device
+    query: torch.Tensor, candidates: Sequence[torch.Tensor], least: float
 ) -> np.ndarray:
-    """`count_mutual_neighbours` on a GPU, many photos at a time."""
-    counts, here = [], torch.tensor(query).to(device).float()
+    """`count_mutual_neighbours` of descriptors that are on a GPU, many photos at a time."""
+    counts, here = [], query.float()
     for start in range(0, len(candidates), GPU_BATCH_SIZE):
         # Rows of zeros make up for missing details: their cosine, 0, is below any least.
         described = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(each) for each in candidates[start : start + GPU_BATCH_SIZE]],
-            batch_first=True,
+            candidates[start : start + GPU_BATCH_SIZE], batch_first=True
         )
-        similarity = here @ described.to(device).float().mT
+        similarity = here @ described.float().mT
         if not similarity.numel():
             counts += [0] * len(described)
             continue
         highest, column_of = similarity.max(dim=2)
         back = similarity.max(dim=1).indices.gather(1, column_of)
-        is_mutual = (highest > least) & (back == torch.arange(len(here), device=device))
+        is_mutual = (highest > least) & (back == torch.arange(len(here), device=here.device))
         counts += is_mutual.sum(dim=1).tolist()
     return np.array(counts, dtype=np.intp)

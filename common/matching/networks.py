@@ -45,6 +45,7 @@ LEAST_COSINE = 0.82  # of two details of XFeat that are the same, its authors' o
 DERIVED = ("dkd.hw_grid", "confidence_thresholds")  # that the code makes, no weights
 NEEDLESS = re.compile(r"log_assignment\.\d\.r")  # in DISK's file, left from training
 OLD_NAME = re.compile(r"^(self|cross)_attn\.(\d)\.")  # in that file too
+MOST_KEPT = 20_000  # photos' descriptors on a GPU, 64 kB each
 GPU_BATCH_SIZE = 64  # pairs, or photos of one size
 
 
@@ -121,6 +122,7 @@ class XFeatMatcher(NetworkDetails):
     def __init__(self, device: torch.device | str = "cpu", *, is_verified: bool = False) -> None:
         super().__init__("xfeat", device)
         self.is_verified = is_verified
+        self._kept: dict[int, tuple[LocalFeatures, torch.Tensor]] = {}
         self.name = "xfeat_verified" if is_verified else "xfeat"
 
     def scores(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> np.ndarray:
@@ -134,7 +136,17 @@ class XFeatMatcher(NetworkDetails):
             return count_mutual_neighbours(*parts, n_explained).astype(np.float64)
         if self.device.type == "cpu":
             return count_mutual_neighbours(*parts).astype(np.float64)
-        return count_on_gpu(*parts, self.device).astype(np.float64)
+        there = [self._on_gpu(each) for each in candidates]
+        here = torch.tensor(query.descriptors).to(self.device)
+        return count_on_gpu(here, there, LEAST_COSINE).astype(np.float64)
+
+    def _on_gpu(self, features: LocalFeatures) -> torch.Tensor:
+        """A photo's descriptors, which stay there: a gallery is asked again and again."""
+        if id(features) not in self._kept:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[id(features)] = features, torch.tensor(features.descriptors).to(self.device)
+        return self._kept[id(features)][1]
 
     def matches(self, query: LocalFeatures, candidate: LocalFeatures) -> np.ndarray:
         """Numbers of the details that are the same, int, shape (n_matches, 2)."""
@@ -164,6 +176,8 @@ class LightGlueMatcher(NetworkDetails):
     def scores(self, query: LocalFeatures, candidates: Sequence[LocalFeatures]) -> np.ndarray:
         """Sum of the matches' probabilities, float64, shape (n_candidates,)."""
         scores = np.zeros(len(candidates))
+        if self.device.type != "cpu":
+            candidates = [each.take(slice(_whole(len(each.points)))) for each in candidates]
         for rows in self._batches(query, candidates):
             found = self._matched(query, [candidates[i] for i in rows])["scores"]
             scores[rows] = torch.stack([each.float().sum() for each in found]).cpu().numpy()
@@ -202,6 +216,11 @@ class LightGlueMatcher(NetworkDetails):
             .float(),
             "image_size": torch.tensor([each.size for each in photos], device=self.device),
         }
+
+
+def _whole(n_points: int) -> int:
+    """A few of the weakest less, so that photos have as many and share a batch on a GPU."""
+    return n_points - n_points % MULTIPLE if n_points >= 2 * MULTIPLE else n_points
 
 
 def searched_pixels(path: str | Path) -> np.ndarray:

@@ -13,7 +13,8 @@ from common.measures.retrieval import BLOCK_SIZE, RetrievalReport, evaluate_scor
 from common.splits.encounters import same_encounter
 
 import numpy as np
-from scipy.stats import rankdata
+
+SIDES = ("left", "right")  # of which each is a pattern of its own
 
 # First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
 ScoreBlock = Callable[[int, int], np.ndarray]
@@ -31,6 +32,8 @@ class Asked:
         encounter: of the whole catalogue, shape (n_images,). Photos of a query's own encounter
             are no candidates and are ignored: their background alone would find them.
         n_candidates: most alike gallery photos of each query; all of a smaller gallery.
+        side: of the whole catalogue, shape (n_images,): a photo of the other side of an animal
+            shows another pattern, so that its details are no candidates. None: all are.
     """
 
     query: np.ndarray
@@ -39,25 +42,29 @@ class Asked:
     identity: np.ndarray
     encounter: np.ndarray
     n_candidates: int
+    side: np.ndarray | None = None
 
     @cached_property
     def shortlist(self) -> np.ndarray:
         """Positions in `gallery`, most alike first, shape (n_query, n_candidates).
 
-        Where a query has fewer candidates, photos of its own encounter fill its row's end.
+        Where a query has fewer candidates, photos that are none fill its row's end.
         """
         rows = np.empty((len(self.query), len(self.gallery[: self.n_candidates])), dtype=np.intp)
         for start in range(0, len(self.query), BLOCK_SIZE):
             stop = min(start + BLOCK_SIZE, len(self.query))
-            cosines = np.where(self._is_own(start, stop), -np.inf, self.cosines(start, stop))
+            cosines = np.where(self.counts(start, stop), self.cosines(start, stop), -np.inf)
             rows[start:stop] = np.argsort(-cosines, axis=1, kind="stable")[:, : rows.shape[1]]
         return rows
 
     @cached_property
     def is_candidate(self) -> np.ndarray:
         """False for what only fills a row of `shortlist`, bool, like it."""
-        encounters = self.encounter[self.gallery][self.shortlist]
-        return ~same_encounter(self.encounter[self.query][:, None], encounters)
+        parts = [
+            np.take_along_axis(self.counts(i, i + 1), self.shortlist[i : i + 1], axis=1)
+            for i in range(len(self.query))
+        ]
+        return np.concatenate(parts)
 
     @cached_property
     def query_embeddings(self) -> np.ndarray:
@@ -96,39 +103,38 @@ class Asked:
             parts.append(np.take_along_axis(scores, candidates, axis=1))
         return np.concatenate(parts)
 
-    def reordered(self, block: ScoreBlock, scores: np.ndarray) -> ScoreBlock:
-        """The candidates by other scores, before all the rest, which keeps its order.
-
-        Only the order of the new scores counts, and equal ones stay equal: two probabilities may
-        be closer to each other than the evaluation's tolerance for tied cosines.
+    def first_rows(self, block: ScoreBlock, *, right: bool = False) -> np.ndarray:
+        """Row of the catalogue that these scores put first for each query, shape (n_query,).
 
         Args:
-            block: scores of the whole gallery, at most 1.
-            scores: of the first candidates on the shortlist, shape (n_query, n_reordered).
+            block: scores of the whole gallery.
+            right: among photos of the query's animal; -1 where none counts.
         """
-        places = rankdata(scores, method="dense", axis=1).astype(np.float32)  # from 1
-        candidates = self.shortlist[:, : scores.shape[1]]
-
-        def reordered_block(start: int, stop: int) -> np.ndarray:
-            all_scores = np.array(block(start, stop))
-            np.put_along_axis(all_scores, candidates[start:stop], 1 + places[start:stop], axis=1)
-            return all_scores
-
-        return reordered_block
-
-    def first_rows(self, block: ScoreBlock) -> np.ndarray:
-        """Row of the catalogue that these scores put first for each query, shape (n_query,)."""
         rows = []
         for start in range(0, len(self.query), BLOCK_SIZE):
             stop = min(start + BLOCK_SIZE, len(self.query))
-            scores = np.where(self._is_own(start, stop), -np.inf, block(start, stop))
-            rows.append(self.gallery[scores.argmax(axis=1)])
+            counts = ~self.is_own(start, stop)
+            if right:
+                own = self.identity[self.query[start:stop], None]
+                counts &= own == self.identity[self.gallery]
+            scores = np.where(counts, block(start, stop), -np.inf)
+            best = self.gallery[scores.argmax(axis=1)]
+            rows.append(np.where(counts.any(axis=1) | (not right), best, -1))
         return np.concatenate(rows)
 
-    def _is_own(self, start: int, stop: int) -> np.ndarray:
+    def is_own(self, start: int, stop: int) -> np.ndarray:
         """Gallery photos that do not count for some queries, bool, (n_rows, n_gallery)."""
         own = self.encounter[self.query[start:stop]]
         return same_encounter(own[:, None], self.encounter[self.gallery])
+
+    def counts(self, start: int, stop: int) -> np.ndarray:
+        """Gallery photos whose details some queries are compared with, bool, like `is_own`."""
+        counts = ~self.is_own(start, stop)
+        if self.side is not None:
+            own, there = self.side[self.query[start:stop], None], self.side[self.gallery]
+            for one, other in (SIDES, SIDES[::-1]):
+                counts &= ~((own == one) & (there == other))
+        return counts
 
     def evaluate(self, block: ScoreBlock) -> RetrievalReport:
         """Rank the gallery by these scores."""

@@ -47,7 +47,8 @@ def cost_scatter(
         axes.annotate(name, top, **place, fontsize=8, color=style.INK, parse_math=False)
     axes.set_xscale("log")
     axes.set_xlim(rows[cost].min() / 1.5, rows[cost].max() * 2)  # room for the last name
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    is_wide = rows[cost].max() > 100 * rows[cost].min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel=cost_name, ylabel=value_name, yticks=[0, 0.2, 0.4, 0.6, 0.8, 1.0])

@@ -23,13 +23,14 @@ class DetailPair:
     Attributes:
         points: of the same details in both photos, see `common.matching.matchers.matched_points`,
             each shape (n_details, 2).
+        is_match: whether both show one animal; None where nobody knows.
     """
 
     query: Path
     candidate: Path
     points: tuple[np.ndarray, np.ndarray]
     caption: str
-    is_match: bool
+    is_match: bool | None
 
 
 def detail_panel(
@@ -51,14 +52,16 @@ def detail_panel(
     cells = figure.subplots(len(rows), len(column_names), squeeze=False)
     for line, pairs in zip(cells, rows, strict=True):
         for axes, pair in zip(line, pairs, strict=True):
-            _draw_pair(axes, pair)
+            draw_pair(axes, pair)
     for axes, name in zip(cells[0], column_names, strict=True):
         axes.set_title(name, fontsize=9, color=style.SOFT)
     return style.save_figure(figure, path, title)
 
 
-def _draw_pair(axes: Axes, pair: DetailPair) -> None:
-    side, (mark, colour) = 300, ("✓ ", style.RIGHT) if pair.is_match else ("✗ ", style.WRONG)
+def draw_pair(axes: Axes, pair: DetailPair) -> None:
+    """Two photos with lines between the details that are the same."""
+    marks = {True: ("✓ ", style.RIGHT), False: ("✗ ", style.WRONG), None: ("", style.COLOURS[0])}
+    side, (mark, colour) = 300, marks[pair.is_match]
     ends = []
     files_at = {0: pair.query, (1 + GAP) * side: pair.candidate}
     for (left, file), points in zip(files_at.items(), pair.points, strict=True):

@@ -1,20 +1,24 @@
 """Re-ranking and details are compared with the embedding, on settings of validation photos."""
 
 import json
+import re
 
 from common.cli import run_script
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.experiments.answers import ask_embedding
+from common.matching.local_features import LocalFeatures
+from common.matching.matchers import why_missing
+from common.matching.pair_scores import PairScores
 from common.matching.reordering import (
     EMBEDDING,
-    EVERYTHING,
-    FUSED,
     RERANKED,
-    SIFT,
-    TOGETHER,
     Settings,
+    choose_details,
     choose_settings,
-    ways_to_order,
+    details_alone,
+    follow,
+    learn_routes,
+    rerank,
 )
 from common.matching.shortlists import Asked
 from common.models.backbones import load_backbone
@@ -29,14 +33,15 @@ import pytest
 from script_runs import help_of, load_main
 
 SCRIPT = "week3/compare_rankings"
-WAYS = [EMBEDDING, RERANKED, TOGETHER, SIFT, FUSED, EVERYTHING]
+SIFT_WAYS = ["SIFT alone", "embedding + SIFT"]
+WAYS = [EMBEDDING, RERANKED, *SIFT_WAYS]
 
 
 @pytest.fixture(scope="module")
 def compared(turtles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rankings")
     return load_main(SCRIPT)(
-        ["--smoke", "--data_dir", str(turtles), "--output_dir", str(folder)]
+        ["--smoke", "--matchers", "sift", "--data_dir", str(turtles), "--output_dir", str(folder)]
     ), folder  # fmt: skip
 
 
@@ -45,7 +50,7 @@ def test_a_smoke_run_returns_what_it_stores(compared):
 
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
     assert {path.name for path in folder.iterdir()} == {
-        "written.jsonl", "result.json", "report.html", "rankings.png", "details.png",
+        "written.jsonl", "result.json", "report.html", "rankings.png", "seconds.png", "details.png",
     }  # fmt: skip
 
 
@@ -54,7 +59,7 @@ def test_every_way_is_asked_and_priced(compared):
 
     assert [row["way"] for row in tables["What each way finds"]] == WAYS
     assert [row["way"] for row in tables["What each way costs"]] == WAYS
-    assert all(row["ms per query"] > 0 for row in tables["What each way costs"])
+    assert all(row["s per query"] > 0 for row in tables["What each way costs"])
 
 
 def test_every_other_way_is_compared_with_the_embedding_on_both_questions(compared):
@@ -87,53 +92,176 @@ def test_the_embedding_alone_answers_as_in_the_comparison_of_approaches(compared
     assert alone["joined later, rank-1"] == pytest.approx(answers.joined.mean())
 
 
+class Told:
+    """A matcher whose scores are told beforehand; it remembers what it was asked."""
+
+    n_points, descriptor = 1, np.dtype((np.float16, 2))
+
+    def __init__(self, name, table):
+        self.name, self.recipe, self.table, self.asked = name, f"{name} told", table, []
+
+    def describe(self, paths, masks=None):
+        places = [[[float(path.stem), 0.0]] for path in paths]
+        return [
+            LocalFeatures(np.array(place, np.float32), np.zeros((1, 2), np.float16), (1, 1))
+            for place in places
+        ]
+
+    def scores(self, query, candidates):
+        at = [int(each.points[0, 0]) for each in candidates]
+        self.asked += at
+        return self.table[int(query.points[0, 0]), at].astype(float)
+
+
 def made_up(seed, n_query=40, n_gallery=60):
     """Queries whose details tell the truth and whose embedding nearly nothing."""
     generator = np.random.default_rng(seed)
-    embeddings = generator.normal(size=(n_query + n_gallery, 8)).astype(np.float32)
+    n = n_query + n_gallery
+    embeddings = generator.normal(size=(n, 8)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    identity = generator.integers(0, 6, n_query + n_gallery).astype(str)
-    rows = np.arange(n_query + n_gallery)
+    labels, rows = generator.integers(0, 6, n), np.arange(n)
+    is_same = labels[:, None] == labels
     asked = Asked(
-        rows[:n_query], rows[n_query:], embeddings, identity, encounter=rows, n_candidates=20
+        rows[:n_query], rows[n_query:], embeddings, labels.astype(str), encounter=rows,
+        n_candidates=20,
+    )  # fmt: skip
+    return asked, labels, {"xfeat": 8, "aliked": 30}, is_same, generator
+
+
+def told(folder, seed=0):
+    """The same with matchers of which the dearer one is surer, on files that stand for photos."""
+    asked, labels, means, is_same, generator = made_up(seed)
+    paths = [folder / f"{row}.jpg" for row in range(len(labels))]
+    for path in paths:
+        path.write_text(f"{seed} {path.name}")
+    tables = {name: generator.poisson(np.where(is_same, mean, 4)) for name, mean in means.items()}
+    rows = np.arange(len(labels))
+    return asked, labels, {
+        name: PairScores(Told(name, table), paths, rows, folder / "cache")
+        for name, table in tables.items()
+    }  # fmt: skip
+
+
+def test_validation_takes_the_reranking_with_the_highest_map():
+    asked = made_up(0)[0]
+
+    settings, value = choose_settings([asked])
+
+    for other in (settings, Settings(20, 6, 0.3), Settings(5, 2, 0.1), Settings(10, 4, 0.7)):
+        assert value >= asked.evaluate(rerank(asked, other).block).mAP - 1e-9
+
+
+def test_each_kind_of_details_finds_more_on_photos_that_nothing_was_learned_on(tmp_path):
+    for name in ("taught", "asked"):
+        (tmp_path / name).mkdir()
+    taught, labels, scores = told(tmp_path / "taught")
+    routes = learn_routes([taught], labels, scores, 20)
+    asked, labels, scores = told(tmp_path / "asked", seed=1)
+
+    found = [asked.evaluate(asked.cosines).mAP]
+    found += [
+        asked.evaluate(follow(route, asked, labels, scores, way)[0]).mAP
+        for way, route in routes.items()
+    ]
+
+    assert list(routes) == [
+        "embedding + XFeat", "embedding + XFeat + LightGlue (ALIKED)",
+        "cascade to LightGlue (ALIKED)",
+    ]  # fmt: skip
+    assert found[1] > found[0] + 0.1
+    assert found[2] > found[1] + 0.02
+
+
+def test_a_cascade_puts_the_same_animal_first_for_fewer_pairs(tmp_path):
+    taught, labels, scores = told(tmp_path)
+    routes = learn_routes([taught], labels, scores, 20)
+    _, full, cascade = routes.values()
+
+    (all_pairs, n_all), (few_pairs, n_few) = (
+        follow(route, taught, labels, scores, "way") for route in (full, cascade)
     )
-    n_same = generator.poisson(np.where(asked.is_same, 20, 4)).astype(float)
-    return asked, n_same
+
+    assert n_few < 0.8 * n_all
+    both = [taught.identity[taught.first_rows(block)] for block in (all_pairs, few_pairs)]
+    assert (both[0] == both[1]).mean() >= 0.95
 
 
-def mean_map(asked, n_same, settings, way):
-    return asked.evaluate(ways_to_order(asked, n_same, settings)[way]).mAP
+def test_without_validation_nothing_is_learned_and_the_papers_settings_hold(tmp_path):
+    asked, labels, scores = told(tmp_path)
+
+    assert choose_settings([])[0] == Settings(20, 6, 0.3)
+    assert learn_routes([], labels, scores, 20) == {}
+    alone, _ = details_alone(asked, scores["aliked"])
+    assert asked.evaluate(alone).mAP > asked.evaluate(asked.cosines).mAP
 
 
-def test_validation_takes_the_settings_with_the_highest_map():
-    asked, n_same = made_up(0)
-    settings, tried = choose_settings([asked], [n_same])
-    values = {row["way"]: row["validation mAP"] for row in tried}
+def test_a_pair_is_compared_once_also_by_a_later_run(tmp_path):
+    _, _, scores = told(tmp_path)
+    first = scores["xfeat"]
 
-    assert values[RERANKED] == pytest.approx(mean_map(asked, n_same, settings, RERANKED))
-    assert values[FUSED] == pytest.approx(mean_map(asked, n_same, settings, FUSED))
-    for other in (Settings(20, 6, 0.3), Settings(5, 2, 0.1), Settings(10, 4, 0.7)):
-        assert values[RERANKED] >= mean_map(asked, n_same, other, RERANKED) - 1e-9
+    with first.stored():
+        once = first(3, np.array([5, 7]))
+        assert np.array_equal(first(3, np.array([7, 5, 9]))[:2], once[::-1])
+    again = told(tmp_path)[2]["xfeat"]
 
-
-def test_details_that_tell_the_truth_help_on_photos_not_chosen_with():
-    settings, _ = choose_settings(*([each] for each in made_up(0)))
-    asked, n_same = made_up(1)
-
-    alone = mean_map(asked, n_same, settings, EMBEDDING)
-    fused = mean_map(asked, n_same, settings, FUSED)
-
-    assert fused > alone + 0.1
-    assert settings.n_candidates == 20
+    assert np.array_equal(again(3, np.array([5, 7, 9]))[:2], once)
+    assert first.matcher.asked == [5, 7, 9]
+    assert again.matcher.asked == []
 
 
-def test_without_validation_the_papers_settings_hold_and_nothing_is_fused():
-    settings, tried = choose_settings([], [])
-    asked, n_same = made_up(1)
+class Spotted(Told):
+    """Photos have their animal's detail in the middle, and their place's, which counts more."""
 
-    assert (settings.k1, settings.k2, settings.original_share) == (20, 6, 0.3)
-    assert tried == []
-    assert list(ways_to_order(asked, n_same, settings)) == WAYS[:4]
+    n_points = 2
+
+    def describe(self, paths, masks=None):
+        shown = [np.array(path.stem.split("-"), np.float16) for path in paths]
+        points = np.array([[0.5, 0.4], [0.05, 0.9]], np.float32)
+        return [
+            LocalFeatures(points, np.array([[animal, 1], [place, 3]]), (1, 1))
+            for _, animal, place in shown
+        ]
+
+    def scores(self, query, candidates):
+        return np.array([
+            sum(here[1] for here in query.descriptors for there in each.descriptors
+                if (here == there).all())
+            for each in candidates
+        ])  # fmt: skip
+
+
+@pytest.mark.parametrize("n_places", [1, 5])
+def test_validation_says_whether_only_the_middle_of_a_photo_counts(tmp_path, n_places):
+    asked, labels, *_ = made_up(0)
+    places = np.random.default_rng(1).integers(0, n_places, len(labels))
+    paths = [
+        tmp_path / f"{row}-{animal}-{place}.jpg"
+        for row, (animal, place) in enumerate(zip(labels, places, strict=True))
+    ]
+    for path in paths:
+        path.write_text(path.name)
+    scores = {"sift": PairScores(Spotted("sift", None), paths, np.arange(len(labels)), tmp_path)}
+
+    chosen, values = choose_details([asked], scores)
+
+    assert chosen["sift"].is_middle == (n_places > 1)
+    assert (values["its middle"] > values["the whole photo"]) == (n_places > 1)
+    assert chosen["sift"].describe(paths[0]).points.shape == (2 - chosen["sift"].is_middle, 2)
+
+
+def test_a_damaged_store_of_pairs_is_compared_anew(tmp_path):
+    with told(tmp_path)[2]["xfeat"].stored():
+        pass
+    scores = told(tmp_path)[2]["xfeat"]
+    with scores.stored():
+        once = scores(3, np.array([5]))
+    [file] = (tmp_path / "cache" / "pairs").glob("xfeat-*.npy")
+    file.write_bytes(file.read_bytes()[:-3])
+
+    again = told(tmp_path)[2]["xfeat"]
+
+    assert np.array_equal(again(3, np.array([5])), once)
+    assert again.matcher.asked == [5]
 
 
 def stored_model(folder, head):
@@ -147,11 +275,12 @@ def test_a_trained_embedding_is_taken_as_it_is(turtles, tmp_path):
 
     result = load_main(SCRIPT)(
         ["--smoke", "--trained", str(model), "--data_dir", str(turtles), "--split", "disjoint",
-         "--output_dir", str(tmp_path / "run")]
+         "--matchers", "sift", "--output_dir", str(tmp_path / "run")]
     )  # fmt: skip
 
     assert any("trained on" in note for note in result["notes"])
     assert "known animals, mAP" not in result["tables"]["What each way finds"][0]
+    assert "never trained on, ranked, mAP" in result["tables"]["What each way finds"][0]
 
 
 def test_a_classifier_is_refused(turtles, tmp_path, capsys):
@@ -167,7 +296,22 @@ def test_a_classifier_is_refused(turtles, tmp_path, capsys):
     assert "expected an embedding" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("flags", [["--shortlist", "1"], ["--trained", "nowhere.safetensors"]])
+@pytest.mark.skipif(bool(why_missing("xfeat")), reason="XFeat's weights are not installed")
+def test_xfeat_compares_all_photos_of_the_querys_side(turtles, tmp_path):
+    result = load_main(SCRIPT)(
+        ["--smoke", "--matchers", "xfeat", "--data_dir", str(turtles), "--output_dir",
+         str(tmp_path / "run")]
+    )  # fmt: skip
+
+    pairs = {row["way"]: row["pairs"] for row in result["tables"]["What each way costs"]}
+    [note] = [each for each in result["notes"] if "in the gallery" in each]
+    n_gallery = int(re.search(r"(\d+) in the gallery", note)[1])
+    assert 0.3 * n_gallery < pairs["XFeat alone"] == pairs["embedding + XFeat"] < 0.7 * n_gallery
+
+
+@pytest.mark.parametrize(
+    "flags", [["--shortlist", "1"], ["--trained", "nowhere.safetensors"], ["--matchers", "eyes"]]
+)
 def test_what_cannot_be_used_is_named_in_one_line(flags, capsys):
     with pytest.raises(SystemExit) as ending:
         run_script(lambda: load_main(SCRIPT)(flags))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from common.matching.fusion import fuse, learn_meanings
-from common.matching.reordering import choose_settings
 from common.matching.shortlists import Asked
 
 import numpy as np
@@ -118,6 +117,14 @@ def test_the_first_of_a_way_is_not_of_the_querys_own_encounter():
     assert cases.candidate_rows(0, 2).tolist() == [3, 4]
 
 
+def test_the_best_right_photo_of_a_way_is_none_where_none_counts():
+    cases = asked()
+    alone = replace(cases, identity=np.array(["c", *cases.identity[1:]]))
+
+    assert cases.first_rows(cases.cosines, right=True).tolist() == [3, 4]
+    assert alone.first_rows(alone.cosines, right=True).tolist() == [-1, 4]
+
+
 def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     generator = np.random.default_rng(0)
     embeddings = generator.normal(size=(62, 8)).astype(np.float32)
@@ -132,40 +139,13 @@ def test_one_large_encounter_does_not_shorten_the_shortlists_of_others():
     assert np.array_equal(large.shortlist[1], most_alike)
 
 
-def test_what_only_fills_a_shortlist_is_not_learned_from():
-    generator = np.random.default_rng(1)
-    embeddings = generator.normal(size=(40, 8)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    identity, encounter = generator.integers(0, 4, 40).astype(str), np.arange(40)
-    encounter[10:30] = encounter[0]
-    identity[10:30] = identity[0]
-    cases = Asked(np.arange(10), np.arange(10, 40), embeddings, identity, encounter, 20)
-    n_same = generator.poisson(np.where(cases.is_same, 20, 4)).astype(float)
-    other = np.where(cases.is_candidate, n_same, 1_000)  # whatever the fillers' score
+def test_the_other_side_is_no_candidate_and_stays_in_the_ranking():
+    sides = np.array(["left", "", "right", "left", "front", "right"])
+    cases = replace(asked(n_candidates=4), side=sides)
 
-    chosen, changed = (choose_settings([cases], [scores])[0] for scores in (n_same, other))
-
-    assert not cases.is_candidate.all()
-    assert chosen == changed
-
-
-def test_candidates_come_first_in_their_new_order_and_the_rest_stays():
-    cases = asked()
-    scores = np.array([[0.2, 0.9], [5.0, 5.0 + 1e-12]])  # of the first two on each shortlist
-
-    block = cases.reordered(cases.cosines, scores)(0, 2)
-
-    assert np.argsort(-block, axis=1).tolist() == [[1, 0, 2, 3], [2, 3, 1, 0]]
-    assert np.array_equal(block[:, [2, 3]][0], cases.cosines(0, 1)[0, [2, 3]])
-
-
-def test_equal_scores_stay_tied_and_count_against_the_right_photo():
-    cases = asked()
-    equal = np.zeros((2, 3))
-
-    report = cases.evaluate(cases.reordered(cases.cosines, equal))
-
-    assert report.first_rank.tolist() == [3, 3]  # behind both wrong candidates
+    assert cases.shortlist[0, :2].tolist() == [1, 2]
+    assert cases.is_candidate.tolist() == [[True, True, False, False], [True] * 4]
+    assert cases.evaluate(cases.cosines).first_rank.tolist() == [2, 2]
 
 
 def test_scores_are_looked_up_at_the_candidates():
@@ -174,10 +154,3 @@ def test_scores_are_looked_up_at_the_candidates():
     found = cases.at_shortlist(cases.cosines)
 
     assert found == pytest.approx(-np.sort(-cases.cosines(0, 2), axis=1)[:, :3])
-
-
-def test_the_first_of_a_reordered_list_is_the_best_candidate():
-    cases = asked()
-    best_is_right = np.where(cases.is_same, 1.0, 0.0)
-
-    assert cases.evaluate(cases.reordered(cases.cosines, best_is_right)).rank_k[1] == 1.0

@@ -4,6 +4,7 @@ from common.matching.mutual import count_mutual_neighbours, count_on_gpu, mutual
 
 import numpy as np
 import pytest
+import torch
 
 LEAST = 0.5
 
@@ -60,7 +61,10 @@ def test_a_gpu_counts_the_same(photos):
     for query in photos:
         expected = [len(usual_loop(query, each)) for each in photos]
 
-        assert count_on_gpu(query, photos, LEAST, "cpu").tolist() == expected
+        assert (
+            count_on_gpu(torch.tensor(query), [*map(torch.tensor, photos)], LEAST).tolist()
+            == expected
+        )
 
 
 def test_none_is_counted_against_nothing():
