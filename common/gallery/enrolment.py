@@ -123,8 +123,15 @@ def changing(folder: Path) -> Iterator[None]:
         InputError: another program takes too long, or the folder cannot be written to.
     """
     if processes.is_main():
-        with contextlib.suppress(OSError):  # a folder that takes no files is told by `only_one`
+        try:
             begin_gallery_list(Path(folder))
+        except FileExistsError as error:
+            raise InputError(
+                f"{folder}: {error.strerror}, expected the list of a gallery's own files; move "
+                "that one elsewhere, so that a new list begins"
+            ) from error
+        except OSError:
+            pass  # a folder that takes no files is told by `only_one`
     with only_one(Path(folder)):
         if processes.is_main():
             complete_log(Path(folder))

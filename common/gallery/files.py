@@ -201,18 +201,29 @@ def _description(folder: Path) -> dict | None:
 def _checked(description: dict) -> dict:
     """A description of a gallery, whose fields anybody may have changed.
 
+    Former states are left out from the first on that is damaged: the present one needs none.
+
     Raises:
         ValueError or another one of `DAMAGE`: a field is not as `write_parts` writes it.
     """
-    logged = description.get("logged") or {"what": []}
-    for state in (description, *description.get("former", [])):
+    logged = {"change": description.get("logged")}
+    if not (_is_sound(description) and _is_sound({**description, **logged})):
+        raise ValueError(f"{DESCRIPTION} is not as this course writes it")
+    former = description.get("former")
+    former = itertools.takewhile(_is_sound, former if isinstance(former, list) else ())
+    return {**description, "former": list(former)}
+
+
+def _is_sound(state: object) -> bool:
+    """Whether a state of a gallery has files, and words about its change."""
+    try:
         change = state.get("change") or {"what": []}
-        texts = [*_names(state), *change["what"], *logged["what"]]
-        tables = (state["files"], state.get("about", {}), change, logged)
-        is_sound = all(isinstance(text, str) for text in texts)
-        if not (texts and is_sound and all(isinstance(table, dict) for table in tables)):
-            raise ValueError(f"{DESCRIPTION} is not as this course writes it")
-    return description
+        texts = [*_names(state), *change["what"]]
+        tables = (state["files"], state.get("about", {}), change)
+    except DAMAGE:
+        return False
+    is_text = all(isinstance(text, str) for text in texts)
+    return bool(texts) and is_text and all(isinstance(table, dict) for table in tables)
 
 
 def _states(folder: Path) -> list[dict]:
@@ -220,7 +231,7 @@ def _states(folder: Path) -> list[dict]:
     description = _description(folder)
     if description is None:
         return []
-    states = [description, *description.get("former", [])]
+    states = [description, *description["former"]]
     return [{name: each[name] for name in STATE if name in each} for each in states]
 
 

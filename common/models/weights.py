@@ -141,7 +141,8 @@ def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     except InputError as error:
         raise InputError(f"--weights {error}") from error
     except UNREADABLE as error:
-        is_odd = isinstance(error, LookupError | EOFError)  # its words are a number, or none
+        # Whose words are a number, none, or advice to programmers.
+        is_odd = isinstance(error, LookupError | EOFError | pickle.PickleError)
         reason = "cut off, or of another kind" if is_odd else first_line(error)
         raise InputError(
             f"--weights {file}: cannot be read as weights alone ({reason}), expected "

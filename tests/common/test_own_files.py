@@ -282,14 +282,14 @@ def test_a_gallery_is_changed_around_a_persons_files(change, gallery, turtles, t
     assert left >= had  # also of a removed animal, for --undo
 
 
-def test_a_gallery_whose_result_a_person_wrote_is_not_changed(gallery, capsys):
-    write(gallery / "result.json")
-    before = open_gallery(gallery).identities
+@pytest.mark.parametrize("name", ["result.json", "report.html"])
+def test_a_result_that_a_person_wrote_stays_while_its_gallery_is_changed(name, gallery):
+    own = write(gallery / name)
 
-    line = refusal_of(BUILD, capsys, "--output_dir", gallery, "--rename", "t001", "Anna")
+    build(gallery, "--rename", "t001", "Anna")
 
-    assert "result.json" in line
-    assert open_gallery(gallery).identities == before
+    assert own.read_text() == "a person's"
+    assert "Anna" in open_gallery(gallery).identities
 
 
 def test_a_gallery_of_an_earlier_version_gets_its_list(gallery):

@@ -246,7 +246,7 @@ def test_answers_stand_beside_the_result_that_names_them(run):
 def test_a_run_without_answers_leaves_none_of_the_run_before(args):
     runs.start_run("look_closely.py", args).finish(metrics={}, answers=TABLE)
 
-    result = runs.start_run("other.py", args).finish(metrics={})
+    result = runs.start_run("look_closely.py", args).finish(metrics={})
 
     assert result["answers"] is None
     assert not (args.output_dir / "answers.csv").exists()

@@ -9,8 +9,10 @@ from PIL import Image
 
 
 def photo(path, shade):
+    """A picture of noise: one of a single colour would count as empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((8, 8, 3), shade, dtype=np.uint8)).save(path)
+    pixels = np.random.default_rng(shade).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
 
 
 def folders(root, counts, above=""):

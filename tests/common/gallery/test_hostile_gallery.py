@@ -200,7 +200,7 @@ def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(folder, name):
     place.unlink()
     os.mkfifo(place)
 
-    assert "no file" in refusal(folder)
+    assert "is a pipe" in refusal(folder)
 
 
 def test_a_picture_behind_a_link_is_not_shown(folder, tmp_path):
