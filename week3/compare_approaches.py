@@ -32,7 +32,7 @@ from common.cli import add_flag, list_of, make_parser, run_script, shared_flags,
 from common.data.training_classes import CLASSES
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
-from common.experiments.class_choice import equal_epochs, kinds_to_try, trial_epochs
+from common.experiments.class_choice import kinds_to_try, trial_epochs
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.matched_search import Details, try_matched
 from common.experiments.trials import (
@@ -130,8 +130,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         choices=CLASSES,
         default="auto",
         help="what one class is in training: an animal, a side of it, or a side and also its "
-        "mirror image, in half the epochs; auto: validation chooses for each approach, by a short "
-        "training of each (default: %(default)s)",
+        "mirror image, which doubles the minutes; auto: validation chooses for each approach, by a "
+        "short training of each (default: %(default)s)",
     )
     parser.add_argument(
         "--full",
@@ -213,14 +213,13 @@ class Terms:
         """All approaches, the tuned ones at a rate of `RATES`."""
         scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
         views, few = args.cached_views, min(FROZEN_VIEWS, args.cached_views)
-        epochs = equal_epochs(args.epochs, experiment)
-        everything, head = ([Step(n_stages, epochs)] for n_stages in (None, 0))
+        everything, head = ([Step(n_stages, args.epochs)] for n_stages in (None, 0))
         options = {"from_scratch": True, "n_views": views}
         floors = [
             experiment.approach(SCRATCH, scratch, everything, **options),
             experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
         ]
-        tuned = tuned_approaches(args, experiment, backbone, rate, epochs)
+        tuned = tuned_approaches(args, experiment, backbone, rate, args.epochs)
         return cls(experiment, {own.name: own for own in floors} | tuned)
 
 
@@ -277,8 +276,7 @@ def share_right(
 ) -> float:
     """Share of validation photos of known animals, of any side, named right after few epochs."""
     own, questions = experiment.with_classes(classes), experiment.questions
-    epochs = equal_epochs(trial_epochs(args.epochs), own)
-    approach = tuned_approaches(args, own, backbone, rate, epochs)[name]
+    approach = tuned_approaches(args, own, backbone, rate, trial_epochs(args.epochs))[name]
     title = f"a trial of {name}, {classes}, rate {rate:g}"
     trained, asked = own.train(approach, args.seeds[0], title=title), questions.validation_known
     named = three_questions.name_photos(own, approach, trained, questions.train, asked)
@@ -293,17 +291,15 @@ def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:
         Planned(approach, n_seeds) for name, approach in approaches.items() if name != AGAIN
     ]
     n_trials = len(RATES) + len(kinds_to_try(args.classes, experiment.study.catalogue)) - 1
-    epochs = equal_epochs(trial_epochs(args.epochs), experiment)
-    trainings += [
-        Planned(approaches[name], n_trials, epochs=epochs) for name in (CLASSIFIER, ARCFACE)
-    ]
+    for name in (CLASSIFIER, ARCFACE):
+        trainings.append(Planned(approaches[name], n_trials, epochs=trial_epochs(args.epochs)))
     n_again = n_seeds + (len(args.n_enrolled) - 1 if args.full else 0)
     n_photos = len(experiment.training_rows(questions.with_enrolled))
     trainings.append(Planned(approaches[AGAIN], n_again, n_photos, validate=False))
     n_seeds = min(n_seeds, CROSSOVER_SEEDS)
     for cell in crossover_cells(args, experiment, args.seeds[0]) if args.full else ():
         n_photos = len(experiment.training_rows(cell.train))
-        epochs = crossover_epochs(args, experiment, n_photos)
+        epochs = crossover_epochs(args, n_photos)
         trainings += [
             Planned(approaches[name], n_seeds, n_photos, epochs, validate=False)
             for name in (CLASSIFIER, ARCFACE)
@@ -382,10 +378,10 @@ def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int)
     return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
 
 
-def crossover_epochs(args: argparse.Namespace, experiment: Experiment, n_train: int) -> int:
+def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
     """As many as everywhere, or more where photos are so few that steps would be."""
-    n_batches, epochs = math.ceil(n_train / args.batch_size), equal_epochs(args.epochs, experiment)
-    return max(epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
+    n_batches = math.ceil(n_train / args.batch_size)
+    return max(args.epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
 
 
 def run_crossover(
@@ -402,9 +398,7 @@ def run_crossover(
                 seed,
                 title=f"{cell.words()}, {name}, seed {seed}",
                 rows=cell.train,
-                epochs=crossover_epochs(
-                    args, experiment, len(experiment.training_rows(cell.train))
-                ),
+                epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
                 validate=False,
             )
             named = three_questions.name_photos(

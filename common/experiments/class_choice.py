@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from common.data.catalogue import Catalogue
 from common.data.training_classes import KINDS
-from common.experiments.experiment import Experiment
 
 SHARE = 3  # a trial has a third of the epochs
 
@@ -18,12 +17,6 @@ SHARE = 3  # a trial has a third of the epochs
 def trial_epochs(epochs: int) -> int:
     """Epochs of a trial, where training has so many."""
     return max(1, round(epochs / SHARE))
-
-
-def equal_epochs(epochs: int, experiment: Experiment) -> int:
-    """Epochs that look at as many photos, where mirror images are further photos of an epoch."""
-    n_photos, n_with_mirrored = len(experiment.questions.train), len(experiment.training_rows())
-    return max(1, round(epochs * n_photos / n_with_mirrored))
 
 
 def kinds_to_try(asked: str, catalogue: Catalogue) -> tuple[str, ...]:
