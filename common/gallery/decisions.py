@@ -71,7 +71,10 @@ def check_decisions(
         for (_, name, answer), was in zip(rows, held, strict=True)
     ]
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
-    for row, (_, name, answer) in enumerate(rows):
+    named = {path: name for path, name, _ in rows if name}
+    for row, (path, name, answer) in enumerate(rows):
+        if answer == UNCLEAR and not name and path in named:
+            faults[row] = f"'{UNCLEAR}', but another row names that photo {named[path]}"
         if answer in (CONFIRMED, OTHER) and name in renamed[row]:
             faults[row] = (
                 f"'{answer}' {name}, who was renamed {renamed[row][name]} after this was asked: "

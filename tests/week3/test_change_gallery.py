@@ -272,6 +272,7 @@ ROWS = [
     ("new/1.png,  ,another animal", "row 3: 'another animal' without a name"),
     ("new/1.png,unknown,confirmed", "row 3: 'confirmed' without a name"),
     ("new/1.png,anna,cannot be told", "row 3: 'cannot be told', but with the name anna"),
+    ("new/0.png,,cannot be told", "row 3: 'cannot be told', but another row names that photo anna"),
     ("new/1.png,anna,maybe", "row 3: the decision 'maybe', expected confirmed"),
     ("../outside/0.png,anna,confirmed", "row 3: the path ../outside/0.png leads out of"),
     ("new/../../0.png,anna,confirmed", "--photos_elsewhere"),
