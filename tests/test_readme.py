@@ -34,8 +34,12 @@ def test_a_scripts_command_is_understood(command, capsys):
 
 
 def existing(flags):
-    """The flags with a folder that exists in place of the reader's own."""
-    return [re.sub(r"path/to/[\w./]+|my_week\d\.py", str(ROOT), flag) for flag in flags]
+    """The flags with a file or folder that exists in place of the reader's own."""
+
+    def place(match: re.Match) -> str:
+        return str(ROOT / "README.md" if "." in match[0] else ROOT)
+
+    return [re.sub(r"path/to/[\w./]+|my_week\d\.py", place, flag) for flag in flags]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=IDS)

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 
+from common.data.photo_files import can_be_true
 from common.errors import InputError
 from common.names import is_unknown, printable, tidy_name
 
@@ -32,9 +32,6 @@ RUN_TOGETHER = re.compile(
 )  # fmt: skip
 # What programs write where there is no date: year 0 or 1, or the last one.
 NO_YEAR = re.compile(r"0000|(0001|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
-FIRST_PHOTO = date(1826, 1, 1)
-# Days 0 of spreadsheets and of computers, which stand where there is no date.
-NO_DAYS = {date(1899, 12, 30), date(1899, 12, 31), date(1900, 1, 1), date(1970, 1, 1)}
 YEAR_LAST = re.compile(
     r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second_part>\d{1,2})(?P=mark)(?P<year>\d{4})" + CLOCK,
     re.IGNORECASE,
@@ -104,12 +101,6 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     dates = dates.where([not pd.isna(day) and can_be_true(day) for day in dates])
     has_no_day = pd.Series([bool(each) and not each["day"] for each in parts], index=text.index)
     return dates, dates.isna() & ~is_empty, has_no_day & dates.notna()
-
-
-def can_be_true(day: datetime) -> bool:
-    """Whether a photo may have been taken then: there was photography, and it is past."""
-    is_past = FIRST_PHOTO <= day.date() <= date.today() + timedelta(days=1)  # anywhere on Earth
-    return is_past and day.date() not in NO_DAYS
 
 
 def _is_day_first(text: pd.Series, mark: str) -> bool | None:

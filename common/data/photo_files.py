@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from common.data.catalogue_cells import can_be_true
 from common.errors import InputError, first_line
 from common.machine.freed_memory import hand_back_freed_memory
 from common.own_files import checksum
@@ -52,6 +51,9 @@ HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
 LOOK = 64  # pixels of the smallest side, in which a photo has more than one colour
+FIRST_PHOTO = date(1826, 1, 1)
+# Days 0 of spreadsheets and of computers, which stand where there is no date.
+NO_DAYS = {date(1899, 12, 30), date(1899, 12, 31), date(1900, 1, 1), date(1970, 1, 1)}
 EMPTY = "is black, grey or white all over, so that it shows nothing; copy it anew, or take it away"
 NO_SUCH_PHOTO = "no such photo; check the path"
 
@@ -411,6 +413,12 @@ class _Room:
             with self.changed:
                 self.taken -= n_pixels
                 self.changed.notify_all()
+
+
+def can_be_true(day: datetime) -> bool:
+    """Whether a photo may have been taken then: there was photography, and it is past."""
+    is_past = FIRST_PHOTO <= day.date() <= date.today() + timedelta(days=1)  # anywhere on Earth
+    return is_past and day.date() not in NO_DAYS
 
 
 def day_taken(path: str | Path) -> str:

@@ -281,6 +281,8 @@ def ask_catalogue(
 
 def _chance(scores: np.ndarray, labels: np.ndarray) -> float | None:
     """Share of known animals' photos that a guess among the animals compared names right."""
+    if not len(labels):
+        return None
     can_be_named = np.isfinite(scores[np.arange(len(labels)), labels])
     n_compared = np.isfinite(scores[can_be_named]).sum(axis=1)
     return float(np.mean(1 / n_compared)) if len(n_compared) else None
