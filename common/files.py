@@ -138,6 +138,29 @@ def write_text(path: str | Path, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+@contextmanager
+def storing(folder: Path, what: str, advice: str) -> Iterator[None]:
+    """Make a folder for files of a block; where it takes no more, one line says so.
+
+    Args:
+        folder: of the files, made if it is not there.
+        what: is stored, for the line.
+        advice: behind "make room, or".
+
+    Raises:
+        InputError: the disk is full or takes no files.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, UnwritableError) as error:
+        reason = error.__cause__ or error
+        raise InputError(
+            f"{folder}: {what} cannot be stored ({getattr(reason, 'strerror', None) or reason}); "
+            f"make room, or {advice}"
+        ) from error
+
+
 def write_array(
     path: Path, pieces: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
 ) -> None:

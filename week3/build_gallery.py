@@ -32,7 +32,6 @@ from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
 from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
-from common.gallery.details import FOLDER as DETAILS
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import change_of, read_log
@@ -42,6 +41,7 @@ from common.gallery.local_matching import installed, learned_scores
 from common.gallery.photos import find_photo, number
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
+from common.matching.details import FOLDER as DETAILS
 from common.matching.matchers import Matcher
 from common.mine import own_functions
 from common.names import near_to, storable, tidy_name
@@ -217,9 +217,15 @@ def build(
         minutes = expected_minutes(matchers, catalogue.paths())
         print(f"Photos' details, for local matching: {expected_time(minutes)}.", flush=True)
     gallery, enrolled = enrolment.new_gallery(
-        catalogue, folder, trained, **backbone, device=args.device, enrol=enrol,
-        matchers=matchers, seed=args.seed,
-    )  # fmt: skip
+        catalogue,
+        folder,
+        trained,
+        **backbone,
+        device=args.device,
+        enrol=enrol,
+        matchers=matchers,
+        seed=args.seed,
+    )
     gallery.about |= {"is_smoke": args.smoke, "details": list(matchers)}
     animals = counted(enrolled.n_animals, "animal")
     notes = [f"Built of {counted(enrolled.n_photos, 'photo')} of {animals}."]

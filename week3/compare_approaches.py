@@ -24,16 +24,26 @@ without training again. The notes at the end say which differences can be told f
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import question_tables as parts
+from approaches import (
+    AGAIN,
+    ARCFACE,
+    CLASSIFIER,
+    FROZEN_HEAD,
+    RATES,
+    SCRATCH,
+    TRIPLET,
+    Terms,
+    choose_terms,
+)
 from common.cli import add_flag, list_of, make_parser, run_script, shared_flags, whole_number
 from common.data.training_classes import CLASSES
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.class_choice import kinds_to_try, trial_epochs
-from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
+from common.experiments.experiment import Experiment, Planned, catalogue_experiment
 from common.experiments.matched_search import Details, try_matched
 from common.experiments.trials import (
     JOINED,
@@ -46,15 +56,12 @@ from common.experiments.trials import (
     summarise_rankings,
 )
 from common.measures.intervals import NOT_DISTINGUISHABLE
-from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
+from common.models.backbones import load_backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import open_study
 from common.training.loop import TrainingSettings
 from common.training.losses import triplet
-from common.training.optim import Rates
-from common.training.recipes import train_embedding
-from common.training.strategies import Step
 from common.visualization.bars import interval_chart
 from common.visualization.charts import difference_map, reliability_chart, trend_chart
 from common.visualization.curves import training_curves
@@ -66,9 +73,6 @@ from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
 import numpy as np
 import pandas as pd
 
-FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
-SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
-RATES = (1e-3, 2e-3)  # of the backbone, of which validation chooses; the head's is twice it
 # Part 4: animals, photos of each, and steps of training that even the smallest subset gets.
 CROSSOVER = {"animals": [15], "photos": [2, 5], "fewest_steps": 60}
 SMOKE_CROSSOVER = {"animals": [4], "photos": [2], "fewest_steps": 2}
@@ -83,11 +87,9 @@ NOT_ASKED = (
     "behind the embedding: with --full."
 )
 
-CLASSIFIER, AGAIN = "classifier", "classifier, trained again"
 FEATURES, FEATURE_MEANS = "classifier's features, searched", "classifier's features, class means"
-ARCFACE, ARCFACE_MEANS = "ArcFace embedding", "ArcFace embedding, class means"
-TRIPLET, MATCHED = "triplet embedding", "ArcFace embedding + local matching"
-SCRATCH, FROZEN_HEAD, FROZEN = "small CNN from scratch", "frozen, linear head", "frozen, searched"
+ARCFACE_MEANS, MATCHED = f"{ARCFACE}, class means", f"{ARCFACE} + local matching"
+FROZEN = "frozen, searched"
 
 # Tables that are drawn, too.
 SUMMARY, JOINING = "Three questions, every approach", "2. Animals that joined, by photos enrolled"
@@ -192,95 +194,6 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Part 5, tables, figures.
     return report(run, args, chosen, tried, trials, answers, embeddings, why)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How an approach is trained.
-
-    Attributes:
-        experiment: the photos by what a class is.
-        approaches: all that are trained on it, by name.
-    """
-
-    experiment: Experiment
-    approaches: Mapping[str, Approach]
-
-    @classmethod
-    def of(
-        cls, args: argparse.Namespace, experiment: Experiment, backbone: Backbone, rate: float
-    ) -> "Terms":
-        """All approaches, the tuned ones at a rate of `RATES`."""
-        scratch = load_backbone(SCRATCH_CNN, image_size=min(SCRATCH_SIDE, args.image_size))
-        views, few = args.cached_views, min(FROZEN_VIEWS, args.cached_views)
-        everything, head = ([Step(n_stages, args.epochs)] for n_stages in (None, 0))
-        options = {"from_scratch": True, "n_views": views}
-        floors = [
-            experiment.approach(SCRATCH, scratch, everything, **options),
-            experiment.approach(FROZEN_HEAD, backbone, head, n_views=few),
-        ]
-        tuned = tuned_approaches(args, experiment, backbone, rate, args.epochs)
-        return cls(experiment, {own.name: own for own in floors} | tuned)
-
-
-def tuned_approaches(
-    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, rate: float, epochs: int
-) -> dict[str, Approach]:
-    """Those on the same last stages, which differ in what the head learns."""
-    options = {"rates": Rates(head=2 * rate, backbone=rate), "n_views": args.cached_views}
-    tuned = experiment.approach(CLASSIFIER, backbone, [Step(args.unfreeze, epochs)], **options)
-    embeddings = {
-        name: replace(tuned, name=name, recipe=train_embedding) for name in (TRIPLET, ARCFACE)
-    }
-    return {CLASSIFIER: tuned, AGAIN: replace(tuned, name=AGAIN)} | embeddings
-
-
-def choose_terms(
-    args: argparse.Namespace, experiment: Experiment, backbone: Backbone, name: str
-) -> tuple[Terms, list[dict]]:
-    """Let validation choose an approach's learning rate, and then what a class is.
-
-    Without validation photos of known animals, the first rate is taken, and the classes that learn
-    from most photos.
-
-    Returns:
-        The terms, and a row for each short training.
-    """
-    kinds, right = kinds_to_try(args.classes, experiment.study.catalogue), {}
-
-    def best(*terms: tuple[str, float]) -> tuple[str, float]:
-        for each in terms:
-            if each not in right:
-                right[each] = share_right(args, experiment, backbone, name, *each)
-        return max(terms, key=right.get)
-
-    chosen = kinds[-1], RATES[0]
-    if len(experiment.questions.validation_known):
-        _, rate = best(*((kinds[0], each) for each in RATES))
-        chosen = best(*((kind, rate) for kind in kinds))
-    rows = [
-        {"approach": name, "classes": classes, "learning rate": f"{rate:g}"}
-        | {"validation photos named right": share, "chosen": (classes, rate) == chosen}
-        for (classes, rate), share in right.items()
-    ]
-    return Terms.of(args, experiment.with_classes(chosen[0]), backbone, chosen[1]), rows
-
-
-def share_right(
-    args: argparse.Namespace,
-    experiment: Experiment,
-    backbone: Backbone,
-    name: str,
-    classes: str,
-    rate: float,
-) -> float:
-    """Share of validation photos of known animals, of any side, named right after few epochs."""
-    own, questions = experiment.with_classes(classes), experiment.questions
-    approach = tuned_approaches(args, own, backbone, rate, trial_epochs(args.epochs))[name]
-    title = f"a trial of {name}, {classes}, rate {rate:g}"
-    trained, asked = own.train(approach, args.seeds[0], title=title), questions.validation_known
-    named = three_questions.name_photos(own, approach, trained, questions.train, asked)
-    return float(np.mean(named == own.identity[asked]))
 
 
 def planned(args: argparse.Namespace, terms: Terms) -> list[Planned]:

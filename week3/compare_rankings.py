@@ -131,18 +131,29 @@ def main(argv: list[str] | None = None) -> dict:
     seconds = costs["s per query"].clip(lower=NO_TIME)
     priced = chart.merge(costs[["way"]].assign(seconds=seconds), on="way")
     details = example_details(
-        asked[first], ways[first], last, [*scores.values()][-1], paths,
-        run.figure_path("details.png"), title=first,
-    )  # fmt: skip
+        asked[first],
+        ways[first],
+        last,
+        [*scores.values()][-1],
+        paths,
+        run.figure_path("details.png"),
+        title=first,
+    )
     figures = {
         COST_TITLE: cost_scatter(
-            priced, run.figure_path("seconds.png"), cost="seconds", value="rank-1",
-            label="way", group="question", cost_name="seconds a query", value_name="rank-1",
+            priced,
+            run.figure_path("seconds.png"),
+            cost="seconds",
+            value="rank-1",
+            label="way",
+            group="question",
+            cost_name="seconds a query",
+            value_name="rank-1",
         ),
         MAP_TITLE: interval_chart(
             chart, run.figure_path("rankings.png"), value="mAP", label="way", group="question"
         ),
-    }  # fmt: skip
+    }
     return run.finish(
         metrics={"ways": table, "differences": differences, "costs": costs}
         | {"settings": vars(settings) | {"validation mAP": reranked_map}, "details": chosen}

@@ -15,7 +15,6 @@ from common.data.catalogue import Catalogue
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
 from common.gallery.decisions import refuse_lookalikes, refuse_moves
-from common.gallery.details import drop_details, store_details
 from common.gallery.files import (
     DESCRIPTION,
     begin_gallery_list,
@@ -30,6 +29,7 @@ from common.gallery.pictures import drop_pictures, store_pictures
 from common.gallery.scores import ValidationScores, ask_validation
 from common.machine import processes
 from common.machine.device import pick_device
+from common.matching.details import drop_details, store_details
 from common.matching.matchers import Matcher
 from common.models.backbones import load_backbone
 from common.models.extraction import extract

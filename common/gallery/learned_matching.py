@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.gallery.details import read_details
 from common.gallery.gallery import Gallery
 from common.gallery.identification import comparable
 from common.gallery.local_matching import ABOUT, Plan, learned_scores
 from common.gallery.scores import N_DIGITS, ValidationScores, scores_of_questions
 from common.matching.budget import cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage, learn_cascade
+from common.matching.details import read_details
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.models.storage import read_description
@@ -151,10 +151,11 @@ def rows_to_ask(
     known, new = np.sort(np.concatenate([*chosen.values()])), chosen[True]
     if len(new) >= FEWEST_ASKED:
         return known, new, ""
-    return known, new, (
+    reason = (
         f"its network has learned from all but {counted(len(known), 'photo')}, and {len(new)} of "
         f"them show animals that are new to it, expected {FEWEST_ASKED} or more"
-    )  # fmt: skip
+    )
+    return known, new, reason
 
 
 def _draw_encounters(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InputError
-from common.gallery.details import read_details
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, Ranking, rank_animals
 from common.gallery.scores import ValidationScores
 from common.machine.device import pick_device
 from common.matching.budget import CASCADE, Cost, cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage
+from common.matching.details import read_details
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher, load_matcher, matched_points
 
@@ -117,8 +117,8 @@ class LocalMatching:
             k: candidates per question, at most.
         """
 
-        def score(i: int, similarity: np.ndarray, allowed: np.ndarray, labels: np.ndarray,
-                  rows: np.ndarray) -> np.ndarray:  # fmt: skip
+        def score(i: int, *pairs: np.ndarray) -> np.ndarray:  # see `ScorePairs`
+            similarity, allowed, labels, rows = pairs
             compare = self._comparing(photos[i], np.searchsorted(self.rows, rows))
             pairs = Pairs(similarity, allowed, labels, compare)
             return self.cascade.ask(pairs, plan.stages).counting

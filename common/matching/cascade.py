@@ -97,13 +97,6 @@ class Found:
         """
         return mean_of_photos(animal_best(self.counting, self.labels))
 
-    def best_photo(self, label: int) -> tuple[int, int]:
-        """The question's photo and the gallery's that are most alike, of one animal."""
-        own = np.flatnonzero(self.labels == label)
-        counting = self.counting[:, own]
-        photo, column = np.unravel_index(counting.argmax(), counting.shape)
-        return int(photo), int(own[column])
-
     @property
     def n_pairs(self) -> dict[str, int]:
         """How many pairs each stage has compared."""

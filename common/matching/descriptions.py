@@ -13,7 +13,7 @@ from pathlib import Path
 from common import ROOT
 from common.data.photo_files import each_photo, file_and_box
 from common.errors import InputError
-from common.files import UnwritableError, let_go, read_array, remove_leftovers, write_array
+from common.files import let_go, read_array, remove_leftovers, storing, write_array
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.own_files import checksum
@@ -32,13 +32,15 @@ def record_dtype(matcher: Matcher) -> np.dtype:
     Fields: key (of the photo), n (details), size (width, height), points, descriptors; behind n
     the last two are zeros.
     """
-    return np.dtype([
-        ("key", "V16"),
-        ("n", np.uint32),
-        ("size", np.uint32, 2),
-        ("points", np.float32, (matcher.n_points, 2)),
-        ("descriptors", matcher.descriptor.base, (matcher.n_points, *matcher.descriptor.shape)),
-    ])  # fmt: skip
+    return np.dtype(
+        [
+            ("key", "V16"),
+            ("n", np.uint32),
+            ("size", np.uint32, 2),
+            ("points", np.float32, (matcher.n_points, 2)),
+            ("descriptors", matcher.descriptor.base, (matcher.n_points, *matcher.descriptor.shape)),
+        ]
+    )
 
 
 def to_records(
@@ -97,9 +99,11 @@ def describe_photos(
     first_of = {key: i for i, key in reversed(list(enumerate(keys)))}  # copies of a photo: one
     missing = sorted(i for key, i in first_of.items() if key not in stored)
     bar = tqdm(
-        total=len(missing), desc=f"{matcher.name} details", unit="photo",
+        total=len(missing),
+        desc=f"{matcher.name} details",
+        unit="photo",
         disable=not progress or not missing,
-    )  # fmt: skip
+    )
     with bar:
         for start in range(0, len(missing), PHOTOS_PER_FILE):
             part = missing[start : start + PHOTOS_PER_FILE]
@@ -156,14 +160,7 @@ def _read_files(files: Iterable[Path], dtype: np.dtype) -> dict[bytes, LocalFeat
 
 
 def _store(file: Path, records: np.ndarray) -> None:
-    folder = file.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder, "*.npy")
+    what = f"{records.nbytes / 1e6:,.0f} MB of photos' details"
+    with storing(file.parent, what, "delete that folder, which is a cache"):
+        remove_leftovers(file.parent, "*.npy")
         write_array(file, [records], records.shape, records.dtype)
-    except (OSError, UnwritableError) as error:
-        reason = error.__cause__ or error
-        raise InputError(
-            f"{folder}: {records.nbytes / 1e6:,.0f} MB of photos' details cannot be stored "
-            f"({reason.strerror or reason}); make room, or delete that folder, which is a cache"
-        ) from error

@@ -81,11 +81,6 @@ class Asked:
         """Whether a candidate shows the query's animal, bool, like `shortlist`."""
         return self.identity[self.gallery][self.shortlist] == self.identity[self.query][:, None]
 
-    def candidate_rows(self, i: int, n_candidates: int | None = None) -> np.ndarray:
-        """Rows of the catalogue on one query's shortlist, or on its first part."""
-        first = slice(n_candidates)
-        return self.gallery[self.shortlist[i, first][self.is_candidate[i, first]]]
-
     def of_candidates(self, values: np.ndarray) -> np.ndarray:
         """Values like the first columns of `shortlist`, flat, without what only fills a row."""
         return values[self.is_candidate[:, : values.shape[1]]]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.data.images import PhotoDataset
 from common.errors import InputError
-from common.files import UnwritableError, read_array, remove_leftovers, write_array
+from common.files import read_array, remove_leftovers, storing, write_array
 from common.machine import processes
 from common.machine.freed_memory import hand_back_freed_memory
 from common.models.extraction import extract, outputs_of
@@ -104,20 +104,15 @@ def _store(
     file: Path, pieces: Iterator[np.ndarray], shape: tuple[int, ...], *, progress: bool
 ) -> None:
     folder, n_bytes = file.parent, int(np.prod(shape)) * STORED_DTYPE.itemsize
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    what = f"{n_bytes / 1e6:,.0f} MB that the frozen stages give"
+    with storing(
+        folder, what, "delete that folder, or take --cached_views 0, which stores nothing"
+    ):
         remove_leftovers(folder, "*.npy")
         if shutil.disk_usage(folder).free < n_bytes:  # said before the work, not after it
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_array(file, pieces, shape, STORED_DTYPE)
         n_stored = sum(each.stat().st_size for each in folder.glob("[!.]*.npy"))
-    except (OSError, UnwritableError) as error:
-        reason = error.__cause__ or error
-        raise InputError(
-            f"{folder}: {n_bytes / 1e6:,.0f} MB that the frozen stages give cannot be stored "
-            f"({reason.strerror or reason}); make room, delete that folder, or take "
-            "--cached_views 0, which stores nothing"
-        ) from error
     if progress:
         print(
             f"Frozen stages: {n_bytes / 1e6:,.1f} MB stored, {n_stored / 1e6:,.0f} MB in all in "

@@ -3,8 +3,8 @@
 import shutil
 
 from common.gallery import local_matching
-from common.gallery.details import FOLDER
 from common.gallery.enrolment import open_gallery
+from common.matching.details import FOLDER
 
 import numpy as np
 import pytest

@@ -7,12 +7,12 @@ import shutil
 from common.data.catalogue import load_catalogue
 from common.files import write_array
 from common.gallery import enrolment, learned_matching, local_matching
-from common.gallery.details import FOLDER, drop_details, read_details, store_details
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.learned_matching import Effort, learn_matching, to_describe
 from common.gallery.local_matching import ABOUT, installed, open_matching
 from common.matching import budget
+from common.matching.details import FOLDER, drop_details, read_details, store_details
 
 import numpy as np
 import pytest

@@ -134,15 +134,6 @@ def test_what_only_the_embedding_saw_does_not_outweigh_what_details_say():
     scores = {COSINE: np.array([[0.9, 0.8, 0.1]]), "cheap": np.array([[0.0, np.nan, np.nan]])}
     found = Found(labels, scores, np.array([[0.01, 0.7, 0.2]]))
     assert found.animals().tolist() == [0.01, 0.2]
-    assert found.best_photo(0) == (0, 0)
-
-
-def test_the_best_photo_of_an_animal_is_the_one_most_alike(learned):
-    pairs, _ = question(2, 2)
-    found = learned[0].ask(pairs, [CHEAP, DEAR])
-    photo, column = found.best_photo(2)
-    assert LABELS[column] == 2
-    assert found.probability[photo, column] == found.animals()[2]
 
 
 def test_what_was_learned_is_stored_as_json(learned):

@@ -114,7 +114,6 @@ def test_the_first_of_a_way_is_not_of_the_querys_own_encounter():
     cases = replace(cases, encounter=shared)
 
     assert cases.first_rows(cases.cosines).tolist() == [3, 5]
-    assert cases.candidate_rows(0, 2).tolist() == [3, 4]
 
 
 def test_the_best_right_photo_of_a_way_is_none_where_none_counts():

@@ -11,9 +11,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from common.errors import InputError
-from common.files import UnwritableError, read_array, write_array
-from common.matching.descriptions import from_records, record_dtype, to_records
+from common.files import read_array, storing, write_array
+from common.matching.descriptions import PHOTOS_PER_FILE, from_records, record_dtype, to_records
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.own_files import listed_files, remove_own
@@ -22,7 +21,6 @@ import numpy as np
 from tqdm import tqdm
 
 FOLDER = "details"
-PHOTOS_PER_FILE = 32  # what a kill may lose
 
 
 def store_details(
@@ -44,24 +42,17 @@ def store_details(
         name: photo for name, photo in zip(names, photos, strict=True) if name not in present
     }
     waiting = list(missing)
-    with tqdm(total=len(waiting), desc=f"{matcher.name} details", unit="photo",
-              disable=len(waiting) < PHOTOS_PER_FILE) as bar:  # fmt: skip
+    is_quick = len(waiting) < PHOTOS_PER_FILE
+    title = f"{matcher.name} details"
+    with tqdm(total=len(waiting), desc=title, unit="photo", disable=is_quick) as bar:
         for start in range(0, len(waiting), PHOTOS_PER_FILE):
             part = waiting[start : start + PHOTOS_PER_FILE]
             keys = [bytes.fromhex(name) for name in part]
             found = matcher.describe([missing[name] for name in part])
             records = to_records(matcher, found, keys)
             file = _free(folder / FOLDER / f"{_name(matcher)}-{_hash(b''.join(keys))}.npy")
-            try:
-                file.parent.mkdir(exist_ok=True)
+            with storing(file.parent, "details of photos", "choose another folder"):
                 write_array(file, [records], records.shape, records.dtype)
-            except (OSError, UnwritableError) as error:
-                reason = error.__cause__ or error
-                raise InputError(
-                    f"{file.parent}: details of photos cannot be stored "
-                    f"({getattr(reason, 'strerror', None) or reason}); make room, or choose "
-                    "another folder"
-                ) from error
             bar.update(len(part))
 
 
