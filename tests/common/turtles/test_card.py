@@ -8,14 +8,14 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image
 
-SIZE, N_PHOTOS = 32, 40
+SIZE, N_PHOTOS, SEED = 32, 24, 5
 
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")
     options = {"photo_size": SIZE, "progress": False}
-    draw_card(folder / "card", folder / "truth.csv", N_PHOTOS, 1, **options)
+    draw_card(folder / "card", folder / "truth.csv", N_PHOTOS, SEED, **options)
     return folder / "card"
 
 
@@ -38,7 +38,8 @@ def test_a_card_has_as_many_unnamed_photos_as_were_asked_for(card, truth):
 
 def test_each_photo_says_when_where_and_with_what_it_was_taken(card):
     for path in (path for path in photos_of(card) if path.suffix == ".JPG"):
-        exif = Image.open(path).getexif()
+        with Image.open(path) as photo:
+            exif = photo.getexif()
         taken = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal]
 
         assert taken.startswith("2024:")
@@ -73,7 +74,7 @@ def test_some_photos_show_two_animals(truth):
 
 def test_the_same_seed_draws_the_same_card(card, tmp_path):
     options = {"photo_size": SIZE, "progress": False}
-    draw_card(tmp_path / "card", tmp_path / "truth.csv", N_PHOTOS, 1, **options)
+    draw_card(tmp_path / "card", tmp_path / "truth.csv", N_PHOTOS, SEED, **options)
 
     for path in photos_of(card):
         assert path.read_bytes() == (tmp_path / "card" / path.relative_to(card)).read_bytes()
