@@ -108,7 +108,7 @@ def parse_dates(
     """Read dates and datetimes as people, cameras and programs write them.
 
     The year comes first, the month has a name, or the order follows from a day above 12 somewhere
-    in the column: in a date with the same mark, else with any. A time zone is cut off, not
+    in the column, in a date with the same mark. A time zone is cut off, not
     converted: the local day is what makes an encounter.
 
     Args:
@@ -143,21 +143,19 @@ def _orders(text: pd.Series, order: str | None, where: str) -> dict[str, bool]:
     for mark, first, second in numbers:
         if max(first, second) > 12:
             said[mark].add(first > 12)
-    everywhere = set().union(*said.values())
-    orders = {mark: (own if len(own) == 1 else everywhere) for mark, own in said.items()}
     unclear = [
         each
         for each, (mark, first, second) in zip(found, numbers, strict=True)
-        if len(orders[mark]) != 1 and max(first, second) <= 12 and first != second
+        if len(said[mark]) != 1 and max(first, second) <= 12 and first != second
     ]
     if unclear and order is None:
         raise InputError(
-            f"{where}: the date {unclear[0]} may begin with its day or with its month, and "
-            f"{'rows contradict each other' if everywhere else 'no row says which'}, expected to "
-            "know; add --date_order day or --date_order month, or write dates as 2020-05-31"
+            f"{where}: the date {unclear[0]} may begin with its day or with its month, and no row "
+            "says which, expected to know; add --date_order day or --date_order month, or write "
+            "dates as 2020-05-31"
         )
     fallback = order != "month"
-    return {mark: next(iter(each)) if len(each) == 1 else fallback for mark, each in orders.items()}
+    return {mark: next(iter(each)) if len(each) == 1 else fallback for mark, each in said.items()}
 
 
 def _date_parts(text: str, is_day_first: dict[str, bool]) -> dict[str, str | None] | None:
