@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Figures.
     shown = choose_photos(table, N_ANIMALS)
     sheet = contact_sheet(
-        [catalogue.root / path for path in shown["path"]],
+        [catalogue.paths()[row] for row in shown.index],
         run.figure_path("contact_sheet.png"),
         identities=shown["identity"].tolist(),
         captions=captions_of(shown),

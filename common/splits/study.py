@@ -66,8 +66,8 @@ class Study:
         Returns:
             Columns photo (path from the folder of the photos), question, animal, answered, right.
         """
-        photos, animals = self.catalogue.table["path"].iloc[rows], self.identity[rows]
-        table = pd.DataFrame({"photo": photos.to_numpy(), "question": question})
+        photos, animals = self.catalogue.names(), self.identity[rows]
+        table = pd.DataFrame({"photo": [photos[row] for row in rows], "question": question})
         return table.assign(animal=animals, answered=named, right=animals == named)
 
 
