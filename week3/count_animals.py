@@ -41,6 +41,7 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 TURTLE_DAYS = ("2019-01-01", "2021-12-31")  # the last years without newcomers
 RATES = {"missed_matches": "missed", "false_matches": "false"}
@@ -323,6 +324,7 @@ def drawn_captures(histories: Histories, best: Estimate) -> Figure:
     below.plot(places, np.cumsum(survey.new), color=style.INK, label="seen")
     below.set(ylabel="animals", ylim=(0, None))
     style.legend_inside(below)
+    above.yaxis.set_major_locator(MaxNLocator(integer=True))
     below.set_xticks(*style.legible_ticks(list(histories.encounters.columns), most=8))
     return figure
 

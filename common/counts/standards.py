@@ -3,8 +3,8 @@
 Camtrap DP 1.0.2 (camtrap-dp.tdwg.org) is datapackage.json beside three tables, with the animal in
 `individualID`. Each needs a place; a deployment here is a place at which animals were photographed.
 The clock's time zone is unknown: times end in Z, and `timestampIssues` says that they are wrong by
-it. A Darwin Core archive (dwc.tdwg.org/text) is a table of occurrences and meta.xml in one ZIP file,
-with the animal in `organismID`.
+it. A Darwin Core archive (dwc.tdwg.org/text) is a table of occurrences and meta.xml in one ZIP
+file, with the animal in `organismID`.
 """
 
 import io
