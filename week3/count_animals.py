@@ -26,7 +26,7 @@ from pathlib import Path
 from common import cli
 from common.counts import exports, standards
 from common.counts.estimators import NONE, Estimate, Rate, doubts, estimate, in_halves, survey_of
-from common.counts.histories import LONGEST, OCCASIONS, Histories, histories_of
+from common.counts.histories import OCCASIONS, Histories, histories_of
 from common.counts.simulation import World, coverage
 from common.data.catalogue import Catalogue, load_catalogue
 from common.data.wildlife import open_dataset
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> dict:
     best = (corrected or as_named)[0]
 
     notes += [problem.text() for problem in catalogue.remarks]
-    notes += [*histories.notes, *doubts(histories, best, LONGEST)]
+    notes += [*histories.notes, *doubts(histories, as_named[0])]
     notes += export(run, histories, catalogue, args.species or "")
     figure = drawn_captures(histories, best)
     path = style.save_figure(figure, run.figure_path("captures.png"))

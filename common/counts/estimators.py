@@ -31,6 +31,8 @@ from common.words import counted
 import numpy as np
 from scipy.stats import norm
 
+LONGEST = 120  # days; in a longer survey animals are born, come and go
+BOUND = float(norm.ppf(0.5 + LEVEL / 2))  # standard deviations that an interval reaches
 FEW = 7  # recaptures, below which Chapman's estimate is biased (Robson and Regier 1964)
 MOST = 1e7  # animals that are thought possible
 N_TRIED = 2_000  # numbers of animals on the way to it
@@ -51,7 +53,7 @@ class Rate:
     @property
     def deviation(self) -> float:
         """Standard deviation that the interval stands for."""
-        return (self.high - self.low) / 2 / norm.ppf(0.5 + LEVEL / 2)
+        return (self.high - self.low) / 2 / BOUND
 
 
 NONE = Rate(0.0, 0.0, 0.0)
@@ -218,7 +220,6 @@ def interval(
     Returns:
         The ends; the upper one inf where no number is too high.
     """
-    bound = norm.ppf(0.5 + LEVEL / 2)
     n_encounters, n_identities = float(survey.encounters.sum()), float(survey.new.sum())
     kept = 1 - missed.value - false.value
 
@@ -233,12 +234,12 @@ def interval(
         )
 
     n_seen = np.clip((n_identities - missed.value * n_encounters) / kept, 1, None)
-    surely_seen = n_seen - bound * np.sqrt(by_mistakes(n_seen)) / kept
+    surely_seen = n_seen - BOUND * np.sqrt(by_mistakes(n_seen)) / kept
     tried = np.geomspace(max(surely_seen, captured.max(), 1.0) + 1e-6, MOST, N_TRIED)
     mean, variance = seen_moments(tried, captured)
     expected = mean * kept + n_encounters * missed.value
     spread = np.sqrt(variance * kept**2 + by_mistakes(mean) + 1e-12)
-    possible = tried[np.abs(n_identities - expected) <= bound * spread]
+    possible = tried[np.abs(n_identities - expected) <= BOUND * spread]
     if not len(possible):  # fewer identities, or more, than any number of animals explains
         return tried[0], tried[0] if n_identities < expected[0] else math.inf
     return float(possible[0]), math.inf if possible[-1] == tried[-1] else float(possible[-1])
@@ -261,18 +262,39 @@ def seen_moments(n_animals: np.ndarray, captured: np.ndarray) -> tuple[np.ndarra
     return mean, variance.clip(min=0)
 
 
-def doubts(histories: Histories, found: Estimate, longest: int) -> list[str]:
+def chao(seen: np.ndarray) -> float:
+    """Chao's lower bound, which holds where some animals are easier to photograph than others.
+
+    Args:
+        seen: bool, shape (n_animals, n_occasions), of the animals seen at all.
+
+    Source: Chao 1987, Biometrics 43:783, in its form for few animals, D + f1 (f1 - 1) / 2 (f2 + 1).
+
+    >>> chao(np.array([[True, False], [False, True], [True, True]]))
+    3.5
+    """
+    once, twice = (int((seen.sum(axis=1) == times).sum()) for times in (1, 2))
+    return len(seen) + once * (once - 1) / (2 * (twice + 1))
+
+
+def doubts(histories: Histories, as_named: Estimate) -> list[str]:
     """What speaks against believing an estimate, one sentence each."""
     said = []
-    if found.n_recaptures < FEW:
+    if as_named.n_recaptures < FEW:
         said.append(
-            f"{counted(round(found.n_recaptures), 'recapture')} alone: with fewer than {FEW} the "
-            "number means little. Photograph on more days, or make occasions shorter"
+            f"{counted(round(as_named.n_recaptures), 'recapture')} alone: with fewer than {FEW} "
+            "the number means little. Photograph on more days, or make occasions shorter."
         )
-    if histories.n_days > longest:
+    if (fewest := chao(histories.seen)) > as_named.high:
+        said.append(
+            f"So many animals were seen once alone that there should be {fewest:,.0f} or more "
+            "(Chao's lower bound), above the interval: some animals are easier to photograph than "
+            "others, and the number is too low. MARK and secr have models for that."
+        )
+    if histories.n_days > LONGEST:
         said.append(
             f"From the first capture to the last {histories.n_days:,} days passed: animals are "
             "born, die, come and go, and the number is of all that were ever there. Count one "
-            "season: --days FIRST,LAST"
+            "season: --days FIRST,LAST."
         )
     return said

@@ -17,7 +17,6 @@ import pandas as pd
 
 # Occasion to pandas' period; a season is three months, the first from December to February.
 OCCASIONS = {"day": "D", "month": "M", "season": "Q-NOV", "year": "Y"}
-LONGEST = 120  # days between first and last capture; over more, animals are born, come and go
 N_NAMED = 3  # photos that a note names
 PLACES = ("latitude", "longitude")
 

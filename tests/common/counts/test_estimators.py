@@ -119,12 +119,25 @@ def test_halves_have_all_animals_once_for_all():
     assert survey_of(histories).n_recaptures == 3
 
 
-def test_few_recaptures_and_long_surveys_are_doubted():
+def test_few_recaptures_and_long_surveys_are_doubted(monkeypatch):
+    monkeypatch.setattr("common.counts.estimators.LONGEST", 2)
     histories = histories_with(["a", "b"], ["101", "011"])
-    found = estimate(survey_of(histories))
 
-    assert "2 recaptures alone" in doubts(histories, found, 120)[0]
-    assert "3 days passed" in doubts(histories, found, 2)[1]
+    said = doubts(histories, estimate(survey_of(histories)))
+
+    assert "2 recaptures alone" in said[0]
+    assert "3 days passed" in said[1]
+
+
+def test_animals_that_are_not_equally_easy_to_photograph_are_suspected():
+    days = ["1" * 10] * 8 + [
+        "".join("01"[day == other] for day in range(10)) for other in range(10)
+    ]
+    histories = histories_with([f"a{number}" for number in range(18)], days)
+
+    [said] = doubts(histories, estimate(survey_of(histories)))
+
+    assert "63 or more (Chao's lower bound)" in said
 
 
 @settings(max_examples=60, deadline=None)
