@@ -19,19 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen_animals import catalogue_of, histories_with
 
-ODD = [
-    "=cmd()",
-    "Zoë */ x",
-    "Old, Scar",
-    "@SUM",
-    "007",
-    "-1",
-    "Anna;B",
-    "NONE",
-    'a "b"',
-    "# 4",
-    "猫",
-]
+ODD = ["=cmd()", "Zoë */ x", "Old, Scar", "@SUM", "007", "-1", "Anna;B", 'a "b"', "# 4", "猫"]
 TEXTS = ["101", "011", "110", "001", "010", "111", "100", "011", "110", "101"]
 
 
