@@ -110,6 +110,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.table and (args.data_dir or args.dataset):
         parser.error(f"TABLE: found {args.table} beside another source, expected one of the two")
     args.data_dir = args.table or args.data_dir
+    if args.simulate and (args.data_dir or args.dataset):
+        parser.error("--simulate: found beside photos, expected one of the two")
     return args
 
 
@@ -146,14 +148,9 @@ def main(argv: list[str] | None = None) -> dict:
     figure = drawn_captures(histories, best)
     path = style.save_figure(figure, run.figure_path("captures.png"))
     summary = sentence(histories, args.occasion, as_named[0], corrected[:1])
-    if is_drawn:
-        n_drawn = int(
-            catalogue.table["is_newcomer"]
-            .ne("True")
-            .groupby(catalogue.table["identity"])
-            .first()
-            .sum()
-        )
+    is_newcomer = is_drawn and catalogue.table["is_newcomer"] == "True"
+    if is_drawn and days[1] < catalogue.table.loc[is_newcomer, "date"].min():
+        n_drawn = catalogue.table.loc[~is_newcomer, "identity"].nunique()
         summary += f" {n_drawn} turtles could be met in these years: this number is known."
     return run.finish(
         metrics={
@@ -282,7 +279,8 @@ def sentence(
     n_animals, n_occasions = histories.encounters.shape
     best = (corrected or [as_named])[0]
     said = (
-        f"{counted(n_animals, 'animal')} were seen on {counted(n_occasions, occasion)}; "
+        f"{counted(n_animals, 'animal')} were seen {'on' if occasion == 'day' else 'in'} "
+        f"{counted(n_occasions, occasion)}; "
         f"{best.text()} live here, if nobody came or left between the first {occasion} and the "
         "last (a closed population), and all are as easy to photograph."
     )

@@ -33,6 +33,7 @@ from scipy.stats import norm
 
 LONGEST = 120  # days; in a longer survey animals are born, come and go
 BOUND = float(norm.ppf(0.5 + LEVEL / 2))  # standard deviations that an interval reaches
+FEWEST = 0.5  # recaptures, below which there is no estimate
 FEW = 7  # recaptures, below which Chapman's estimate is biased (Robson and Regier 1964)
 MOST = 1e7  # animals that are thought possible
 N_TRIED = 2_000  # numbers of animals on the way to it
@@ -87,7 +88,7 @@ class Estimate:
 
     Attributes:
         method: "Schnabel" or "Chapman".
-        value: the estimate; inf where all recaptures may be mistakes.
+        value: the estimate; inf where no recapture is left when mistakes are taken out.
         low, high: ends of the interval; high is inf where the data name no upper end.
         n_recaptures: true ones behind it, as far as known.
     """
@@ -134,9 +135,6 @@ def schnabel(captured: Sequence[float], new: Sequence[float]) -> float:
         captured: animals caught on each occasion.
         new: of these, animals never caught before.
 
-    Returns:
-        Number of animals; inf where recaptures do not outweigh mistakes.
-
     Source: Seber, The Estimation of Animal Abundance, 1982, equation 4.15.
 
     >>> schnabel([3, 4], [3, 2])
@@ -145,21 +143,18 @@ def schnabel(captured: Sequence[float], new: Sequence[float]) -> float:
     captured, new = np.asarray(captured, float), np.asarray(new, float)
     marked = np.cumsum(new) - new
     recaptured = float((captured - new)[1:].sum())
-    return float(captured @ marked) / (recaptured + 1) if recaptured > -1 else math.inf
+    return float(captured @ marked) / (recaptured + 1)
 
 
 def chapman(first: float, second: float, both: float) -> float:
     """Chapman's estimate from two occasions, (n1 + 1)(n2 + 1) / (m + 1) - 1.
-
-    Returns:
-        Number of animals; inf where recaptures do not outweigh mistakes.
 
     Source: Chapman 1951; Seber 1982, equation 3.4.
 
     >>> round(chapman(10, 15, 5), 2)
     28.33
     """
-    return (first + 1) * (second + 1) / (both + 1) - 1 if both > -1 else math.inf
+    return (first + 1) * (second + 1) / (both + 1) - 1
 
 
 def estimate(survey: Survey, missed: Rate = NONE, false: Rate = NONE) -> Estimate:
@@ -177,14 +172,16 @@ def estimate(survey: Survey, missed: Rate = NONE, false: Rate = NONE) -> Estimat
         raise ValueError("one occasion has no recaptures, expected two or more")
     new = true_new(survey, missed.value, false.value)
     captured = np.maximum(true_captured(survey, missed.value, false.value), np.maximum(new, 0))
-    if len(captured) == 2:
-        method = "Chapman"
-        value = chapman(new[0], captured[1], captured[1] - new[1])
-    else:
-        method = "Schnabel"
-        value = schnabel(captured, new)
+    method = "Chapman" if len(captured) == 2 else "Schnabel"
+    value = (
+        chapman(new[0], captured[1], captured[1] - new[1])
+        if method == "Chapman"
+        else schnabel(captured, new)
+    )
     low, high = interval(survey, captured, missed, false)
     recaptures = float((captured - new)[1:].sum())
+    if recaptures < FEWEST:
+        value = math.inf
     # The estimate and the test look at the same data in two ways and may differ by a hair.
     return Estimate(method, value, min(low, value), max(high, value), max(0.0, recaptures))
 
@@ -254,11 +251,14 @@ def seen_moments(n_animals: np.ndarray, captured: np.ndarray) -> tuple[np.ndarra
         n_animals: in the population, shape (n_tried,).
         captured: on each occasion, shape (n_occasions,).
     """
-    n = n_animals[:, None]
-    unseen = np.prod(1 - captured / n, axis=1)  # one animal, on every occasion
-    both = np.prod((1 - captured / n) * (1 - captured / np.maximum(n - 1, 1)).clip(0), axis=1)
-    mean = n_animals * (1 - unseen)
-    variance = n_animals * unseen * (1 - unseen) + n_animals * (n_animals - 1) * (both - unseen**2)
+    n, k = n_animals[:, None], captured
+    log_unseen = np.log1p(-k / n).sum(axis=1)  # one animal, on every occasion
+    unseen = np.exp(log_unseen)
+    # Two animals: both unseen is a little less likely than if each were drawn by itself.
+    less = np.maximum(-k / np.maximum((n - 1) * (n - k), 1e-12), -1 + 1e-12)
+    together = unseen**2 * np.expm1(np.log1p(less).sum(axis=1))
+    mean = -n_animals * np.expm1(log_unseen)
+    variance = mean * unseen + n_animals * (n_animals - 1) * together
     return mean, variance.clip(min=0)
 
 
@@ -293,8 +293,8 @@ def doubts(histories: Histories, as_named: Estimate) -> list[str]:
         )
     if histories.n_days > LONGEST:
         said.append(
-            f"From the first capture to the last {histories.n_days:,} days passed: animals are "
-            "born, die, come and go, and the number is of all that were ever there. Count one "
-            "season: --days FIRST,LAST."
+            f"From the first capture to the last {histories.n_days:,} days passed: in so long a "
+            "time animals are born, die, come and go, and the number is of all that were ever "
+            "there. Count a shorter time: --days FIRST,LAST."
         )
     return said

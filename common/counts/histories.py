@@ -129,10 +129,9 @@ def _unjoined_sides(table: pd.DataFrame) -> str:
         return ""
     best = max(shown, key=lambda side: len(shown[side]))
     return (
-        f"{counted(len(only['left']), 'animal')} were seen from the left alone and "
-        f"{len(only['right']):,} from the right alone: a left and a right that nobody has joined "
-        f"are two names and may be one animal. Count one side: --side {best} has most animals, "
-        f"{len(shown[best]):,}"
+        f"Seen from the left alone: {counted(len(only['left']), 'animal')}; from the right alone: "
+        f"{len(only['right']):,}. A left and a right that nobody has joined are two names and may "
+        f"be one animal. Count one side: --side {best} has most animals, {len(shown[best]):,}."
     )
 
 

@@ -115,6 +115,7 @@ def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
         (["--days", "2024-13-01,2024-14-01"], "--days"),
         (["--occasion", "week"], "--occasion: found 'week', expected one of"),
         (["--simulate", "0"], "--simulate"),
+        (["--simulate", "20"], "--simulate: found beside photos"),
         (["--side", "top"], "--side top: no photo shows it"),
         (["--occasion", "year"], "all photos are of one year (2024)"),
         (["--days", "1999-01-01,1999-12-31"], "no photo of a known animal is left"),

@@ -71,8 +71,9 @@ def test_the_interval_holds_the_estimate_and_what_was_seen():
 def test_without_recaptures_there_is_no_upper_end():
     found = estimate(single([5, 6, 4], [5, 6, 4]))
 
-    assert found.high == math.inf
+    assert found.value == found.high == math.inf
     assert found.low > 15
+    assert found.text() == f"at least {found.low:.0f}"
 
 
 def test_more_mistakes_make_the_interval_no_narrower():

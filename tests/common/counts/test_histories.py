@@ -54,7 +54,7 @@ def test_sides_that_nobody_joined_are_told_with_the_side_that_has_most_animals()
 
     [note] = histories_of(catalogue_of(rows), "day").notes
 
-    assert "2 animals were seen from the left alone and 1 from the right alone" in note
+    assert "Seen from the left alone: 2 animals; from the right alone: 1." in note
     assert "--side left has most animals, 3" in note
 
 
