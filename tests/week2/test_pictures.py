@@ -17,6 +17,7 @@ COMMITTED = ROOT / "week2" / "pictures"
 CLIMBED = ("ideal.png", "adversarial.png")
 
 
+@pytest.mark.slow
 def test_the_pictures_are_as_drawn(tmp_path):
     def draw(folder):
         pictures.draw_facts(folder)
