@@ -4,6 +4,7 @@ import shutil
 
 from common.data.catalogue import load_catalogue
 
+import pytest
 from picture_checks import (
     assert_pictures_are_as_drawn,
     assert_pictures_are_shown,
