@@ -137,7 +137,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     # How many are there, if every name is right, and with the mistakes of naming taken out?
     rates, notes = rates_of(args)
-    surveys = survey_of(histories), in_halves(histories)
+    counts = histories.encounters.to_numpy()
+    surveys = survey_of(counts), survey_of(in_halves(counts))
     as_named = [estimate(each) for each in surveys]
     corrected = [estimate(each, *rates) for each in surveys] if any(map(is_wrong, rates)) else []
     best = (corrected or as_named)[0]
@@ -284,6 +285,8 @@ def sentence(
         f"{best.text()} live here, if nobody came or left between the first {occasion} and the "
         "last (a closed population), and all are as easy to photograph."
     )
+    if histories.warning:
+        said += f" {histories.warning}"
     if corrected:
         said += f" That takes wrong names out; as named it would be {as_named.text()}."
     return said
@@ -303,7 +306,7 @@ def estimates_table(as_named: list[Estimate], corrected: list[Estimate]) -> pd.D
 
 def drawn_captures(histories: Histories, best: Estimate) -> Figure:
     """Animals by occasion, new and seen before; and how many different ones there were by then."""
-    survey = survey_of(histories)
+    survey = survey_of(histories.encounters.to_numpy())
     figure = style.new_figure(8.4, 5.0)
     above, below = figure.subplots(2, 1, sharex=True)
     places = np.arange(len(survey.captured))

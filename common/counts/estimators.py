@@ -111,21 +111,22 @@ class Estimate:
         return f"about {self.value:,.0f} [{self.low:,.0f}, {high}]"
 
 
-def survey_of(histories: Histories) -> Survey:
-    """The numbers of each occasion."""
-    counts = histories.encounters.to_numpy()
-    first = (counts > 0).argmax(axis=1)  # of each animal
-    new = np.bincount(first, minlength=counts.shape[1])
-    return Survey(counts.sum(0), (counts > 0).sum(0), (counts == 1).sum(0), new)
+def survey_of(encounters: np.ndarray) -> Survey:
+    """The numbers of each occasion.
+
+    Args:
+        encounters: of each animal on each occasion, shape (n_animals, n_occasions).
+    """
+    seen = encounters > 0
+    new = np.bincount(seen.argmax(axis=1), minlength=encounters.shape[1])
+    return Survey(encounters.sum(axis=0), seen.sum(axis=0), (encounters == 1).sum(axis=0), new)
 
 
-def in_halves(histories: Histories) -> Survey:
-    """The same with two occasions: up to about half of the captures, and the rest."""
-    counts = histories.encounters.to_numpy()
-    captures = (counts > 0).sum(0).cumsum()
+def in_halves(encounters: np.ndarray) -> np.ndarray:
+    """The same of two occasions: up to about half of the captures, and the rest."""
+    captures = (encounters > 0).sum(axis=0).cumsum()
     cut = int(np.abs(captures[:-1] - captures[-1] / 2).argmin()) + 1
-    halves = histories.encounters.T.groupby(np.arange(counts.shape[1]) >= cut).sum().T
-    return survey_of(Histories(halves, histories.photos, ()))
+    return np.add.reduceat(encounters, [0, cut], axis=1)
 
 
 def schnabel(captured: Sequence[float], new: Sequence[float]) -> float:

@@ -30,11 +30,13 @@ class Histories:
             the index holds identities, the columns occasions as text, earliest first.
         photos: the catalogue's rows that count, with the column occasion.
         notes: what was left out, and what to know about it.
+        warning: where most animals were seen from one side alone and may be counted twice, else "".
     """
 
     encounters: pd.DataFrame
     photos: pd.DataFrame
     notes: tuple[str, ...]
+    warning: str = ""
 
     @property
     def seen(self) -> np.ndarray:
@@ -72,7 +74,7 @@ def histories_of(
         InputError: no photo is left, or the side is unknown.
     """
     table = catalogue.table.assign(side=catalogue.sides)
-    notes = []
+    notes, warning = [], ""
     table = _keep(table, table["date"].notna(), "without a date", notes)
     if days:
         day = table["date"].dt.normalize()
@@ -80,8 +82,9 @@ def histories_of(
         table = _keep(table, day.between(*days), words, notes)
     if side:
         table = _of_side(table, side, notes)
-    elif both := _unjoined_sides(table):
-        notes.append(both)
+    else:
+        note, warning = _unjoined_sides(table)
+        notes += [note] if note else []
     if not len(table):
         raise InputError(
             f"{catalogue.name}: no photo of a known animal is left ({'; '.join(notes) or 'none'}), "
@@ -92,7 +95,7 @@ def histories_of(
     table = table.assign(occasion=[_words(each, occasion) for each in period])
     encounters = table.groupby(["identity", "occasion"])["encounter"].nunique()
     encounters = encounters.unstack(fill_value=0).sort_index(axis="columns")
-    return Histories(encounters, table.reset_index(drop=True), tuple(notes))
+    return Histories(encounters, table.reset_index(drop=True), tuple(notes), warning)
 
 
 def _keep(table: pd.DataFrame, keep: pd.Series, words: str, notes: list[str]) -> pd.DataFrame:
@@ -117,22 +120,27 @@ def _of_side(table: pd.DataFrame, side: str, notes: list[str]) -> pd.DataFrame:
     return _keep(table, table["side"] == side.casefold(), f"that do not show the {side}", notes)
 
 
-def _unjoined_sides(table: pd.DataFrame) -> str:
-    """A warning where a left and a right that nobody joined may be one animal; "" where not."""
+def _unjoined_sides(table: pd.DataFrame) -> tuple[str, str]:
+    """What to know where a left and a right that nobody joined may be one animal.
+
+    Returns:
+        A note, and a warning where most animals are concerned; "" where there is no need.
+    """
     shown = {side: set(own["identity"]) for side, own in table.groupby("side") if side}
     if set(shown) != {"left", "right"}:
-        return ""
-    only = {
-        side: shown[side] - shown[other] for side, other in (("left", "right"), ("right", "left"))
-    }
-    if not all(only.values()):
-        return ""
+        return "", ""
+    left, right = shown["left"] - shown["right"], shown["right"] - shown["left"]
+    if not left or not right:
+        return "", ""
     best = max(shown, key=lambda side: len(shown[side]))
-    return (
-        f"Seen from the left alone: {counted(len(only['left']), 'animal')}; from the right alone: "
-        f"{len(only['right']):,}. A left and a right that nobody has joined are two names and may "
-        f"be one animal. Count one side: --side {best} has most animals, {len(shown[best]):,}."
+    note = (
+        f"Seen from the left alone: {counted(len(left), 'animal')}; from the right alone: "
+        f"{len(right):,}. A left and a right that nobody has joined are two names and may be one "
+        f"animal. Count one side: --side {best} has most animals, {len(shown[best]):,}."
     )
+    are_most = len(left) + len(right) > len(shown["left"] & shown["right"])
+    warning = f"But left and right sides count as two animals here: take --side {best}."
+    return note, warning if are_most else ""
 
 
 def _words(period: pd.Period, occasion: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from common.counts.estimators import Estimate, Rate, Survey, estimate
+from common.counts.estimators import Estimate, Rate, Survey, estimate, survey_of
 from common.measures.intervals import LEVEL
 
 import numpy as np
@@ -78,9 +78,7 @@ def _another(random: Generator, n_identities: int, own: list[int]) -> int:
 
 def survey_from(table: pd.DataFrame) -> Survey:
     """A simulated table's numbers, by day."""
-    counts = table.groupby(["identity", "date"]).size().unstack(fill_value=0).to_numpy()
-    new = np.bincount((counts > 0).argmax(axis=1), minlength=counts.shape[1])
-    return Survey(counts.sum(0), (counts > 0).sum(0), (counts == 1).sum(0), new)
+    return survey_of(table.groupby(["identity", "date"]).size().unstack(fill_value=0).to_numpy())
 
 
 def judged_rate(share: float, random: Generator) -> Rate:

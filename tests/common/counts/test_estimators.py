@@ -112,19 +112,19 @@ def test_encounters_named_wrongly_are_taken_off_an_occasion_of_several():
 def test_halves_have_all_animals_once_for_all():
     histories = histories_with(["a", "b", "c"], ["1100", "0110", "0011"])
 
-    halves = in_halves(histories)
+    halves = survey_of(in_halves(histories.encounters.to_numpy()))
 
     assert halves.captured.tolist() == [2, 2]
     assert halves.new.tolist() == [2, 1]
     assert halves.n_recaptures == 1
-    assert survey_of(histories).n_recaptures == 3
+    assert survey_of(histories.encounters.to_numpy()).n_recaptures == 3
 
 
 def test_few_recaptures_and_long_surveys_are_doubted(monkeypatch):
     monkeypatch.setattr("common.counts.estimators.LONGEST", 2)
     histories = histories_with(["a", "b"], ["101", "011"])
 
-    said = doubts(histories, estimate(survey_of(histories)))
+    said = doubts(histories, estimate(survey_of(histories.encounters.to_numpy())))
 
     assert "2 recaptures alone" in said[0]
     assert "3 days passed" in said[1]
@@ -136,7 +136,7 @@ def test_animals_that_are_not_equally_easy_to_photograph_are_suspected():
     ]
     histories = histories_with([f"a{number}" for number in range(18)], days)
 
-    [said] = doubts(histories, estimate(survey_of(histories)))
+    [said] = doubts(histories, estimate(survey_of(histories.encounters.to_numpy())))
 
     assert "63 or more (Chao's lower bound)" in said
 

@@ -52,10 +52,23 @@ def test_one_side_alone_may_count():
 def test_sides_that_nobody_joined_are_told_with_the_side_that_has_most_animals():
     rows = [*ROWS, ("Dora", "2024-06-03", "d1", "left")]
 
-    [note] = histories_of(catalogue_of(rows), "day").notes
+    histories = histories_of(catalogue_of(rows), "day")
+    [note] = histories.notes
 
     assert "Seen from the left alone: 2 animals; from the right alone: 1." in note
     assert "--side left has most animals, 3" in note
+    assert histories.warning.endswith("count as two animals here: take --side left.")
+
+
+def test_few_animals_of_one_side_are_no_warning():
+    joined = [(name, f"2024-05-0{day}", f"{name}{day}", side) for name in "ABC"
+              for day, side in ((1, "left"), (2, "right"))]  # fmt: skip
+    rows = [*joined, ("Dora", "2024-05-03", "d", "left"), ("Emma", "2024-05-03", "e", "right")]
+
+    histories = histories_of(catalogue_of(rows), "day")
+
+    assert len(histories.notes) == 1
+    assert histories.warning == ""
 
 
 def test_animals_known_from_both_sides_are_no_news():
