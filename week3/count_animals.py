@@ -44,6 +44,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 TURTLE_DAYS = ("2019-01-01", "2021-12-31")  # the last years without newcomers
+MOST_WRONG = 0.5  # share of encounters named wrongly; with more nothing can be counted
 RATES = {"missed_matches": "missed", "false_matches": "false"}
 WORLDS = (  # of the simulation
     World(),
@@ -144,7 +145,7 @@ def main(argv: list[str] | None = None) -> dict:
     best = (corrected or as_named)[0]
 
     notes += [problem.text() for problem in catalogue.remarks]
-    notes += [*histories.notes, *doubts(histories, as_named[0])]
+    notes += [*histories.notes, *doubts(histories, as_named[0], corrected)]
     notes += export(run, histories, catalogue, args.species or "")
     figure = drawn_captures(histories, best)
     path = style.save_figure(figure, run.figure_path("captures.png"))
@@ -203,6 +204,12 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
         Rate(*own) if own else measured.get(name, NONE)
         for own, name in zip(given, RATES.values(), strict=True)
     ]
+    if (wrong := sum(rate.value for rate in rates)) >= MOST_WRONG:
+        raise InputError(
+            f"--missed_matches and --false_matches: found {100 * wrong:.0f} % of encounters named "
+            f"wrongly, expected less than {100 * MOST_WRONG:.0f} %; no number follows from such "
+            "names: have pairs checked first, or train a better model"
+        )
     return rates, [note] if note else []
 
 
@@ -280,15 +287,15 @@ def sentence(
     n_animals, n_occasions = histories.encounters.shape
     best = (corrected or [as_named])[0]
     said = (
-        f"{counted(n_animals, 'animal')} were seen {'on' if occasion == 'day' else 'in'} "
-        f"{counted(n_occasions, occasion)}; "
-        f"{best.text()} live here, if nobody came or left between the first {occasion} and the "
-        "last (a closed population), and all are as easy to photograph."
+        f"{counted(n_animals, 'animal was', 'animals were')} seen "
+        f"{'on' if occasion == 'day' else 'in'} {counted(n_occasions, occasion)}; "
+        f"{best.text()} live here, if nobody came or left between the first {occasion} and "
+        "the last (a closed population), and all are as easy to photograph."
     )
-    if histories.warning:
-        said += f" {histories.warning}"
     if corrected:
         said += f" That takes wrong names out; as named it would be {as_named.text()}."
+    if histories.warning:
+        said += f" {histories.warning}"
     return said
 
 

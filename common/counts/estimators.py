@@ -182,9 +182,9 @@ def estimate(survey: Survey, missed: Rate = NONE, false: Rate = NONE) -> Estimat
     low, high = interval(survey, captured, missed, false)
     recaptures = float((captured - new)[1:].sum())
     if recaptures < FEWEST:
-        value = math.inf
-    # The estimate and the test look at the same data in two ways and may differ by a hair.
-    return Estimate(method, value, min(low, value), max(high, value), max(0.0, recaptures))
+        return Estimate(method, math.inf, low, math.inf, max(0.0, recaptures))
+    # The formula may fall below the number seen, which the interval does not.
+    return Estimate(method, min(max(value, low), high), low, high, recaptures)
 
 
 def true_new(survey: Survey, missed: float, false: float) -> np.ndarray:
@@ -278,9 +278,16 @@ def chao(seen: np.ndarray) -> float:
     return len(seen) + once * (once - 1) / (2 * (twice + 1))
 
 
-def doubts(histories: Histories, as_named: Estimate) -> list[str]:
+def doubts(
+    histories: Histories, as_named: Estimate, corrected: Sequence[Estimate] = ()
+) -> list[str]:
     """What speaks against believing an estimate, one sentence each."""
     said = []
+    if any(each.high - each.low < 1e-3 for each in corrected):
+        said.append(
+            "These names hold fewer mistakes than their rates say, whatever the number of animals: "
+            "look whether the rates are those of these photos."
+        )
     if as_named.n_recaptures < FEW:
         said.append(
             f"{counted(round(as_named.n_recaptures), 'recapture')} alone: with fewer than {FEW} "

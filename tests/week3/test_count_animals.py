@@ -110,6 +110,7 @@ def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
         (["--missed_matches", "0.6"], "--missed_matches: found '0.6', expected a share"),
         (["--missed_matches", "0.1,0.2,0.3"], "--missed_matches"),
         (["--false_matches", "some"], "--false_matches"),
+        (["--missed_matches", "0.4", "--false_matches", "0.2"], "found 60 % of encounters named"),
         (["--days", "2024-05-31"], "--days: found '2024-05-31', expected the first and the last"),
         (["--days", "2024-05-31,2024-05-01"], "--days"),
         (["--days", "2024-13-01,2024-14-01"], "--days"),

@@ -141,6 +141,16 @@ def test_animals_that_are_not_equally_easy_to_photograph_are_suspected():
     assert "63 or more (Chao's lower bound)" in said
 
 
+def test_rates_that_do_not_fit_the_names_are_doubted():
+    histories = histories_with(list("abcdefg"), ["1111111111"] * 7)
+    survey = survey_of(histories.encounters.to_numpy())
+    missed = Rate(0.2, 0.19, 0.21)
+
+    said = doubts(histories, estimate(survey), [estimate(survey, missed)])
+
+    assert said[0].startswith("These names hold fewer mistakes than their rates say")
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=2, max_size=8),
