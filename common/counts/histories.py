@@ -65,7 +65,6 @@ def histories_of(
     """Tell who was seen on which occasion.
 
     Args:
-        catalogue: photos of animals that have a name; others are no part of it.
         occasion: one of `OCCASIONS`; one on which nobody was seen does not appear.
         side: "left" or "right", the only one that counts; None: both.
         days: the first and the last day that count; None: all.
