@@ -5,7 +5,7 @@ from pathlib import Path
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import photo_name
-from common.names import near_to
+from common.names import near_to, storable
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         InputError: no photo, or several.
     """
     facts, present = gallery.facts, gallery.can_be_found()
-    name = photo.replace("\\", "/")
+    name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
     ways = [paths == name]
     if Path(photo).is_file():

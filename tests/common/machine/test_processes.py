@@ -104,6 +104,22 @@ def test_one_process_alone_has_the_batch_as_it_is():
     assert (processes.count(), processes.is_main(), processes.everyones(4)) == (1, True, [4])
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', expected a whole number"),
+        ({"WORLD_SIZE": "2", "RANK": "x"}, "RANK is 'x'"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "none of several processes .+MASTER_ADDR"),
+    ],
+)
+def test_what_no_launcher_has_set_is_refused_in_one_line(variables, words, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(InputError, match=words):
+        processes.join()
+
+
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_one_device_for_several_processes_is_refused(device, monkeypatch):
     monkeypatch.setattr(processes, "count", lambda: 2)
