@@ -364,12 +364,13 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+DASH = ' (one that begins with - is written in quotes with a space before it: " -value")'
 # argparse's words → found and expected.
 _IN_OUR_WORDS = (
     (r"^argument ", ""),
     (r"invalid choice: (.+) \(choose from (.+)\)", r"found \1, expected one of \2"),
-    (r"expected one argument", "found no value, expected one"),
-    (r"expected (\d+) arguments", r"found another number of values, expected \1"),
+    (r"expected one argument", f"found no value, expected one{DASH}"),
+    (r"expected (\d+) arguments", rf"found another number of values, expected \1{DASH}"),
     (r"not allowed with argument (\S+)", r"found beside \1, expected one of the two"),
     (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
 )

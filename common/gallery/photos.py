@@ -6,7 +6,7 @@ from common.data.photo_files import BOX_MARK
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import photo_name
-from common.names import near_to
+from common.names import near_to, storable
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         InputError: no photo, or several.
     """
     facts, present = gallery.facts, gallery.can_be_found()
-    name = photo.replace("\\", "/")
+    name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
     files = np.array([path.partition(BOX_MARK)[0] for path in paths], dtype=str)
     ways = [paths == name, files == name]
