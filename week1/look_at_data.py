@@ -160,14 +160,15 @@ def look_at_card(args: argparse.Namespace, run: Run) -> dict:
     print(report.text())
     table = card.table.sort_values(["encounter", "date", "path"])
     encounters = table["encounter"].unique()
+    numbers = {name: number for number, name in enumerate(encounters, start=1)}
     spread = np.unique(np.linspace(0, len(encounters) - 1, N_ANIMALS).astype(int))
     shown = table[table["encounter"].isin(encounters[spread])].groupby("encounter", sort=False)
     shown, paths = shown.head(2 * MOST_ENCOUNTERS), card.paths()
     sheet = contact_sheet(
         [paths[row] for row in shown.index],
         run.figure_path("contact_sheet.png"),
-        identities=shown["encounter"].tolist(),
-        captions=captions_of(shown),
+        identities=[f"encounter {numbers[name]}" for name in shown["encounter"]],
+        captions=shown["date"].dt.strftime("%Y-%m-%d %H:%M").fillna("").tolist(),
         n_columns=2 * MOST_ENCOUNTERS,
     )
     times = table["date"].dt.strftime("%Y-%m-%d %H:%M")
