@@ -26,6 +26,7 @@ RENAMED = {  # import names that are not the name there
     "faiss": "faiss-cpu",
     "onnx_ir": "onnxscript",
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "pytorch_metric_learning": "pytorch-metric-learning",
     "sklearn": "scikit-learn",
 }

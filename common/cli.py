@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -145,6 +146,27 @@ def present_file(text: str) -> Path:
     return path
 
 
+def clock_offset(text: str) -> tuple[str, timedelta]:
+    """Read `--clock_offset`: a camera, "" for all, and what is added to its clock.
+
+    >>> clock_offset("Canon EOS 70D=-1:00")[0], clock_offset("+0:30")[1].seconds
+    ('Canon EOS 70D', 1800)
+    """
+    camera, _, time = text.rpartition("=")
+    if not (match := re.fullmatch(r"([+-]?)(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", time.strip())):
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected CAMERA=H:MM, such as \"Canon EOS 70D=-1:00\""
+        )
+    sign, hours, minutes, seconds = match.groups("0")
+    offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+    return camera.strip(), -offset if sign == "-" else offset
+
+
+def gap_minutes(text: str) -> float | None:
+    """Read `--gap_minutes`; None: by folder."""
+    return None if text == "folder" else real_number(above=0.0, up_to=100_000.0)(text)
+
+
 def any_text(text: str) -> str:
     """Read a text as it is, such as a photo's path; empty is refused."""
     if not text.strip():
@@ -202,7 +224,7 @@ def _switch(text: str) -> dict:
     return {"action": "store_true", "help": text}
 
 
-PHOTO_FLAGS = ("download", "keep_names", "photos_elsewhere")
+PHOTO_FLAGS = ("download", "keep_names", "photos_elsewhere", "date_order", "sides_from_names")
 _RATE = real_number(above=0.0, up_to=10.0)
 _FLAGS: dict[str, dict] = {
     "data_dir": _flag(
@@ -227,6 +249,26 @@ _FLAGS: dict[str, dict] = {
         "capitals or spaces alone and are two animals",
     ),
     "photos_elsewhere": _switch("paths in the table of --data_dir may lead out of its folder"),
+    "date_order": {
+        "choices": ("day", "month"),
+        "help": "what 05/06/2024 begins with, where no date of the table says so",
+    },
+    "sides_from_names": _switch("left and right, where names of photos say them and no table does"),
+    "clock_offset": {
+        "type": clock_offset,
+        "action": "append",
+        "metavar": "CAMERA=H:MM",
+        "default": [],
+        "help": 'what is added to the time in the photos, such as "Canon EOS 70D=-1:00"; '
+        "--clock_offset=-1:00 for all cameras; may be given for each camera",
+    },
+    "gap_minutes": _flag(
+        gap_minutes,
+        "MINUTES",
+        "longest time between two photos of one encounter, by one camera in one folder; folder: "
+        "each folder is an encounter",
+        "30",
+    ),
     "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
     "models": _flag(list_of(plain_word), "NAME,...", "backbones to compare", "efficientnet_lite0"),
     "weights": _flag(

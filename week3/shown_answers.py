@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from common.data.photo_files import day_taken, open_photo
+from common.data.exif import day_taken
+from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.gallery.local_matching import LocalMatching, Plan
 from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture

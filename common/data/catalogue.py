@@ -7,12 +7,24 @@ those that cannot be used.
 
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from common.data.catalogue_cells import Problem
-from common.data.catalogue_folders import TABLE_SUFFIXES, read_folders
-from common.data.catalogue_tables import read_csv, standardise_table
+from common.data.catalogue_folders import (
+    TABLE_SUFFIXES,
+    find_images,
+    is_card,
+    locate_photos,
+    read_folders,
+)
+from common.data.catalogue_tables import (
+    REQUIRED_COLUMNS,
+    match_columns,
+    read_csv,
+    standardise_table,
+)
+from common.data.exif import name_events
 from common.data.photo_files import BOX_MARK
 from common.errors import InputError
 from common.names import tidy_name
@@ -22,21 +34,23 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
-TABLE_FILE = "metadata.csv"
+TABLE_FILE, BOXES_FILE = "metadata.csv", "boxes.csv"
+GAP_MINUTES = 30.0  # between two photos, from which on they are of two events
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Photos of known animals, one row each.
+    """Photos of known animals, one row for each animal in a photo; of a card, of unknown ones.
 
     Attributes:
         name: short name for figures and results.
         root: folder that the table's paths start from.
-        table: rows 0 ... n_images - 1 with the columns image_id (unique), identity, path
-            (forward slashes), date (NaT = unknown), orientation ("left", "right", others in
-            lower case, "" = unknown), encounter (never empty, of one identity only),
-            encounter_known, split and bbox ("x,y,width,height", "" = the whole photo) where the
-            source has them, and the source's other columns.
+        table: rows 0 ... n_images - 1 with the columns image_id (unique), identity ("" = unknown,
+            on a card alone), path (forward slashes), date (NaT = unknown), orientation ("left",
+            "right", others in lower case, "" = unknown), encounter (never empty, of one identity
+            only but on a card), encounter_known; where there are any, split, bbox
+            ("x,y,width,height", "" = the whole photo), latitude and longitude (degrees, nan =
+            unknown) and camera ("" = unknown); and the source's other columns.
         remarks: what was noticed while reading; `check_catalogue` reports it.
         listed_paths: every path in the source's table file, also of rows left out; None where
             the rows do not come from a table file.
@@ -55,8 +69,8 @@ class Catalogue:
 
     @cached_property
     def identities(self) -> list[str]:
-        """Every identity once, sorted."""
-        return sorted(self.table["identity"].unique())
+        """Every identity that is known once, sorted."""
+        return sorted(set(self.table["identity"]) - {""})
 
     @cached_property
     def labels(self) -> dict[str, int]:
@@ -99,7 +113,7 @@ def load_catalogue(
     progress: bool = True,
     **reading: object,
 ) -> Catalogue:
-    """Read a catalogue without opening its photos.
+    """Read a catalogue without decoding its photos.
 
     Args:
         data_dir: folder with a metadata.csv, a CSV file, or a folder of identity folders with or
@@ -107,8 +121,8 @@ def load_catalogue(
             drawn at the first call.
         fewest_identities: animals that there have to be; 1 where photos join others.
         progress: show a bar while the turtles are drawn.
-        reading: split_column, keep_names and photos_elsewhere, see
-            `common.data.catalogue_tables.standardise_table`.
+        reading: split_column, keep_names, photos_elsewhere, date_order, sides_from_names and
+            clock_offset, see `common.data.catalogue_tables.standardise_table`.
 
     Raises:
         InputError: nothing is there, a column is missing or ambiguous, or there are too few
@@ -148,10 +162,68 @@ def catalogue_from_table(
     return replace(catalogue, listed_paths=None)
 
 
-def _table_file(source: Path) -> Path | None:
+def read_card(
+    folder: str | Path, *, gap_minutes: float | None = GAP_MINUTES, **reading: object
+) -> Catalogue:
+    """Read a folder of photos of unnamed animals, such as a memory card.
+
+    Args:
+        folder: of photos, at any depth; or a table of some of them. A `metadata.csv` or `boxes.csv`
+            in the folder may have boxes, sides, dates and names of known animals; photos that it
+            does not list are taken whole. Two boxes of one photo are two rows.
+        gap_minutes: see `common.data.exif.name_events`.
+        reading: as in `load_catalogue`.
+
+    Returns:
+        A catalogue whose identities are "" where unknown, always with latitude, longitude, camera.
+
+    Raises:
+        InputError: no photo is there, or the table cannot be used.
+    """
+    source = Path(folder).expanduser().absolute()
+    table_file = _table_file(source, TABLE_FILE, BOXES_FILE)
+    root = source if table_file is None else table_file.parent
+    found, rows, problems = find_images(root), pd.DataFrame({"path": []}, dtype=object), []
+    where = str(source if table_file is None else table_file)
+    if table_file is not None:
+        rows = read_csv(table_file)
+        path = match_columns(list(rows), where, required=REQUIRED_COLUMNS[:1])["path"]
+        rows = rows[rows[path] != ""].rename(columns={path: "path"})
+        anywhere = bool(reading.get("photos_elsewhere"))
+        ways = [(each,) for each in rows["path"]]
+        rows["path"], problems = locate_photos(ways, root, near=table_file.stem, anywhere=anywhere)
+    unlisted = [photo for photo in found.photos if photo not in set(rows["path"])]
+    rows = pd.concat([rows, pd.DataFrame({"path": unlisted}, dtype=object)]).fillna("")
+    if rows.empty:
+        reasons = "; ".join(problem.text() for problem in found.problems())
+        raise InputError(
+            f"{where} holds no photo{f' ({reasons})' if reasons else ''}, expected some; name the "
+            "folder of the photos"
+        )
+    events = partial(name_events, gap_minutes=gap_minutes)
+    table, more, _ = standardise_table(rows, root, where, events=events, **reading)
+    for name in ("latitude", "longitude", "camera"):
+        if name not in table:
+            table[name] = "" if name == "camera" else float("nan")
+    spared = [each for each in found.problems() if each.kind != "not_a_photo"]
+    return Catalogue(tidy_name(source.name), root, table, (*spared, *problems, *more))
+
+
+def is_unnamed(source: Path | None) -> bool:
+    """Whether a folder is a memory card, or holds photos in no folder per animal and no table."""
+    if source is None or not Path(source).is_dir() or _table_file(Path(source)) is not None:
+        return False
+    photos = find_images(Path(source)).photos
+    return bool(photos) and (is_card(photos) or not any("/" in photo for photo in photos))
+
+
+def _table_file(source: Path, *names_of_tables: str) -> Path | None:
     if source.is_dir():
         names = os.listdir(source) if os.access(source, os.R_OK) else []
-        tables = (source / name for name in sorted(names) if name.lower() == TABLE_FILE)
+        wanted = names_of_tables or (TABLE_FILE,)
+        tables = (
+            source / name for each in wanted for name in sorted(names) if name.lower() == each
+        )
         return next((table for table in tables if os.path.isfile(table)), None)
     if source.is_file() and source.suffix.lower() in TABLE_SUFFIXES:
         return source

@@ -14,7 +14,25 @@ from common.names import is_unknown, printable, tidy_name
 
 import pandas as pd
 
-SIDE_LETTERS = {"l": "left", "r": "right"}
+# Words for the two sides, in the languages of those who are likely to write them.
+LEFT_WORDS = """
+    l lh left links linke linker linkes gauche izquierda izquierdo izq esquerda esquerdo sinistra
+    sinistro vänster venstre vasen lewy lewa vlevo levá левый левая слева 左
+"""
+RIGHT_WORDS = """
+    r rh right rechts rechte rechter rechtes droite droit derecha derecho direita direito destra
+    destro höger højre høyre oikea prawy prawa vpravo pravá правый правая справа 右
+"""
+SIDE_WORDS = dict.fromkeys(LEFT_WORDS.split(), "left") | dict.fromkeys(RIGHT_WORDS.split(), "right")
+LEAST_OFFERED = 0.5  # of the photos' names that say a side, for the sides to be offered
+# By their first letters: English, German, French, Spanish, Portuguese, Italian.
+MONTHS = "jan ene gen|feb fév fev|mar mär mrz|apr avr abr|may mai mag|jun juin giu|jul juil lug"
+MONTHS += "|aug ago aoû aou|sep set|oct okt out ott|nov|dec dez déc dic"
+MONTH_NUMBERS = {
+    word: number
+    for number, words in enumerate(MONTHS.split("|"), start=1)
+    for word in words.split()
+}
 CLOCK = (
     r"(?:[T\s_,]\s*(?P<hour>\d{1,2})(?:[:.h](?P<minute>\d{1,2}))?(?:[:.](?P<second>\d{1,2}))?"
     r"(?:[.,](?P<fraction>\d+))?\s*(?P<half>[ap]\.?m\.?)?)?"
@@ -32,6 +50,10 @@ RUN_TOGETHER = re.compile(
 )  # fmt: skip
 # What programs write where there is no date: year 0 or 1, or the last one.
 NO_YEAR = re.compile(r"0000|(0001|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
+NAMED_MONTH = re.compile(
+    r"(?P<day>\d{1,2})\.?[-/ ]?\s*(?P<name>[^\W\d_]{3,10})\.?[-/, ]?\s*(?P<year>\d{4})" + CLOCK,
+    re.IGNORECASE,
+)
 YEAR_LAST = re.compile(
     r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second_part>\d{1,2})(?P=mark)(?P<year>\d{4})" + CLOCK,
     re.IGNORECASE,
@@ -80,20 +102,30 @@ def _text_of(value: object) -> str:
     return str(int(value)) if is_whole else str(value).strip()
 
 
-def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
+def parse_dates(
+    text: pd.Series, order: str | None = None, where: str = "the column"
+) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Read dates and datetimes as people, cameras and programs write them.
 
-    The year comes first, or the order follows from a day above 12 somewhere in the column, in a
-    date with the same mark; where it does not, 03/04/2024 cannot be read. A time zone is cut off,
-    not converted: the local day is what makes an encounter.
+    The year comes first, the month has a name, or the order follows from a day above 12 somewhere
+    in the column, in a date with the same mark. A time zone is cut off, not
+    converted: the local day is what makes an encounter.
+
+    Args:
+        text: a column.
+        order: "day" or "month": which comes first where nothing in the column says so.
+        where: the table's name for messages.
 
     Returns:
         Dates (NaT where there is none), whether a text is there but cannot be read or be true, and
         whether it gives no day (read as the first of the month or year).
+
+    Raises:
+        InputError: 05/06/2024 may be in May or in June.
     """
     text = text.map(tidy_name)
     is_empty = text.map(lambda each: is_unknown(each) or bool(NO_YEAR.match(each)), na_action=None)
-    is_day_first = {mark: _is_day_first(text, mark) for mark in "-/."}
+    is_day_first = _orders(text, order, where)
     parts = [_date_parts(each, is_day_first) for each in text]
     iso = pd.Series([_iso(each) for each in parts], index=text.index, dtype=object)
     iso = iso.where(~is_empty, None)
@@ -103,25 +135,44 @@ def parse_dates(text: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     return dates, dates.isna() & ~is_empty, has_no_day & dates.notna()
 
 
-def _is_day_first(text: pd.Series, mark: str) -> bool | None:
-    """Whether 03/04/2024 is in April; None: nothing in the column says so, or both is said."""
-    matches = map(YEAR_LAST.fullmatch, set(text))
-    found = [match for match in matches if match and match["mark"] == mark]
-    days_first = any(int(match["first"]) > 12 for match in found)
-    months_first = any(int(match["second_part"]) > 12 for match in found)
-    return None if days_first == months_first else days_first
+def _orders(text: pd.Series, order: str | None, where: str) -> dict[str, bool]:
+    """For each mark between numbers, whether the day comes first: 03/04/2024 is in April."""
+    found = {each: match for each in dict.fromkeys(text) if (match := YEAR_LAST.fullmatch(each))}
+    numbers = [(m["mark"], int(m["first"]), int(m["second_part"])) for m in found.values()]
+    said: dict[str, set[bool]] = {mark: set() for mark in "-/."}
+    for mark, first, second in numbers:
+        if max(first, second) > 12:
+            said[mark].add(first > 12)
+    unclear = [
+        each
+        for each, (mark, first, second) in zip(found, numbers, strict=True)
+        if len(said[mark]) != 1 and max(first, second) <= 12 and first != second
+    ]
+    if unclear and order is None:
+        raise InputError(
+            f"{where}: the date {unclear[0]} may begin with its day or with its month, and no row "
+            "says which, expected to know; add --date_order day or --date_order month, or write "
+            "dates as 2020-05-31"
+        )
+    fallback = order != "month"
+    return {mark: next(iter(each)) if len(each) == 1 else fallback for mark, each in said.items()}
 
 
-def _date_parts(text: str, is_day_first: dict[str, bool | None]) -> dict[str, str | None] | None:
+def _date_parts(text: str, is_day_first: dict[str, bool]) -> dict[str, str | None] | None:
     """Year, month, day and time of a text, as written."""
-    match = YEAR_FIRST.fullmatch(text) or RUN_TOGETHER.fullmatch(text)
-    if not match and (match := YEAR_LAST.fullmatch(text)) and is_day_first[match["mark"]] is None:
-        match = None
-    parts = match.groupdict() if match else None
-    if parts and "first" in parts:
-        order = ("day", "month") if is_day_first[parts["mark"]] else ("month", "day")
-        parts |= dict(zip(order, (parts["first"], parts["second_part"]), strict=True))
-    return parts
+    if match := NAMED_MONTH.fullmatch(text):
+        name = match["name"].lower()
+        month = MONTH_NUMBERS.get(name[:4]) or MONTH_NUMBERS.get(name[:3])
+        return match.groupdict() | {"month": str(month)} if month else None
+    if match := YEAR_FIRST.fullmatch(text) or RUN_TOGETHER.fullmatch(text):
+        return match.groupdict()
+    if not (match := YEAR_LAST.fullmatch(text)):
+        return None
+    first, second = match["first"], match["second_part"]
+    # Of a column in both orders, each date that says its own is read by it.
+    is_first = int(first) > 12 or (is_day_first[match["mark"]] and int(second) <= 12)
+    day, month = (first, second) if is_first else (second, first)
+    return match.groupdict() | {"day": day, "month": month}
 
 
 def _iso(parts: dict[str, str | None] | None) -> str | None:
@@ -141,9 +192,43 @@ def _iso(parts: dict[str, str | None] | None) -> str | None:
 
 
 def normalise_orientation(text: pd.Series) -> pd.Series:
-    """Return lower-case orientations: "left", "right", others as they are, "" if unknown."""
+    """Return lower-case orientations: "left", "right", others as they are, "" if unknown.
+
+    Words for left and right in other languages become these: "links oben" is "left oben".
+    """
     lower = text.str.lower()
-    return lower.replace(SIDE_LETTERS).where(~lower.map(is_unknown), "")
+    return lower.map(_side_in).where(~lower.map(is_unknown), "")
+
+
+def _side_in(text: str) -> str:
+    words = re.split(r"([\W_]+)", text)
+    letters = [SIDE_WORDS.get(word, word) if len(word) > 1 else word for word in words]
+    return SIDE_WORDS.get(text.strip(" ."), "".join(letters))
+
+
+def sides_in_names(paths: pd.Series) -> pd.Series | None:
+    """Sides that the names of photos say, "" where they do not; None where they say none.
+
+    A word or letter between other signs counts, as in L_0012.jpg, links/3.jpg or 0012-right.jpg,
+    where both sides occur and most names have one.
+    """
+    words = paths.map(lambda path: re.findall(r"[^\W\d_]+", path.rpartition(".")[0].lower()))
+    found = words.map(lambda each: {SIDE_WORDS[word] for word in each if word in SIDE_WORDS})
+    sides = found.map(lambda each: next(iter(each)) if len(each) == 1 else "")
+    is_offer = {"left", "right"} <= set(sides) and (sides != "").mean() >= LEAST_OFFERED
+    return sides if is_offer else None
+
+
+def parse_degrees(text: pd.Series, most: float) -> tuple[pd.Series, pd.Series]:
+    """Read degrees of latitude or longitude, and whether a text is there that gives none.
+
+    Args:
+        text: numbers with a decimal point or comma.
+        most: 90 or 180; none is larger.
+    """
+    degrees = pd.to_numeric(text.str.replace(",", "."), errors="coerce").astype(float)
+    degrees = degrees.where(degrees.abs() <= most)
+    return degrees, degrees.isna() & ~text.map(is_unknown).astype(bool)
 
 
 def split_word(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.data.catalogue import Catalogue, load_catalogue
+from common.data.catalogue import Catalogue, load_catalogue, read_card
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
 from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, look_at
@@ -31,12 +31,14 @@ class CatalogueReport:
 
     Attributes:
         name: the catalogue's name.
-        counts: n_images, n_identities, n_encounters, n_dated, n_left, n_right.
+        counts: n_images (rows: two animals of a photo are two), n_files, n_identities, n_unnamed,
+            n_encounters, n_dated, n_left, n_right, n_cameras, n_places; and first_day and
+            last_day, "" where no date is known.
         problems: what was found, the gravest first; rows are those of the checked catalogue.
     """
 
     name: str
-    counts: dict[str, int]
+    counts: dict[str, int | str]
     problems: list[Problem]
 
     def rows(self, *kinds: str) -> np.ndarray:
@@ -47,14 +49,26 @@ class CatalogueReport:
     def text(self) -> str:
         """Return the report for people: one line of counts, one line per problem."""
         counts = self.counts
-        dated = f"{counts['n_dated']:,} dated" if counts["n_dated"] else "no dates"
+        dated = "no dates"
+        if counts["n_dated"]:
+            days = " to ".join(dict.fromkeys([counts["first_day"], counts["last_day"]]))
+            dated = f"{counts['n_dated']:,} dated ({days})"
         sides = f"{counts['n_left']:,} left and {counts['n_right']:,} right sides"
-        first = (
-            f"Catalogue {self.name}: {counted(counts['n_images'], 'photo')} of "
-            f"{counted(counts['n_identities'], 'animal')} in "
-            f"{counted(counts['n_encounters'], 'known encounter')}, {dated}, "
-            f"{sides if counts['n_left'] + counts['n_right'] else 'no left or right sides'}."
-        )
+        seen = [counted(counts[f"n_{each}s"], each) for each in ("camera", "place")]
+        parts = [
+            counted(counts["n_encounters"], "known encounter"),
+            dated,
+            sides if counts["n_left"] + counts["n_right"] else "no left or right sides",
+            *(words for words in seen if not words.startswith("0 ")),
+        ]
+        animals = counted(counts["n_identities"], "animal")
+        if counts["n_unnamed"]:
+            named = f"{animals} and " if counts["n_identities"] else ""
+            animals = f"{named}unnamed animals"
+        photos = counted(counts["n_files"], "photo")
+        if counts["n_files"] < counts["n_images"]:
+            photos += f", {counts['n_images']:,} views"
+        first = f"Catalogue {self.name}: {photos} of {animals} in {', '.join(parts)}."
         found = [f"  - {problem.text()}" for problem in self.problems]
         return "\n".join([first, *found, *fault_lines(self.problems)])
 
@@ -91,6 +105,24 @@ def load_checked_catalogue(
     return leave_out_unusable(
         catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
     )
+
+
+def load_checked_card(folder: str | Path, **reading: object) -> tuple[Catalogue, CatalogueReport]:
+    """The same of photos of unnamed animals.
+
+    Args:
+        folder, reading: as in `common.data.catalogue.read_card`.
+
+    Returns:
+        As `leave_out_unusable`.
+
+    Raises:
+        InputError: as `read_card`, or no photo can be used.
+    """
+    card, report = leave_out_unusable(read_card(folder, **reading), fewest_identities=0)
+    if not card.n_images:
+        raise InputError(f"{folder}: no photo can be used, expected some; {report.text()}")
+    return card, report
 
 
 def leave_out_unusable(
@@ -155,15 +187,25 @@ def drop_rows(catalogue: Catalogue, rows: Iterable[int]) -> Catalogue:
     return replace(catalogue, table=table)
 
 
-def count_rows(table: pd.DataFrame) -> dict[str, int]:
-    """Count a catalogue table's photos, animals, known encounters, dates and sides."""
+def count_rows(table: pd.DataFrame) -> dict[str, int | str]:
+    """Count a catalogue table's photos, animals, encounters, sides; its days, cameras, places."""
+    days = table["date"].dropna().dt.strftime("%Y-%m-%d")
+    has_places = {"latitude", "longitude"} <= set(table)
+    places = table[["latitude", "longitude"]].dropna().round(3) if has_places else []
+    cameras = set(table["camera"]) - {""} if "camera" in table else ()
     return {
         "n_images": len(table),
-        "n_identities": int(table["identity"].nunique()),
+        "n_files": int(table["path"].nunique()),
+        "n_identities": int(table.loc[table["identity"] != "", "identity"].nunique()),
+        "n_unnamed": int(table["identity"].eq("").sum()),
         "n_encounters": int(table.loc[table["encounter_known"], "encounter"].nunique()),
-        "n_dated": int(table["date"].notna().sum()),
+        "n_dated": len(days),
+        "first_day": days.min() if len(days) else "",
+        "last_day": days.max() if len(days) else "",
         "n_left": int(table["orientation"].eq("left").sum()),
         "n_right": int(table["orientation"].eq("right").sum()),
+        "n_cameras": len(cameras),
+        "n_places": len(places.drop_duplicates()) if len(places) else 0,
     }
 
 
@@ -279,17 +321,18 @@ def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
 
 
 def _table_problems(table: pd.DataFrame) -> list[Problem]:
+    n_days = table["date"].dt.normalize().groupby(table["encounter"]).nunique()
+    others = tuple(sorted(set(table["orientation"]) - {"", "left", "right"}))  # or slips of the pen
+    table = table[table["identity"] != ""]
     by_identity = table.groupby("identity")
     n_images = by_identity.size()
     n_encounters = by_identity["encounter"].nunique()
-    n_days = table["date"].dt.normalize().groupby(table["encounter"]).nunique()
     has_encounters = bool(table["encounter_known"].any())
     has_one_encounter = (n_encounters == 1) & (n_images > 1) & has_encounters
     together = tuple(n_images.index[has_one_encounter])
     one_photo = "animals with one photo", tuple(n_images.index[n_images == 1])
     one_encounter = "animals with several photos of one encounter", together
     long_encounter = "encounters of more than one day", tuple(n_days.index[n_days > 1])
-    others = tuple(sorted(set(table["orientation"]) - {"", "left", "right"}))  # or slips of the pen
     other_sides = "sides other than left and right", others
     return [
         Problem("one_photo", *one_photo, action="they can never be tested as known animals"),

@@ -72,7 +72,7 @@ class Found(NamedTuple):
         what = {
             "closed_folder": ("folders that may not be read", self.closed, "passed over"),
             "to_convert": (
-                "photos in formats that are not read (HEIC, AVIF, raw)",
+                "photos in formats that are not read (AVIF, JPEG XL, raw)",
                 self.to_convert,
                 f"left out; {HOW_TO_CONVERT}",
             ),
@@ -127,6 +127,12 @@ def find_images(root: Path) -> Found:
     return Found(*(sorted(_from_root(path, root) for path in part) for part in found))
 
 
+def is_card(photos: Sequence[str]) -> bool:
+    """Whether photos lie in folders that cameras make, and so in none of an animal."""
+    folders = [set(photo.lower().split("/")[:-1]) for photo in photos]
+    return bool(folders) and all("dcim" in each for each in folders)
+
+
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in HIDDEN
 
@@ -164,6 +170,11 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """
     found = find_images(root)
     images = found.photos
+    if is_card(images):
+        raise InputError(
+            f"--data_dir {root} is a memory card (DCIM), whose folders are no animals, expected "
+            "ANIMAL/photo.jpg or a metadata.csv; python week3/sort_photos.py proposes who is who"
+        )
     tops = sorted({image.split("/")[0] for image in images if "/" in image})
     table = _read_file_names(images)
     depth = 1 if table is not None or not _are_split_folders(tops, found, root) else 2

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from common.data.catalogue_cells import (
@@ -19,9 +19,12 @@ from common.data.catalogue_cells import (
     normalise_orientation,
     parse_boxes,
     parse_dates,
+    parse_degrees,
+    sides_in_names,
     split_word,
 )
 from common.data.catalogue_folders import locate_photos
+from common.data.exif import Offset, fill_from_photos
 from common.errors import InputError
 from common.names import is_unknown, joined_spellings, name_key, printable, several_spellings
 from common.tables import unescaped
@@ -39,12 +42,15 @@ ALIASES = """
     image_id
     split
     bbox bounding_box
+    latitude lat decimal_latitude
+    longitude lon lng long decimal_longitude
+    camera camera_id
     relative_path folder folder_name directory dir
 """
 COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
-NOT_TEXT = ("date", "encounter_known")
+NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -126,7 +132,10 @@ def _text_of_file(file: Path) -> str:
 
 
 def match_columns(
-    found: list[str], where: str, columns: Mapping[str, str] | None = None
+    found: list[str],
+    where: str,
+    columns: Mapping[str, str] | None = None,
+    required: Collection[str] = REQUIRED_COLUMNS,
 ) -> dict[str, str]:
     """Find the source's column for each of ours.
 
@@ -134,6 +143,8 @@ def match_columns(
         found: the source's column names.
         where: the table's name for messages.
         columns: our name to the source's, where the aliases do not do.
+        required: columns of ours that have to be there; of others than these an identity is
+            found under its own name only, as a detector's `class` is none.
 
     Returns:
         Our name to the source's name, for the columns that exist.
@@ -143,6 +154,8 @@ def match_columns(
     """
     matched = {}
     for ours, aliases in COLUMN_NAMES.items():
+        if ours == "identity" and ours not in required:
+            aliases = [ours]
         if columns and ours in columns:
             matched[ours] = columns[ours]
             if columns[ours] not in found:
@@ -154,7 +167,7 @@ def match_columns(
             matched[ours] = theirs
     if "date" not in matched and (years := [c for c in found if _column_key(c) == "year"]):
         matched["date"] = years[0]
-    missing = [ours for ours in REQUIRED_COLUMNS if ours not in matched]
+    missing = [ours for ours in required if ours not in matched]
     if missing:
         expected = "; ".join(f"{m} (or {', '.join(COLUMN_NAMES[m][1:])})" for m in missing)
         raise InputError(
@@ -181,22 +194,27 @@ def _alias_column(ours: str, aliases: list[str], found: list[str], where: str) -
     return candidates[0] if candidates else None
 
 
-def name_encounters(table: pd.DataFrame, given: pd.Series | None) -> tuple[pd.Series, pd.Series]:
+def name_encounters(
+    table: pd.DataFrame, given: pd.Series | None, events: pd.Series | None = None
+) -> tuple[pd.Series, pd.Series]:
     """Name each photo's encounter: the source's, else identity and day, else the photo alone.
 
     Args:
         table: with image_id, identity and date.
         given: the source's encounters, "" where unknown, or None.
+        events: of photos of nobody, in which there may be several animals; None: names are known.
 
     Returns:
-        Encounters, each of one identity only, and whether each is known.
+        Encounters, each of one identity only unless there are events, and whether each is known.
     """
     has_given = given.ne("") if given is not None else pd.Series(False, index=table.index)
     has_date = table["date"].notna()
     day = table["identity"] + ":" + table["date"].dt.strftime("%Y-%m-%d").fillna("")
-    encounter = day.where(has_date, "photo:" + table["image_id"])
+    encounter = day.where(has_date, "photo:" + table["image_id"]) if events is None else events
     if given is not None:
         encounter = given.where(has_given, encounter)
+    if events is not None:
+        return encounter, ~encounter.str.startswith("photo:")
     # A sighting number may be used for several animals; here an encounter is of one animal.
     is_shared = _of_several_identities(encounter, table["identity"])
     named = encounter.where(~is_shared, table["identity"] + ":" + encounter)
@@ -226,6 +244,10 @@ def standardise_table(
     keep_names: Collection[str] = (),
     photos_elsewhere: bool = False,
     near: str | None = None,
+    date_order: str | None = None,
+    sides_from_names: bool = False,
+    clock_offset: Sequence[Offset] = (),
+    events: Callable[[pd.DataFrame], pd.Series] | None = None,
 ) -> tuple[pd.DataFrame, list[Problem], frozenset[str]]:
     """Turn a source table into a catalogue's table.
 
@@ -239,6 +261,11 @@ def standardise_table(
             capitals or spaces alone.
         photos_elsewhere: paths may lead out of the root.
         near: see `common.data.catalogue_folders.locate_photos`.
+        date_order: see `common.data.catalogue_cells.parse_dates`.
+        sides_from_names: take sides that file names say, where the table has none.
+        clock_offset: see `common.data.exif.taken`.
+        events: of a card, whose photos nobody has named: gives each photo's event. None: rows
+            without a known identity are left out.
 
     Returns:
         The catalogue's table, what was found on the way, and the path of every row of the source.
@@ -248,7 +275,8 @@ def standardise_table(
         InputError: a column is missing or ambiguous, or photos are listed twice.
     """
     chosen = dict(columns or {}) | ({"split": split_column} if split_column else {})
-    matched = match_columns(list(source.columns), where, chosen)
+    required = REQUIRED_COLUMNS if events is None else REQUIRED_COLUMNS[:1]
+    matched = match_columns(list(source.columns), where, chosen, required)
     source = source.reset_index(drop=True)
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
     blank = pd.Series("", index=source.index, dtype=object)
@@ -257,33 +285,76 @@ def standardise_table(
         paths, problems = locate_photos(ways, root, near=near, anywhere=photos_elsewhere)
     except InputError as error:
         raise InputError(f"{where}, {error}") from error
-    identity, is_known, found = _identities(text, keep_names)
-    date_text = text.get("date", blank)
-    dates, is_unreadable, has_no_day = parse_dates(date_text)
-    unreadable = "dates that cannot be read or be true", is_unreadable & is_known, date_text
-    no_day = "dates without a day", has_no_day & is_known, date_text
-    problems += [
-        *found,
-        _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
-        _row_problem("year_only_date", *no_day, "taken as the first of the month or year"),
-    ]
+    identity, is_known, found = _identities({"identity": blank} | text, keep_names)
+    if events is not None:
+        is_known, found = pd.Series(True, index=source.index), found[1:]
+    problems += found
     table = pd.DataFrame({"identity": identity, "path": paths}, dtype=object)
-    table["date"] = dates
-    table["orientation"] = normalise_orientation(text.get("orientation", blank))
+    problems += _read_cells(table, text, is_known, where, date_order)
     if "split" in text:
         table["split"] = text["split"].map(split_word)
     if "bbox" in text:
         table["bbox"] = parse_boxes(source[matched["bbox"]], where)
+    problems += fill_from_photos(table, root, clock_offset)
+    problems += _sides_of_names(table, sides_from_names)
     others = _other_columns(source, matched, split_column)
+    unused = tuple(map(str, others.columns.difference([split_column, "relative_path"])))
+    problems.append(
+        Problem("unused_column", "columns that say nothing here", unused, action="kept")
+    )
     table = pd.concat([table, others], axis="columns")
     table.insert(0, "image_id", _image_ids(text.get("image_id"), table, where, is_known))
     given, found = _given_encounters(text.get("encounter"))
-    encounter, encounter_known = name_encounters(table, given)
+    met = events(table) if events is not None else None
+    encounter, encounter_known = name_encounters(table, given, met)
     table.insert(5, "encounter", encounter)
     table.insert(6, "encounter_known", encounter_known)
     texts = [name for name in CATALOGUE_COLUMNS if name in table and name not in NOT_TEXT]
     table = table[is_known].reset_index(drop=True).astype(dict.fromkeys(texts, "str"))
     return table, [each for each in [*problems, *found] if each.names], frozenset(paths)
+
+
+def _read_cells(
+    table: pd.DataFrame,
+    text: Mapping[str, pd.Series],
+    is_known: pd.Series,
+    where: str,
+    date_order: str | None,
+) -> list[Problem]:
+    """Put dates, sides, places and cameras into a table; what cannot be read, for people."""
+    blank = pd.Series("", index=table.index, dtype=object)
+    date_text = text.get("date", blank)
+    table["date"], is_unreadable, has_no_day = parse_dates(date_text, date_order, where)
+    unreadable = "dates that cannot be read or be true", is_unreadable & is_known, date_text
+    no_day = "dates without a day", has_no_day & is_known, date_text
+    problems = [
+        _row_problem("unreadable_date", *unreadable, "taken as unknown; write them as 2020-05-31"),
+        _row_problem("year_only_date", *no_day, "taken as the first of the month or year"),
+    ]
+    table["orientation"] = normalise_orientation(text.get("orientation", blank))
+    for name, most in (("latitude", 90), ("longitude", 180)):
+        if name in text:
+            table[name], is_odd = parse_degrees(text[name], most)
+            odd = f"{name}s that are no degrees", is_odd & is_known, text[name]
+            advice = "taken as unknown; write them as 12.3456"
+            problems.append(_row_problem(f"unreadable_{name}", *odd, advice))
+    if "camera" in text:
+        table["camera"] = text["camera"]
+    return problems
+
+
+def _sides_of_names(table: pd.DataFrame, are_taken: bool) -> list[Problem]:
+    """Take the sides that the names of photos say, or offer them, where no other is known."""
+    sides = sides_in_names(table["path"])
+    if sides is None or table["orientation"].ne("").any():
+        return []
+    action = "taken"
+    if are_taken:
+        table["orientation"] = sides
+    else:
+        action = "not taken; if they are the sides of the animals, add --sides_from_names"
+    summary = "photos whose name says left or right"
+    return [Problem("side_in_name", summary, tuple(table["path"][sides != ""]), action=action)]
 
 
 def _ways_of_paths(given: pd.Series, folders: pd.Series) -> list[tuple[str, ...]]:

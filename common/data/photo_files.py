@@ -24,6 +24,7 @@ from common.machine.freed_memory import hand_back_freed_memory
 from common.own_files import checksum
 
 import numpy as np
+import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
@@ -38,15 +39,16 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Nothing else, whatever a file is called: some of Pillow's readers start other programs.
-FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF")  # and JPEG
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF")  # and JPEG
+pillow_heif.register_heif_opener(thumbnails=False)  # photos of phones; Pillow turns them upright
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    *(".png", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif"),
 )
-PHONES = r"heic|heif|hif|avif|jxl"
+NOT_READ = r"avif|jxl"
 RAW = r"3fr|arw|cr[23w]|dcr|dng|erf|fff|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|ra[fw]|rw.|sr.|x3f"
-TO_CONVERT = re.compile(rf"\.({PHONES}|{RAW})", re.IGNORECASE)  # endings
-PHONE_FILE = re.compile(rb"....ftyp(hei|hev|mif1|msf1|avi)", re.DOTALL)  # beginnings
+TO_CONVERT = re.compile(rf"\.({NOT_READ}|{RAW})", re.IGNORECASE)  # endings
+AVIF_FILE = re.compile(rb"....ftypavi", re.DOTALL)  # its beginning
 HOW_TO_CONVERT = (
     "save them as JPEG with a photo program, or with ImageMagick: magick mogrify -format jpg FILES"
 )
@@ -112,7 +114,7 @@ def open_photo(path: str | Path | BinaryIO, smallest_side: int | None = None) ->
     0 to 255; where the values fill little of it, the lowest and the highest do.
 
     Args:
-        path: a JPEG, PNG, TIFF, BMP, WebP or GIF file, whatever its ending, or its content.
+        path: a JPEG, HEIC, PNG, TIFF, BMP, WebP or GIF file, whatever its ending, or its content.
             Turned by its EXIF orientation. A box behind `BOX_MARK` is cut out.
         smallest_side: pixels; the photo may come out smaller than it is, both sides at least
             this. A JPEG is then decoded several times faster. None: full size.
@@ -153,9 +155,9 @@ def _read(
             start = file.read(32)
             if not start:
                 raise _NoPhotoError("is empty (0 bytes), expected a photo: copy it anew")
-            if is_to_convert(path) or PHONE_FILE.match(start):
+            if is_to_convert(path) or AVIF_FILE.match(start):
                 raise _NoPhotoError(
-                    "is a HEIC, AVIF or raw photo, expected JPEG, PNG or TIFF; "
+                    "is an AVIF, JPEG XL or raw photo, expected JPEG, HEIC, PNG or TIFF; "
                     f"{HOW_TO_CONVERT.replace('them', 'it').replace('FILES', 'FILE')}"
                 )
             file.seek(0)
@@ -202,7 +204,7 @@ def _decode(
 ) -> Image.Image:
     """The photo of an open file, or a box of it; all that is odd goes to the remarks."""
     try:
-        with _opened(file) as photo:
+        with opened(file) as photo:
             if getattr(photo, "is_animated", False):
                 remarks.append(FIRST_OF_SEVERAL)
             return _upright_rgb(photo, smallest_side, remarks, box)
@@ -252,8 +254,8 @@ def _upright_rgb(
     return small
 
 
-def _opened(file: BinaryIO) -> Image.Image:
-    """The picture of a file, not decoded yet."""
+def opened(file: BinaryIO) -> Image.Image:
+    """The picture of a file, not decoded yet: its EXIF can be asked for."""
     start = file.read(3)
     file.seek(0)
     # Not by Image.open, which fails where a camera's list of further pictures (MPO) is broken.
@@ -419,18 +421,6 @@ def can_be_true(day: datetime) -> bool:
     """Whether a photo may have been taken then: there was photography, and it is past."""
     is_past = FIRST_PHOTO <= day.date() <= date.today() + timedelta(days=1)  # anywhere on Earth
     return is_past and day.date() not in NO_DAYS
-
-
-def day_taken(path: str | Path) -> str:
-    """The day on which the camera says that it took a photo, "2024-05-31"; "" where it does not."""
-    try:
-        with open(path, "rb") as file, _opened(file) as photo:
-            exif = photo.getexif().get_ifd(ExifTags.IFD.Exif)
-        taken = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))[:10]
-        day = datetime.strptime(taken, "%Y:%m:%d")
-        return f"{day:%Y-%m-%d}" if can_be_true(day) else ""  # as cameras without a clock say
-    except Exception:  # no date, or whatever Pillow raises at odd EXIF
-        return ""
 
 
 _ROOM = _Room()

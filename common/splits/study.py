@@ -1,6 +1,7 @@
 """What every script begins with: photos, a split of them, and what the split gives away."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +107,7 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
     options |= {"split_column": flags.get("split_column")}
     options |= {"keep_names": flags.get("keep_names") or ()}
     options |= {"photos_elsewhere": bool(flags.get("photos_elsewhere"))}
+    options |= reading_flags(flags)
     if dataset := flags.get("dataset"):
         catalogue, report = open_dataset(dataset, download=bool(flags.get("download")), **options)
     else:
@@ -113,6 +115,15 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
         catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
     print(report.text())
     return catalogue
+
+
+def reading_flags(flags: Mapping[str, object]) -> dict:
+    """How dates and sides are read, as the flags of a script say."""
+    return {
+        "date_order": flags.get("date_order"),
+        "sides_from_names": bool(flags.get("sides_from_names")),
+        "clock_offset": flags.get("clock_offset") or (),
+    }
 
 
 def _data_dir(flags: dict) -> Path | None:

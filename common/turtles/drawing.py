@@ -203,6 +203,17 @@ def immerse(image: np.ndarray, scene: Scene, look: Look, pose: Pose) -> np.ndarr
     return image
 
 
+def see_animal(face: Face, orientation: str, pose: Pose, size: int) -> Scene:
+    """The whole animal in one pose, before any light."""
+    bodies = [
+        paint_head(face, orientation, pose, size),
+        paint_shell(pose, size),
+        paint_flipper(pose, size, is_near=False),
+        paint_flipper(pose, size, is_near=True),
+    ]
+    return assemble([body for body in bodies if body is not None], size)
+
+
 def draw_photo(
     animal: Animal,
     encounter: Encounter,
@@ -216,13 +227,7 @@ def draw_photo(
     size = parameters.photo_size
     pose = choose_pose(random, photo.orientation, parameters)
     image = crop_backdrop(random, look, size)
-    bodies = [
-        paint_head(face, photo.orientation, pose, size),
-        paint_shell(pose, size),
-        paint_flipper(pose, size, is_near=False),
-        paint_flipper(pose, size, is_near=True),
-    ]
-    scene = assemble([body for body in bodies if body is not None], size)
+    scene = see_animal(face, photo.orientation, pose, size)
     image = immerse(image, scene, look, pose)
     image, hidden = add_foreground(random, image, look, encounter.background, parameters)
     image = defocus(random, image, parameters)

@@ -6,7 +6,7 @@ import shutil
 
 from common.cli import run_script
 from common.data.catalogue import load_catalogue
-from common.data.photo_files import day_taken
+from common.data.exif import day_taken
 from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
 from common.words import counted

@@ -75,8 +75,8 @@ NO_PHOTOS = {
     "empty.jpg": (b"", "is empty"),
     "zeros.jpg": (bytes(5000), "cannot be read as a photo"),
     "page.jpg": (b"<!doctype html><title>404</title>", "cannot be read as a photo"),
-    "a.HEIC": (ftyp(b"heic"), "save it as JPEG"),
-    "phone.jpg": (ftyp(b"heic"), "save it as JPEG"),
+    "a.HEIC": (ftyp(b"heic"), "cannot be read as a photo"),
+    "phone.jpg": (ftyp(b"avif"), "save it as JPEG"),
     "b.avif": (ftyp(b"avif"), "save it as JPEG"),
     "camera.NEF": (b"II*\0", "save it as JPEG"),
     "program.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be read"),
@@ -93,7 +93,7 @@ def test_what_is_no_photo_is_refused_with_the_reason(name, tmp_path):
         open_photo(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "gif", "bmp", "heic", "heif"])
 def test_a_photo_with_another_kinds_ending_is_read(suffix, tmp_path):
     save(tmp_path / f"a.{suffix}").rename(tmp_path / "photo.jpg")
 

@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from common.data.catalogue import catalogue_from_table, load_catalogue
-from common.data.catalogue_cells import parse_dates
+from common.data.catalogue_cells import normalise_orientation, parse_dates, sides_in_names
 from common.data.catalogue_checks import load_checked_catalogue
 from common.data.photo_files import open_photo
 from common.errors import InputError
@@ -161,6 +161,7 @@ def test_one_encounter_in_two_spellings_is_one():
         *("2024-05-31 9:05 AM", "2024-05-31 09:05 CEST", "2024-05-31 09:05 UTC+2"),
         *("20240531T090500", "2024-05-31 09h05"),
         *("2024-05-31T09:05:00+02:00[Europe/Berlin]", "2024.05.31 9:05", "31.05.2024 09:05"),
+        *("31-May-2024 9:05", "31. Mai 2024 9:05", "31 mayo 2024, 09:05"),
         *("31/05/2024 9:05", "5/31/2024 9:05 am", "2024-05-31\u00a009:05", "20240531_090500"),
     ],
 )  # fmt: skip
@@ -174,11 +175,11 @@ def test_dates_are_read_as_people_and_cameras_write_them(text):
 @pytest.mark.parametrize(
     "text",
     [
-        *("now", "today", "NOW", "yesterday", "2024-02-30", "2024-05-31 25:00", "03/04/2024"),
+        *("now", "today", "NOW", "yesterday", "2024-02-30", "2024-05-31 25:00"),
         *("summer", "45443", "1717142400", "2019-2020", "2024-05-31 to 2024-06-02", "31.5.24"),
         *("2024-W05", "2024-05-31" + " " * 9000 + "x", "1" * 5000, "2024-05-31 13:00 PM"),
     ],
-    ids=range(17),
+    ids=range(16),
 )
 def test_what_is_no_date_is_named_as_unreadable(text):
     dates, is_unreadable, _ = parse_dates(pd.Series([text]))
@@ -225,17 +226,75 @@ def test_a_day_above_12_says_how_a_column_is_meant():
     mixed, is_unreadable, _ = parse_dates(pd.Series(["31/05/2024", "05/31/2024"]))
 
     assert list(dates.dt.month) == [4, 5]
-    assert mixed.isna().all()
-    assert is_unreadable.all()
+    assert list(mixed.dt.month) == [5, 5]
+    assert not is_unreadable.any()
 
 
 def test_dates_with_another_mark_say_nothing_of_the_order():
     dates, is_unreadable, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024", "30.06.2024"]))
-    _, is_open, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024"]))
 
     assert list(dates.dt.month) == [5, 6, 6]
     assert not is_unreadable.any()
-    assert list(is_open) == [False, True]
+    with pytest.raises(InputError, match=r"01\.06\.2024 may begin with its day or with its month"):
+        parse_dates(pd.Series(["05/31/2024", "01.06.2024"]))
+
+
+@pytest.mark.parametrize(("order", "month"), [("day", 6), ("month", 5)])
+def test_an_ambiguous_column_asks_for_the_order_of_day_and_month_once(order, month):
+    column = pd.Series(["05/06/2024", "05/05/2024", ""])
+
+    with pytest.raises(InputError, match="05/06/2024 .*--date_order day or --date_order month"):
+        parse_dates(column)
+    assert parse_dates(column, order)[0].dt.month.tolist()[:2] == [month, 5]
+
+
+@pytest.mark.parametrize(
+    ("word", "side"),
+    [
+        *(("links", "left"), ("Rechts", "right"), ("L", "left"), ("r", "right")),
+        *(("gauche", "left"), ("droite", "right"), ("Izquierda", "left"), ("derecho", "right")),
+        *(("links oben", "left oben"), ("слева", "left"), ("top", "top"), ("?", "")),
+    ],
+)
+def test_words_for_sides_become_left_and_right(word, side):
+    assert normalise_orientation(pd.Series([word])).tolist() == [side]
+
+
+def test_sides_in_file_names_are_offered_and_taken_only_if_asked_for(tmp_path):
+    names = [f"{animal}/{side}_{i}.jpg" for animal in "ab" for side in "LR" for i in "12"]
+    touch(tmp_path, *names)
+
+    offered, taken = load_catalogue(tmp_path), load_catalogue(tmp_path, sides_from_names=True)
+
+    found = [each for each in offered.remarks if each.kind == "side_in_name"]
+    assert "add --sides_from_names" in found[0].text()
+    assert not offered.has_sides
+    assert taken.table["orientation"].tolist() == ["left", "left", "right", "right"] * 2
+
+
+def test_names_that_say_one_side_or_few_are_no_offer():
+    assert sides_in_names(pd.Series(["L_1.jpg", "left.jpg"])) is None
+    assert sides_in_names(pd.Series(["L_1.jpg", "R_1.jpg", *["1.jpg"] * 3])) is None
+
+
+def test_a_column_that_nothing_goes_by_is_said(tmp_path):
+    table_in(tmp_path, "path,identity,weather\n1.jpg,a,fine\n2.jpg,b,rain\n")
+
+    remarks = load_catalogue(tmp_path).remarks
+
+    assert [each.names for each in remarks if each.kind == "unused_column"] == [("weather",)]
+
+
+def test_places_are_degrees_and_what_is_none_is_said(tmp_path):
+    rows = ['1.jpg,a,"-8,25",115.5', "2.jpg,b,95,115.5", "3.jpg,b,,"]
+    table_in(tmp_path, "path,identity,lat,Longitude\n" + "\n".join(rows))
+
+    catalogue = load_catalogue(tmp_path)
+
+    assert catalogue.table["latitude"].fillna(0).tolist() == [-8.25, 0, 0]
+    assert [e.names for e in catalogue.remarks if e.kind == "unreadable_latitude"] == [
+        ("row 3: '95'",)
+    ]
 
 
 # Paths
