@@ -32,6 +32,7 @@ from common.groups.choice import Grouping, Named, distance_for, patterns
 from common.groups.constraints import Answer
 from common.groups.likeness import Likeness, Pairs, embed_stored, open_network, pairs_of
 from common.groups.questions import (
+    BEST,
     STRATEGIES,
     Person,
     agreement,
@@ -54,7 +55,7 @@ TRAINED = Path("runs", "metric_learning", "model.safetensors")
 COSINE, BOTH = "embedding", "embedding and details"
 RIGHT = (1.0, 0.95, 0.875)  # shares of a person's answers that are right
 ANSWERS, PER_ROUND, JUDGED = 100, 10, 50  # in all; between groupings; at which gains are stated
-STATED, USUAL = "disagreement", 0.95  # of which it is shown where the gain comes from
+USUAL = 0.95  # share of right answers that is shown with intervals, and where gains come from
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,9 @@ def main(argv: list[str] | None = None) -> dict:
             for strategy in STRATEGIES:
                 states = [judged(each, strategy, right, n_answers) for each in own]
                 named = {"similarity": kind, "strategy": strategy, "person right": right}
-                curves += [named | row for row in curve(own, states)]
+                with_intervals = right == USUAL
+                rows = curve(own, states, with_intervals=with_intervals)
+                curves += [named | row for row in rows]
                 gains.append(named | gain(own, states))
     curves, gains = pd.DataFrame(curves), pd.DataFrame(gains)
     groups = pd.DataFrame([before_row(each) for each in folders])
@@ -143,8 +146,8 @@ def main(argv: list[str] | None = None) -> dict:
         f"{counted(len(first.animal), 'photo')} of {counted(n_animals, 'animal')} that no model "
         f"was trained on, {counted(len(np.unique(first.truth)), 'pattern')} (the left and the "
         "right side of an animal are two); AMI and ARI say how well groups agree with these.",
-        "Intervals: 95 %, over animals, each left out once; gained: AMI after "
-        f"{JUDGED} answers minus before, paired. Photos are grouped anew after every {PER_ROUND} answers.",
+        f"Intervals: 95 %, over animals, each left out once; gained: AMI after {JUDGED} answers "
+        f"minus before, paired. Photos are grouped anew after every {PER_ROUND} answers.",
         *([f"Details are not compared: {why_not}"] if why_not else []),
     ]
     return run.finish(
@@ -196,7 +199,9 @@ def judged(folder: Folder, strategy: str, right: float, n_answers: int) -> list[
     return [labels for _, labels in found]
 
 
-def curve(folders: Sequence[Folder], states: Sequence[Sequence[np.ndarray]]) -> list[dict]:
+def curve(
+    folders: Sequence[Folder], states: Sequence[Sequence[np.ndarray]], *, with_intervals: bool
+) -> list[dict]:
     """A row for each round: agreement and number of groups, mean over models."""
     rows = []
     for number, labels in enumerate(zip(*states, strict=True)):
@@ -206,8 +211,9 @@ def curve(folders: Sequence[Folder], states: Sequence[Sequence[np.ndarray]]) -> 
         ]
         means = pd.DataFrame(measured).mean().to_dict()
         truth = np.mean([len(np.unique(folder.truth)) for folder in folders])
-        interval = interval_columns("AMI", ami_interval(folders, labels))
-        rows.append({"answers": number * PER_ROUND, **means, **interval, "patterns": truth})
+        if with_intervals:
+            means |= interval_columns("AMI", ami_interval(folders, labels))
+        rows.append({"answers": number * PER_ROUND, **means, "patterns": truth})
     return rows
 
 
@@ -272,7 +278,7 @@ def source_row(kind: str, folders: Sequence[Folder]) -> dict:
         person = Person(folder.truth, USUAL, folder.seed)
         options = {"per_round": PER_ROUND, "seed": folder.seed}
         facts = folder.pairs, folder.grouping
-        known, labels = simulate(STATED, *facts, person, JUDGED, **options)[-1]
+        known, labels = simulate(BEST, *facts, person, JUDGED, **options)[-1]
         before = agreement(folder.truth, folder.grouping.labels)["AMI"]
         alone = {
             word: grouped_again(*facts, [each for each in known.kept if each.is_same == is_same])[1]
@@ -287,7 +293,7 @@ def source_row(kind: str, folders: Sequence[Folder]) -> dict:
             }
             | moved(folder, known.kept)
         )
-    return {"similarity": kind, "strategy": STATED} | pd.DataFrame(rows).mean().to_dict()
+    return {"similarity": kind, "strategy": BEST} | pd.DataFrame(rows).mean().to_dict()
 
 
 def moved(folder: Folder, answers: Sequence[Answer]) -> dict:

@@ -20,6 +20,7 @@ from common.errors import InputError
 from common.files import read_array, storing, write_array
 from common.gallery.enrolment import check_embedding, embed
 from common.gallery.identification import comparable
+from common.machine.device import pick_device
 from common.matching.descriptions import photo_keys
 from common.matching.fusion import ROUNDING
 from common.matching.matchers import Matcher
@@ -212,7 +213,7 @@ def embed_stored(
         return embed(network, photos, device=device)
     keys, name, parts = photo_keys(photos), checksum(model)[:16], []
     for start in range(0, len(photos), PHOTOS_PER_FILE):
-        own = b"".join([str(device).encode(), *keys[start : start + PHOTOS_PER_FILE]])
+        own = b"".join([str(pick_device(device)).encode(), *keys[start : start + PHOTOS_PER_FILE]])
         digest = hashlib.blake2b(own, digest_size=16).hexdigest()
         file = CACHE_FOLDER / f"{name}-{digest}.npy"
         part = read_array(file)

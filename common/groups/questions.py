@@ -10,7 +10,7 @@ Of each two groups one pair is asked at a time, and none whose answer follows fr
 answered against all appearance is asked once more, first of all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from common.groups.choice import Grouping, by_size
@@ -25,6 +25,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 N_TRIED = 40  # candidates for each question
 STRATEGIES = ("uncertainty", "disagreement", "random")
+BEST = "disagreement"  # by week3/check_pairs.py
 
 
 def choose_pairs(
@@ -202,9 +203,19 @@ def simulate(
 
 
 def grouped_again(
-    pairs: Pairs, grouping: Grouping, answers: Sequence[Answer]
+    pairs: Pairs,
+    grouping: Grouping,
+    answers: Sequence[Answer],
+    apart: Iterable[tuple[int, int]] = (),
 ) -> tuple[Constraints, np.ndarray]:
-    """What follows from answers, and the groups with them, at the distance that was chosen."""
-    constraints = Constraints.of(len(pairs), answers, grouping.probability)
+    """What follows from answers, and the groups with them, at the distance that was chosen.
+
+    Args:
+        pairs: of the photos.
+        grouping: of them without any answer.
+        answers: of persons.
+        apart: pairs that cannot be one animal, see `Constraints`.
+    """
+    constraints = Constraints.of(len(pairs), answers, grouping.probability, apart)
     tree = merge_tree(grouping.probability, pairs.comparable, constraints)
     return constraints, by_size(cut(tree, grouping.distance))
