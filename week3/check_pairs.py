@@ -169,7 +169,8 @@ def folders_of(
     """Group the test's new animals by one model, by the embedding alone and with details."""
     questions = questions_of(study.catalogue, study.split)
     network, known, folders = open_network(model, args.seed), [], []
-    for rows in (questions.validation_new, questions.unknown):
+    taught = questions.validation if args.smoke else questions.validation_new
+    for rows in (taught, questions.unknown):
         if len(np.unique(study.identity[rows])) < 2:
             raise InputError(
                 f"--split {study.split.name}: {counted(len(rows), 'photo')} of animals that are "
@@ -180,11 +181,10 @@ def folders_of(
         embeddings = embed_stored(network, model, paths, device=args.device)
         pairs = pairs_of(study.catalogue, rows, embeddings, matcher)
         known.append((pairs, study.identity[rows], study.catalogue.sides[rows]))
-    (taught, names, sides), (pairs, animal, own_sides) = known
+    (teaching, names, sides), (pairs, animal, own_sides) = known
     for kind in (COSINE, BOTH) if matcher else (COSINE,):
-        teaching, asked = (e if kind == BOTH else e.by_cosine() for e in (taught, pairs))
-        named = Named.of(teaching, names, sides)
-        likeness = Likeness.learned(teaching, names)
+        own, asked = (e if kind == BOTH else e.by_cosine() for e in (teaching, pairs))
+        named, likeness = Named.of(own, names, sides), Likeness.learned(own, names)
         grouping, _ = distance_for(named, likeness, asked, seed=args.seed)
         truth = patterns(animal, own_sides)
         folders.append(Folder(asked, grouping, truth, animal, kind, args.seed))

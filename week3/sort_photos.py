@@ -12,10 +12,10 @@ sides where there is one. The embedding that metric_learning.py stored compares 
 where local matching is installed; animals with names that it was not trained on (--data_dir with
 its --split and --seed) teach what likeness means and when to stop joining. A minute for a hundred
 photos on two laptop cores, most of it for details, which are kept. You should see the number of
-groups, a picture of them, and how often named animals are mistaken. runs/sort_photos/individuals.csv
-proposes who is who: look through it, rename the animals, and copy it as metadata.csv into the
-folder. pairs.html (and pairs.csv) asks about the pairs that are worth most: judge them, save, and
-give the file back with --answers, as often as you like.
+groups, a picture of them, and how often named animals are mistaken. individuals.csv in
+runs/sort_photos proposes who is who: look through it, rename the animals, and copy it as
+metadata.csv into the folder. pairs.html (and pairs.csv) asks about the pairs that are worth most:
+judge them, save, and give the file back with --answers, as often as you like.
 """
 
 import argparse
@@ -52,6 +52,7 @@ import pandas as pd
 
 TRAINED = Path("runs", "metric_learning", "model.safetensors")
 INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
+FEWEST_ANIMALS = 4  # that the embedding has not learned from
 N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
@@ -145,14 +146,12 @@ def teaching(
     rows = np.union1d(questions.validation_new, questions.unknown)
     notes = []
     n_animals = len(np.unique(study.identity[rows]))
-    if n_animals < 4:
-        rows, notes = (
-            np.arange(study.catalogue.n_images),
-            [
-                f"The split keeps {counted(n_animals, 'animal')} from training, which is too few to "
-                "learn from: the embedding knows the others, so that likeness is flattered and too "
-                "much may stay apart. Look through the groups twice."
-            ],
+    if n_animals < FEWEST_ANIMALS:
+        rows = np.arange(study.catalogue.n_images)
+        notes.append(
+            f"The split keeps {counted(n_animals, 'animal')} from training, too few to learn from: "
+            "the embedding knows the others, so that likeness is flattered and animals may fall "
+            "apart. Look through the groups twice."
         )
     paths = study.catalogue.paths()
     embeddings = embed_stored(network, model, [paths[i] for i in rows], device=args.device)

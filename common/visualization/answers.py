@@ -13,8 +13,8 @@ def answer_curves(curves: pd.DataFrame, path: str | Path) -> Path:
     """Draw a row of panels for each measure, a column for each person, a line for each strategy.
 
     Args:
-        curves: columns strategy, "person right", answers, AMI with AMI_low and AMI_high (nan: no band),
-            ARI, groups, and patterns, which is how many groups there should be.
+        curves: columns strategy, "person right", answers, AMI, AMI_low and AMI_high (nan: no
+            band), ARI, groups, and patterns, which is how many groups there should be.
         path: of the figure.
     """
     persons = list(dict.fromkeys(curves["person right"]))
