@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from common.groups.constraints import Constraints
 from common.groups.likeness import Likeness, Pairs
 from common.groups.linkage import NEVER, cut, merge_tree
-from common.measures.intervals import Interval, bootstrap_over_individuals
+from common.measures.intervals import bootstrap_over_individuals
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
@@ -266,8 +266,3 @@ def misidentified(named: Named, order: np.ndarray, per_group: float, *, seed: in
         grouping, _ = distance_for(teaching, likeness, named.pairs.of(asked), seed=seed)
         parts.append(sightings_of(named.rows(asked), grouping.labels, order[asked]))
     return Sightings.joined(parts)
-
-
-def mean_interval(interval: Interval) -> str:
-    """An interval as a share, for people."""
-    return interval.text()
