@@ -140,16 +140,6 @@ def main(argv: list[str] | None = None) -> dict:
         )
         for kind in kinds
     }
-    first = folders[0]
-    n_animals = len(np.unique(first.animal))
-    notes = [
-        f"{counted(len(first.animal), 'photo')} of {counted(n_animals, 'animal')} that no model "
-        f"was trained on, {counted(len(np.unique(first.truth)), 'pattern')} (the left and the "
-        "right side of an animal are two); AMI and ARI say how well groups agree with these.",
-        f"Intervals: 95 %, over animals, each left out once; gained: AMI after {JUDGED} answers "
-        f"minus before, paired. Photos are grouped anew after every {PER_ROUND} answers.",
-        *([f"Details are not compared: {why_not}"] if why_not else []),
-    ]
     return run.finish(
         metrics={"curves": curves, "gains": gains, "groups": groups, "sources": sources},
         split=describe_split(study.split, study.leak),
@@ -159,8 +149,21 @@ def main(argv: list[str] | None = None) -> dict:
             "Where the gain comes from": sources,
         },
         figures=figures,
-        notes=notes,
+        notes=notes_on(folders[0], why_not),
     )
+
+
+def notes_on(first: Folder, why_not: str) -> list[str]:
+    """What a reader needs to judge the numbers."""
+    n_animals, n_patterns = (len(np.unique(each)) for each in (first.animal, first.truth))
+    return [
+        f"{counted(len(first.animal), 'photo')} of {counted(n_animals, 'animal')} that no model "
+        f"was trained on, {counted(n_patterns, 'pattern')} (the left and the right side of an "
+        "animal are two); AMI and ARI say how well groups agree with these.",
+        f"Intervals: 95 %, over animals, each left out once; gained: AMI after {JUDGED} answers "
+        f"minus before, paired. Photos are grouped anew after every {PER_ROUND} answers.",
+        *([f"Details are not compared: {why_not}"] if why_not else []),
+    ]
 
 
 def folders_of(
