@@ -12,11 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from common.data.exif import read_offset
 from common.data.training_classes import CLASSES
 from common.errors import InputError, StoppedError
 from common.machine import processes
@@ -146,20 +146,13 @@ def present_file(text: str) -> Path:
     return path
 
 
-def clock_offset(text: str) -> tuple[str, timedelta]:
-    """Read `--clock_offset`: a camera, "" for all, and what is added to its clock.
-
-    >>> clock_offset("Canon EOS 70D=-1:00")[0], clock_offset("+0:30")[1].seconds
-    ('Canon EOS 70D', 1800)
-    """
-    camera, _, time = text.rpartition("=")
-    if not (match := re.fullmatch(r"([+-]?)(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", time.strip())):
-        raise argparse.ArgumentTypeError(
-            f"found '{text}', expected CAMERA=H:MM, such as \"Canon EOS 70D=-1:00\""
-        )
-    sign, hours, minutes, seconds = match.groups("0")
-    offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
-    return camera.strip(), -offset if sign == "-" else offset
+def clock_offset(text: str) -> str:
+    """Check a part of `--clock_offset`; `common.data.exif.read_offset` reads it."""
+    try:
+        read_offset(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def gap_minutes(text: str) -> float | None:
@@ -254,19 +247,17 @@ _FLAGS: dict[str, dict] = {
         "help": "what 05/06/2024 begins with, where no date of the table says so",
     },
     "sides_from_names": _switch("left and right, where names of photos say them and no table does"),
-    "clock_offset": {
-        "type": clock_offset,
-        "action": "append",
-        "metavar": "CAMERA=H:MM",
-        "default": [],
-        "help": 'what is added to the time in the photos, such as "Canon EOS 70D=-1:00"; '
-        "--clock_offset=-1:00 for all cameras; may be given for each camera",
-    },
+    "clock_offset": _flag(
+        list_of(clock_offset),
+        "CAMERA=H:MM,...",
+        'what is added to the time in the photo files, such as "Canon EOS 70D=-1:00"; '
+        "--clock_offset=-1:00 for all cameras",
+    ),
     "gap_minutes": _flag(
         gap_minutes,
         "MINUTES",
-        "longest time between two photos of one encounter, by one camera in one folder; folder: "
-        "each folder is an encounter",
+        "of photos without names: longest time between two of one encounter, by one camera in one "
+        "folder; folder: each folder is an encounter",
         "30",
     ),
     "model": _flag(plain_word, "NAME", "backbone", "efficientnet_lite0"),
@@ -373,12 +364,13 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+DASH = ' (one that begins with - is written in quotes with a space before it: " -value")'
 # argparse's words → found and expected.
 _IN_OUR_WORDS = (
     (r"^argument ", ""),
     (r"invalid choice: (.+) \(choose from (.+)\)", r"found \1, expected one of \2"),
-    (r"expected one argument", "found no value, expected one"),
-    (r"expected (\d+) arguments", r"found another number of values, expected \1"),
+    (r"expected one argument", f"found no value, expected one{DASH}"),
+    (r"expected (\d+) arguments", rf"found another number of values, expected \1{DASH}"),
     (r"not allowed with argument (\S+)", r"found beside \1, expected one of the two"),
     (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
 )

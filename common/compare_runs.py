@@ -68,7 +68,13 @@ def read_run(path: Path) -> StoredRun:
             f"{answers}, which {file} names, cannot be read ({first_line(error)}); keep the two "
             "files together, or run the script again"
         ) from error
-    return StoredRun(str(path), result, table)
+    right = table["right"].str.casefold()
+    if (odd := ~right.isin(["true", "false"])).any():
+        raise InputError(
+            f"{answers}, row {int(odd.argmax()) + 2}: right is '{table['right'][odd.argmax()]}', "
+            "expected True or False, as the run wrote it; run the script again"
+        )
+    return StoredRun(str(path), result, table.assign(right=right == "true"))
 
 
 def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
@@ -97,7 +103,7 @@ def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
                 f"{len(other)}, of which {len(asked[0] & asked[1])} are the same; expected the "
                 "same photos: run both with the same --data_dir, --split and --seed"
             )
-        right = [(table["right"] == "True").to_numpy() for table in (other, own)]
+        right = [table["right"].to_numpy() for table in (other, own)]
         interval = paired_bootstrap_over_individuals(*right, own["animal"].to_numpy())
         differences.append(Difference(question, second.name, first.name, interval))
     return differences

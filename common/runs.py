@@ -8,6 +8,7 @@ train one model add `answers.csv`, a row for each test photo, which `common.comp
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import numbers
@@ -194,8 +195,8 @@ class Run:
     def _place(self, name: str) -> Path:
         """Where a result goes: beside a file of that name that a person has changed."""
         path = self.folder / name
-        ways = (path, *(path.with_stem(f"{path.stem}_{n}") for n in range(2, 100_000)))
-        return next(way for way in ways if not is_foreign(way))
+        others = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
+        return next(way for way in itertools.chain([path], others) if not is_foreign(way))
 
     def _print_ending(
         self,

@@ -4,6 +4,7 @@ Question: what could a model learn from these photos that is not the animal?
 
     python week1/look_at_data.py
     python week1/look_at_data.py --data_dir path/to/your/animals
+    python week1/look_at_data.py --data_dir path/to/memory_card --clock_offset "Canon EOS 70D=-1:00"
 
 Half a minute on two laptop cores, of which most is drawing the embedded turtles the first time.
 You should see a few animals with many photos and many with few, photos of one encounter that
@@ -17,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from common.cli import make_parser, run_script, shared_flags
-from common.data.catalogue import Catalogue
+from common.data.catalogue import Catalogue, is_unnamed
+from common.data.catalogue_checks import count_rows, load_checked_card
 from common.errors import InputError
 from common.mine import own_functions
-from common.runs import describe_split, start_run
+from common.runs import Run, describe_split, start_run
 from common.splits.splits import Split, make_split
-from common.splits.study import open_study
+from common.splits.study import open_study, reading_flags
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 
 import numpy as np
@@ -83,6 +85,7 @@ def tested_by_day(split: Split, catalogue: Catalogue, split_by_day: Callable) ->
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "split", "split_column", "seed", "output_dir", "smoke", "mine")
+    shared_flags(parser, "clock_offset", "gap_minutes")
     return parser.parse_args(argv)
 
 
@@ -90,6 +93,8 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
     yours, notes = own_functions(args, __file__, "leak_share", "split_by_day")
+    if is_unnamed(args.data_dir):
+        return look_at_card(args, run)
 
     # Data: what is there, what is wrong with it, how it would be split.
     study = open_study(args)
@@ -106,7 +111,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Figures.
     shown = choose_photos(table, N_ANIMALS)
     sheet = contact_sheet(
-        [catalogue.root / path for path in shown["path"]],
+        [catalogue.paths()[row] for row in shown.index],
         run.figure_path("contact_sheet.png"),
         identities=shown["identity"].tolist(),
         captions=captions_of(shown),
@@ -120,9 +125,7 @@ def main(argv: list[str] | None = None) -> dict:
     per_animal = table.groupby("identity").size()
     return run.finish(
         metrics={
-            "n_images": catalogue.n_images,
-            "n_identities": len(catalogue.identities),
-            "n_encounters": int(table.loc[table["encounter_known"], "encounter"].nunique()),
+            **count_rows(table),
             "photos_per_identity": {
                 "fewest": int(per_animal.min()),
                 "median": float(per_animal.median()),
@@ -130,12 +133,56 @@ def main(argv: list[str] | None = None) -> dict:
             },
         },
         split=describe_split(split, study.leak),
-        tables={"Splits: photos, and the share of test photos that have a training photo": splits},
+        tables={"What is there": what_is_there(table)}
+        | {"Splits: photos, and the share of test photos that have a training photo": splits},
         figures={
             f"A few animals; {pairs}": sheet,
             f"Photos per animal, and the split {split.name}": overview,
         },
         notes=[*notes, *reasons],
+    )
+
+
+def what_is_there(table: pd.DataFrame) -> pd.DataFrame:
+    """One row: how much there is, from when to when, by which cameras, at how many places."""
+    counts = count_rows(table)
+    cells = {"photos": counts["n_files"], "animals": counts["n_identities"]}
+    cells |= {"encounters": counts["n_encounters"], "dated": counts["n_dated"]}
+    cells |= {"first day": counts["first_day"], "last day": counts["last_day"]}
+    cells |= {"cameras": counts["n_cameras"], "places": counts["n_places"]}
+    return pd.DataFrame([{name: cell for name, cell in cells.items() if cell not in (0, "")}])
+
+
+def look_at_card(args: argparse.Namespace, run: Run) -> dict:
+    """The same of photos that nobody has named yet: what, when, where, and the first photos."""
+    gap = args.gap_minutes
+    card, report = load_checked_card(args.data_dir, gap_minutes=gap, **reading_flags(vars(args)))
+    print(report.text())
+    table = card.table.sort_values(["encounter", "date", "path"])
+    encounters = table["encounter"].unique()
+    spread = np.unique(np.linspace(0, len(encounters) - 1, N_ANIMALS).astype(int))
+    shown = table[table["encounter"].isin(encounters[spread])].groupby("encounter", sort=False)
+    shown, paths = shown.head(2 * MOST_ENCOUNTERS), card.paths()
+    sheet = contact_sheet(
+        [paths[row] for row in shown.index],
+        run.figure_path("contact_sheet.png"),
+        identities=shown["encounter"].tolist(),
+        captions=captions_of(shown),
+        n_columns=2 * MOST_ENCOUNTERS,
+    )
+    times = table["date"].dt.strftime("%Y-%m-%d %H:%M")
+    named = table.assign(time=times, camera=table["camera"].replace("", "not known"))
+    cameras = named.groupby("camera").agg(
+        photos=("path", "nunique"), first=("time", "min"), last=("time", "max")
+    )
+    return run.finish(
+        metrics=count_rows(table),
+        tables={"What is there": what_is_there(table), "By camera": cameras.reset_index()},
+        figures={"A few encounters": sheet},
+        notes=[
+            *(problem.text() for problem in report.problems),
+            f"No animal is named here: python week3/sort_photos.py {args.data_dir} proposes names.",
+        ],
     )
 
 

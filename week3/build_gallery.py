@@ -178,9 +178,8 @@ def finish(
         notes = [*notes, told] if told else notes
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
-    renamed = args.rename and [args.rename[0], tidy_name(args.rename[1])]
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table, renamed))
+    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table, args.rename))
     scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: "
@@ -253,9 +252,11 @@ def change(
         return add(args, gallery, run.folder, enrol)
     notes = [f"Indexed anew: {args.index}."]
     if args.remove:
-        notes = [f"{args.remove} is forgotten: {counted(gallery.remove(args.remove), 'photo')}."]
+        animal = held_name(args.remove, gallery)
+        notes = [f"{animal} is forgotten: {counted(gallery.remove(animal), 'photo')}."]
     elif args.rename:
-        old, new = args.rename[0], tidy_name(args.rename[1])
+        args.rename = [held_name(args.rename[0], gallery), tidy_name(args.rename[1])]
+        old, new = args.rename
         refuse_no_name(new, gallery, args.keep_names or ())
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
@@ -281,6 +282,11 @@ def change(
         notes = restore_parts(run.folder, change_of(run.command))
         gallery = enrolment.open_gallery(run.folder)
     return gallery, {}, notes
+
+
+def held_name(text: str, gallery: Gallery) -> str:
+    """A name as the gallery has it: a folder's may have bytes or spaces that are not kept."""
+    return text if text in gallery.identities else tidy_name(text)
 
 
 def add(

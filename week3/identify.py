@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from common import cli
-from common.data.catalogue import load_catalogue
+from common.data.catalogue import TABLES, load_catalogue, read_card
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
 from common.errors import InputError
@@ -206,7 +206,10 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
     for path in given:
         if os.path.isdir(path):
             found = find_images(path)
-            photos += [path / name for name in found.photos]
+            has_table = found.photos and any(name in found.others for name in TABLES)
+            card = read_card(path, date_order="day") if has_table else None  # no date is asked for
+            has_boxes = card is not None and "bbox" in card.table
+            photos += card.paths() if has_boxes else [path / name for name in found.photos]
             problems += [each for each in found.problems() if each.kind != "not_a_photo"]
         else:
             photos.append(path)

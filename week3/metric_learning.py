@@ -7,6 +7,7 @@ animals that it never saw?
     python week3/metric_learning.py --loss triplet --margin 0.3
     python week3/metric_learning.py --weights runs/fine_tuning/model.safetensors
     python week3/metric_learning.py --data_dir path/to/your/animals --loss supcon --pooling gem
+    python week3/metric_learning.py --data_dir path/to/your/animals --for_the_field
 
 With no argument: the embedded turtles, ArcFace, about five minutes on two laptop cores (the
 script says how many here before each training): short ones first, by which validation chooses what
@@ -14,7 +15,9 @@ a class is, unless --classes names it. You should see the similarity of photos o
 and of two animals part, for animals that are trained on far more than for animals that are held
 out; and the second gap is the one that counts in the field. The model is stored: export_onnx.py
 reads it with --trained. The third command begins with what week 2's fine_tuning.py has learned, in
-place of ImageNet: its backbone, without its head. Take the same --split and --seed for both.
+place of ImageNet: its backbone, without its head. Take the same --split and --seed for both. The
+last one is for a gallery: it says in a sentence how far to trust the answers, and trains once more
+on all photos.
 """
 
 import argparse
@@ -51,7 +54,7 @@ from common.models.pooling import pool_by_generalised_mean
 from common.models.storage import save_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
-from common.splits.study import Study, open_study
+from common.splits.study import PUBLISHED_SPLITS, Study, open_study
 from common.training.boundary import PhotosAtBoundary
 from common.training.loop import FitResult, TrainingSettings
 from common.training.losses import LOSSES, build_loss, loss_table, options_of
@@ -70,9 +73,10 @@ from torch.nn import functional
 
 BEFORE = "before training"
 ON_ALL = (
-    "Trained once more, from the start and for as many epochs, on validation photos too. What a "
-    "similarity means is what they got before that."
+    "Trained once more, from the start and for as many epochs, on {} too. What a similarity means "
+    "is what validation photos got before that."
 )
+NOT_ASKED = "no validation photo of a known animal could be asked; add photos of other encounters."
 
 
 def arcface_logits(
@@ -197,8 +201,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_flag(parser, "embedding_size", whole_number(2, 8_192), "N", words)
     words = "animals, held out or trained on, whose validation mAP chooses the epoch (default: new)"
     parser.add_argument("--choose_by", choices=["new", "known"], default="new", help=words)
-    words = "once validation has chosen classes and epochs, train again on its photos too"
-    parser.add_argument("--train_on_all", action="store_true", help=words)
+    words = (
+        "once validation has chosen classes and epochs, and the test is done, train again on all "
+        "photos; with a --split that is given or published, on all but its test"
+    )
+    parser.add_argument("--for_the_field", action="store_true", help=words)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs, args.image_size = 2, 64
@@ -237,24 +244,31 @@ def main(argv: list[str] | None = None) -> dict:
     scores = validation_scores_of(
         learned.embed, questions, catalogue, untrained=learned.before.__getitem__
     )
-    if args.train_on_all:
-        questions = questions.trained_on_all()
-        learned = learn(ground, questions, classes, learned.fit.best_epoch, "on all photos")
-        notes.append(ON_ALL)
+    everything, tested = np.arange(catalogue.n_images), learned
+    if args.for_the_field:
+        # Published figures are of the published test; else no photo with a name is left unused.
+        has_own_test = study.split.name in PUBLISHED_SPLITS
+        on_all = questions.trained_on_all(() if has_own_test else everything)
+        learned = learn(ground, on_all, classes, learned.fit.best_epoch, "on all photos")
+        notes.append(ON_ALL.format("validation photos" if has_own_test else "all other photos"))
+        if has_own_test:
+            questions, tested = on_all, learned
         if scores:  # a gallery asks none of the photos that were learned from
-            scores = replace(scores, trained_on=short_names(catalogue, questions.train))
+            scores = replace(scores, trained_on=short_names(catalogue, on_all.train))
 
     # Ask the test photos once; tables, figures, the model itself.
-    embeddings = {BEFORE: learned.before, args.loss: learned.embed(np.arange(catalogue.n_images))}
+    embeddings = {BEFORE: tested.before, args.loss: tested.embed(everything)}
     save_recogniser(
         Recogniser(learned.backbone, learned.model[-1]),
         run.model_path,
         catalogue.identities,
         scores.to_dict() if scores else None,
     )
-    notes = [*notes, learned.classed.description, *([trust_sentence(scores)] if scores else [])]
+    trust = trust_sentence(scores) if scores else "How far to trust it is unknown: " + NOT_ASKED
+    notes = [*notes, learned.classed.description, *([trust] if scores else [])]
     notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    return report(ground, questions, embeddings, learned.fit, notes)
+    summary = trust if args.for_the_field else ""
+    return report(ground, questions, embeddings, tested.fit, notes, summary)
 
 
 @dataclass(frozen=True)
@@ -399,6 +413,7 @@ def report(
     embeddings: dict[str, np.ndarray],
     fit: FitResult,
     notes: list[str],
+    summary: str,
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
     args, run, study = ground.args, ground.run, ground.study
@@ -433,6 +448,7 @@ def report(
             *([PROTOCOL_NOTE] if len(by_protocol) else []),
             *questions.reasons,
         ],
+        summary=summary,
         device=str(pick_device(args.device)),
         answers=answer_table(answers[args.loss], questions, study),
     )

@@ -18,6 +18,7 @@ from common.splits.splits import make_split
 from common.visualization import style
 from common.visualization.detail_matches import DetailPair, draw_pair
 from common.visualization.matches import spread
+from count_animals import COVERAGE, drawn_coverage
 from known_or_new import similarity_histogram
 from metric_learning import arcface_logits, cmc_and_ap
 
@@ -91,6 +92,7 @@ def draw_all(folder: Path) -> list[Path]:
         draw_matches(catalogue, asked["ranked"], folder / "matches.png"),
         draw_finding(stored("compare_approaches")["tables"], folder / "finding.png"),
         draw_details(catalogue, folder / "details.png"),
+        draw_coverage_of(stored("count_animals")["tables"], folder / "coverage.png"),
     ]
 
 
@@ -309,6 +311,11 @@ def draw_ranking(catalogue: Catalogue, path: Path) -> Path:
     words = f"AP = ({' + '.join(precisions)}) / {is_right.sum()} = {average_precision:.2f}"
     figure.supxlabel(words, fontsize=11, color=style.INK)
     return style.save_for_page(figure, path, n_colours=N_COLOURS)
+
+
+def draw_coverage_of(tables: Mapping, path: Path) -> Path:
+    """How often the interval of a number of animals holds the truth."""
+    return style.save_for_page(drawn_coverage(pd.DataFrame(tables[COVERAGE])), path)
 
 
 def draw_known_or_new(asked: Mapping, path: Path) -> Path:

@@ -34,13 +34,15 @@ from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.local_matching import installed
 from common.gallery.pictures import small_picture
+from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
 from common.groups.questions import BEST, choose_pairs, grouped_again
+from common.models.storage import read_description
 from common.runs import Run, start_run
 from common.splits.questions import questions_of
-from common.splits.study import SMOKE_FOLDER, open_study, reading_flags
+from common.splits.study import SMOKE_FOLDER, Study, open_study, reading_flags
 from common.tables import csv_text
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.contact_sheet import contact_sheet
@@ -140,18 +142,16 @@ def model_of(args: argparse.Namespace) -> Path | None:
 def teaching(
     args: argparse.Namespace, network: object, model: Path | None, matcher: object
 ) -> tuple[Named, np.ndarray, list[str]]:
-    """Named photos of animals that the split keeps from training; their order in time; notes."""
+    """Named photos of animals that the embedding never saw; their order in time; notes."""
     study = open_study(args)
-    questions = questions_of(study.catalogue, study.split)
-    rows = np.union1d(questions.validation_new, questions.unknown)
-    notes = []
-    n_animals = len(np.unique(study.identity[rows]))
+    rows = unseen_rows(study, model)
+    n_animals, notes = len(np.unique(study.identity[rows])), []
     if n_animals < FEWEST_ANIMALS:
         rows = np.arange(study.catalogue.n_images)
         notes.append(
-            f"The split keeps {counted(n_animals, 'animal')} from training, too few to learn from: "
-            "the embedding knows the others, so that likeness is flattered and animals may fall "
-            "apart. Look through the groups twice."
+            f"The embedding was not trained on {counted(n_animals, 'animal')} of "
+            f"{study.catalogue.name}, which is too few to learn from; it knows the others, so that "
+            "likeness is flattered, animals may fall apart, and mistakes are more than is said."
         )
     paths = study.catalogue.paths()
     embeddings = embed_stored(network, model, [paths[i] for i in rows], device=args.device)
@@ -165,6 +165,18 @@ def teaching(
         f"{study.catalogue.name}; half of them teach and half are grouped to count mistakes."
     )
     return named, order, notes
+
+
+def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
+    """Photos of animals that the embedding has not learned from, as it says itself, or by split."""
+    scores = model and read_description(model)["scores"]
+    trained_on = scores and scores.get("trained_on")
+    if not trained_on:
+        questions = questions_of(study.catalogue, study.split)
+        return np.union1d(questions.validation_new, questions.unknown)
+    everybody = np.arange(study.catalogue.n_images)
+    is_trained = np.isin(short_names(study.catalogue, everybody), trained_on)
+    return np.flatnonzero(~np.isin(study.identity, study.identity[is_trained]))
 
 
 def read_answers(

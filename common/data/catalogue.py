@@ -34,7 +34,8 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
-TABLE_FILE, BOXES_FILE = "metadata.csv", "boxes.csv"
+TABLE_FILE = "metadata.csv"
+TABLES = TABLE_FILE, "boxes.csv"  # of a card, of which the first that is there is read
 GAP_MINUTES = 30.0  # between two photos, from which on they are of two events
 
 
@@ -98,12 +99,16 @@ class Catalogue:
         """Whether any photo has a date."""
         return bool(self.table["date"].notna().any())
 
-    def paths(self) -> list[Path]:
-        """Return each photo's absolute path, in row order, with its box where it has one."""
+    def names(self) -> list[str]:
+        """Return each photo's path in row order, with its box: two animals of a photo are two."""
         if "bbox" not in self.table:
-            return [self.root / path for path in self.table["path"]]
+            return self.table["path"].tolist()
         boxes = self.table["bbox"].map(lambda box: f"{BOX_MARK}{box}" if box else "")
-        return [self.root / path for path in self.table["path"] + boxes]
+        return (self.table["path"] + boxes).tolist()
+
+    def paths(self) -> list[Path]:
+        """Return the same from the root on, as all that opens photos reads them."""
+        return [self.root / name for name in self.names()]
 
 
 def load_catalogue(
@@ -181,7 +186,7 @@ def read_card(
         InputError: no photo is there, or the table cannot be used.
     """
     source = Path(folder).expanduser().absolute()
-    table_file = _table_file(source, TABLE_FILE, BOXES_FILE)
+    table_file = _table_file(source, TABLES)
     root = source if table_file is None else table_file.parent
     found, rows, problems = find_images(root), pd.DataFrame({"path": []}, dtype=object), []
     where = str(source if table_file is None else table_file)
@@ -217,10 +222,9 @@ def is_unnamed(source: Path | None) -> bool:
     return bool(photos) and (is_card(photos) or not any("/" in photo for photo in photos))
 
 
-def _table_file(source: Path, *names_of_tables: str) -> Path | None:
+def _table_file(source: Path, wanted: tuple[str, ...] = (TABLE_FILE,)) -> Path | None:
     if source.is_dir():
         names = os.listdir(source) if os.access(source, os.R_OK) else []
-        wanted = names_of_tables or (TABLE_FILE,)
         tables = (
             source / name for each in wanted for name in sorted(names) if name.lower() == each
         )

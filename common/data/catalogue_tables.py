@@ -299,9 +299,8 @@ def standardise_table(
     problems += _sides_of_names(table, sides_from_names)
     others = _other_columns(source, matched, split_column)
     unused = tuple(map(str, others.columns.difference([split_column, "relative_path"])))
-    problems.append(
-        Problem("unused_column", "columns that say nothing here", unused, action="kept")
-    )
+    words = "columns that nothing here goes by", unused
+    problems.append(Problem("unused_column", *words, action="kept as they are"))
     table = pd.concat([table, others], axis="columns")
     table.insert(0, "image_id", _image_ids(text.get("image_id"), table, where, is_known))
     given, found = _given_encounters(text.get("encounter"))

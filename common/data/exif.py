@@ -61,6 +61,24 @@ def taken(photo: str | Path, clock_offset: Sequence[Offset] = ()) -> Taken:
     return Taken(_date(details, camera, clock_offset), *_place(gps), camera)
 
 
+def read_offset(text: str) -> Offset:
+    """Read what is added to the clock of a camera, or without "=" to all clocks.
+
+    Raises:
+        ValueError: it is written otherwise.
+
+    >>> read_offset("Canon EOS 70D=-1:00")[0], read_offset("+0:30")[1].seconds
+    ('Canon EOS 70D', 1800)
+    """
+    camera, _, time = text.rpartition("=")
+    match = re.fullmatch(r"([+-]?)(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", time.strip())
+    if not match:
+        raise ValueError(f'found {text!r}, expected CAMERA=H:MM, such as "Canon EOS 70D=-1:00"')
+    sign, hours, minutes, seconds = match.groups("0")
+    offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+    return camera.strip(), -offset if sign == "-" else offset
+
+
 def day_taken(photo: str | Path) -> str:
     """The day on which the camera says that it took a photo, "2024-05-31"; "" if it does not."""
     date = taken(photo).date
@@ -156,7 +174,7 @@ def fill_from_photos(
         elif (own.notna() & (own != "")).any():
             table[name] = own
     filled = table["path"][~has_date & table["date"].notna()]
-    words = "photos whose date the table lacks", tuple(filled)
+    words = "photos whose date no table has", tuple(dict.fromkeys(filled))
     return [Problem("exif_date", *words, action="taken from the photo files")] * bool(len(filled))
 
 

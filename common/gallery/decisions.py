@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
-from common.data.catalogue_cells import as_text
+from common.data.catalogue_cells import as_text, parse_boxes
 from common.data.catalogue_folders import locate_photos
 from common.data.catalogue_tables import match_columns, read_csv
+from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
@@ -57,12 +58,15 @@ def check_decisions(
     answers = as_text(source[columns["decision"]]).str.lower()
     given = [(path,) for path in as_text(source[matched["path"]])]
     paths, _ = locate_photos(given, file.parent, anywhere=True)
+    if "bbox" in matched:  # a decision is about one animal of a photo
+        boxes = parse_boxes(source[matched["bbox"]], str(file))
+        paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
     rows = list(zip(paths, names, answers, strict=True))
     # One that this very file has brought, before it was corrected, is no other animal.
     enrolled_as, brought, held = names_of_pictures(gallery), set(), []
     for path, name, answer in rows:
         photo = file.parent / path
-        was = enrolled_as.get(photo_name(photo)) if photo.is_file() else None
+        was = enrolled_as.get(photo_name(photo)) if file_and_box(photo)[0].is_file() else None
         brought |= {was} & {name} if answer == NEW else set()
         held.append(was)
     known = set(gallery.identities)

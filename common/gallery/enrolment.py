@@ -359,7 +359,7 @@ def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]
         "side": table["orientation"].tolist(),
         "encounter": table["encounter"].tolist(),
         "date": table["date"].dt.strftime("%Y-%m-%d").fillna("").tolist(),
-        "path": table["path"].tolist(),
+        "path": catalogue.names(),
         "picture": pictures,
     }
 

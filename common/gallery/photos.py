@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from common.data.photo_files import BOX_MARK
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import photo_name
-from common.names import near_to
+from common.names import near_to, storable
 
 import numpy as np
 
@@ -39,13 +40,14 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         InputError: no photo, or several.
     """
     facts, present = gallery.facts, gallery.can_be_found()
-    name = photo.replace("\\", "/")
+    name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
-    ways = [paths == name]
+    files = np.array([path.partition(BOX_MARK)[0] for path in paths], dtype=str)
+    ways = [paths == name, files == name]
     if Path(photo).is_file():
         ways.insert(0, facts["picture"] == photo_name(Path(photo)))
     else:
-        ways.append(np.strings.endswith(paths, f"/{name}"))
+        ways += [np.strings.endswith(each, f"/{name}") for each in (paths, files)]
     if len(name) >= N_DIGITS:
         ways.append(np.strings.startswith(facts["picture"], name.lower()))
     rows = next((np.flatnonzero(way & present) for way in ways if (way & present).any()), [])
@@ -57,7 +59,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
             f"{photo}: found {len(rows)} photos of that name ({shown}), expected one; "
             "give its file, or its number, which --list shows"
         )
-    names = np.array([Path(path).name for path in paths])
+    names = np.array([Path(path).name for path in files])
     near = near_to(Path(name).name, names[present])[:N_NAMED]
     shown = _shown(facts, np.flatnonzero(np.isin(names, near) & present)[:N_NAMED])
     raise InputError(

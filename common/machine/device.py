@@ -1,7 +1,5 @@
 """Which device computes."""
 
-import os
-
 from common.errors import InputError
 from common.machine import processes
 
@@ -35,7 +33,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name.startswith("cuda:"):
         return torch.device(name)
     if has_cuda and name in ("auto", "cuda"):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", processes.launched("LOCAL_RANK", 0))
     if has_mps and name in ("auto", "mps") and processes.count() == 1:
         return torch.device("mps")
     return torch.device("cpu")

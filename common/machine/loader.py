@@ -4,6 +4,8 @@ import os
 import sys
 import time
 
+from common.machine import processes
+
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -44,7 +46,7 @@ def workers_that_pay(device: torch.device, dataset: Dataset) -> int:
         dataset[index]
     if (time.perf_counter() - start) / n_timed * len(dataset) < START_SECONDS:
         return 0
-    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # on this machine, one per GPU
+    n_processes = processes.launched("LOCAL_WORLD_SIZE", 1)  # on this machine, one per GPU
     return min(16, len(os.sched_getaffinity(0)) // n_processes - 1)
 
 

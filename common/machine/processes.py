@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from common.errors import StoppedError
+from common.errors import InputError, StoppedError, first_line
 
 PATIENCE = timedelta(minutes=10)  # for another process; the longest wait is while turtles are drawn
 # In which gloo's threads let go of the last tensors: they need the interpreter for it, and a
@@ -50,13 +50,36 @@ def is_main() -> bool:
     return index() == 0
 
 
+def launched(name: str, default: int) -> int:
+    """A number that a launcher of several processes left in the environment.
+
+    Raises:
+        InputError: it is none, for somebody else has set it.
+    """
+    text = os.environ.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(
+            f"the environment variable {name} is '{text}', expected a whole number, which torchrun "
+            f"sets; start with torchrun, or unset {name}"
+        )
+    return int(text)
+
+
 def join() -> None:
     """Join the processes that a launcher started beside this one, if it did."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if launched("WORLD_SIZE", 1) > 1:
         from torch import distributed
 
         if not distributed.is_initialized():
-            distributed.init_process_group(timeout=PATIENCE)
+            launched("RANK", 0)
+            try:
+                distributed.init_process_group(timeout=PATIENCE)
+            except ValueError as error:  # a variable is missing
+                raise InputError(
+                    f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but this is none of several "
+                    f"processes ({first_line(error)}), expected what torchrun sets; start with "
+                    "torchrun, or unset WORLD_SIZE"
+                ) from error
 
 
 @contextlib.contextmanager
@@ -134,7 +157,7 @@ def mains(value: object) -> object:
 
 def is_first_here() -> bool:
     """Whether this is the first process of its machine, the one to write files for all there."""
-    return not _group() or int(os.environ.get("LOCAL_RANK", "0")) == 0
+    return not _group() or launched("LOCAL_RANK", 0) == 0
 
 
 @contextlib.contextmanager

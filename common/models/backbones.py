@@ -243,7 +243,7 @@ def _check_name(name: str) -> None:
     is_tagged = timm.is_model(architecture) and tag
     known = timm.list_pretrained() if is_tagged else [*TIMM_NAMES, SCRATCH_CNN, *timm.list_models()]
     if architecture not in known and name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0)
+        near = difflib.get_close_matches(name.lower(), sorted(set(known)), n=3, cutoff=0)
         raise InputError(
             f"--model {name}: no such backbone; did you mean {', '.join(near)}? "
             "Any name that timm lists, or hf-hub:owner/model, will do"

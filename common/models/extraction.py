@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator
 
+from common.errors import InputError
 from common.machine import processes
 from common.machine.freed_memory import keep_freed_memory
 from common.machine.loader import make_loader
 from common.machine.precision import folded
+from common.words import counted
 
 import numpy as np
 import torch
@@ -23,6 +25,9 @@ def extract(network: nn.Module, dataset: Dataset, **options: object) -> np.ndarr
 
     Returns:
         float32, shape (n_images, ...).
+
+    Raises:
+        InputError: what the network gives are no finite numbers.
     """
     result, n_filled = np.empty(0, dtype=np.float32), 0
     for part in outputs_of(network, dataset, **options):
@@ -30,6 +35,13 @@ def extract(network: nn.Module, dataset: Dataset, **options: object) -> np.ndarr
             result = np.empty((len(dataset), *part.shape[1:]), dtype=np.float32)
         result[n_filled : n_filled + len(part)] = part
         n_filled += len(part)
+    is_finite = np.isfinite(result.reshape(len(result), -1)).all(axis=1)
+    if not is_finite.all():
+        raise InputError(
+            f"what the network gives for {counted(int((~is_finite).sum()), 'photo')} of "
+            f"{len(result):,} is not finite, expected numbers; its weights are damaged or too "
+            "large: take another model, or train with a smaller --learning_rate"
+        )
     return result
 
 

@@ -50,7 +50,7 @@ def stored_description(file: Path) -> dict | None:
         is_sound = _is_sound(description)
     except UNREADABLE as error:
         raise InputError(
-            f"{file}: is no model that this course saved ({first_line(error)}), expected a "
+            f"{file}: is no model that this course saved ({_why(error)}), expected a "
             "model.safetensors from a run's folder; name another one"
         ) from error
     if not is_sound:
@@ -59,6 +59,12 @@ def stored_description(file: Path) -> dict | None:
             "model.safetensors from a run's folder; name another one"
         )
     return description
+
+
+def _why(error: Exception) -> str:
+    """Why a file cannot be read, for people; most words of libraries are for programmers."""
+    is_plain = isinstance(error, OSError | SafetensorError)
+    return first_line(error) if is_plain else "cut off, or of another kind"
 
 
 def _is_sound(description: dict) -> bool:
@@ -141,11 +147,8 @@ def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     except InputError as error:
         raise InputError(f"--weights {error}") from error
     except UNREADABLE as error:
-        # Whose words are a number, none, or advice to programmers.
-        is_odd = isinstance(error, LookupError | EOFError | pickle.PickleError)
-        reason = "cut off, or of another kind" if is_odd else first_line(error)
         raise InputError(
-            f"--weights {file}: cannot be read as weights alone ({reason}), expected "
+            f"--weights {file}: cannot be read as weights alone ({_why(error)}), expected "
             ".safetensors, or a .pth that holds tensors and nothing else; write it anew with "
             "torch.save(model.state_dict(), FILE)"
         ) from error

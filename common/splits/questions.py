@@ -86,13 +86,13 @@ class Questions:
         needed = (self.validation_known, self.validation_new, self.known, self.unknown)
         return all(len(rows) for rows in needed)
 
-    def trained_on_all(self) -> "Questions":
-        """The same questions to a model that learns from validation photos, too.
+    def trained_on_all(self, more: Sequence[int] = ()) -> "Questions":
+        """The same questions to a model that learns from validation photos, too, and from more.
 
         Nothing can be chosen then, and no threshold learned.
         """
         none = np.empty(0, dtype=np.intp)
-        train = np.union1d(self.train, self.validation)
+        train = np.union1d(self.train, [*self.validation, *more]).astype(np.intp)
         return replace(self, train=train, validation_known=none, validation_new=none)
 
     def first_enrolled(self, n_photos: int) -> np.ndarray:

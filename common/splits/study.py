@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.catalogue_checks import load_checked_catalogue
+from common.data.exif import read_offset
 from common.data.wildlife import open_dataset
 from common.errors import InputError
 from common.splits.leaks import LeakReport, leak_report
@@ -66,8 +67,8 @@ class Study:
         Returns:
             Columns photo (path from the folder of the photos), question, animal, answered, right.
         """
-        photos, animals = self.catalogue.table["path"].iloc[rows], self.identity[rows]
-        table = pd.DataFrame({"photo": photos.to_numpy(), "question": question})
+        photos, animals = self.catalogue.names(), self.identity[rows]
+        table = pd.DataFrame({"photo": [photos[row] for row in rows], "question": question})
         return table.assign(animal=animals, answered=named, right=animals == named)
 
 
@@ -122,7 +123,7 @@ def reading_flags(flags: Mapping[str, object]) -> dict:
     return {
         "date_order": flags.get("date_order"),
         "sides_from_names": bool(flags.get("sides_from_names")),
-        "clock_offset": flags.get("clock_offset") or (),
+        "clock_offset": tuple(map(read_offset, flags.get("clock_offset") or ())),
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from common.data.photo_files import BOX_MARK
 from common.tables import FORMULA
 from common.visualization.matches import percent
 
@@ -93,6 +94,7 @@ def render_sheet(
     sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
+    script = _SCRIPT.replace("FORMULA", FORMULA.pattern).replace("BOX_MARK", BOX_MARK)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -103,7 +105,7 @@ def render_sheet(
         f'{place}. <span id="count"></span></p>\n'
         f'<datalist id="names">{names}</datalist>\n{sections}\n'
         f'<script type="application/json" id="data" data-key="{key}">{data}</script>\n'
-        f"<script>{_SCRIPT.replace('FORMULA', FORMULA.pattern)}</script>\n</body>\n</html>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
@@ -231,17 +233,17 @@ function csvCell(value) {
 
 function decisionsAsCsv() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
-    "rank", "similarity", "probability", "note", "asked"]];
+    "rank", "similarity", "probability", "note", "asked", "bbox"]];
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
     // As a catalogue names it: photos of an animal and a day are one encounter.
     const encounter = question.date && answer.identity
       ? answer.identity + ":" + question.date : question.encounter;
-    for (const photo of question.photos)
+    for (const [photo, box] of question.photos.map((each) => each.split("BOX_MARK")))
       rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
         question.verdict, answer.place, chosen[1], chosen[2], answer.note,
-        question.encounter]);
+        question.encounter, box || ""]);
   });
   return rows.map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
 }

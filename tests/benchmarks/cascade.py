@@ -7,21 +7,23 @@ Other turtles' photos teach what a score means. Accuracy is asked on any device,
 
     python tests/benchmarks/cascade.py --trained runs/metric_learning/model.safetensors
     python tests/benchmarks/cascade.py --device cuda
+    python tests/benchmarks/cascade.py --sizes 500
 
-With a GPU about 4 minutes, most of them to draw and to describe the turtles; without one, hours.
+With a GPU about 4 minutes, most of them to draw and to describe the turtles. Without one the small
+gallery alone takes about 40 minutes of one core, and both some hours.
 The weights have to be installed (requirements-matching.txt).
 """
 
 import time
 from dataclasses import replace
 
-from common.cli import device_name, present_path, run_script
+from common.cli import device_name, list_of, present_path, run_script, whole_number
 
 from side_by_side import read_flags, store
 
-SIZES, N_TURTLES = (500, 5_000), 400  # photos of a gallery; animals, drawn for the larger one
+SIZES, N_TURTLES = [500, 5_000], 400  # photos of a gallery; animals, drawn for the larger one
 N_CANDIDATES, STEP = 50, 4  # of LightGlue
-N_ASKED = 120  # queries, and as many that teach
+N_ASKED = 40  # queries, and as many that teach
 N_TIMED = 5  # queries that are answered with a watch
 COSINE, XFEAT = "embedding alone", "embedding + XFeat"
 FULL, BOTH, CASCADE = "LightGlue on 50", "XFeat, then LightGlue on 50", "cascade"
@@ -33,6 +35,10 @@ def main(argv=None):
         __doc__, argv,
         trained={"type": present_path, "metavar": "FILE", "help": "of metric_learning.py"},
         device={"type": device_name, "default": "auto", "help": "of accuracy; seconds: the CPU"},
+        sizes={
+            "type": list_of(whole_number(10, SIZES[-1]), is_rising=True), "default": SIZES,
+            "metavar": "N,N,...", "help": "photos of the galleries",
+        },
     )  # fmt: skip
     from common.machine.device import pick_device
     from common.runs import start_run
@@ -83,13 +89,13 @@ class Case:
         last = table.groupby("identity")["date"].transform("max") == table["date"]
         is_seen_again = table.groupby("identity")["date"].transform("nunique") > 1
         self.is_query = (last & is_seen_again).to_numpy()
-        self.sizes, self.most_asked, self.n_candidates = SIZES, N_ASKED, N_CANDIDATES
+        self.sizes, self.most_asked, self.n_candidates = args.sizes, N_ASKED, N_CANDIDATES
         if args.smoke:
             self.sizes, self.most_asked, self.n_candidates = (20, 50), 3, 4
         self.embeddings = embedded(args, catalogue, device)
         self.everybody = np.flatnonzero(~self.is_query)[: self.sizes[-1]]
         self.asked, self.taught = self.sides(self.sizes[0])
-        rows = np.unique([*self.everybody, *self.asked[0], *self.taught[0]])
+        rows = np.unique([*self.everybody, *np.concatenate([*self.asked, *self.taught])])
         self.scores = {
             name: PairScores(load_matcher(name, device), self.paths, rows)
             for name in ("xfeat", "aliked")

@@ -137,3 +137,14 @@ def test_answers_that_are_lost_or_damaged_are_named(pair, content, capsys):
         file.write_text(content, encoding="latin-1")
 
     assert str(file) in refusal(capsys, *pair)
+
+
+@pytest.mark.parametrize(("word", "is_read"), [("TRUE", True), ("WAHR", False), ("2", False)])
+def test_an_answer_is_right_or_wrong_in_the_runs_own_words(pair, word, is_read, capsys):
+    file = Path(pair[0]) / "answers.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("True", word), encoding="utf-8")
+
+    if is_read:  # as a spreadsheet writes it
+        assert compare_runs.main(pair)["differences"][0]["interval"].estimate == 0.25
+    else:
+        assert f"right is '{word}', expected True or False" in refusal(capsys, *pair)

@@ -23,6 +23,7 @@ def result():
     return json.loads(pictures.RESULT.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_pictures_are_as_drawn(tmp_path):
     assert_pictures_are_as_drawn(pictures.draw_all, COMMITTED, tmp_path)
 

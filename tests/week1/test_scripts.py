@@ -7,6 +7,7 @@ from common.data.catalogue import load_catalogue
 from common.errors import InputError
 from common.splits.leaks import leak_report
 from common.splits.splits import make_split
+from common.turtles.card import draw_card
 
 import pandas as pd
 import pytest
@@ -104,7 +105,7 @@ def test_a_repeated_run_gives_the_same_numbers(results, turtles, tmp_path):
 
 
 def test_the_splits_table_shows_each_possible_split_once(results):
-    (table,) = results[0]["look_at_data"]["tables"].values()
+    _, table = results[0]["look_at_data"]["tables"].values()
 
     assert [row["split"] for row in table] == ["random", "encounter", "time_aware", "time_cutoff"]
     assert [row["of the same encounter"] > 0 for row in table] == [True, False, False, False]
@@ -179,3 +180,29 @@ def test_help_shows_the_question_and_the_flags(script, capsys):
 
     assert "Question:" in shown
     assert "--smoke" in shown
+
+
+def test_look_at_data_says_the_first_and_the_last_day(results):
+    result = results[0]["look_at_data"]
+
+    [there] = result["tables"]["What is there"]
+    days = [result["metrics"][name] for name in ("first_day", "last_day")]
+    assert [there["first day"], there["last day"]] == days
+    assert days[0] < days[1]
+
+
+def test_look_at_data_shows_a_card_of_unnamed_photos(tmp_path):
+    draw_card(tmp_path / "card", tmp_path / "truth.csv", 24, 5, photo_size=32, progress=False)
+    flags = "--clock_offset", "GoPro HERO9=24:00", "--gap_minutes", "15"
+
+    folder = tmp_path / "out"
+    result = run_smoke("look_at_data", tmp_path / "card", folder, *flags)
+
+    truth = pd.read_csv(tmp_path / "truth.csv")
+    cameras = {each["camera"]: each for each in result["tables"]["By camera"]}
+    own = truth[truth["path"].str.contains("GOPR")]
+    next_day = pd.Timestamp(own["date"].min()) + pd.Timedelta(days=1)
+    assert cameras["GoPro HERO9"]["first"] == f"{next_day:%Y-%m-%d %H:%M}"
+    assert result["metrics"]["n_files"] == 24
+    assert result["metrics"]["n_unnamed"] == len(truth)
+    assert any("sort_photos.py" in note for note in result["notes"])

@@ -4,6 +4,7 @@ import shutil
 
 from common.data.catalogue import load_catalogue
 
+import pytest
 from picture_checks import (
     assert_pictures_are_as_drawn,
     assert_pictures_are_shown,
@@ -17,6 +18,7 @@ COMMITTED = ROOT / "week2" / "pictures"
 CLIMBED = ("ideal.png", "adversarial.png")
 
 
+@pytest.mark.slow
 def test_the_pictures_are_as_drawn(tmp_path):
     def draw(folder):
         pictures.draw_facts(folder)

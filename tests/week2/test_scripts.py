@@ -56,6 +56,7 @@ def test_the_whole_network_can_train(turtles, tmp_path):
     assert result["tables"]["Test photos of known animals"][0]["trained"] == "all"
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing_and_a_changed_photo_everything_that_saw_it(
     turtles, tmp_path, monkeypatch
 ):
@@ -176,6 +177,7 @@ def test_every_practice_is_measured_against_the_base(turtles, tmp_path):
         assert row["bought"] == pytest.approx(row["test"] - base)
 
 
+@pytest.mark.slow
 def test_a_script_runs_from_any_folder(turtles, tmp_path):
     flags = ["--smoke", "--data_dir", str(turtles)]  # the others: test_readme_commands.py
     ending = run_elsewhere("week2/transfer_learning", tmp_path, *flags)

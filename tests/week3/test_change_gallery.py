@@ -430,3 +430,12 @@ def test_an_animal_truly_called_by_a_word_for_unknown_can_be_built(tmp_path):
     build(tmp_path / "g", "--data_dir", tmp_path / "photos", "--keep_names", "NA")
 
     assert set(held(tmp_path / "g").values()) == {"NA", "anna"}
+
+
+def test_an_animal_is_named_as_its_folder_is_or_as_the_gallery_keeps_it(gallery):
+    build(gallery, "--rename", "anna", " -zoë")
+
+    build(gallery, "--rename", " -zoe\u0308\n", "dora")  # other bytes; a space keeps it from flags
+
+    assert set(held(gallery).values()) == {"berta", "dora"}
+    assert log_of(gallery)[-1]["renamed"] == ["-zoë", "dora"]

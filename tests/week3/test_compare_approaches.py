@@ -86,6 +86,7 @@ def test_enrolling_an_animal_takes_less_than_a_second(full):
     assert 0 < cost < 1
 
 
+@pytest.mark.slow
 def test_sides_are_classes_of_every_approach_and_animals_are_the_answer(turtles, tmp_path):
     result = run(
         turtles, tmp_path, "--classes", "mirrored", "--n_enrolled", "2", "--seeds", "0"

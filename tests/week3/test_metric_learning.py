@@ -146,16 +146,29 @@ def test_a_split_that_keeps_encounters_together_has_no_such_table(trained):
 
 def test_training_on_all_comes_after_validation_has_chosen(turtles, tmp_path):
     chosen = run(turtles, tmp_path / "chosen")
-    result = run(turtles, tmp_path / "all", "--train_on_all")
+    result = run(turtles, tmp_path / "all", "--for_the_field")
 
-    history = result["metrics"]["trials"][-1]["history"]
-    assert len(history) == chosen["metrics"]["best_epoch"]
-    assert "new_mAP" not in history[0]
+    assert result["metrics"]["trials"][-1]["history"] == chosen["metrics"]["trials"][-1]["history"]
+    found = (each["tables"]["Photos named right"][-1]["known animals"] for each in (chosen, result))
+    assert len(set(found)) == 1  # the test was asked before
     scores = [read_description(tmp_path / name / "model.safetensors")["scores"]
               for name in ("chosen", "all")]  # fmt: skip
     fewer, more = (set(each.pop("trained_on")) for each in scores)
     assert fewer < more
+    assert len(more) == 104
     assert scores[0] == scores[1]  # a gallery learns its threshold from them
+    assert result["summary"].startswith("Of 100 photos of animals that it knows, about ")
+    assert any("on all other photos too" in note for note in result["notes"])
+
+
+def test_for_the_field_leaves_the_test_of_a_published_split_alone(turtles, tmp_path):
+    flags = "--split", "published_closed_set", "--for_the_field", "--classes", "identity"
+    result = run(turtles, tmp_path, *flags)
+
+    history = result["metrics"]["trials"][-1]["history"]
+    assert "known_mAP" not in history[0]
+    assert any("on validation photos too" in note for note in result["notes"])
+    assert result["summary"]
 
 
 BAD = [

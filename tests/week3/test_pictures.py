@@ -14,6 +14,7 @@ pictures = load_script("week3/pictures")
 COMMITTED = ROOT / "week3" / "pictures"
 
 
+@pytest.mark.slow
 def test_the_pictures_are_as_drawn(tmp_path):
     assert_pictures_are_as_drawn(pictures.draw_all, COMMITTED, tmp_path)
 

@@ -38,6 +38,7 @@ def test_a_command_runs(command, stand_ins, tmp_path, monkeypatch):
     assert run_command(command, stand_ins, *(SMALLEST if is_long else ()))
 
 
+@pytest.mark.slow
 def test_the_commands_about_one_gallery_run_one_after_the_other(stand_ins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

@@ -53,6 +53,7 @@ def together(tmp_path_factory):
     return answers("compute", folder)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(alone, together):
     assert len(alone["training"]) >= 9
     for name, one in alone["training"].items():
@@ -61,16 +62,19 @@ def test_two_processes_train_as_one_does(alone, together):
         assert two["weights"] == pytest.approx(one["weights"], abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_all_processes_end_with_the_same_weights(together):
     assert together[0]["training"] == together[1]["training"]
 
 
+@pytest.mark.slow
 def test_processes_whose_batch_norms_train_end_with_the_same_norms(together):
     one, two = (each["with a norm"] for each in together)
     assert len(one["statistics"]) == 3
     assert one == two
 
 
+@pytest.mark.slow
 def test_every_process_has_all_embeddings_in_order(alone, together):
     assert [len(alone["embedding"][str(n)]) for n in N_EMBEDDED] == list(N_EMBEDDED)
     assert together[0]["embedding"] == alone["embedding"]
@@ -98,6 +102,22 @@ def test_one_process_alone_has_the_batch_as_it_is():
     assert pooled[0] is outputs
     assert pooled[1] is labels
     assert (processes.count(), processes.is_main(), processes.everyones(4)) == (1, True, [4])
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', expected a whole number"),
+        ({"WORLD_SIZE": "2", "RANK": "x"}, "RANK is 'x'"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "none of several processes .+MASTER_ADDR"),
+    ],
+)
+def test_what_no_launcher_has_set_is_refused_in_one_line(variables, words, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(InputError, match=words):
+        processes.join()
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
@@ -160,7 +180,8 @@ def wait_for(file, running):
 
 @pytest.mark.enable_socket
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_run_and_its_checkpoint_goes_on(victim, alone, tmp_path):
     running = start_two("train_slowly", tmp_path)
     try:

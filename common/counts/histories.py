@@ -1,0 +1,168 @@
+"""Capture histories: which animal was seen on which occasion.
+
+A capture is an animal on an occasion, however many photos and encounters it had then. Photos
+without a date, or of another side than the one that counts, are left out and named.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.data.catalogue import Catalogue
+from common.errors import InputError
+from common.names import near_to
+from common.words import counted
+
+import numpy as np
+import pandas as pd
+
+# Occasion to pandas' period; a season is three months, the first from December to February.
+OCCASIONS = {"day": "D", "month": "M", "season": "Q-NOV", "year": "Y"}
+N_NAMED = 3  # photos that a note names
+PLACES = ("latitude", "longitude")
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Who was seen when.
+
+    Attributes:
+        encounters: int, shape (n_animals, n_occasions), encounters of each animal on each occasion;
+            the index holds identities, the columns occasions as text, earliest first.
+        photos: the catalogue's rows that count, with the column occasion.
+        notes: what was left out, and what to know about it.
+        warning: where most animals were seen from one side alone and may be counted twice, else "".
+    """
+
+    encounters: pd.DataFrame
+    photos: pd.DataFrame
+    notes: tuple[str, ...]
+    warning: str = ""
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Whether each animal was seen, bool, shape (n_animals, n_occasions)."""
+        return self.encounters.to_numpy() > 0
+
+    @property
+    def texts(self) -> list[str]:
+        """Each animal's history as a text such as "0110"."""
+        return ["".join("01"[each] for each in row) for row in self.seen.astype(int)]
+
+    @property
+    def n_days(self) -> int:
+        """Days from the first capture to the last, both included."""
+        days = self.photos["date"].dt.normalize()
+        return (days.max() - days.min()).days + 1
+
+
+def histories_of(
+    catalogue: Catalogue,
+    occasion: str,
+    *,
+    side: str | None = None,
+    days: Sequence[pd.Timestamp] | None = None,
+) -> Histories:
+    """Tell who was seen on which occasion.
+
+    Args:
+        occasion: one of `OCCASIONS`; one on which nobody was seen does not appear.
+        side: "left" or "right", the only one that counts; None: both.
+        days: the first and the last day that count; None: all.
+
+    Raises:
+        InputError: no photo is left, or the side is unknown.
+    """
+    table = catalogue.table.assign(side=catalogue.sides)
+    notes, warning = [], ""
+    table = _keep(table, table["date"].notna(), "without a date", notes)
+    if days:
+        day = table["date"].dt.normalize()
+        words = f"taken before {days[0]:%Y-%m-%d} or after {days[1]:%Y-%m-%d}"
+        table = _keep(table, day.between(*days), words, notes)
+    if side:
+        table = _of_side(table, side, notes)
+    else:
+        note, warning = _unjoined_sides(table)
+        notes += [note] if note else []
+    if not len(table):
+        raise InputError(
+            f"{catalogue.name}: no photo of a known animal is left ({'; '.join(notes) or 'none'}), "
+            "expected photos with an identity and a date; name them, fill in the column date, or "
+            "change --side or --days"
+        )
+    period = table["date"].dt.to_period(OCCASIONS[occasion])
+    table = table.assign(occasion=[_words(each, occasion) for each in period])
+    encounters = table.groupby(["identity", "occasion"])["encounter"].nunique()
+    encounters = encounters.unstack(fill_value=0).sort_index(axis="columns")
+    return Histories(encounters, table.reset_index(drop=True), tuple(notes), warning)
+
+
+def _keep(table: pd.DataFrame, keep: pd.Series, words: str, notes: list[str]) -> pd.DataFrame:
+    """The rows that stay; a note on the others."""
+    gone = table.loc[~keep, "path"].tolist()
+    if gone:
+        more = ", …" if len(gone) > N_NAMED else ""
+        named = ", ".join(gone[:N_NAMED]) + more
+        notes.append(f"{counted(len(gone), 'photo')} {words}: left out ({named})")
+    return table[keep]
+
+
+def _of_side(table: pd.DataFrame, side: str, notes: list[str]) -> pd.DataFrame:
+    sides = sorted(set(table["side"]) - {""})
+    if side.casefold() not in sides:
+        near = near_to(side, sides)
+        hint = f"did you mean {near[0]}?" if near else "leave --side out, or name one of them"
+        raise InputError(
+            f"--side {side}: no photo shows it, expected one of {', '.join(sides) or 'left, right'}"
+            f" in the column orientation; {hint}"
+        )
+    return _keep(table, table["side"] == side.casefold(), f"that do not show the {side}", notes)
+
+
+def _unjoined_sides(table: pd.DataFrame) -> tuple[str, str]:
+    """What to know where a left and a right that nobody joined may be one animal.
+
+    Returns:
+        A note, and a warning where most animals are concerned; "" where there is no need.
+    """
+    shown = {side: set(own["identity"]) for side, own in table.groupby("side") if side}
+    if set(shown) != {"left", "right"}:
+        return "", ""
+    left, right = shown["left"] - shown["right"], shown["right"] - shown["left"]
+    if not left or not right:
+        return "", ""
+    best = max(shown, key=lambda side: len(shown[side]))
+    note = (
+        f"Seen from the left alone: {counted(len(left), 'animal')}; from the right alone: "
+        f"{len(right):,}. A left and a right that nobody has joined are two names and may be one "
+        f"animal. Count one side: --side {best} has most animals, {len(shown[best]):,}."
+    )
+    are_most = len(left) + len(right) > len(shown["left"] & shown["right"])
+    warning = f"But left and right sides count as two animals here: take --side {best}."
+    return note, warning if are_most else ""
+
+
+def _words(period: pd.Period, occasion: str) -> str:
+    """The occasion's name; names sort by time.
+
+    >>> _words(pd.Period("2021-01-15", "Q-NOV"), "season")
+    '2020-12 to 2021-02'
+    """
+    if occasion == "season":
+        return f"{period.start_time:%Y-%m} to {period.end_time:%Y-%m}"
+    return str(period)
+
+
+def places_of(photos: pd.DataFrame) -> pd.DataFrame:
+    """Where each photo was taken, in degrees; NaN where that is unknown or cannot be.
+
+    Args:
+        photos: rows of a catalogue, perhaps with the columns latitude and longitude.
+    """
+    places = pd.DataFrame(np.nan, index=photos.index, columns=list(PLACES))
+    names = {str(name).lower(): name for name in photos}
+    for name, most in zip(PLACES, (90.0, 180.0), strict=True):
+        if name in names:
+            degrees = pd.to_numeric(photos[names[name]], errors="coerce").astype(float)
+            places[name] = degrees.where(degrees.abs() <= most)
+    return places.where(places.notna().all(axis="columns"))

@@ -1,0 +1,108 @@
+"""Two animals of one photo stay two, in training, gallery, answers and a person's decisions."""
+
+import json
+import shutil
+
+from common.data.catalogue import load_catalogue
+from common.data.images import read_photos
+from common.data.photo_files import BOX_MARK, file_and_box
+from common.gallery.decisions import check_decisions
+from common.gallery.enrolment import open_gallery
+from common.splits.study import Study
+from common.turtles.card import draw_card
+
+import numpy as np
+import pandas as pd
+import pytest
+from script_runs import load_main
+
+
+def start(script, *flags):
+    return load_main(f"week3/{script}")([str(flag) for flag in flags])
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A generated card whose table names the animals."""
+    folder = tmp_path_factory.mktemp("pairs")
+    draw_card(folder / "card", folder / "truth.csv", 24, 5, photo_size=32, progress=False)
+    shutil.move(folder / "truth.csv", folder / "card" / "metadata.csv")
+    return folder / "card"
+
+
+@pytest.fixture(scope="module")
+def gallery(pairs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery")
+    network = ["--model", "small_cnn", "--weights", "none", "--image_size", "32"]
+    start("build_gallery", "--data_dir", pairs, "--output_dir", folder, *network)
+    return folder
+
+
+def both_of_one(catalogue):
+    """Rows of the two animals of one photo."""
+    rows = np.flatnonzero(catalogue.table["path"].duplicated(keep=False))
+    return rows[catalogue.table["path"].iloc[rows] == catalogue.table["path"].iloc[rows[0]]]
+
+
+def test_two_animals_of_one_photo_are_two_pictures_for_the_training(pairs):
+    catalogue = load_catalogue(pairs)
+    rows = both_of_one(catalogue)
+
+    pixels = read_photos([catalogue.paths()[row] for row in rows], 16, progress=False)
+
+    assert catalogue.table["identity"].iloc[rows].nunique() == 2
+    assert (pixels[0] != pixels[1]).any()
+
+
+def test_two_animals_of_one_photo_are_two_in_the_stored_answers(pairs):
+    catalogue = load_catalogue(pairs)
+    rows = both_of_one(catalogue)
+
+    answers = Study(catalogue, None, None).answers(rows, np.array(["t001", "t001"]))
+
+    assert answers["photo"].nunique() == 2
+    assert answers["photo"].str.contains(BOX_MARK).all()
+
+
+def test_two_animals_of_one_photo_are_two_in_a_gallery(pairs, gallery):
+    catalogue, facts = load_catalogue(pairs), open_gallery(gallery).facts
+
+    assert len(facts["identity"]) == catalogue.n_images
+    assert len(set(facts["picture"])) == catalogue.n_images
+    assert sorted(facts["path"]) == sorted(catalogue.names())
+
+
+def test_a_folder_with_boxes_asks_about_each_animal_in_it(pairs, gallery, tmp_path):
+    result = start(
+        "identify",
+        pairs,
+        "--gallery",
+        gallery,
+        "--output_dir",
+        tmp_path / "out",
+        "--seconds_per_query",
+        0.01,
+    )
+
+    n_rows = load_catalogue(pairs).n_images
+    answers = result["metrics"]["answers"]
+    assert len(answers) == n_rows
+    assert all("itself is in the gallery" in " ".join(each["remarks"]) for each in answers)
+    sheet = (tmp_path / "out" / "sheet.html").read_text("utf-8")
+    asked = json.loads(sheet.split('data-key="')[1].split(">", 1)[1].split("</script>")[0])
+    assert sum(BOX_MARK in each["photos"][0] for each in asked) == len(
+        pd.read_csv(pairs / "boxes.csv")
+    )
+
+
+def test_a_decision_is_about_one_animal_of_a_photo(pairs, gallery):
+    catalogue = load_catalogue(pairs)
+    rows = catalogue.table.iloc[both_of_one(catalogue)]
+    file = pairs.parent / "decisions.csv"
+    table = rows[["identity", "bbox"]].assign(
+        path=[(pairs / path).as_posix() for path in rows["path"]], decision="confirmed"
+    )
+    table.to_csv(file, index=False)
+
+    assert check_decisions(file, open_gallery(gallery)) == set()
+    assert file_and_box(catalogue.paths()[rows.index[0]])[1] is not None

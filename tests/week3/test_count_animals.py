@@ -1,0 +1,154 @@
+"""count_animals.py: from a table to a number, files for other programs, and one line of refusal."""
+
+import json
+
+from common.counts.simulation import World, survey_table
+
+import numpy as np
+import pandas as pd
+import pytest
+from script_runs import help_of, load_main, load_script, refusal_of
+
+COUNT = "week3/count_animals"
+EVERYWHERE = {"mark.inp", "rmark.csv", "animals.csv", "darwin_core.zip", "captures.png"}
+WITH_PLACES = {
+    "secr_captures.txt", "secr_traps.txt", "datapackage.json", "deployments.csv", "media.csv",
+    "observations.csv",
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A survey of 80 animals, sorted with mistakes, as sort_photos.py leaves it."""
+    random = np.random.default_rng(0)
+    rows = survey_table(World(missed=0.125), random).drop(columns="animal")
+    rows["path"] = [f"DCIM/IMG_{number:04d}.JPG" for number in range(len(rows))]
+    rows["latitude"], rows["longitude"] = -4.6 + 0.01 * (np.arange(len(rows)) % 4), 55.4
+    folder = tmp_path / "sorted"
+    folder.mkdir()
+    rows.to_csv(folder / "individuals.csv", index=False)
+    return folder / "individuals.csv"
+
+
+def write_rates(table, **rates):
+    metrics = {"misidentification": rates} if rates else {}
+    (table.parent / "result.json").write_text(json.dumps({"metrics": metrics}), encoding="utf-8")
+
+
+def count(tmp_path, *flags):
+    folder = tmp_path / "run"
+    result = load_main(COUNT)([*map(str, flags), "--output_dir", str(folder)])
+    return result, {path.name for path in folder.iterdir()}
+
+
+def test_the_turtles_are_counted_beside_their_known_number(tmp_path):
+    result, names = count(tmp_path, "--smoke", "--occasion", "year")
+
+    assert names >= EVERYWHERE
+    assert "8 turtles could be met in these years" in result["summary"]
+
+
+def test_a_table_without_its_photos_is_enough(table, tmp_path):
+    result, names = count(tmp_path, table)
+
+    assert names >= EVERYWHERE | WITH_PLACES
+    assert result["metrics"]["n_occasions"] == 10
+    assert "if nobody came or left between the first day and the last" in result["summary"]
+    assert any("Every name is taken as right" in note for note in result["notes"])
+
+
+def test_measured_rates_beside_the_table_change_the_number(table, tmp_path):
+    write_rates(
+        table,
+        missed={"value": 0.125, "low": 0.08, "high": 0.18},
+        false={"value": 0.0, "low": 0.0, "high": 0.02},
+    )
+
+    result, _ = count(tmp_path, table)
+
+    rows = result["tables"]["Number of animals"]
+    assert [row["names"] for row in rows] == ["as they are"] * 2 + ["mistakes taken out"] * 2
+    assert rows[2]["animals"] < rows[0]["animals"]
+    assert result["metrics"]["rates"]["missed"]["value"] == 0.125
+    assert result["metrics"]["estimate"]["value"] == rows[2]["animals"]
+
+
+def test_a_rate_by_flag_stands_above_the_measured_one(table, tmp_path):
+    write_rates(table, missed={"value": 0.3, "low": 0.2, "high": 0.4})
+
+    result, _ = count(tmp_path, table, "--missed_matches", "0.1,0.05,0.2")
+
+    assert result["metrics"]["rates"]["missed"] == {"value": 0.1, "low": 0.05, "high": 0.2}
+
+
+def test_no_measured_rates_are_no_mistakes(table, tmp_path):
+    write_rates(table)
+
+    assert len(count(tmp_path, table)[0]["tables"]["Number of animals"]) == 2
+
+
+def test_photos_without_places_are_counted_and_told(table, tmp_path):
+    pd.read_csv(table).drop(columns="latitude").to_csv(table, index=False)
+
+    result, names = count(tmp_path, table)
+
+    assert not names & WITH_PLACES
+    assert any("files for secr and Camtrap DP are not written" in each for each in result["notes"])
+
+
+def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
+    result, names = count(tmp_path, "--simulate", "4", "--smoke")
+
+    rows = result["tables"]["Coverage with and without the correction"]
+    assert {"covered as named", "covered corrected", "error corrected"} <= set(rows[0])
+    assert "coverage.png" in names
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--missed_matches", "0.6"], "--missed_matches: found '0.6', expected a share"),
+        (["--missed_matches", "0.1,0.2,0.3"], "--missed_matches"),
+        (["--false_matches", "some"], "--false_matches"),
+        (["--missed_matches", "0.4", "--false_matches", "0.2"], "found 60 % of encounters named"),
+        (["--days", "2024-05-31"], "--days: found '2024-05-31', expected the first and the last"),
+        (["--days", "2024-05-31,2024-05-01"], "--days"),
+        (["--days", "2024-13-01,2024-14-01"], "--days"),
+        (["--occasion", "week"], "--occasion: found 'week', expected one of"),
+        (["--simulate", "0"], "--simulate"),
+        (["--simulate", "20"], "--simulate: found beside photos"),
+        (["--side", "top"], "--side top: no photo shows it"),
+        (["--occasion", "year"], "all photos are of one year (2024)"),
+        (["--days", "1999-01-01,1999-12-31"], "no photo of a known animal is left"),
+        (["--data_dir", "."], "beside another source"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(table, tmp_path, capsys, flags, words):
+    line = refusal_of(COUNT, capsys, table, *flags, "--output_dir", tmp_path / "run")
+
+    assert words in line
+
+
+def test_rates_that_cannot_be_read_are_refused(table, tmp_path, capsys):
+    write_rates(table, missed={"value": "often"})
+
+    line = refusal_of(COUNT, capsys, table, "--output_dir", tmp_path / "run")
+
+    assert "result.json: the rates of wrong names cannot be read" in line
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path, capsys):
+    assert "'nowhere.csv', which does not exist" in refusal_of(COUNT, capsys, "nowhere.csv")
+
+
+def test_help_names_every_file_that_is_written(capsys):
+    words = help_of(COUNT, capsys)
+
+    assert not [name for name in EVERYWHERE - {"captures.png"} if name not in words]
+
+
+def test_a_simulated_survey_is_named_in_words():
+    words_on = load_script(COUNT).words_on
+    row = {"missed": 0.125, "false": 0, "unequal": 0.5, "encounters": 2}
+
+    assert words_on(pd.Series(row)) == ("12.5 % missed, unequal animals (0.5), 2 encounters a day")

@@ -1,0 +1,398 @@
+"""How many animals live here? From named photos to capture histories and a number.
+
+Question: how many animals are there, seen or not, and how far can the names be wrong?
+
+    python week3/count_animals.py
+    python week3/count_animals.py path/to/individuals.csv --occasion day --side left
+    python week3/count_animals.py --data_dir path/to/your/animals --days 2024-05-01,2024-08-31
+    python week3/count_animals.py --simulate 200
+
+Seconds; the last one two minutes. With no argument: three years of the embedded turtles, before any
+newcomer; 60 could be met, and you should see how many of them were, and a number with an interval
+that holds 60. The folder of the run has the histories for MARK (mark.inp), RMark and marked
+(rmark.csv), secr (secr_captures.txt, secr_traps.txt), spreadsheets (animals.csv), Camtrap DP
+(datapackage.json and its three tables) and a Darwin Core archive (darwin_core.zip).
+
+Photos are sorted with mistakes, and mistakes change the number: a missed match makes one animal
+two. sort_photos.py measures how often, and what its result.json says beside the table is carried
+through; --missed_matches and --false_matches name other rates. --simulate shows on surveys of a
+known number of animals how often the interval holds it, with and without that.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from common import cli
+from common.counts import exports, standards
+from common.counts.estimators import NONE, Estimate, Rate, doubts, estimate, in_halves, survey_of
+from common.counts.histories import OCCASIONS, Histories, histories_of
+from common.counts.simulation import World, coverage
+from common.data.catalogue import Catalogue, load_catalogue
+from common.data.wildlife import open_dataset
+from common.errors import InputError
+from common.files import write_bytes, write_text
+from common.runs import Run, start_run
+from common.splits.study import SMOKE_FOLDER
+from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.visualization import style
+from common.words import counted
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+TURTLE_DAYS = ("2019-01-01", "2021-12-31")  # the last years without newcomers
+MOST_WRONG = 0.5  # share of encounters named wrongly; with more nothing can be counted
+RATES = {"missed_matches": "missed", "false_matches": "false"}
+WORLDS = (  # of the simulation
+    World(),
+    World(missed=0.05),
+    World(missed=0.125),
+    World(false=0.05),
+    World(false=0.125),
+    World(missed=0.125, false=0.025),
+    World(missed=0.125, false=0.125),
+    World(missed=0.125, false=0.025, encounters=2.0),
+    World(unequal=0.5),
+    World(unequal=1.0),
+    World(missed=0.125, false=0.025, unequal=0.5),
+)
+COVERAGE = "Coverage with and without the correction"
+
+
+def read_days(text: str) -> list[str]:
+    """Read the first and the last day that count."""
+    days = text.split(",")
+    dates = pd.to_datetime(pd.Series(days), format="%Y-%m-%d", errors="coerce")
+    if len(days) != 2 or dates.isna().any() or dates[0] > dates[1]:
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected the first and the last day, such as 2024-05-01,2024-08-31"
+        )
+    return [f"{day:%Y-%m-%d}" for day in dates]
+
+
+def read_rate(text: str) -> list[float]:
+    """Read a share of encounters, perhaps with the ends of its interval."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    ends = numbers[1:] or numbers * 2
+    if len(numbers) not in (1, 3) or not 0 <= ends[0] <= numbers[0] <= ends[1] < 0.5:
+        raise argparse.ArgumentTypeError(
+            f"found '{text}', expected a share from 0 to below 0.5, such as 0.12, or with its "
+            "interval 0.12,0.08,0.17"
+        )
+    return [numbers[0], *ends]
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.make_parser(__doc__)
+    words = "CSV file or folder, instead of --data_dir"
+    parser.add_argument("table", nargs="?", type=cli.present_path, metavar="TABLE", help=words)
+    cli.shared_flags(parser, "data_dir", "output_dir", "smoke")
+    words = "what counts as one occasion; a season is three months (default: %(default)s)"
+    parser.add_argument("--occasion", choices=tuple(OCCASIONS), default="day", help=words)
+    words = "left or right: only photos of this side count"
+    cli.add_flag(parser, "side", cli.plain_word, "SIDE", words)
+    cli.add_flag(parser, "days", read_days, "FIRST,LAST", "only photos taken between these count")
+    for name, what in (
+        ("missed_matches", "of an animal seen before that got a new name"),
+        ("false_matches", "that were joined to another animal"),
+    ):
+        words = f"share of encounters {what}, perhaps with its interval (default: as measured)"
+        cli.add_flag(parser, name, read_rate, "RATE[,LOW,HIGH]", words)
+    cli.add_flag(parser, "species", cli.plain_word, "NAME", "scientific name, for the exports")
+    words = "surveys of a known number of animals, instead of a table"
+    cli.add_flag(parser, "simulate", cli.whole_number(2, 10_000), "N", words)
+    args = parser.parse_args(argv)
+    if args.table and (args.data_dir or args.dataset):
+        parser.error(f"TABLE: found {args.table} beside another source, expected one of the two")
+    args.data_dir = args.table or args.data_dir
+    if args.simulate and (args.data_dir or args.dataset):
+        parser.error("--simulate: found beside photos, expected one of the two")
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+    run = start_run(__file__, args)
+    if args.simulate:
+        return simulated(args, run)
+    catalogue = photos_of(args)
+    is_drawn = not (args.data_dir or args.dataset)
+    if is_drawn and not args.days:
+        args.days = list(TURTLE_DAYS)
+
+    # Who was seen when: a capture is an animal on an occasion, however many photos it had then.
+    days = args.days and [pd.Timestamp(day) for day in args.days]
+    histories = histories_of(catalogue, args.occasion, side=args.side, days=days)
+    if histories.encounters.shape[1] < 2:
+        raise InputError(
+            f"{catalogue.name}: all photos are of one {args.occasion} "
+            f"({histories.encounters.columns[0]}), expected two occasions or more, so that animals "
+            "can be seen again; choose a shorter --occasion, or add photos of other days"
+        )
+
+    # How many are there, if every name is right, and with the mistakes of naming taken out?
+    rates, notes = rates_of(args)
+    counts = histories.encounters.to_numpy()
+    surveys = survey_of(counts), survey_of(in_halves(counts))
+    as_named = [estimate(each) for each in surveys]
+    corrected = [estimate(each, *rates) for each in surveys] if any(map(is_wrong, rates)) else []
+    best = (corrected or as_named)[0]
+
+    notes += [problem.text() for problem in catalogue.remarks]
+    notes += [*histories.notes, *doubts(histories, as_named[0], corrected)]
+    notes += export(run, histories, catalogue, args.species or "")
+    figure = drawn_captures(histories, best)
+    path = style.save_figure(figure, run.figure_path("captures.png"))
+    summary = sentence(histories, args.occasion, as_named[0], corrected[:1])
+    is_newcomer = is_drawn and catalogue.table["is_newcomer"] == "True"
+    if is_drawn and days[1] < catalogue.table.loc[is_newcomer, "date"].min():
+        n_drawn = catalogue.table.loc[~is_newcomer, "identity"].nunique()
+        summary += f" {n_drawn} turtles could be met in these years: this number is known."
+    return run.finish(
+        metrics={
+            "n_animals_seen": len(histories.encounters),
+            "n_occasions": histories.encounters.shape[1],
+            "estimate": best,
+            "rates": dict(zip(RATES.values(), rates, strict=True)),
+        },
+        tables={"Number of animals": estimates_table(as_named, corrected)},
+        figures={"Who was seen when": path},
+        notes=notes,
+        summary=summary,
+    )
+
+
+def photos_of(args: argparse.Namespace) -> Catalogue:
+    """The catalogue; no photo is opened, for names, dates and places are enough."""
+    reading = {"keep_names": args.keep_names or ()}
+    if args.dataset:
+        return open_dataset(args.dataset, download=args.download, **reading)[0]
+    source = args.data_dir
+    if source is None and args.smoke:
+        source = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    return load_catalogue(source, fewest_identities=1, photos_elsewhere=True, **reading)
+
+
+def is_wrong(rate: Rate) -> bool:
+    """Whether encounters may be named wrongly at all."""
+    return rate.high > 0
+
+
+def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
+    """How often encounters are named wrongly, and where that is known from."""
+    measured, note = {}, ""
+    beside = (
+        args.data_dir
+        and (args.data_dir if args.data_dir.is_dir() else args.data_dir.parent) / "result.json"
+    )
+    given = [getattr(args, flag) for flag in RATES]
+    if beside and beside.is_file() and None in given:
+        measured = measured_rates(beside)
+        note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
+    if not measured and given == [None, None]:
+        note = (
+            "Every name is taken as right. If photos were sorted by a program, name its mistakes "
+            "with --missed_matches and --false_matches: they change the number."
+        )
+    rates = [
+        Rate(*own) if own else measured.get(name, NONE)
+        for own, name in zip(given, RATES.values(), strict=True)
+    ]
+    if (wrong := sum(rate.value for rate in rates)) >= MOST_WRONG:
+        raise InputError(
+            f"--missed_matches and --false_matches: found {100 * wrong:.0f} % of encounters named "
+            f"wrongly, expected less than {100 * MOST_WRONG:.0f} %; no number follows from such "
+            "names: have pairs checked first, or train a better model"
+        )
+    return rates, [note] if note else []
+
+
+def measured_rates(path: Path) -> dict[str, Rate]:
+    """Rates that a run has measured; none where its result holds none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found = result.get("metrics", {}).get("misidentification") or {}
+        return {
+            name: Rate(
+                *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))
+            )
+            for name in RATES.values()
+            if name in found
+        }
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        argparse.ArgumentTypeError,
+    ) as error:
+        raise InputError(
+            f"{path}: the rates of wrong names cannot be read ({error}), expected "
+            "metrics.misidentification as sort_photos.py writes it; run that again, or name the "
+            "rates with --missed_matches and --false_matches"
+        ) from error
+
+
+def export(run: Run, histories: Histories, catalogue: Catalogue, species: str) -> list[str]:
+    """Write the histories for other programs; returns what could not be written, and why."""
+    texts = {
+        "mark.inp": exports.mark_text(histories),
+        "rmark.csv": exports.rmark_text(histories),
+        "animals.csv": exports.animals_text(histories),
+    }
+    notes = []
+    secr = exports.secr_texts(histories)
+    if secr:
+        texts |= dict(zip(("secr_captures.txt", "secr_traps.txt"), secr, strict=True))
+    camtrap = standards.camtrap_files(histories.photos, catalogue.name, species)
+    if camtrap:
+        texts |= camtrap
+    lacking = int(exports.places_of(histories.photos)["latitude"].isna().sum())
+    if lacking:
+        written = "lack them" if secr else "are not written"
+        notes.append(
+            f"{counted(lacking, 'photo')} without a place (columns latitude and longitude): the "
+            f"files for secr and Camtrap DP {written}."
+        )
+    for name, text in texts.items():
+        write_text(run.figure_path(name), text)
+    archive = standards.darwin_core(histories.photos, species)
+    write_bytes(run.figure_path("darwin_core.zip"), archive)
+    notes.append(f"For other programs: {', '.join([*texts, 'darwin_core.zip'])}.")
+    notes.append('In R: read.csv("rmark.csv", colClasses = c(ch = "character")).')
+    if secr:
+        notes.append(
+            'In R: read.capthist("secr_captures.txt", "secr_traps.txt", detector = "proximity", '
+            f"noccasions = {histories.encounters.shape[1]}); add the places at which cameras stood "
+            "and saw nobody to secr_traps.txt first."
+        )
+    return notes
+
+
+def sentence(
+    histories: Histories, occasion: str, as_named: Estimate, corrected: list[Estimate]
+) -> str:
+    """What was found, for people."""
+    n_animals, n_occasions = histories.encounters.shape
+    best = (corrected or [as_named])[0]
+    said = (
+        f"{counted(n_animals, 'animal was', 'animals were')} seen "
+        f"{'on' if occasion == 'day' else 'in'} {counted(n_occasions, occasion)}; "
+        f"{best.text()} live here, if nobody came or left between the first {occasion} and "
+        "the last (a closed population), and all are as easy to photograph."
+    )
+    if corrected:
+        said += f" That takes wrong names out; as named it would be {as_named.text()}."
+    if histories.warning:
+        said += f" {histories.warning}"
+    return said
+
+
+def estimates_table(as_named: list[Estimate], corrected: list[Estimate]) -> pd.DataFrame:
+    """Both estimators, as named and corrected."""
+    rows = []
+    for names, found in {"as they are": as_named, "mistakes taken out": corrected}.items():
+        for each in found:
+            occasions = "all" if each is found[0] else "two halves"
+            row = {"names": names, "occasions": occasions, "method": each.method}
+            row |= {"recaptures": round(each.n_recaptures), "animals": each.value}
+            rows.append(row | {"animals_low": each.low, "animals_high": each.high})
+    return pd.DataFrame(rows)
+
+
+def drawn_captures(histories: Histories, best: Estimate) -> Figure:
+    """Animals by occasion, new and seen before; and how many different ones there were by then."""
+    survey = survey_of(histories.encounters.to_numpy())
+    figure = style.new_figure(8.4, 5.0)
+    above, below = figure.subplots(2, 1, sharex=True)
+    places = np.arange(len(survey.captured))
+    style.tidy(above, title="Animals seen on each occasion", grid="y")
+    again = survey.captured - survey.new
+    above.bar(places, again, color=style.COLOURS[0], label="seen before", width=0.8)
+    above.bar(places, survey.new, bottom=again, color=style.COLOURS[1], label="new", width=0.8)
+    above.set_ylabel("animals")
+    style.legend_inside(above)
+    style.tidy(below, title="Different animals so far, and how many live here", grid="y")
+    if np.isfinite(best.high):
+        below.axhspan(best.low, best.high, color=style.COLOURS[2], alpha=0.15, linewidth=0)
+    if np.isfinite(best.value):
+        line = {"color": style.COLOURS[2], "linestyle": "--"}
+        below.axhline(best.value, label=f"{best.text()} ({best.method})", **line)
+    below.plot(places, np.cumsum(survey.new), color=style.INK, label="seen")
+    below.set(ylabel="animals", ylim=(0, None))
+    style.legend_inside(below)
+    above.yaxis.set_major_locator(MaxNLocator(integer=True))
+    below.set_xticks(*style.legible_ticks(list(histories.encounters.columns), most=8))
+    return figure
+
+
+def simulated(args: argparse.Namespace, run: Run) -> dict:
+    """Surveys of a known number of animals: how often does the interval hold it?"""
+    table = coverage(WORLDS[:3] if args.smoke else WORLDS, args.simulate)
+    path = style.save_figure(drawn_coverage(table), run.figure_path("coverage.png"))
+    world = WORLDS[0]
+    words = (
+        f"Each row: {args.simulate:,} surveys of {world.n_animals} animals on "
+        f"{world.n_occasions} occasions, each seen with a probability of {world.capture:g}. An "
+        "interval of 95 % should hold the truth in 95 % of them. Errors and widths are medians, as "
+        "shares of the truth; unequal is the standard deviation of the animals' log odds of being "
+        "seen, encounters how many a seen animal has on an occasion."
+    )
+    return run.finish(
+        metrics={"surveys": args.simulate, "animals": world.n_animals},
+        tables={COVERAGE: table},
+        figures={COVERAGE: path},
+        notes=[words],
+    )
+
+
+def drawn_coverage(table: pd.DataFrame) -> Figure:
+    """Coverage and error of each kind of survey, as named and corrected."""
+    figure = style.new_figure(8.4, 0.4 * len(table) + 1.6)
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(table))
+    for index, name in enumerate(("as named", "corrected")):
+        at, look = rows + 0.16 * (2 * index - 1), style.look(index)
+        ends = table[f"covered {name}_low"], table[f"covered {name}_high"]
+        left.hlines(at, *ends, color=look["color"], alpha=0.6)
+        left.scatter(table[f"covered {name}"], at, s=28, label=name, **look)
+        right.scatter(table[f"error {name}"], at, s=28, **look)
+    style.tidy(left, title="Intervals that hold the truth", grid="x")
+    style.tidy(right, title="Median error", grid="x")
+    left.axvline(0.95, color=style.SOFT, linestyle="--", linewidth=1)
+    right.axvline(0, color=style.SOFT, linestyle="--", linewidth=1)
+    for axes in (left, right):
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    left.set(xlim=(0, 1.02), ylim=(len(table) - 0.5, -0.5))
+    left.set_yticks(rows, [words_on(row) for _, row in table.iterrows()])
+    style.legend_outside(left, 2)
+    return figure
+
+
+def words_on(row: pd.Series) -> str:
+    """What a simulated survey is like.
+
+    >>> words_on(pd.Series({"missed": 0.125, "false": 0, "unequal": 0.5, "encounters": 1}))
+    '12.5 % missed, unequal animals (0.5)'
+    """
+    parts = [f"{100 * row[name]:.3g} % {name}" for name in ("missed", "false") if row[name]]
+    if row["unequal"]:
+        parts.append(f"unequal animals ({row['unequal']:g})")
+    if row["encounters"] > 1:
+        parts.append(f"{row['encounters']:g} encounters a day")
+    return ", ".join(parts) or "no mistakes"
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
