@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> dict:
     grouping, per_group = distance_for(named, likeness, pairs, seed=args.seed)
     constraints, labels = grouped_again(pairs, grouping, answers, boxes_of_one_photo(card))
     grouping = replace(grouping, labels=labels)
-    mistakes = misidentified(named, order, per_group[-1], seed=args.seed).rates()
+    mistakes = mistakes_of(named, order, per_group[-1], args.seed)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
@@ -117,6 +117,7 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
+    notes += ["Mistakes are not measured: too few animals with names."] if not mistakes else []
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
@@ -165,6 +166,14 @@ def teaching(
         f"{study.catalogue.name}; half of them teach and half are grouped to count mistakes."
     )
     return named, order, notes
+
+
+def mistakes_of(named: Named, order: np.ndarray, per_group: float, seed: int) -> dict:
+    """Shares of encounters missed and falsely joined; empty where too few animals teach."""
+    try:
+        return misidentified(named, order, per_group, seed=seed).rates()
+    except InputError:
+        return {}
 
 
 def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
@@ -337,7 +346,6 @@ def mistakes_table(facts: dict) -> pd.DataFrame:
         {"mistake": words[name], "share": rate["value"], "share_low": rate["low"]}
         | {"share_high": rate["high"], "encounters": rate["n"]}
         for name, rate in facts["misidentification"].items()
-        if rate["value"] is not None
     ]
     return pd.DataFrame(rows)
 

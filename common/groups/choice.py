@@ -198,26 +198,28 @@ class Sightings:
     is_missed: np.ndarray
     is_false: np.ndarray
 
-    def rates(self) -> dict[str, dict[str, float | None]]:
-        """Shares "missed", of sightings of patterns that were seen before, and "false", of all."""
-        return {
-            "missed": _rate(self.is_missed[self.was_seen], self.animal[self.was_seen]),
-            "false": _rate(self.is_false, self.animal),
+    def rates(self) -> dict[str, dict[str, float]]:
+        """Shares "missed", of sightings of patterns that were seen before, and "false", of all.
+
+        Each has a value, low, high and n; it is left out where too few animals say anything.
+        """
+        shares = {
+            "missed": (self.is_missed[self.was_seen], self.animal[self.was_seen]),
+            "false": (self.is_false, self.animal),
         }
+        found = {}
+        for name, (values, animals) in shares.items():
+            if len(np.unique(animals)) > 1:
+                each = bootstrap_over_individuals(values.astype(float), animals)
+                ends = {"value": each.estimate, "low": each.low, "high": each.high}
+                found[name] = ends | {"n": len(values)}
+        return found
 
     @classmethod
     def joined(cls, parts: Sequence["Sightings"]) -> "Sightings":
         """Those of several groupings of different animals."""
         names = cls.__dataclass_fields__
         return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in names))
-
-
-def _rate(values: np.ndarray, animals: np.ndarray) -> dict[str, float | None]:
-    if not len(values):
-        return {"value": None, "low": None, "high": None, "n": 0}
-    interval = bootstrap_over_individuals(values.astype(float), animals)
-    low, high = (None if np.isnan(each) else each for each in (interval.low, interval.high))
-    return {"value": interval.estimate, "low": low, "high": high, "n": len(values)}
 
 
 def sightings_of(named: Named, labels: np.ndarray, order: np.ndarray) -> Sightings:
