@@ -28,13 +28,11 @@ from common.counts import exports, standards
 from common.counts.estimators import NONE, Estimate, Rate, doubts, estimate, in_halves, survey_of
 from common.counts.histories import OCCASIONS, Histories, histories_of
 from common.counts.simulation import World, coverage
-from common.data.catalogue import Catalogue, load_catalogue
-from common.data.wildlife import open_dataset
+from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.files import write_bytes, write_text
 from common.runs import Run, start_run
-from common.splits.study import SMOKE_FOLDER
-from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.splits.study import open_catalogue
 from common.visualization import style
 from common.words import counted
 
@@ -121,7 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     if args.simulate:
         return simulated(args, run)
-    catalogue = photos_of(args)
+    catalogue = open_catalogue(args, fewest_identities=1, are_photos_opened=False)
     is_drawn = not (args.data_dir or args.dataset)
     if is_drawn and not args.days:
         args.days = list(TURTLE_DAYS)
@@ -166,17 +164,6 @@ def main(argv: list[str] | None = None) -> dict:
         notes=notes,
         summary=summary,
     )
-
-
-def photos_of(args: argparse.Namespace) -> Catalogue:
-    """The catalogue; no photo is opened, for names, dates and places are enough."""
-    reading = {"keep_names": args.keep_names or ()}
-    if args.dataset:
-        return open_dataset(args.dataset, download=args.download, **reading)[0]
-    source = args.data_dir
-    if source is None and args.smoke:
-        source = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
-    return load_catalogue(source, fewest_identities=1, photos_elsewhere=True, **reading)
 
 
 def is_wrong(rate: Rate) -> bool:

@@ -229,13 +229,13 @@ def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]
     """
     words = {
         "missing_file": "photos that cannot be found",
-        "unreadable_file": "photos that cannot be opened",
+        "unreadable_file": "photos that cannot be read",
         "empty_photo": "photos without content",
     }
     found: dict[tuple[str, str, str], list[int]] = {}
     for row, look in enumerate(looks):
         for remark in look.remarks:
-            summary, action = remark.split("; ")
+            summary, action = remark.split("; ", 1)
             found.setdefault(("odd_photo", f"photos with {summary}", action), []).append(row)
         if look.fault or look.is_empty:
             kind = "missing_file" if look.fault == NO_SUCH_PHOTO else "unreadable_file"

@@ -43,7 +43,10 @@ NO_ANIMALS = {
     *("segmentations", "annotations", "labels", "trimaps", "gt_bbox", "gt_query", "distractors"),
 }
 FILE_NAME = re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?_.*")  # identity, camera
-OUTSIDE = re.compile(r"\.\.(?:/|$)|/|[A-Za-z]:")  # of a path that is relative if it lies inside
+# How a path begins that leads out of the folder that it is relative to: a drive, too, but elsewhere
+# than on Windows a folder may be called a:b.
+DRIVE = "[A-Za-z]:" + ("" if os.name == "nt" else "(?:/|$)")
+OUTSIDE = re.compile(rf"\.\.(?:/|$)|/|{DRIVE}")
 
 
 class Found(NamedTuple):

@@ -61,6 +61,7 @@ NO_SUCH_PHOTO = "no such photo; check the path"
 
 # Highest values of pictures with more than 8 bits: of shares, of 8, 10, 12, 14 and 16 bits.
 FULL_RANGES = (1, 255, 1_023, 4_095, 16_383, 65_535)
+ROUNDED = 0.01  # of a photo's longer side: by so much may a detector's box reach out of it
 LEAST_SHARE = 1 / 8  # of its range that a picture's values fill, or its contrast is stretched
 OUTLIERS = (0.1, 99.9)  # percentiles that become black and white then
 SAMPLED_SIDE = 1_000  # pixels of each row and column that are asked for it
@@ -70,6 +71,10 @@ ON_WHITE = "transparent parts; shown on white"
 FIRST_OF_SEVERAL = "several pictures in one file; the first one is taken"
 STRETCHED = "little contrast in more than 8 bits; stretched"
 ODD_EXIF = "EXIF that cannot be read; taken as upright"
+REACHES_OUT = (
+    "a box that reaches out of the photo; cut at its edge; a bbox is x, y, width, height, not the "
+    "two corners"
+)
 
 TURNS = (  # of the EXIF orientations from 2 on
     *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
@@ -180,7 +185,7 @@ def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
     return Path(name), tuple(map(float, box.split(",")))
 
 
-def _cut_out(photo: Image.Image, box: Box) -> Image.Image:
+def _cut_out(photo: Image.Image, box: Box, remarks: list[str]) -> Image.Image:
     """A box of an upright photo; numbers up to 1 are shares of its sides, others are pixels."""
     is_share = max(box) <= 1
     left, top, width, height = (
@@ -190,6 +195,9 @@ def _cut_out(photo: Image.Image, box: Box) -> Image.Image:
     left, top, right, bottom = (
         min(max(round(corner), 0), photo.size[place % 2]) for place, corner in enumerate(corners)
     )
+    beyond = np.subtract(corners, (left, top, right, bottom))
+    if np.abs(beyond).max() > max(1, ROUNDED * max(photo.size)):
+        remarks.append(REACHES_OUT)
     if left >= right or top >= bottom:
         words = ", ".join(f"{number:g}" for number in box)
         raise _NoPhotoError(
@@ -243,7 +251,7 @@ def _upright_rgb(
         small = _small_rgb(photo, whole_side, is_wide, remarks)
         small = small if turn is None else small.transpose(turn)
         if box is not None:
-            small = _cut_out(small, box)
+            small = _cut_out(small, box, remarks)
             is_empty = smallest_side == LOOK and _has_one_colour(small)
             small = small.reduce(_shrinking(small, smallest_side))
         # Black, grey or white, as what was never exposed or written is; one pixel may be blue.

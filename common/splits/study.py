@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from common.data.catalogue import Catalogue
+from common.data.catalogue import Catalogue, load_catalogue
 from common.data.catalogue_checks import load_checked_catalogue
 from common.data.exif import read_offset
 from common.data.wildlife import open_dataset
@@ -90,7 +90,9 @@ def open_study(args: Namespace) -> Study:
     return Study(catalogue, split, leak)
 
 
-def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
+def open_catalogue(
+    args: Namespace, *, fewest_identities: int = 2, are_photos_opened: bool = True
+) -> Catalogue:
     """Load and check the photos that a script's flags name; print what was found.
 
     Args:
@@ -98,6 +100,8 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
             and smoke; those that a script does not have count as not given. A smoke run that
             names no photos has few turtles.
         fewest_identities: animals that there have to be; 1 where photos join others.
+        are_photos_opened: False: names, dates and places of a table are enough, and its photos may
+            lie anywhere or nowhere.
 
     Raises:
         InputError: photos are named twice or cannot be used.
@@ -113,6 +117,9 @@ def open_catalogue(args: Namespace, *, fewest_identities: int = 2) -> Catalogue:
         catalogue, report = open_dataset(dataset, download=bool(flags.get("download")), **options)
     else:
         options["fewest_identities"] = fewest_identities
+        if not are_photos_opened:
+            del options["drop_copies"]
+            return load_catalogue(_data_dir(flags), **options | {"photos_elsewhere": True})
         catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
     print(report.text())
     return catalogue

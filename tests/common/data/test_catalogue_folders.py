@@ -175,7 +175,7 @@ def test_bad_photos_among_queries_are_listed_with_the_reasons(animals):
     photos, notes = photos_of([animals / "a", animals / "a" / "0.jpg", animals / "a" / "x.jpg"])
 
     assert [path.name for path in photos] == ["0.jpg", "2.jpg", "4.jpg"]
-    assert notes[0].startswith("photos that cannot be opened: 3")
+    assert notes[0].startswith("photos that cannot be read: 3")
     assert [note.split("/")[-1].split(":")[0] for note in notes[-3:]] == ["x.jpg", "y.jpg", "z.jpg"]
 
 
@@ -219,3 +219,10 @@ def test_links_to_a_folder_above_are_named_and_not_followed(target, tmp_path):
     assert found.photos == ["anna/1.jpg"]
     assert found.back == ["up"]
     assert "links to a folder above" in found.problems()[0].text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such folder")
+def test_a_folder_with_a_colon_is_no_drive(animals):
+    (animals / "b").rename(animals / "b:c")
+
+    assert load_catalogue(animals).identities == ["a", "b:c"]

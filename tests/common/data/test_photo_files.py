@@ -379,3 +379,18 @@ def test_a_photo_of_noise_shows_something(side, tmp_path):
     Image.fromarray(noise).save(tmp_path / "a.jpg", quality=95)
 
     assert not look_at(tmp_path / "a.jpg").is_empty
+
+
+@pytest.mark.parametrize(
+    ("box", "is_told"),
+    [("90,90,50,50", True), ("-5,-5,20,20", True), ("0.2,0.2,0.9,0.9", True),
+     ("0,0,201,201", False), ("100,100,102,101", False), ("0.5,0.5,0.5,0.5", False)],
+)  # fmt: skip
+def test_a_box_that_reaches_out_of_its_photo_may_be_two_corners(box, is_told, tmp_path):
+    path = tmp_path / "a.png"
+    Image.effect_noise((100, 100) if is_told else (201, 201), 50).save(path)
+
+    found = look_at(f"{path}#xywh={box}")
+
+    assert not found.fault
+    assert any("not the two corners" in each for each in found.remarks) == is_told
