@@ -12,7 +12,7 @@ MOST_FILES = 14  # in a room: more are no longer seen at a glance
 # From the photos down to the pictures of results; each room may import those before it.
 ROOMS = (
     "turtles", "data", "splits", "models", "training", "measures", "matching", "gallery",
-    "counts", "experiments", "inspection", "visualization",
+    "counts", "groups", "experiments", "inspection", "visualization",
 )  # fmt: skip
 DESK = (
     "check_setup",

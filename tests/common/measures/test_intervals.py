@@ -8,6 +8,7 @@ from common.measures.intervals import (
     Interval,
     bootstrap_of_statistic,
     bootstrap_over_individuals,
+    jackknife_over_individuals,
     paired_bootstrap_over_individuals,
 )
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 
 VALUES = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.25])
 ANIMALS = np.array(["b", "a", "b", "a", "c", "b"])
@@ -248,3 +250,25 @@ def test_a_group_of_one_animal_has_no_interval():
 
     assert interval.estimate == 1
     assert np.isnan([interval.low, interval.high]).all()
+
+
+def test_leaving_one_out_gives_the_interval_of_a_mean():
+    values = np.random.default_rng(0).normal(size=30)
+    names = np.arange(30)
+
+    found = jackknife_over_individuals([lambda rows: values[rows].mean()], [names])
+
+    half = student_t.ppf(0.975, 29) * values.std(ddof=1) / np.sqrt(30)
+    assert found.estimate == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+
+
+def test_seeds_of_the_same_animals_are_no_more_animals():
+    values = np.random.default_rng(0).normal(size=30)
+    names = np.arange(30)
+
+    one = jackknife_over_individuals([lambda rows: values[rows].mean()], [names])
+    three = jackknife_over_individuals([lambda rows: values[rows].mean()] * 3, [names] * 3)
+
+    assert (three.low, three.high) == pytest.approx((one.low, one.high))
+    assert np.isnan(jackknife_over_individuals([lambda rows: 1.0], [np.zeros(3)]).low)

@@ -1,0 +1,131 @@
+"""When to stop joining, and what mistakes that makes."""
+
+from common.errors import InputError
+from common.groups.choice import (
+    Grouping,
+    Named,
+    best_distance,
+    by_size,
+    distance_for,
+    misidentified,
+    patterns,
+    sightings_of,
+    thin,
+)
+from common.groups.constraints import Constraints
+from common.groups.likeness import Likeness, Pairs, at_share
+from common.groups.linkage import cut, merge_tree
+
+import numpy as np
+import pytest
+from named_animals import animals
+from sklearn.metrics import adjusted_mutual_info_score
+
+
+def test_animals_that_look_different_are_found():
+    named, folder = animals(noise=0.2), animals(n_animals=12, noise=0.2, seed=1)
+
+    grouping, _ = distance_for(named, Likeness.learned(named.pairs, named.identity), folder.pairs)
+
+    assert adjusted_mutual_info_score(folder.identity, grouping.labels) > 0.95
+    assert grouping.n_groups == 12
+
+
+def test_the_distance_is_that_of_the_highest_agreement():
+    named = animals(noise=0.6)
+    probability = Likeness.learned(named.pairs, named.identity).probability(named.pairs)
+
+    distance = best_distance(named, probability)
+
+    tree = merge_tree(probability, named.pairs.comparable)
+    agreement = [
+        adjusted_mutual_info_score(named.identity, cut(tree, each))
+        for each in (distance, *np.linspace(0, 1, 101))
+    ]
+    assert agreement[0] >= max(agreement) - 1e-9
+
+
+def test_photos_are_thinned_to_as_many_of_a_pattern_as_asked():
+    pattern = np.repeat([f"p{i}" for i in range(50)], 8)
+
+    kept = thin(pattern, 3, seed=0)
+
+    assert len(set(pattern[kept])) == 50
+    assert len(kept) / 50 == pytest.approx(3, abs=0.3)
+
+
+def test_a_folder_that_is_denser_leaves_all_photos():
+    assert len(thin(np.repeat(["a", "b"], 5), 9, seed=0)) == 10
+
+
+def test_the_left_and_the_right_of_an_animal_are_two_patterns():
+    identity, sides = np.array(["a", "a", "b"]), np.array(["left", "right", "left"])
+
+    assert len(set(patterns(identity, sides))) == 3
+    assert patterns(identity, np.array(["", "", ""])).tolist() == ["a", "a", "b"]
+
+
+def test_too_few_pairs_of_one_animal_are_refused():
+    named = animals(n_animals=2, n_encounters=1)
+
+    with pytest.raises(InputError, match="name a catalogue with more photos"):
+        Likeness.learned(named.pairs, named.identity)
+
+
+def test_a_group_that_swallows_the_rest_is_told():
+    labels = np.array([0] * 15 + list(range(1, 16)))
+    whole = Grouping(labels, 0.5, np.zeros((30, 30)), np.zeros((29, 4)))
+
+    assert "holds 15 of 30 photos" in whole.swallowed()
+    assert not Grouping(np.arange(30), 0.5, whole.probability, whole.tree).swallowed()
+
+
+def test_groups_are_numbered_by_size():
+    assert by_size(np.array([7, 3, 3, 9, 3, 9])).tolist() == [2, 0, 0, 1, 0, 1]
+
+
+def test_probabilities_keep_where_the_share_stays_and_fall_among_many():
+    generator = np.random.default_rng(0)
+    is_same = generator.random(20_000) < 0.2
+    scores = generator.normal(size=20_000) + 2 * is_same
+    odds = np.exp(2 * scores - 2) * 0.2 / 0.8
+    learned = odds / (1 + odds)
+    seldom = np.concatenate([np.flatnonzero(is_same)[:400], np.flatnonzero(~is_same)])
+
+    assert at_share(learned, 0.2) == pytest.approx(learned, abs=0.02)
+    assert at_share(learned[seldom], 0.2).sum() == pytest.approx(400, rel=0.1)
+
+
+def test_what_becomes_of_encounters_is_counted():
+    encounter = np.array(["e1", "e2", "e3", "e4", "e5"])
+    identity = np.array(["a", "a", "b", "b", "a"])
+    pairs = Pairs(np.eye(5), None, np.ones((5, 5), dtype=bool), encounter)
+    named = Named.of(pairs, identity, np.full(5, ""))
+
+    # a is seen; again, and missed; b is taken for a; b again, likewise; a by its own first group.
+    found = sightings_of(named, np.array([0, 1, 0, 0, 0]), np.arange(5))
+
+    assert found.is_missed.tolist() == [False, True, False, False, False]
+    assert found.is_false.tolist() == [False, False, True, True, False]
+    rates = found.rates()
+    assert rates["missed"]["value"] == pytest.approx(1 / 3)
+    assert rates["false"]["value"] == pytest.approx(2 / 5)
+
+
+def test_mistakes_are_counted_of_all_named_animals():
+    named = animals(noise=0.2)
+
+    found = misidentified(named, np.arange(len(named.identity)), per_group=6)
+
+    assert set(found.animal) == set(named.identity)
+    assert found.is_false.mean() < 0.2
+
+
+def test_answers_hold_in_the_groups_of_a_folder():
+    named, folder = animals(), animals(seed=1)
+    apart = Constraints(len(folder.pairs), [(0, 1)])
+
+    likeness = Likeness.learned(named.pairs, named.identity)
+    grouping, _ = distance_for(named, likeness, folder.pairs, apart)
+
+    assert grouping.labels[0] != grouping.labels[1]

@@ -1,0 +1,361 @@
+"""A folder of unnamed photos becomes proposed individuals.
+
+Question: who is who, when nobody has a name yet, and which pairs of photos should a person look at?
+
+    python week3/sort_photos.py path/to/photos
+    python week3/sort_photos.py path/to/photos --trained path/to/model.safetensors --questions 50
+    python week3/sort_photos.py path/to/photos --answers path/to/answers.csv
+    python week3/sort_photos.py path/to/photos --data_dir path/to/named/animals --trained theirs
+
+Photos are read as they come from a camera: dates and places from the files, a table with boxes or
+sides where there is one. The embedding that metric_learning.py stored compares them, and details
+where local matching is installed; animals with names that it was not trained on (--data_dir with
+its --split and --seed) teach what likeness means and when to stop joining. A minute for a hundred
+photos on two laptop cores, most of it for details, which are kept. You should see the number of
+groups, a picture of them, and how often named animals are mistaken. individuals.csv in
+runs/sort_photos proposes who is who: look through it, rename the animals, and copy it as
+metadata.csv into the folder. pairs.html (and pairs.csv) asks about the pairs that are worth most:
+judge them, save, and give the file back with --answers, as often as you like.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from common import cli
+from common.data.catalogue import Catalogue
+from common.data.catalogue_cells import as_text
+from common.data.catalogue_checks import load_checked_card
+from common.data.catalogue_tables import read_csv
+from common.errors import InputError
+from common.files import write_text
+from common.gallery import enrolment
+from common.gallery.local_matching import installed
+from common.gallery.pictures import small_picture
+from common.gallery.scores import short_names
+from common.groups.choice import Named, distance_for, misidentified
+from common.groups.constraints import Answer, Constraints
+from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
+from common.groups.questions import BEST, choose_pairs, grouped_again
+from common.models.storage import read_description
+from common.runs import Run, start_run
+from common.splits.questions import questions_of
+from common.splits.study import SMOKE_FOLDER, Study, open_study, reading_flags
+from common.tables import csv_text
+from common.turtles.dataset import TurtleParameters, ensure_turtles
+from common.visualization.contact_sheet import contact_sheet
+from common.visualization.pair_sheet import DIFFERENT, SAME, UNCLEAR, PairQuestion, render_pairs
+from common.words import counted
+
+import numpy as np
+import pandas as pd
+
+TRAINED = Path("runs", "metric_learning", "model.safetensors")
+INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
+FEWEST_ANIMALS = 4  # that the embedding has not learned from
+N_DRAWN = 14  # groups in the picture
+PICTURE_SIDE = 480  # pixels, on the page of pairs
+COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
+PLACES = ("latitude", "longitude")
+ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.make_parser(__doc__)
+    words = "folder of photos whose animals have no names yet"
+    parser.add_argument("photo", nargs="?", type=cli.present_path, metavar="FOLDER", help=words)
+    words = (
+        "animals with names, that the embedding was trained on others of; see metric_learning.py"
+    )
+    cli.add_flag(parser, "data_dir", cli.present_path, "PATH", f"{words} (default: the turtles)")
+    words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
+    cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
+    words = "pairs that a person has judged: files that pairs.html saved, or pairs.csv filled in"
+    cli.add_flag(parser, "answers", cli.list_of(cli.present_file), "FILE,...", words)
+    cli.add_flag(parser, "questions", cli.whole_number(0, 1_000), "N", "pairs to ask about", 50)
+    cli.shared_flags(parser, "clock_offset", "gap_minutes", "date_order", "split", "split_column")
+    cli.shared_flags(parser, "seed", "device", "output_dir", "smoke")
+    args = parser.parse_args(argv)
+    if args.photo is None and not args.smoke:
+        parser.error("FOLDER: no folder is named, expected one with photos")
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict:
+    args = parse_args(argv)
+    if args.smoke and args.photo is None:
+        args.photo = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
+    model = model_of(args)
+    run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
+    reading = reading_flags(vars(args)) | {"gap_minutes": args.gap_minutes}
+    card, report = load_checked_card(args.photo, **reading)
+    print(report.text())
+    if card.n_images < 2:
+        raise InputError(f"{args.photo}: one photo that can be used, expected two or more to group")
+    answers, asked = read_answers(args.answers or (), card)
+
+    # What likeness means, and when to stop joining, is learned from animals with names.
+    network, matchers = open_network(model, args.seed), installed(args.device)
+    matcher = next(iter(matchers[0].values()), None)
+    named, order, notes = teaching(args, network, model, matcher)
+    likeness = Likeness.learned(named.pairs, named.identity)
+
+    # The folder's photos are compared and grouped; then what persons have said comes in.
+    rows = np.arange(card.n_images)
+    embeddings = embed_stored(network, model, card.paths(), device=args.device)
+    pairs = pairs_of(card, rows, embeddings, matcher)
+    grouping, per_group = distance_for(named, likeness, pairs, seed=args.seed)
+    constraints, labels = grouped_again(pairs, grouping, answers, boxes_of_one_photo(card))
+    grouping = replace(grouping, labels=labels)
+    mistakes = mistakes_of(named, order, per_group[-1], args.seed)
+
+    # The next pairs to judge: those on which most hangs.
+    options = {"asked": asked, "seed": args.seed}
+    chosen = choose_pairs(BEST, grouping, pairs, constraints, args.questions, **options)
+    questions = [ask(card, pair, grouping.probability, constraints) for pair in chosen]
+    warnings = list(filter(None, [grouping.swallowed(), *told(constraints, card)]))
+    notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
+    notes += ["Mistakes are not measured: too few animals with names."] if not mistakes else []
+    facts = {
+        "groups": counts_of(card, labels),
+        "distance": grouping.distance,
+        "photos a group": per_group,
+        "answers": {"given": len(answers), "kept": len(constraints.kept)},
+        "misidentification": mistakes,
+    }
+    return finish(run, card, labels, facts, questions, [*warnings, *notes])
+
+
+def model_of(args: argparse.Namespace) -> Path | None:
+    """The stored embedding; None for a smoke run without one."""
+    if args.trained or args.smoke:
+        return args.trained
+    if not TRAINED.exists():
+        raise InputError(
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
+            f"{enrolment.TRAIN_ONE}, or name one with --trained FILE"
+        )
+    return TRAINED
+
+
+def teaching(
+    args: argparse.Namespace, network: object, model: Path | None, matcher: object
+) -> tuple[Named, np.ndarray, list[str]]:
+    """Named photos of animals that the embedding never saw; their order in time; notes."""
+    study = open_study(args)
+    rows = unseen_rows(study, model)
+    n_animals, notes = len(np.unique(study.identity[rows])), []
+    if n_animals < FEWEST_ANIMALS:
+        rows = np.arange(study.catalogue.n_images)
+        notes.append(
+            f"The embedding was not trained on {counted(n_animals, 'animal')} of "
+            f"{study.catalogue.name}, which is too few to learn from; it knows the others, so that "
+            "likeness is flattered, animals may fall apart, and mistakes are more than is said."
+        )
+    paths = study.catalogue.paths()
+    embeddings = embed_stored(network, model, [paths[i] for i in rows], device=args.device)
+    pairs = pairs_of(study.catalogue, rows, embeddings, matcher)
+    named = Named.of(pairs, study.identity[rows], study.catalogue.sides[rows])
+    dates = study.catalogue.table["date"].iloc[rows]
+    order = dates.rank(method="dense", na_option="bottom").to_numpy()
+    n_named = counted(len(np.unique(named.identity)), "animal")
+    notes.append(
+        f"What likeness means is learned from {counted(len(rows), 'photo')} of {n_named} of "
+        f"{study.catalogue.name}; half of them teach and half are grouped to count mistakes."
+    )
+    return named, order, notes
+
+
+def mistakes_of(named: Named, order: np.ndarray, per_group: float, seed: int) -> dict:
+    """Shares of encounters missed and falsely joined; empty where too few animals teach."""
+    try:
+        return misidentified(named, order, per_group, seed=seed).rates()
+    except InputError:
+        return {}
+
+
+def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
+    """Photos of animals that the embedding has not learned from, as it says itself, or by split."""
+    scores = model and read_description(model)["scores"]
+    trained_on = scores and scores.get("trained_on")
+    if not trained_on:
+        questions = questions_of(study.catalogue, study.split)
+        return np.union1d(questions.validation_new, questions.unknown)
+    everybody = np.arange(study.catalogue.n_images)
+    is_trained = np.isin(short_names(study.catalogue, everybody), trained_on)
+    return np.flatnonzero(~np.isin(study.identity, study.identity[is_trained]))
+
+
+def read_answers(
+    files: Sequence[Path], card: Catalogue
+) -> tuple[list[Answer], list[tuple[int, int]]]:
+    """What persons have said of pairs, and all pairs that they were asked about."""
+    places = {name: row for row, name in enumerate(card.table["image_id"])}
+    answers, asked = [], []
+    for file in files:
+        table = read_csv(file)
+        if missing := [name for name in ("first", "second", "answer") if name not in table]:
+            raise InputError(
+                f"--answers {file} has no column {missing[0]}, expected first, second and answer, "
+                "as pairs.html saves them; choose that file"
+            )
+        rows = zip(*(as_text(table[name]) for name in ("first", "second", "answer")), strict=True)
+        for number, (first, second, answer) in enumerate(rows, start=2):
+            if answer.lower() not in ANSWER_WORDS:
+                raise InputError(
+                    f"--answers {file}: row {number} says '{answer}', expected {SAME}, {DIFFERENT} "
+                    f"or {UNCLEAR}; correct the row"
+                )
+            if unknown := [name for name in (first, second) if name not in places]:
+                raise InputError(
+                    f"--answers {file}: row {number} is about photo {unknown[0]}, which is not in "
+                    "this folder, expected photos of it; name the folder that was asked about"
+                )
+            if not answer:
+                continue
+            asked.append((places[first], places[second]))
+            if (is_same := ANSWER_WORDS[answer.lower()]) is not None:
+                answers.append(Answer(*asked[-1], is_same))
+    return answers, asked
+
+
+def boxes_of_one_photo(card: Catalogue) -> list[tuple[int, int]]:
+    """Pairs of rows that are two boxes of one photo, which cannot show one animal."""
+    rows_of = card.table.groupby("path").indices.values()
+    return [(int(i), int(j)) for rows in rows_of for n, i in enumerate(rows) for j in rows[:n]]
+
+
+def told(constraints: Constraints, card: Catalogue) -> list[str]:
+    """A line on each contradiction, and on answers that are asked again."""
+    paths = card.table["path"].tolist()
+    lines = [each.text(paths) for each in constraints.contradictions]
+    if n := len(constraints.doubtful):
+        lines.append(
+            f"{counted(n, 'answer')} that the photos speak strongly against, or that disagree: "
+            "asked once more, and not used until then."
+        )
+    return lines
+
+
+def ask(
+    card: Catalogue, pair: tuple[int, int], probability: np.ndarray, constraints: Constraints
+) -> PairQuestion:
+    """A pair with its pictures."""
+    table, paths = card.table, card.paths()
+    again = {tuple(sorted((each.first, each.second))) for each in constraints.doubtful}
+    when = [table["date"].iloc[row] for row in pair]
+    captions = tuple("" if pd.isna(day) else f"{day:%Y-%m-%d %H:%M}" for day in when)
+    return PairQuestion(
+        ids=tuple(table["image_id"].iloc[row] for row in pair),
+        paths=tuple(table["path"].iloc[row] for row in pair),
+        captions=captions,
+        pictures=tuple(small_picture(paths[row], PICTURE_SIDE) for row in pair),
+        probability=float(probability[pair]),
+        remark="Your answer was surprising: please look once more." if pair in again else "",
+    )
+
+
+def counts_of(card: Catalogue, labels: np.ndarray) -> dict[str, int]:
+    """Photos and groups, and groups of each side."""
+    counts = {"photos": card.n_images, "groups": int(labels.max()) + 1}
+    for side in ("left", "right"):
+        counts[f"groups with {side} sides"] = len(np.unique(labels[card.sides == side]))
+    sided = [set(card.sides[labels == label]) for label in range(counts["groups"])]
+    counts["groups with both"] = sum({"left", "right"} <= own for own in sided)
+    counts["groups of one photo"] = int((np.bincount(labels) == 1).sum())
+    counts["photos in the largest group"] = int(np.bincount(labels).max())
+    return counts
+
+
+def sides_sentence(counts: dict[str, int]) -> str:
+    """What the number of groups says about the number of animals."""
+    left, right = counts["groups with left sides"], counts["groups with right sides"]
+    both, groups = counts["groups with both"], counted(counts["groups"], "group")
+    if left and right:
+        return (
+            f"{groups}, {left} with left and {right} with right sides, {both} with both. A left "
+            "and a right side that nobody joined are two groups and one animal: there are at "
+            f"least {max(left, right)} animals. Join those you know with rows of --answers, or "
+            "count one side only."
+        )
+    return (
+        f"{groups}. The folder does not say which side a photo shows: if your animals' left and "
+        "right differ, one animal may be two groups, and there are fewer animals than groups."
+    )
+
+
+def finish(
+    run: Run,
+    card: Catalogue,
+    labels: np.ndarray,
+    facts: dict,
+    questions: Sequence[PairQuestion],
+    notes: Sequence[str],
+) -> dict:
+    """Tables, picture and page."""
+    width = len(str(int(labels.max()) + 1))
+    names = np.array([f"animal-{label + 1:0{max(3, width)}}" for label in labels])
+    columns = [*COPIED, *(name for name in PLACES if card.table[name].notna().any())]
+    individuals = card.table.assign(identity=names)
+    individuals = individuals[[name for name in columns if name in individuals]]
+    dates = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
+    individuals = individuals.assign(date=dates).sort_values(["identity", "date", "path"])
+    write_text(run.figure_path(INDIVIDUALS), csv_text(individuals))
+    sheet = new_name(run.folder, SHEET)
+    if questions:
+        table = pd.DataFrame([each.row() for each in questions])
+        write_text(run.figure_path(PAIRS), csv_text(table))
+        told = [f"{run.started:%Y-%m-%d %H:%M} UTC. Photos: {card.root}."]
+        write_text(run.figure_path(sheet), render_pairs("One animal?", told, questions))
+    drawn = np.flatnonzero(labels < N_DRAWN)
+    drawn = drawn[np.lexsort((card.table["date"].iloc[drawn], labels[drawn]))]
+    paths = card.paths()
+    days = card.table["date"].dt.strftime("%Y-%m-%d").fillna("").to_numpy()
+    figure = contact_sheet(
+        [paths[row] for row in drawn],
+        run.figure_path("groups.png"),
+        identities=names[drawn],
+        captions=days[drawn],
+    )
+    asked = (
+        f"To judge {counted(len(questions), 'pair')}: {run.folder / sheet}, or {PAIRS} beside it."
+    )
+    return run.finish(
+        metrics=facts,
+        tables={"Groups": pd.DataFrame([facts["groups"]]), "Mistakes": mistakes_table(facts)},
+        figures={f"The {min(N_DRAWN, labels.max() + 1)} largest groups": figure},
+        summary=sides_sentence(facts["groups"]),
+        notes=[
+            *notes,
+            f"Who is who, proposed: {run.folder / INDIVIDUALS}. Rename the animals, and copy it as "
+            "metadata.csv into the folder.",
+            asked if questions else "No pair is left that is worth asking.",
+        ],
+    )
+
+
+def mistakes_table(facts: dict) -> pd.DataFrame:
+    """How often named animals were mistaken by the same procedure."""
+    words = {
+        "missed": "an animal seen before that got a new identity",
+        "false": "joined to another animal",
+    }
+    rows = [
+        {"mistake": words[name], "share": rate["value"], "share_low": rate["low"]}
+        | {"share_high": rate["high"], "encounters": rate["n"]}
+        for name, rate in facts["misidentification"].items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def new_name(folder: Path, name: str) -> str:
+    """A name that no file has: a browser may hold answers to the page of that name."""
+    stem, ending = name.split(".")
+    names = (name, *(f"{stem}_{n}.{ending}" for n in range(2, 100_000)))
+    return next(each for each in names if not os.path.lexists(folder / each))
+
+
+if __name__ == "__main__":
+    cli.run_script(main, "what was compared is kept; run the same command again to go on")
