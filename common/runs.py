@@ -59,7 +59,7 @@ NEW = ".new.part"  # folder in a run's own, of what will take its place at the e
 RESULTS = REPORT, RESULT = "report.html", "result.json"
 NETWORKS = ("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum")
 NUMBERS = ("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas")
-PICTURES = ("albumentations", "opencv-python-headless", "pillow", "matplotlib")
+PICTURES = ("albumentations", "opencv-python-headless", "pillow", "pillow-heif", "matplotlib")
 
 
 @dataclasses.dataclass(frozen=True)

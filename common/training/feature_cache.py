@@ -33,7 +33,15 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 16, 64
 # training's noise, where bfloat16 keeps 8; activations do not need bfloat16's wider range, and
 # one that did would be an error, not a wrong number.
 STORED_DTYPE = np.dtype(np.float16)
-LIBRARIES = ("torch", "timm", "albumentations", "numpy", "pillow", "opencv-python-headless")
+LIBRARIES = (
+    "torch",
+    "timm",
+    "albumentations",
+    "numpy",
+    "pillow",
+    "pillow-heif",
+    "opencv-python-headless",
+)
 
 
 def cached_activations(
