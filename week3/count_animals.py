@@ -57,6 +57,7 @@ WORLDS = (  # of the simulation
     World(unequal=1.0),
     World(missed=0.125, false=0.025, unequal=0.5),
 )
+FAR = 500  # km between places, above which one may be wrong
 COVERAGE = "Coverage with and without the correction"
 
 
@@ -128,10 +129,11 @@ def main(argv: list[str] | None = None) -> dict:
     days = args.days and [pd.Timestamp(day) for day in args.days]
     histories = histories_of(catalogue, args.occasion, side=args.side, days=days)
     if histories.encounters.shape[1] < 2:
+        shorter = "" if args.occasion == "day" else "choose a shorter --occasion, or "
         raise InputError(
             f"{catalogue.name}: all photos are of one {args.occasion} "
             f"({histories.encounters.columns[0]}), expected two occasions or more, so that animals "
-            "can be seen again; choose a shorter --occasion, or add photos of other days"
+            f"can be seen again; {shorter}add photos of other days"
         )
 
     # How many are there, if every name is right, and with the mistakes of naming taken out?
@@ -142,7 +144,6 @@ def main(argv: list[str] | None = None) -> dict:
     corrected = [estimate(each, *rates) for each in surveys] if any(map(is_wrong, rates)) else []
     best = (corrected or as_named)[0]
 
-    notes += [problem.text() for problem in catalogue.remarks]
     notes += [*histories.notes, *doubts(histories, as_named[0], corrected)]
     notes += export(run, histories, catalogue, args.species or "")
     figure = drawn_captures(histories, best)
@@ -251,6 +252,11 @@ def export(run: Run, histories: Histories, catalogue: Catalogue, species: str) -
         notes.append(
             f"{counted(lacking, 'photo')} without a place (columns latitude and longitude): the "
             f"files for secr and Camtrap DP {written}."
+        )
+    if (across := exports.kilometres_across(histories.photos)) > FAR:
+        notes.append(
+            f"The places lie up to about {across:,.0f} km apart. Are all right? The files for secr "
+            "lay them on a plane, which holds for some hundred."
         )
     for name, text in texts.items():
         write_text(run.figure_path(name), text)

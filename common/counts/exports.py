@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from common.counts.histories import PLACES, Histories, places_of
+from common.counts.histories import PLACES, Histories, places_of, without_date_line
 from common.tables import csv_text, harmless
 
 import numpy as np
@@ -83,10 +83,18 @@ def secr_texts(histories: Histories) -> tuple[str, str] | None:
 
 def _on_a_plane(detectors: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Metres east and north of the middle."""
-    latitude, longitude = (np.radians(detectors[name].to_numpy()) for name in PLACES)
-    apart = np.angle(np.exp(1j * (longitude - longitude[0])))  # also over the date line
-    east = EARTH * np.cos(latitude.mean()) * (apart - apart.mean())
+    latitude, longitude = (detectors[name].to_numpy() for name in PLACES)
+    latitude, longitude = np.radians(latitude), np.radians(without_date_line(longitude))
+    east = EARTH * np.cos(latitude.mean()) * (longitude - longitude.mean())
     return east, EARTH * (latitude - latitude.mean())
+
+
+def kilometres_across(photos: pd.DataFrame) -> float:
+    """How far apart the places of photos lie, about; 0 where fewer than two are known."""
+    places = places_of(photos).dropna().drop_duplicates()
+    if len(places) < 2:
+        return 0.0
+    return float(np.hypot(*map(np.ptp, _on_a_plane(places)))) / 1000
 
 
 def _lines(first: str, others: Iterable[str]) -> str:

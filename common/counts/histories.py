@@ -157,7 +157,8 @@ def places_of(photos: pd.DataFrame) -> pd.DataFrame:
     """Where each photo was taken, in degrees; NaN where that is unknown or cannot be.
 
     Args:
-        photos: rows of a catalogue, perhaps with the columns latitude and longitude.
+        photos: rows of a catalogue, perhaps with the columns latitude and longitude. Zero of both
+            is what a receiver without satellites writes.
     """
     places = pd.DataFrame(np.nan, index=photos.index, columns=list(PLACES))
     names = {str(name).lower(): name for name in photos}
@@ -165,4 +166,17 @@ def places_of(photos: pd.DataFrame) -> pd.DataFrame:
         if name in names:
             degrees = pd.to_numeric(photos[names[name]], errors="coerce").astype(float)
             places[name] = degrees.where(degrees.abs() <= most)
-    return places.where(places.notna().all(axis="columns"))
+    is_known = places.notna().all(axis="columns") & places.any(axis="columns")
+    return places.where(is_known)
+
+
+def without_date_line(longitude: np.ndarray) -> np.ndarray:
+    """Degrees counted on past 180 where places lie on both sides of the date line.
+
+    Args:
+        longitude: in [-180, 180], shape (n,), n at least 1.
+
+    >>> without_date_line(np.array([179.5, -179.5]))
+    array([179.5, 180.5])
+    """
+    return longitude[0] + (longitude - longitude[0] + 180) % 360 - 180

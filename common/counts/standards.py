@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from xml.sax.saxutils import quoteattr
 
 from common.counts.exports import PLACE_DECIMALS
-from common.counts.histories import PLACES, places_of
+from common.counts.histories import PLACES, places_of, without_date_line
 from common.tables import csv_text
 
 import pandas as pd
@@ -104,7 +104,10 @@ def _observations(photos: pd.DataFrame, species: str) -> pd.DataFrame:
 
 def _package(photos: pd.DataFrame, title: str, species: str) -> dict:
     """What datapackage.json says."""
-    (south, west), (north, east) = photos[list(PLACES)].min(), photos[list(PLACES)].max()
+    latitude, longitude = (photos[name].to_numpy() for name in PLACES)
+    longitude = without_date_line(longitude)
+    south, north = float(latitude.min()), float(latitude.max())
+    west, east = float(longitude.min()), float(longitude.max())
     corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     resource = {"profile": "tabular-data-resource", "format": "csv", "mediatype": "text/csv"}
     return {
@@ -157,8 +160,8 @@ def darwin_core(photos: pd.DataFrame, species: str = "") -> bytes:
             "individualCount": 1,
             "organismID": encounters["identity"].first().to_numpy(),
             "scientificName": species,
-            "decimalLatitude": encounters["latitude"].mean().to_numpy(),
-            "decimalLongitude": encounters["longitude"].mean().to_numpy(),
+            "decimalLatitude": encounters["latitude"].first().to_numpy(),  # of a photo, no mean
+            "decimalLongitude": encounters["longitude"].first().to_numpy(),
             "geodeticDatum": "WGS84",
             "associatedMedia": encounters["path"].agg(" | ".join).to_numpy(),
         }

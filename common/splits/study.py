@@ -119,7 +119,10 @@ def open_catalogue(
         options["fewest_identities"] = fewest_identities
         if not are_photos_opened:
             del options["drop_copies"]
-            return load_catalogue(_data_dir(flags), **options | {"photos_elsewhere": True})
+            options["photos_elsewhere"] = True
+            catalogue = load_catalogue(_data_dir(flags), **options)
+            print(*(problem.text() for problem in catalogue.remarks), sep="\n")
+            return catalogue
         catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
     print(report.text())
     return catalogue

@@ -230,3 +230,26 @@ def test_a_darwin_core_reader_finds_the_organisms(odd, tmp_path):
     assert seen.to_dict() == {name: text.count("1") for name, text in drawn(odd).items()}
     assert set(rows["scientificName"]) == {"Chelonia mydas"}
     assert rows["decimalLongitude"].astype(float).eq(55.4).all()
+
+
+FIJI = [("a", "2024-05-01", "a 1", "", -16.8, 179.999), ("a", "2024-05-01", "a 1", "", -16.8, -179.999),
+        ("b", "2024-05-02", "b 1", "", -16.8, 179.999), ("b", "2024-05-02", "b 1", "", 0.0, 0.0)]  # fmt: skip
+
+
+def test_places_on_both_sides_of_the_date_line_are_near():
+    seen = histories_of(catalogue_of(FIJI), "day")
+    package = json.loads(standards.camtrap_files(seen.photos, "bay")["datapackage.json"])
+
+    longitudes = [place[0] for place in package["spatial"]["coordinates"][0]]
+    assert max(longitudes) - min(longitudes) == pytest.approx(0.002)
+    assert exports.kilometres_across(seen.photos) == pytest.approx(0.21, abs=0.01)
+
+
+def test_an_occurrence_is_where_a_photo_was_taken_and_never_nowhere(tmp_path):
+    seen = histories_of(catalogue_of(FIJI), "day")
+    (tmp_path / "a.zip").write_bytes(standards.darwin_core(seen.photos))
+
+    with DwCAReader(tmp_path / "a.zip") as archive:
+        found = [float(row.data[f"{standards.TERMS}/decimalLongitude"]) for row in archive]
+
+    assert found == [179.999, 179.999]  # zero of both is a receiver without satellites
