@@ -232,8 +232,12 @@ def test_a_darwin_core_reader_finds_the_organisms(odd, tmp_path):
     assert rows["decimalLongitude"].astype(float).eq(55.4).all()
 
 
-FIJI = [("a", "2024-05-01", "a 1", "", -16.8, 179.999), ("a", "2024-05-01", "a 1", "", -16.8, -179.999),
-        ("b", "2024-05-02", "b 1", "", -16.8, 179.999), ("b", "2024-05-02", "b 1", "", 0.0, 0.0)]  # fmt: skip
+FIJI = [
+    ("a", "2024-05-01", "a 1", "", -16.8, 179.999),
+    ("a", "2024-05-01", "a 1", "", -16.8, -179.999),
+    ("b", "2024-05-02", "b 1", "", -16.8, 179.999),
+    ("b", "2024-05-02", "b 1", "", 0.0, 0.0),
+]
 
 
 def test_places_on_both_sides_of_the_date_line_are_near():
