@@ -10,7 +10,6 @@ the two are not distinguishable. What else differs between the runs is printed f
 
 import argparse
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from common.cli import make_parser, present_path, run_script
 from common.errors import InputError, first_line
 from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals
-from common.own_files import read_file
+from common.own_files import read_file, read_json
 from common.runs import RESULT
 from common.tables import MISSING, format_table, unescaped
 from common.words import counted
@@ -47,7 +46,7 @@ def read_run(path: Path) -> StoredRun:
     """
     file = path / RESULT if path.is_dir() else path
     try:
-        result = json.loads(read_file(file))
+        result = read_json(file)
         script, named = result["script"], result.get("answers")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

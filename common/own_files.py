@@ -67,6 +67,19 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+def read_json(path: Path) -> object:
+    """What a JSON file holds, whoever has written it.
+
+    Raises:
+        OSError: as `read_file`.
+        ValueError: no JSON, or nested more deeply than anything that this course writes.
+    """
+    try:
+        return json.loads(read_file(path))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def checksum(path: Path) -> str:
     """Of a file's bytes, 32 hexadecimal digits.
 
@@ -127,7 +140,7 @@ def writer(folder: Path) -> str | None:
     if os.path.lexists(folder / "gallery.json"):
         return "build_gallery.py"
     try:
-        return str(json.loads(read_file(folder / "result.json"))["script"])
+        return str(read_json(folder / "result.json")["script"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -20,7 +20,7 @@ known number of animals how often the interval holds it, with and without that.
 """
 
 import argparse
-import json
+import os
 from pathlib import Path
 
 from common import cli
@@ -29,8 +29,9 @@ from common.counts.estimators import NONE, Estimate, Rate, doubts, estimate, in_
 from common.counts.histories import OCCASIONS, Histories, histories_of
 from common.counts.simulation import World, coverage
 from common.data.catalogue import Catalogue
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
+from common.own_files import read_json
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.visualization import style
@@ -57,6 +58,7 @@ WORLDS = (  # of the simulation
     World(unequal=1.0),
     World(missed=0.125, false=0.025, unequal=0.5),
 )
+DAMAGE = (OSError, ValueError, AttributeError, KeyError, TypeError)  # of a result
 FAR = 500  # km between places, above which one may be wrong
 COVERAGE = "Coverage with and without the correction"
 
@@ -110,8 +112,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.table and (args.data_dir or args.dataset):
         parser.error(f"TABLE: found {args.table} beside another source, expected one of the two")
     args.data_dir = args.table or args.data_dir
-    if args.simulate and (args.data_dir or args.dataset):
-        parser.error("--simulate: found beside photos, expected one of the two")
+    others = ("data_dir", "dataset", "side", "days", *RATES, "species")
+    if args.simulate and (given := [name for name in others if getattr(args, name)]):
+        parser.error(f"--{given[0]}: found beside --simulate, which draws its own, expected one")
     return args
 
 
@@ -180,7 +183,7 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
         and (args.data_dir if args.data_dir.is_dir() else args.data_dir.parent) / "result.json"
     )
     given = [getattr(args, flag) for flag in RATES]
-    if beside and beside.is_file() and None in given:
+    if beside and os.path.lexists(beside) and None in given:
         measured = measured_rates(beside)
         note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
     if not measured and given == [None, None]:
@@ -208,8 +211,9 @@ def measured_rates(path: Path) -> dict[str, Rate]:
         InputError: the file is damaged.
     """
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found = result.get("metrics", {}).get("misidentification") or {}
+        result = read_json(path)
+        metrics = result.get("metrics", {}) if isinstance(result, dict) else {}  # else not ours
+        found = metrics.get("misidentification") or {}
         return {
             name: Rate(
                 *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))
@@ -217,16 +221,9 @@ def measured_rates(path: Path) -> dict[str, Rate]:
             for name in RATES.values()
             if name in found
         }
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        argparse.ArgumentTypeError,
-    ) as error:
+    except (*DAMAGE, argparse.ArgumentTypeError) as error:
         raise InputError(
-            f"{path}: the rates of wrong names cannot be read ({error}), expected "
+            f"{path}: the rates of wrong names cannot be read ({first_line(error)}), expected "
             "metrics.misidentification as sort_photos.py writes it; run that again, or name the "
             "rates with --missed_matches and --false_matches"
         ) from error

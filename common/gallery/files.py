@@ -27,6 +27,7 @@ from common.own_files import (
     is_foreign,
     note,
     read_file,
+    read_json,
     remove_own,
     what_else,
 )
@@ -193,7 +194,7 @@ def _names(state: dict) -> list[str]:
 def _description(folder: Path) -> dict | None:
     """What `gallery.json` says; None where it is missing or damaged."""
     try:
-        return _checked(json.loads(read_file(folder / DESCRIPTION)))
+        return _checked(read_json(folder / DESCRIPTION))
     except DAMAGE:
         return None
 

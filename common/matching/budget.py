@@ -12,6 +12,7 @@ from common.files import UnwritableError, write_text
 from common.matching.descriptions import CACHE_FOLDER
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
+from common.own_files import read_json
 
 CASCADE = ("xfeat", "aliked")  # after the cosine
 TRIED_SECONDS = 0.1  # fewer are too few to tell what a pair takes
@@ -47,7 +48,7 @@ def cost_of(
     device = getattr(matcher, "device", "cpu")
     key = f"{matcher.recipe} {device} {os.cpu_count()}"
     try:
-        known = {name: Cost(**each) for name, each in json.loads(file.read_bytes()).items()}
+        known = {name: Cost(**each) for name, each in read_json(file).items()}
     except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged
         known = {}
     if key not in known:

@@ -23,7 +23,7 @@ from pathlib import Path
 from common.errors import InputError
 from common.files import part_mark, remove_leftovers, write_bytes, write_text
 from common.machine import processes
-from common.own_files import LIST, foreign_files, list_everything, read_file
+from common.own_files import LIST, foreign_files, list_everything, read_json
 from common.turtles.drawing import Picture, draw_photo
 from common.turtles.population import Animal, Encounter, Photo, TurtleParameters, plan_population
 from common.turtles.scene import Look, make_look
@@ -92,7 +92,7 @@ def describe(parameters: TurtleParameters) -> dict:
 def stored_description(folder: Path) -> dict | None:
     """The description of the turtles in a folder, or None where there are none."""
     try:
-        stored = json.loads(read_file(folder / PARAMETERS_FILE))
+        stored = read_json(folder / PARAMETERS_FILE)
     except (OSError, ValueError):
         return None
     return stored if isinstance(stored, dict) else None

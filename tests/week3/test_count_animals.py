@@ -116,7 +116,7 @@ def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
         (["--days", "2024-13-01,2024-14-01"], "--days"),
         (["--occasion", "week"], "--occasion: found 'week', expected one of"),
         (["--simulate", "0"], "--simulate"),
-        (["--simulate", "20"], "--simulate: found beside photos"),
+        (["--simulate", "20"], "found beside --simulate"),
         (["--side", "top"], "--side top: no photo shows it"),
         (["--occasion", "year"], "all photos are of one year (2024)"),
         (["--days", "1999-01-01,1999-12-31"], "no photo of a known animal is left"),
@@ -129,26 +129,15 @@ def test_what_cannot_be_used_is_refused_in_one_line(table, tmp_path, capsys, fla
     assert words in line
 
 
-def test_rates_that_cannot_be_read_are_refused(table, tmp_path, capsys):
-    write_rates(table, missed={"value": "often"})
+def test_rates_that_cannot_be_read_are_refused_in_one_line(content, table, tmp_path, capsys):
+    (table.parent / "result.json").write_text(content)
 
     line = refusal_of(COUNT, capsys, table, "--output_dir", tmp_path / "run")
 
     assert "result.json: the rates of wrong names cannot be read" in line
 
 
-def test_a_table_that_is_not_there_is_refused(tmp_path, capsys):
-    assert "'nowhere.csv', which does not exist" in refusal_of(COUNT, capsys, "nowhere.csv")
+def test_a_simulation_takes_nothing_that_it_does_not_use(capsys):
+    line = refusal_of(COUNT, capsys, "--simulate", 3, "--missed_matches", 0.4)
 
-
-def test_help_names_every_file_that_is_written(capsys):
-    words = help_of(COUNT, capsys)
-
-    assert not [name for name in EVERYWHERE - {"captures.png"} if name not in words]
-
-
-def test_a_simulated_survey_is_named_in_words():
-    words_on = load_script(COUNT).words_on
-    row = {"missed": 0.125, "false": 0, "unequal": 0.5, "encounters": 2}
-
-    assert words_on(pd.Series(row)) == ("12.5 % missed, unequal animals (0.5), 2 encounters a day")
+    assert "--missed_matches: found beside --simulate" in line
