@@ -129,12 +129,32 @@ def test_what_cannot_be_used_is_refused_in_one_line(table, tmp_path, capsys, fla
     assert words in line
 
 
-def test_rates_that_cannot_be_read_are_refused_in_one_line(content, table, tmp_path, capsys):
-    (table.parent / "result.json").write_text(content)
+@pytest.mark.parametrize(
+    "metrics", ["3", '{"misidentification": {"missed": {"value": "often"}}}', "[" * 100_000]
+)
+def test_rates_that_cannot_be_read_are_refused(metrics, table, tmp_path, capsys):
+    (table.parent / "result.json").write_text(f'{{"metrics": {metrics}}}', encoding="utf-8")
 
     line = refusal_of(COUNT, capsys, table, "--output_dir", tmp_path / "run")
 
     assert "result.json: the rates of wrong names cannot be read" in line
+
+
+def test_a_table_that_is_not_there_is_refused(tmp_path, capsys):
+    assert "'nowhere.csv', which does not exist" in refusal_of(COUNT, capsys, "nowhere.csv")
+
+
+def test_help_names_every_file_that_is_written(capsys):
+    words = help_of(COUNT, capsys)
+
+    assert not [name for name in EVERYWHERE - {"captures.png"} if name not in words]
+
+
+def test_a_simulated_survey_is_named_in_words():
+    words_on = load_script(COUNT).words_on
+    row = {"missed": 0.125, "false": 0, "unequal": 0.5, "encounters": 2}
+
+    assert words_on(pd.Series(row)) == ("12.5 % missed, unequal animals (0.5), 2 encounters a day")
 
 
 def test_a_simulation_takes_nothing_that_it_does_not_use(capsys):
