@@ -120,9 +120,16 @@ def local_path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a path")
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        os.stat(path)
     except RuntimeError:  # ~name without such a user
         raise argparse.ArgumentTypeError(f"found '{text}', expected a user's home") from None
+    except OSError as error:  # one that may not be there is asked for later, where it has to be
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise argparse.ArgumentTypeError(
+                f"found '{text}', expected a path; {error.strerror}: choose another"
+            ) from None
+    return path
 
 
 def present_path(text: str) -> Path:

@@ -52,6 +52,7 @@ FLAGS = [
     (f"{LOOK} --data_dir '~nobody_here/photos'", "--data_dir"),
     (f"{LOOK} --data_dir . --dataset NyalaData", "--data_dir"),
     (f"{LOOK} --output_dir ''", "--output_dir"),
+    (f"{LOOK} --output_dir {'x' * 300}", "--output_dir: found 'xxx"),
     (f"{LOOK} photos", "found photos"),
     (f"{BASELINE} --epochs 0", "--epochs"),
     (f"{BASELINE} --epochs 1000000", "--epochs"),

@@ -45,6 +45,7 @@ from common.measures.intervals import Interval, interval_columns, jackknife_over
 from common.runs import describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import Study, open_study
+from common.visualization import style
 from common.visualization.answers import answer_curves
 from common.words import counted
 
@@ -135,8 +136,9 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
     figures = {
-        f"What answers are worth: {kind}": answer_curves(
-            curves[curves["similarity"] == kind], run.figure_path(f"{kind.replace(' ', '_')}.png")
+        f"What answers are worth: {kind}": style.save_figure(
+            answer_curves(curves[curves["similarity"] == kind]),
+            run.figure_path(f"{kind.replace(' ', '_')}.png"),
         )
         for kind in kinds
     }

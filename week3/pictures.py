@@ -16,6 +16,7 @@ from common.data.sampling import identity_batches
 from common.matching.matchers import load_matcher, matched_points
 from common.splits.splits import make_split
 from common.visualization import style
+from common.visualization.answers import answer_curves
 from common.visualization.detail_matches import DetailPair, draw_pair
 from common.visualization.matches import spread
 from count_animals import COVERAGE, drawn_coverage
@@ -92,6 +93,7 @@ def draw_all(folder: Path) -> list[Path]:
         draw_matches(catalogue, asked["ranked"], folder / "matches.png"),
         draw_finding(stored("compare_approaches")["tables"], folder / "finding.png"),
         draw_details(catalogue, folder / "details.png"),
+        draw_answers(stored("check_pairs")["metrics"]["curves"], folder / "answers.png"),
         draw_coverage_of(stored("count_animals")["tables"], folder / "coverage.png"),
     ]
 
@@ -311,6 +313,13 @@ def draw_ranking(catalogue: Catalogue, path: Path) -> Path:
     words = f"AP = ({' + '.join(precisions)}) / {is_right.sum()} = {average_precision:.2f}"
     figure.supxlabel(words, fontsize=11, color=style.INK)
     return style.save_for_page(figure, path, n_colours=N_COLOURS)
+
+
+def draw_answers(curves: Sequence[Mapping], path: Path) -> Path:
+    """What a person's answers are worth, where the embedding alone compares."""
+    table = pd.DataFrame(curves)
+    figure = answer_curves(table[table["similarity"] == "embedding"])
+    return style.save_for_page(figure, path)
 
 
 def draw_coverage_of(tables: Mapping, path: Path) -> Path:

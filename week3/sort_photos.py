@@ -2,11 +2,13 @@
 
 Question: who is who, when nobody has a name yet, and which pairs of photos should a person look at?
 
+    python week3/sort_photos.py
     python week3/sort_photos.py path/to/photos
     python week3/sort_photos.py path/to/photos --trained path/to/model.safetensors --questions 50
     python week3/sort_photos.py path/to/photos --answers path/to/answers.csv
     python week3/sort_photos.py path/to/photos --data_dir path/to/named/animals --trained theirs
 
+With no folder: a drawn memory card of 300 photos, whose turtles are known apart, in data/card.
 Photos are read as they come from a camera: dates and places from the files, a table with boxes or
 sides where there is one. The embedding that metric_learning.py stored compares them, and details
 where local matching is installed; animals with names that it was not trained on (--data_dir with
@@ -38,12 +40,13 @@ from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
-from common.groups.questions import BEST, choose_pairs, grouped_again
+from common.groups.questions import BEST, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
 from common.runs import Run, start_run
 from common.splits.questions import questions_of
 from common.splits.study import SMOKE_FOLDER, Study, open_study, reading_flags
 from common.tables import csv_text
+from common.turtles.card import ensure_card
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.pair_sheet import DIFFERENT, SAME, UNCLEAR, PairQuestion, render_pairs
@@ -59,6 +62,7 @@ N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
 PLACES = ("latitude", "longitude")
+TRUTH = "Against the truth, which is known of this card"
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
 
@@ -77,17 +81,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_flag(parser, "questions", cli.whole_number(0, 1_000), "N", "pairs to ask about", 50)
     cli.shared_flags(parser, "clock_offset", "gap_minutes", "date_order", "split", "split_column")
     cli.shared_flags(parser, "seed", "device", "output_dir", "smoke")
-    args = parser.parse_args(argv)
-    if args.photo is None and not args.smoke:
-        parser.error("FOLDER: no folder is named, expected one with photos")
-    return args
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
+    model, truth = model_of(args), None
     if args.smoke and args.photo is None:
         args.photo = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
-    model = model_of(args)
+    elif args.photo is None:
+        args.photo, truth = ensure_card()
     run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
     reading = reading_flags(vars(args)) | {"gap_minutes": args.gap_minutes}
     card, report = load_checked_card(args.photo, **reading)
@@ -125,6 +128,7 @@ def main(argv: list[str] | None = None) -> dict:
         "answers": {"given": len(answers), "kept": len(constraints.kept)},
         "misidentification": mistakes,
     }
+    facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
     return finish(run, card, labels, facts, questions, [*warnings, *notes])
 
 
@@ -269,6 +273,15 @@ def counts_of(card: Catalogue, labels: np.ndarray) -> dict[str, int]:
     return counts
 
 
+def against_truth(card: Catalogue, labels: np.ndarray, truth: Path) -> dict[str, float]:
+    """How well groups agree with who is on the drawn card."""
+    known = pd.read_csv(truth, dtype=str, keep_default_na=False).set_index(["path", "bbox"])
+    rows = known.loc[list(zip(card.table["path"], card.table["bbox"], strict=True))]
+    patterns = (rows["identity"] + rows["orientation"]).to_numpy()
+    n_shown = {"animals": rows["identity"].nunique(), "patterns": len(np.unique(patterns))}
+    return n_shown | agreement(patterns, labels)
+
+
 def sides_sentence(counts: dict[str, int]) -> str:
     """What the number of groups says about the number of animals."""
     left, right = counts["groups with left sides"], counts["groups with right sides"]
@@ -319,12 +332,14 @@ def finish(
         identities=names[drawn],
         captions=days[drawn],
     )
+    tables = {"Groups": pd.DataFrame([facts["groups"]]), "Mistakes": mistakes_table(facts)}
+    tables |= {TRUTH: pd.DataFrame([facts["truth"]])} if "truth" in facts else {}
     asked = (
         f"To judge {counted(len(questions), 'pair')}: {run.folder / sheet}, or {PAIRS} beside it."
     )
     return run.finish(
         metrics=facts,
-        tables={"Groups": pd.DataFrame([facts["groups"]]), "Mistakes": mistakes_table(facts)},
+        tables=tables,
         figures={f"The {min(N_DRAWN, labels.max() + 1)} largest groups": figure},
         summary=sides_sentence(facts["groups"]),
         notes=[

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.files import write_bytes, write_text
+from common.turtles.dataset import DEFAULT_FOLDER
 from common.turtles.drawing import defocus, draw_photo, immerse, see_animal
 from common.turtles.foreground import add_foreground
 from common.turtles.population import (
@@ -40,6 +41,7 @@ from numpy.random import Generator
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+DEFAULT_CARD = DEFAULT_FOLDER.with_name("card")
 BOXES_FILE = "boxes.csv"
 ANIMALS_PER_PHOTO = 0.13  # so that an animal is met on about three days
 SEASON = date(2024, 5, 1), 150  # first day, number of days
@@ -86,6 +88,18 @@ class Shot:
         return self.sights[0].encounter.camera
 
 
+def ensure_card() -> tuple[Path, Path]:
+    """The card that scripts take where no folder is named, and its truth.
+
+    Drawn at the first call into data/card and data/card_truth.csv, a minute or two; after a stop,
+    once more.
+    """
+    truth = DEFAULT_CARD.with_name("card_truth.csv")
+    if not truth.exists():  # it is written last
+        draw_card(DEFAULT_CARD, truth, goes_on=True)
+    return DEFAULT_CARD, truth
+
+
 def draw_card(
     folder: str | Path,
     truth: str | Path,
@@ -93,6 +107,7 @@ def draw_card(
     seed: int = 0,
     *,
     photo_size: int = 192,
+    goes_on: bool = False,
     progress: bool = True,
 ) -> int:
     """Draw a memory card, and write down elsewhere who is on it.
@@ -103,6 +118,7 @@ def draw_card(
         n_photos: files on the card; 8 or more.
         seed: fixes every animal, day and pixel.
         photo_size: side of a photo of a head, pixels; scenes have twice that.
+        goes_on: the folder may hold a part of the same card.
         progress: whether to draw a bar.
 
     Returns:
@@ -112,7 +128,8 @@ def draw_card(
         InputError: the folder holds something, or the truth would lie in it.
     """
     folder, truth = Path(folder).absolute(), Path(truth).absolute()
-    if (folder.exists() and any(folder.iterdir())) or truth.is_relative_to(folder):
+    is_used = not goes_on and folder.exists() and any(folder.iterdir())
+    if is_used or truth.is_relative_to(folder):
         raise InputError(
             f"{folder} holds something, or would hold the truth, expected an empty folder and the "
             "truth elsewhere; name others"

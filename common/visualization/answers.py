@@ -1,21 +1,19 @@
 """What a person's answers are worth: agreement with the truth by number of answers."""
 
-from pathlib import Path
-
 from common.visualization import style
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 MEASURES = {"AMI": "AMI (1: as the animals)", "ARI": "ARI", "groups": "groups"}
 
 
-def answer_curves(curves: pd.DataFrame, path: str | Path) -> Path:
+def answer_curves(curves: pd.DataFrame) -> Figure:
     """Draw a row of panels for each measure, a column for each person, a line for each strategy.
 
     Args:
         curves: columns strategy, "person right", answers, AMI, AMI_low and AMI_high (nan: no
             band), ARI, groups, and patterns, which is how many groups there should be.
-        path: of the figure.
     """
     persons = list(dict.fromkeys(curves["person right"]))
     figure = style.new_figure(3.4 * len(persons), 7.4)
@@ -37,4 +35,4 @@ def answer_curves(curves: pd.DataFrame, path: str | Path) -> Path:
                 axes.set_xlabel("answers")
         line[0].set_ylabel(words)
     style.legend_outside(panels[-1, 0], 4)
-    return style.save_figure(figure, path)
+    return figure

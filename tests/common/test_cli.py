@@ -1,5 +1,6 @@
 """Flags, their checks, and the last line of a script."""
 
+import argparse
 import subprocess
 import sys
 
@@ -220,3 +221,10 @@ def test_a_script_that_succeeds_just_returns():
     cli.run_script(lambda: calls.append("called"))
 
     assert calls == ["called"]
+
+
+def test_a_link_that_leads_to_itself_is_no_path(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    with pytest.raises(argparse.ArgumentTypeError, match="loop', expected a path; .+: choose"):
+        cli.local_path(str(tmp_path / "loop"))
