@@ -121,9 +121,10 @@ class Costs:
             [name] = [each for each in self.scores if way == f"{TITLES[each]} alone"]
 
             def alone(i: int) -> None:
-                rows = self.asked.candidate_rows(i)
+                asked = self.asked
+                rows = asked.gallery[asked.shortlist[i][asked.is_candidate[i]]]
                 if name == WHOLE:
-                    rows = self.asked.gallery[self.asked.counts(i, i + 1)[0]]
+                    rows = asked.gallery[asked.counts(i, i + 1)[0]]
                 self._compare_anew(i)(name, 0, rows)
 
             return [name], alone

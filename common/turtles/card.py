@@ -144,8 +144,8 @@ def draw_card(
         write_bytes(path, content)
         rows += [row_of(shot, *each) for each in zip(shot.sights, boxes, strict=True)]
     table = pd.DataFrame(rows).sort_values(["path", "bbox"])
-    boxed = table.loc[table["bbox"] != "", ["path", "bbox"]]
-    for file, each in ((folder / BOXES_FILE, boxed), (truth, table)):
+    noted = table[["path", "bbox", "orientation"]]  # by whoever went through the photos
+    for file, each in ((folder / BOXES_FILE, noted), (truth, table)):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, each.to_csv(index=False, lineterminator="\n"))
     return n_animals

@@ -16,7 +16,7 @@ def answer_curves(curves: pd.DataFrame) -> Figure:
             band), ARI, groups, and patterns, which is how many groups there should be.
     """
     persons = list(dict.fromkeys(curves["person right"]))
-    figure = style.new_figure(3.4 * len(persons), 7.4)
+    figure = style.new_figure(2.8 * len(persons), 7.4)
     panels = figure.subplots(len(MEASURES), len(persons), sharex=True, sharey="row", squeeze=False)
     for (measure, words), line in zip(MEASURES.items(), panels, strict=True):
         for axes, right in zip(line, persons, strict=True):
