@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from common import installed_version
+from common import ROOT, installed_version
 from common.errors import InputError
 from common.files import move_into_place, write_text
 from common.machine import processes
@@ -360,7 +360,9 @@ def _command(script: Path, args: Namespace) -> str:
 
     Started as a script: the line as typed. Called as `main([...])`: every flag written out.
     """
-    name = f"{script.absolute().parent.name}/{script.name}"
+    place = script.absolute()
+    above = ROOT if place.is_relative_to(ROOT) else place.parents[1]
+    name = place.relative_to(above).as_posix()
     if Path(sys.argv[0]).absolute() == script.absolute():
         return shlex.join(["python", name, *sys.argv[1:]])
     words = ["python", name]

@@ -5,10 +5,12 @@ import shlex
 import shutil
 from pathlib import Path
 
+from common.data.catalogue import read_card
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import export_onnx
 from common.models.storage import load_recogniser, save_recogniser
+from common.turtles.card import draw_card
 
 import pytest
 import timm
@@ -106,6 +108,23 @@ def what_fine_tuning_left(folder, catalogue):
     return save_recogniser(Recogniser(backbone, head), file, catalogue.identities)
 
 
+def a_card(folder, catalogue):
+    if not (folder / "card").exists():
+        draw_card(folder / "card", folder / "truth.csv", 16, photo_size=64, progress=False)
+    return folder / "card"
+
+
+def an_answer(folder, catalogue):
+    first, second = read_card(a_card(folder, catalogue)).table["image_id"][:2]
+    (folder / "answers.csv").write_text(f"first,second,answer\n{first},{second},different\n")
+    return folder / "answers.csv"
+
+
+def who_is_who(folder, catalogue):
+    catalogue.table.to_csv(folder / "individuals.csv", index=False)
+    return folder / "individuals.csv"
+
+
 def no_gallery_yet(folder, catalogue):
     return folder / "gallery"
 
@@ -130,6 +149,9 @@ STAND_INS = {
     "path/to/photos": photos_of_one_animal,
     "path/to/a.jpg": a_photo,
     "path/to/b.jpg": another_photo,
+    "path/to/card": a_card,
+    "path/to/answers.csv": an_answer,
+    "path/to/individuals.csv": who_is_who,
     "path/to/gallery": no_gallery_yet,
     "my_week2.py": solutions_of_week_2,
     "my_week3.py": solutions_of_week_3,
