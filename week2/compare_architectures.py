@@ -17,7 +17,7 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 import argparse
 from collections.abc import Callable
 
-from common.cli import add_flag, local_path, make_parser, plain_word, run_script, shared_flags
+from common.cli import add_flag, make_parser, plain_word, present_file, run_script, shared_flags
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import VALIDATION, Trial, closed_set_table, compare
@@ -62,7 +62,7 @@ def weight_files(text: str) -> dict[str, str]:
     pairs = [part.split("=", 1) for part in text.split(",")]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise argparse.ArgumentTypeError(f"found '{text}', expected NAME=FILE,NAME=FILE")
-    return {plain_word(name): str(local_path(file)) for name, file in pairs}
+    return {plain_word(name): str(present_file(file)) for name, file in pairs}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -73,6 +73,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     words = "weights of some of the models from files (default: installed or from the hub)"
     add_flag(parser, "weights", weight_files, "NAME=FILE,...", words, {})
     args = parser.parse_args(argv)
+    if lost := sorted(set(args.weights) - set(args.models)):
+        parser.error(
+            f"--weights: found {lost[0]}, which is not compared, expected some of --models: "
+            f"{', '.join(args.models)}"
+        )
     if args.smoke:
         args.epochs, args.image_size, args.seeds = 1, 32, args.seeds[:1]
         args.models = args.models[:2] + args.models[4:5]  # scratch, one installed, one from the hub

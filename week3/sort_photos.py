@@ -42,14 +42,22 @@ from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
 from common.groups.questions import BEST, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
+from common.own_files import is_foreign
 from common.runs import Run, start_run
 from common.splits.questions import questions_of
 from common.splits.study import SMOKE_FOLDER, Study, open_study, reading_flags
-from common.tables import csv_text
+from common.tables import csv_text, unescaped
 from common.turtles.card import ensure_card
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.pair_sheet import DIFFERENT, SAME, UNCLEAR, PairQuestion, render_pairs
+from common.visualization.pair_sheet import (
+    DIFFERENT,
+    ID_MARK,
+    SAME,
+    UNCLEAR,
+    PairQuestion,
+    render_pairs,
+)
 from common.words import counted
 
 import numpy as np
@@ -117,7 +125,8 @@ def main(argv: list[str] | None = None) -> dict:
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
     chosen = choose_pairs(BEST, grouping, pairs, constraints, args.questions, **options)
-    questions = [ask(card, pair, grouping.probability, constraints) for pair in chosen]
+    when = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
+    questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
     notes += ["Mistakes are not measured: too few animals with names."] if not mistakes else []
@@ -197,7 +206,7 @@ def read_answers(
 ) -> tuple[list[Answer], list[tuple[int, int]]]:
     """What persons have said of pairs, and all pairs that they were asked about."""
     places = {name: row for row, name in enumerate(card.table["image_id"])}
-    answers, asked = [], []
+    paths, said = card.table["path"].tolist(), {}
     for file in files:
         table = read_csv(file)
         if missing := [name for name in ("first", "second", "answer") if name not in table]:
@@ -205,23 +214,28 @@ def read_answers(
                 f"--answers {file} has no column {missing[0]}, expected first, second and answer, "
                 "as pairs.html saves them; choose that file"
             )
-        rows = zip(*(as_text(table[name]) for name in ("first", "second", "answer")), strict=True)
-        for number, (first, second, answer) in enumerate(rows, start=2):
+        table = unescaped(table.apply(as_text))
+        for number, row in enumerate(table.to_dict("records"), start=2):
+            first, second, answer = (row[name] for name in ("first", "second", "answer"))
             if answer.lower() not in ANSWER_WORDS:
                 raise InputError(
                     f"--answers {file}: row {number} says '{answer}', expected {SAME}, {DIFFERENT} "
                     f"or {UNCLEAR}; correct the row"
                 )
-            if unknown := [name for name in (first, second) if name not in places]:
-                raise InputError(
-                    f"--answers {file}: row {number} is about photo {unknown[0]}, which is not in "
-                    "this folder, expected photos of it; name the folder that was asked about"
-                )
-            if not answer:
-                continue
-            asked.append((places[first], places[second]))
-            if (is_same := ANSWER_WORDS[answer.lower()]) is not None:
-                answers.append(Answer(*asked[-1], is_same))
+            pair = []
+            for name, path in ((first, row.get("first_path")), (second, row.get("second_path"))):
+                at = places.get(name, places.get(name.removeprefix(ID_MARK)))
+                if at is None or at in pair or (path and path != paths[at]):
+                    raise InputError(
+                        f"--answers {file}: row {number} is about photo {name} "
+                        f"({path or 'no path'}), expected two different photos of this folder; "
+                        "correct the row, or name the folder that was asked about"
+                    )
+                pair.append(at)
+            if answer:  # of one asking the last: a page may be saved twice
+                said[*sorted(pair), row.get("asked", "")] = ANSWER_WORDS[answer.lower()]
+    asked = [(first, second) for first, second, _ in said]
+    answers = [Answer(i, j, is_same) for (i, j, _), is_same in said.items() if is_same is not None]
     return answers, asked
 
 
@@ -232,19 +246,26 @@ def boxes_of_one_photo(card: Catalogue) -> list[tuple[int, int]]:
 
 
 def told(constraints: Constraints, card: Catalogue) -> list[str]:
-    """A line on each contradiction, and on answers that are asked again."""
+    """How many answers count, and a line on each that does not."""
     paths = card.table["path"].tolist()
     lines = [each.text(paths) for each in constraints.contradictions]
-    if n := len(constraints.doubtful):
-        lines.append(
-            f"{counted(n, 'answer')} that the photos speak strongly against, or that disagree: "
-            "asked once more, and not used until then."
-        )
+    lines += [
+        f"{paths[each.first]} and {paths[each.second]}: the photos speak strongly against the "
+        "answer, or two answers disagree: asked once more, and not used until then."
+        for each in constraints.doubtful
+    ]
+    n_left = len(lines)
+    if n_kept := len(constraints.kept):
+        lines.append(f"Answers that count: {n_kept:,}; {n_left:,} are left out for now.")
     return lines
 
 
 def ask(
-    card: Catalogue, pair: tuple[int, int], probability: np.ndarray, constraints: Constraints
+    card: Catalogue,
+    pair: tuple[int, int],
+    asked: str,
+    probability: np.ndarray,
+    constraints: Constraints,
 ) -> PairQuestion:
     """A pair with its pictures."""
     table, paths = card.table, card.paths()
@@ -257,6 +278,7 @@ def ask(
         captions=captions,
         pictures=tuple(small_picture(paths[row], PICTURE_SIDE) for row in pair),
         probability=float(probability[pair]),
+        asked=asked,
         remark="Your answer was surprising: please look once more." if pair in again else "",
     )
 
@@ -315,11 +337,15 @@ def finish(
     individuals = individuals[[name for name in columns if name in individuals]]
     dates = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
     individuals = individuals.assign(date=dates).sort_values(["identity", "date", "path"])
-    write_text(run.figure_path(INDIVIDUALS), csv_text(individuals))
-    sheet = new_name(run.folder, SHEET)
+    # What a person has changed or may be answering stays; the new one is written beside it.
+    who, rows, sheet = (
+        new_name(run.folder, name) if name == SHEET or is_foreign(run.folder / name) else name
+        for name in (INDIVIDUALS, PAIRS, SHEET)
+    )
+    write_text(run.figure_path(who), csv_text(individuals))
     if questions:
         table = pd.DataFrame([each.row() for each in questions])
-        write_text(run.figure_path(PAIRS), csv_text(table))
+        write_text(run.figure_path(rows), csv_text(table))
         told = [f"{run.started:%Y-%m-%d %H:%M} UTC. Photos: {card.root}."]
         write_text(run.figure_path(sheet), render_pairs("One animal?", told, questions))
     drawn = np.flatnonzero(labels < N_DRAWN)
@@ -335,7 +361,7 @@ def finish(
     tables = {"Groups": pd.DataFrame([facts["groups"]]), "Mistakes": mistakes_table(facts)}
     tables |= {TRUTH: pd.DataFrame([facts["truth"]])} if "truth" in facts else {}
     asked = (
-        f"To judge {counted(len(questions), 'pair')}: {run.folder / sheet}, or {PAIRS} beside it."
+        f"To judge {counted(len(questions), 'pair')}: {run.folder / sheet}, or {rows} beside it."
     )
     return run.finish(
         metrics=facts,
@@ -344,7 +370,7 @@ def finish(
         summary=sides_sentence(facts["groups"]),
         notes=[
             *notes,
-            f"Who is who, proposed: {run.folder / INDIVIDUALS}. Rename the animals, and copy it as "
+            f"Who is who, proposed: {run.folder / who}. Rename the animals, and copy it as "
             "metadata.csv into the folder.",
             asked if questions else "No pair is left that is worth asking.",
         ],

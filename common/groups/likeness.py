@@ -148,6 +148,8 @@ def at_share(probability: np.ndarray, share: float) -> np.ndarray:
     Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, equation 4.
     """
     counts, edges = np.histogram(probability[np.isfinite(probability)], N_BINS, (0, 1))
+    if not counts.any():
+        return probability
     middle, here = (edges[:-1] + edges[1:]) / 2, share
     for _ in range(MOST_STEPS):
         before, odds = here, here / (1 - here) * (1 - share) / share

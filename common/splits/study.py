@@ -129,11 +129,21 @@ def open_catalogue(
 
 
 def reading_flags(flags: Mapping[str, object]) -> dict:
-    """How dates and sides are read, as the flags of a script say."""
+    """How dates and sides are read, as the flags of a script say.
+
+    Raises:
+        InputError: one camera has two offsets.
+    """
+    offsets = tuple(map(read_offset, flags.get("clock_offset") or ()))
+    if len(dict(offsets)) < len(offsets):
+        raise InputError(
+            f"--clock_offset: found {len(offsets)} offsets of {len(dict(offsets))} cameras, "
+            "expected one of each"
+        )
     return {
         "date_order": flags.get("date_order"),
         "sides_from_names": bool(flags.get("sides_from_names")),
-        "clock_offset": tuple(map(read_offset, flags.get("clock_offset") or ())),
+        "clock_offset": offsets,
     }
 
 

@@ -17,7 +17,8 @@ from common.visualization.sheet import _STYLE, _choice, _picture
 from PIL import Image
 
 SAME, DIFFERENT, UNCLEAR = "same", "different", "cannot be told"
-COLUMNS = ("first", "second", "answer", "probability", "first_path", "second_path", "note")
+COLUMNS = ("first", "second", "answer", "probability", "first_path", "second_path", "asked", "note")
+ID_MARK = "photo-"  # before an id: without it a spreadsheet takes 12345 or 123e45 for a number
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class PairQuestion:
         captions: beneath each, such as its date.
         pictures: of the two.
         probability: that they show one animal, in [0, 1].
+        asked: when; the same on a whole page.
         remark: a sentence that a person should know, or "".
     """
 
@@ -38,11 +40,13 @@ class PairQuestion:
     captions: tuple[str, str]
     pictures: tuple[Image.Image, Image.Image]
     probability: float
+    asked: str
     remark: str = ""
 
     def row(self) -> dict[str, object]:
         """Of a table to be filled in."""
-        plain = (*self.ids, "", round(self.probability, 4), *self.paths, self.remark)
+        ids = (ID_MARK + each for each in self.ids)
+        plain = (*ids, "", round(self.probability, 4), *self.paths, self.asked, self.remark)
         return dict(zip(COLUMNS, plain, strict=True))
 
 

@@ -3,9 +3,11 @@
 import csv
 import json
 import re
+import shutil
 
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_card
+from common.errors import InputError
 from common.groups import choice
 from common.groups.constraints import Constraints
 
@@ -100,9 +102,10 @@ def test_contradictions_are_named(turtles, tmp_path):
     rows = [(a, b, "same"), (b, c, "same"), (a, c, "different")]
 
     answers, asked = script.read_answers([answers_file(tmp_path, rows)], card)
-    (line,) = script.told(Constraints.of(card.n_images, answers), card)
+    line, counts = script.told(Constraints.of(card.n_images, answers), card)
 
     assert len(asked) == 3
+    assert counts == "Answers that count: 2; 1 are left out for now."
     assert "one of these is wrong" in line
     assert photos_of(card, photos) <= set(line.replace(",", "").replace(":", "").split())
 
@@ -133,7 +136,8 @@ def answered(sorted_photos, turtles, tmp_path_factory):
 def test_answers_are_kept_to_and_never_asked_again(answered):
     asked, folder, _ = answered
 
-    names = {row["image_id"]: row["identity"] for row in rows_of(folder / "individuals.csv")}
+    rows = rows_of(folder / "individuals.csv")
+    names = {f"photo-{row['image_id']}": row["identity"] for row in rows}
     assert all(names[one] == names[other] for one, other in asked[:2])
     new = {(row["first"], row["second"]) for row in rows_of(folder / "pairs_2.csv")}
     assert not new & set(asked[:3])
@@ -149,7 +153,7 @@ def test_a_table_that_a_person_has_filled_in_stays(answered):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("x1", "x2", "same")], "row 2 is about photo x1, which is not in this folder"),
+        ([("x1", "x2", "same")], "row 2 is about photo x1 (no path), expected two different"),
         ([("", "", "perhaps")], "row 2 says 'perhaps', expected same, different"),
     ],
 )
@@ -176,5 +180,36 @@ def test_a_table_of_something_else_is_refused(turtles, tmp_path, capsys):
     assert "has no column first" in line
 
 
-def test_no_folder_is_refused(capsys):
-    assert "no folder is named" in refusal_of("week3/sort_photos", capsys)
+def test_a_page_that_is_saved_twice_is_one_answer(turtles, tmp_path):
+    card = load_checked_card(turtles)[0]
+    first, second = (f"photo-{each}" for each in card.table["image_id"][:2])
+    head, row = "first,second,answer,asked", f"{first},{second},different,today"
+    (tmp_path / "a.csv").write_text(f"{head}\n{row}\n{row}\n")
+    (tmp_path / "b.csv").write_text(f"{head}\n{row.replace('different', 'same')}\n")
+
+    answers, asked = script.read_answers([tmp_path / "a.csv", tmp_path / "b.csv"], card)
+
+    assert [each.is_same for each in answers] == [True]  # of one page, what was saved last
+    assert asked == [(0, 1)]
+
+
+def test_a_row_whose_id_and_path_name_two_photos_is_refused(turtles, tmp_path):
+    card = load_checked_card(turtles)[0]
+    ids, paths = card.table["image_id"].tolist(), card.table["path"].tolist()
+    file = tmp_path / "a.csv"
+    file.write_text(f"first,second,answer,first_path\n{ids[0]},{ids[1]},same,{paths[2]}\n")
+
+    with pytest.raises(InputError, match="row 2 is about photo .*expected two different photos"):
+        script.read_answers([file], card)
+
+
+def test_photos_of_one_encounter_alone_are_grouped(tmp_path, turtles):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    for photo in sorted(turtles.glob("photos/*/*"))[:4]:
+        shutil.copy(photo, folder)
+
+    flags = [str(folder), "--smoke", "--data_dir", str(turtles), "--gap_minutes", "folder"]
+    result = script.main([*flags, "--output_dir", str(tmp_path / "run")])
+
+    assert result["metrics"]["groups"]["photos"] == 4
