@@ -206,6 +206,8 @@ def read_answers(
 ) -> tuple[list[Answer], list[tuple[int, int]]]:
     """What persons have said of pairs, and all pairs that they were asked about."""
     places = {name: row for row, name in enumerate(card.table["image_id"])}
+    is_whole = ~card.table["path"].duplicated(keep=False)  # its path alone says which row is meant
+    by_path = {path: row for row, path in enumerate(card.table["path"]) if is_whole[row]}
     paths, said = card.table["path"].tolist(), {}
     for file in files:
         table = read_csv(file)
@@ -224,7 +226,7 @@ def read_answers(
                 )
             pair = []
             for name, path in ((first, row.get("first_path")), (second, row.get("second_path"))):
-                at = places.get(name, places.get(name.removeprefix(ID_MARK)))
+                at = places.get(name, places.get(name.removeprefix(ID_MARK), by_path.get(path)))
                 if at is None or at in pair or (path and path != paths[at]):
                     raise InputError(
                         f"--answers {file}: row {number} is about photo {name} "

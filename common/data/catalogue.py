@@ -197,6 +197,13 @@ def read_card(
         anywhere = bool(reading.get("photos_elsewhere"))
         ways = [(each,) for each in rows["path"]]
         rows["path"], problems = locate_photos(ways, root, near=table_file.stem, anywhere=anywhere)
+        names = [name for name in os.listdir(root) if name.lower() in TABLES]
+        if unread := sorted(set(names) - {table_file.name}):
+            action = f"{table_file.name} is read: put their columns into it"
+            problems = [
+                *problems,
+                Problem("unread_table", "tables that are not read", (*unread,), (), action),
+            ]
     unlisted = [photo for photo in found.photos if photo not in set(rows["path"])]
     rows = pd.concat([rows, pd.DataFrame({"path": unlisted}, dtype=object)]).fillna("")
     if rows.empty:

@@ -226,7 +226,7 @@ def _decode(
         is_unknown = isinstance(error, UnidentifiedImageError)  # whose words name a Python object
         reason = "no format that is known" if is_unknown else first_line(error)
         raise _NoPhotoError(
-            f"cannot be read as a photo ({reason}); expected a whole JPEG, PNG or TIFF file: "
+            f"cannot be read as a photo ({reason}); expected a whole JPEG, PNG, TIFF or HEIC file: "
             "replace it, or take it out of the catalogue"
         ) from error
 

@@ -221,3 +221,14 @@ def test_a_detectors_class_is_nobodys_name(tmp_path):
     (tmp_path / "boxes.csv").write_text('path,bbox,class\n1.jpg,"0,0,9,9",turtle\n')
 
     assert read_card(tmp_path).table["identity"].tolist() == [""]
+
+
+def test_a_table_that_is_not_read_beside_another_is_told(tmp_path):
+    photo(tmp_path / "1.jpg")
+    (tmp_path / "boxes.csv").write_text('path,bbox\n1.jpg,"0,0,9,9"\n')
+    (tmp_path / "metadata.csv").write_text("path,identity\n1.jpg,anna\n")
+
+    [told] = [each for each in read_card(tmp_path).remarks if each.kind == "unread_table"]
+
+    assert told.names == ("boxes.csv",)
+    assert "metadata.csv is read" in told.text()
