@@ -47,13 +47,13 @@ def read_run(path: Path) -> StoredRun:
     file = path / RESULT if path.is_dir() else path
     try:
         result = read_json(file)
-        script, named = result["script"], result.get("answers")
+        script, named = str(result["script"]), result.get("answers")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} holds no result of a run ({first_line(error)}); expected a run's folder, or "
             f"the {RESULT} in it"
         ) from error
-    if not named:
+    if not isinstance(named, str) or not named:
         raise InputError(
             f"{file} keeps no answers to single photos (it comes from {script}); expected a run of "
             f"{SCRIPTS}: run it again, with an --output_dir of its own"

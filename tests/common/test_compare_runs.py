@@ -148,3 +148,10 @@ def test_an_answer_is_right_or_wrong_in_the_runs_own_words(pair, word, is_read, 
         assert compare_runs.main(pair)["differences"][0]["interval"].estimate == 0.25
     else:
         assert f"right is '{word}', expected True or False" in refusal(capsys, *pair)
+
+
+@pytest.mark.parametrize("answers", ["3", "[]", "null", '{"a": 1}'])
+def test_a_result_that_names_its_answers_oddly_keeps_none(pair, answers, tmp_path, capsys):
+    (tmp_path / "result.json").write_text(f'{{"script": "a.py", "answers": {answers}}}')
+
+    assert "keeps no answers" in refusal(capsys, pair[0], tmp_path)
