@@ -31,6 +31,7 @@ def folder(tmp_path, population):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_runs_and_goes_on_from_what_is_finished(tmp_path):
     kept = tmp_path / "gallery_of_3000"
     begin_list(kept)

@@ -101,6 +101,7 @@ def test_names_of_other_animals_give_no_accuracy(turtles, tmp_path):
     assert max(result["metrics"]["differences"].values()) <= 1e-4
 
 
+@pytest.mark.slow
 def test_the_file_alone_names_a_photo_from_any_folder(run, photo, tmp_path):
     ending = run_elsewhere(SCRIPT, tmp_path, "--check", photo, "--onnx", run[1] / "model.onnx")
 

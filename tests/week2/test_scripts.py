@@ -138,6 +138,7 @@ def test_the_recommendation_is_made_on_validation_photos(architectures):
     assert any(sentence.startswith("Recommended: ") for sentence in sentences)
 
 
+@pytest.mark.slow
 def test_weights_may_come_from_a_file(turtles, tmp_path):
     import timm
     from safetensors.torch import save_file

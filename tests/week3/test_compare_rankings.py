@@ -296,6 +296,7 @@ def test_a_classifier_is_refused(turtles, tmp_path, capsys):
     assert "expected an embedding" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_missing("xfeat")), reason="XFeat's weights are not installed")
 def test_xfeat_compares_all_photos_of_the_querys_side(turtles, tmp_path):
     result = load_main(SCRIPT)(

@@ -16,7 +16,7 @@ SEARCHED = (
 @pytest.fixture(scope="module")
 def finding(turtles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    flags = ["--smoke", "--classes", "side", "--data_dir", str(turtles)]
+    flags = ["--smoke", "--classes", "side", "--model", "small_cnn", "--data_dir", str(turtles)]
     flags += ["--output_dir", str(folder)]
     return load_main("week3/compare_approaches")(flags), folder
 
