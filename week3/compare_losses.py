@@ -65,9 +65,6 @@ class Comparison:
     """What all losses share, and what came out, loss by loss.
 
     Attributes:
-        args: the script's flags.
-        experiment: photos, classes, questions.
-        approach: that each loss trains.
         check: of validation photos, after each epoch.
         trials: every loss with every seed, and the backbone as it came.
         tuning: rows of the table of learning rates.

@@ -65,8 +65,6 @@ class CellAnswer:
     """What one approach with one seed answered after training on a cell.
 
     Attributes:
-        cell: that it was trained on.
-        approach: its name.
         is_right: bool, shape (n_test,).
         animal: identity of each test photo, shape (n_test,).
         n_trained: animals it was trained on.
@@ -94,12 +92,8 @@ def cells_of(
     without a test photo are drawn last, as there is nothing to ask about them.
 
     Args:
-        train: rows that may be trained on.
-        test: rows that are asked about.
-        identity: of every photo of the catalogue.
         n_animals: ascending; those that are not fewer than all are left out.
         n_photos: of each animal, ascending; likewise.
-        seed: of the draws.
     """
     rng = np.random.default_rng(seed)
     animals = rng.permutation(np.unique(identity[train]))
@@ -123,7 +117,6 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
     """One row per cell: both approaches and their paired difference, over animals.
 
     Args:
-        answers: of both approaches, cells of all seeds.
         first, second: the approaches; the difference is first minus second.
 
     Returns:
@@ -165,9 +158,7 @@ def judge_claim(answers: Sequence[CellAnswer], first: str, second: str) -> list[
     resampled, in both corners alike.
 
     Args:
-        answers: of both approaches, cells of all seeds.
         first: the approach that the claim is for.
-        second: the other one.
     """
     table = crossover_table(answers, first, second)
     places = list(dict.fromkeys(answer.cell.place for answer in answers))

@@ -215,7 +215,6 @@ def similarity_histogram(photos: pd.DataFrame, threshold: float) -> Figure:
 
     Args:
         photos: columns part, kind and similarity, as `most_alike` gives them.
-        threshold: from which a name is believed.
     """
     figure = style.new_figure(8.4, 4.4)
     panels = figure.subplots(len(PARTS), 1, sharex=True)

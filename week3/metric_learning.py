@@ -117,9 +117,7 @@ class OwnLoss(nn.Module):
     """The loss around a function of --mine: `arcface_logits` or `batch_hard`.
 
     Args:
-        function: that was written.
         reference: the loss that it stands in for; its centres, if it has any, are the start.
-        options: margin and scale.
     """
 
     def __init__(self, function: Callable, reference: nn.Module, options: dict) -> None:

@@ -33,7 +33,6 @@ class Protocol(NamedTuple):
     """Which gallery photos count for a query.
 
     Attributes:
-        name: of the table's row.
         same_encounter_rule: photos of the query's own encounter do not count.
         side_of: the query's side to the side that is searched; None: all photos are.
     """
@@ -58,7 +57,6 @@ def known_by_protocol(
 
     Args:
         embeddings: approach to an array of shape (n_images, embedding_dim), unit length.
-        catalogue: the photos.
         split: of that catalogue. Its train and validation photos are the gallery.
 
     Returns:
@@ -114,7 +112,6 @@ def _rank(
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
         query: rows of the photos' table, with their number as index.
-        gallery: likewise.
         same_encounter_rule: photos of the query's own encounter do not count.
     """
 

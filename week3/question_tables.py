@@ -73,12 +73,7 @@ def joining_trend(trials: Sequence[Trial]) -> pd.DataFrame:
 
 
 def joining_lines(trend: pd.DataFrame, approaches: Mapping[str, str]) -> pd.DataFrame:
-    """Some approaches of `joining_trend`, for a chart.
-
-    Args:
-        trend: what `joining_trend` gives.
-        approaches: name to the words of the legend.
-    """
+    """Some approaches of `joining_trend`, for a chart."""
     own = trend[trend["approach"].isin(approaches)]
     order = own["approach"].map(list(approaches).index).sort_values(kind="stable").index
     return own.assign(approach=own["approach"].map(approaches)).loc[order]
@@ -204,9 +199,7 @@ def compare_rejection(
     """Paired difference of two scores on question 3.
 
     Args:
-        trials: of all approaches.
         first, second: approach and score; the difference is first minus second.
-        measure: of `MEASURES`.
 
     Returns:
         None where the question was not asked of both.
@@ -231,7 +224,6 @@ def compare_all(trials: Sequence[Trial], pairs: Mapping[str, Sequence[tuple]]) -
     """All paired differences that were asked of both sides.
 
     Args:
-        trials: of all approaches.
         pairs: question ("known animals", "joined later", or one of `MEASURES`) to pairs of
             approaches; with their scores, see `compare_rejection`, in the case of a measure.
     """

@@ -35,7 +35,6 @@ def compare_ways(
 
     Args:
         reports: question to way to its report; the same ways for every question.
-        asked: question to its queries.
 
     Returns:
         table: one row per way; a column for each question and measure.
@@ -175,13 +174,8 @@ def example_details(
     """Draw queries that the embedding gets wrong: put right by details; and the worst, still wrong.
 
     Args:
-        asked: queries and their gallery.
-        ways: to order it, the embedding alone among them.
         last: the way that is drawn beside the embedding.
         scores: of the matcher whose lines are drawn.
-        paths: of the catalogue's photos.
-        path: PNG to write.
-        title: above the panel.
 
     Returns:
         The path; None where the embedding gets nothing wrong that has a right photo.

@@ -36,11 +36,8 @@ def shown(
 
     Args:
         gallery: folder of the gallery, which has the small pictures.
-        facts: of the gallery's photos.
         enrolled_as: name of a photo's picture to the animal that it is enrolled as.
         number: of the question, from 1.
-        photos: of the question.
-        verdict: on it.
 
     Raises:
         InputError: a small picture is missing.
@@ -154,10 +151,7 @@ def on_sheet(
 
     Args:
         asked: when, which names the encounter of photos without a date.
-        side: of the animal, or "".
         folder: that the paths of the decisions start from; None: they are whole.
-        photos: of the question.
-        answer: of `shown`.
     """
     columns = ("identities", "similarities", "probabilities", "pictures", "seen")
     candidates = [

@@ -44,7 +44,6 @@ class Catalogue:
     """Photos of known animals, one row for each animal in a photo; of a card, of unknown ones.
 
     Attributes:
-        name: short name for figures and results.
         root: folder that the table's paths start from.
         table: rows 0 ... n_images - 1 with the columns image_id (unique), identity ("" = unknown,
             on a card alone), path (forward slashes), date (NaT = unknown), orientation ("left",
@@ -125,7 +124,6 @@ def load_catalogue(
             without train, validation and test above; None for the embedded turtles, which are
             drawn at the first call.
         fewest_identities: animals that there have to be; 1 where photos join others.
-        progress: show a bar while the turtles are drawn.
         reading: split_column, keep_names, photos_elsewhere, date_order, sides_from_names and
             clock_offset, see `common.data.catalogue_tables.standardise_table`.
 
@@ -154,8 +152,6 @@ def catalogue_from_table(
 
     Args:
         table: one row per photo; the columns are those of a CSV file. It is not changed.
-        root: folder that relative paths start from.
-        name: short name for figures and results.
         reading: columns, split_column, keep_names and photos_elsewhere, see
             `common.data.catalogue_tables.standardise_table`.
 

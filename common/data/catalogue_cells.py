@@ -67,7 +67,6 @@ class Problem:
     Attributes:
         kind: one word for programs, such as "missing_file".
         summary: the words for people, such as "photos that cannot be found".
-        names: every photo, row or animal concerned.
         rows: rows of the checked catalogue concerned; empty where the thing never became a row.
         action: what is done about it, such as "left out"; empty if nothing is.
         faults: a line on each photo that cannot be read, with the reason.
@@ -246,7 +245,6 @@ def parse_boxes(values: Iterable, where: str) -> list[str]:
 
     Args:
         values: lists of four numbers, or texts with four numbers, such as "[0, 0, 30, 40]".
-        where: the table's name for messages.
 
     Raises:
         InputError: a box of other than four numbers, or without an area.

@@ -30,7 +30,6 @@ class CatalogueReport:
     """What a catalogue holds and what is wrong with it.
 
     Attributes:
-        name: the catalogue's name.
         counts: n_images (rows: two animals of a photo are two), n_files, n_identities, n_unnamed,
             n_encounters, n_dated, n_left, n_right, n_cameras, n_places; and first_day and
             last_day, "" where no date is known.
@@ -93,7 +92,6 @@ def load_checked_catalogue(
 
     Args:
         data_dir, fewest_identities, reading: as in `load_catalogue`.
-        drop_copies: as in `leave_out_unusable`.
 
     Returns:
         As `leave_out_unusable`.
@@ -221,12 +219,7 @@ def _file_problems(catalogue: Catalogue) -> list[Problem]:
 
 
 def photo_problems(names: Sequence[str], looks: Sequence[Look]) -> list[Problem]:
-    """What is wrong or odd about photo files.
-
-    Args:
-        names: of the photos, for people.
-        looks: at each.
-    """
+    """What is wrong or odd about photo files."""
     words = {
         "missing_file": "photos that cannot be found",
         "unreadable_file": "photos that cannot be read",

@@ -55,7 +55,6 @@ class Found(NamedTuple):
     Attributes:
         photos: by their ending; not opened yet.
         to_convert: photos in formats that are not read.
-        others: files that are no photos.
         closed: folders that may not be read.
         system: folders of thumbnails or of what was thrown away, not looked into.
         results: pictures that the course made: a gallery's small ones, figures of runs.

@@ -140,8 +140,6 @@ def match_columns(
     """Find the source's column for each of ours.
 
     Args:
-        found: the source's column names.
-        where: the table's name for messages.
         columns: our name to the source's, where the aliases do not do.
         required: columns of ours that have to be there; of others than these an identity is
             found under its own name only, as a detector's `class` is none.
@@ -253,8 +251,6 @@ def standardise_table(
 
     Args:
         source: one row per photo, in the source's own columns.
-        root: folder that relative paths start from.
-        where: the source's name for messages.
         columns: our column name to the source's, where the aliases do not do.
         split_column: the source's column that holds the given split.
         keep_names: animals that are truly called by a word for unknown, or whose names differ in

@@ -83,7 +83,6 @@ def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarr
         file: .npz with {part}_bytes (JPEG files one after the other), {part}_offsets,
             {part}_labels and class_names.
         part: "train" or "test".
-        where: the flag and the file, for messages.
 
     Returns:
         pixels: uint8, shape (n_images, 32, 32, 3).

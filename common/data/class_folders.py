@@ -128,7 +128,6 @@ def stratified_split(
 
     Args:
         labels: integers, shape (n_images,).
-        seed: of the chance.
         shares: part to its share, which add up to 1.
 
     Returns:
@@ -178,7 +177,6 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
 
     Args:
         names: of the classes; each has a colour of its own.
-        n_each: photos of each.
 
     Returns:
         The folder.

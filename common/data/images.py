@@ -158,7 +158,6 @@ def training_transform(
     """Random views of a photo: crop, small rotation, light and colour, blur, a hidden patch.
 
     Args:
-        preprocessing: of the backbone.
         flip: mirror half of the photos. Wrong for animals whose two sides differ: a mirrored
             left face is an animal that does not exist.
         smallest_crop: smallest share of the photo's area that a crop keeps, (0, 1].
@@ -226,8 +225,6 @@ class PhotoDataset(Dataset):
     Args:
         photos: uint8, shape (n_images, height, width, 3), or a selection of such an array.
         labels: integers, shape (n_images,).
-        transform: of this module.
-        seed: of the random views.
     """
 
     def __init__(

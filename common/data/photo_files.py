@@ -366,7 +366,6 @@ def squashed_photo(path: str | Path, size: int) -> np.ndarray:
     Squashing keeps the whole animal; a centre crop would cut beaks and shell edges away.
 
     Args:
-        path: photo file.
         size: side of the square, pixels.
 
     Returns:
@@ -391,7 +390,6 @@ def each_photo(
     Args:
         read: from a path; decodes the photo.
         paths: photo files, length n_images.
-        title: beside the progress bar.
         progress: whether to draw one; None: where there are many photos.
     """
     has_bar = len(paths) > N_PHOTOS_WITH_BAR if progress is None else progress

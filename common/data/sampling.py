@@ -21,9 +21,6 @@ class ShuffledBatchSampler:
     A last batch of one photo joins the batch before it: batch norm cannot train on one.
 
     Args:
-        n_images: number of photos.
-        batch_size: photos in a batch.
-        seed: of the order.
         weights: shape (n_images,), positive: photos are drawn with replacement in proportion to
             them, as many as there are; None: each photo once.
     """
@@ -72,7 +69,6 @@ class IdentityBatchSampler:
         encounters: shape (n_images,), each photo's encounter.
         n_identities: P, animals in a batch.
         n_images: K, photos of each animal at most, at least 2.
-        seed: fixes the draws.
         n_batches: batches in an epoch; None for as many as show each photo about once.
 
     Raises:
@@ -135,7 +131,6 @@ def identity_batches(
         batch_size: photos in a batch, where no animal lacks any.
         n_images: photos of an animal; fewer where none has as many, or where two animals of so
             many are more than a batch.
-        seed: fixes the draws.
 
     Raises:
         InputError: as `IdentityBatchSampler`, or a batch too small for two photos of two animals.
@@ -164,9 +159,7 @@ def deal_animals(
 
     Args:
         weights: shape (n_animals,), positive.
-        n_batches: number of batches.
         n_per_batch: animals in a batch, at most n_animals.
-        rng: where the chance comes from.
 
     Returns:
         Animals, shape (n_batches, n_per_batch).
@@ -258,10 +251,7 @@ def spread_over_animals(
     """Choose photos of as many animals as possible: a first one of each, then a second one.
 
     Args:
-        rows: to choose from.
-        identity: of every photo of the catalogue.
         n_photos: how many, at most.
-        seed: of the choice.
     """
     order = np.random.default_rng(seed).permutation(rows)
     names = pd.Series(identity[order])

@@ -30,8 +30,6 @@ class ClassedPhotos:
         names: str, shape (n_photos,), of the classes: an animal, a side of it, a mirrored one.
         encounters: str, shape (n_photos,); a mirrored photo has an encounter of its own.
         training_rows: which of these to train on, ascending.
-        n_classes: how many labels there are.
-        description: one sentence for people.
     """
 
     pixels: PhotoSelection
@@ -49,9 +47,7 @@ def by_class(
     """Sort photos into the classes of training; what is asked about stays the animal.
 
     Args:
-        catalogue: all photos.
         pixels: uint8, shape (n_images, side, side, 3), of these.
-        training_rows: of the catalogue.
         classes: "identity", "side" (an animal's left and right are two classes, and views of
             neither, if there are any, a third), or "mirrored" (likewise, and their mirror images
             are further ones). Views that show one pattern, such as left and topleft, are one side,
@@ -93,13 +89,7 @@ def by_class(
 
 
 def with_mirrors(classed: ClassedPhotos, rows: np.ndarray, n_images: int) -> np.ndarray:
-    """Some of the training photos, and their mirror images where these are classes too.
-
-    Args:
-        classed: what `by_class` gave.
-        rows: of the catalogue, among those it was given.
-        n_images: of the catalogue.
-    """
+    """Some of the training photos, and their mirror images where these are classes too."""
     is_mirrored = classed.training_rows >= n_images
     mirrored, originals = classed.training_rows[is_mirrored], classed.training_rows[~is_mirrored]
     rows = np.sort(rows)
@@ -110,7 +100,6 @@ def identity_of_classes(classed: ClassedPhotos, labels: np.ndarray) -> np.ndarra
     """Which animal each class names.
 
     Args:
-        classed: what `by_class` gave.
         labels: of the catalogue's label map, integers, shape (n_images,).
 
     Returns:

@@ -36,8 +36,6 @@ def open_dataset(
         name: the package's name of the set, such as "NyalaData".
         download: let the package fetch the photos where they are not there yet.
         split_column: the table's column that holds the given split, instead of the package's own.
-        drop_copies: as in `common.data.catalogue_checks.leave_out_unusable`.
-        reading: as in `common.data.catalogue.catalogue_from_table`.
 
     Returns:
         As `common.data.catalogue_checks.leave_out_unusable`.

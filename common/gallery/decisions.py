@@ -31,7 +31,6 @@ def check_decisions(
 
     Args:
         file: a table; without a column "decision" it has no answers.
-        gallery: which they are about.
         kept: names that are no words for "unknown".
         folder: of the gallery, whose log knows who was renamed; None: nobody was.
 
@@ -132,9 +131,6 @@ def refuse_moves(
     """Refuse photos that are in a gallery under another name, and cannot simply move.
 
     Args:
-        catalogue: that is to join.
-        rows: of these photos in it.
-        former: the names that they have in the gallery.
         known: animals that photos may move to.
 
     Raises:
@@ -169,8 +165,6 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
     """Refuse new names that a person takes for one of the gallery's.
 
     Args:
-        names: that animals shall have.
-        gallery: which they join.
         kept: names that are another's only if they are written exactly so.
 
     Raises:

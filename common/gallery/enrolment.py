@@ -54,8 +54,6 @@ class Enrolled:
     """What joined a gallery.
 
     Attributes:
-        n_photos: that joined.
-        n_animals: that they show.
         n_present: photos that were there already, under the same name.
         moved: sentences on those that were there under another name.
         seconds: from photo files to embeddings in the gallery.
@@ -91,7 +89,6 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     """Read a gallery that brings its network along.
 
     Args:
-        folder: of the gallery.
         trained: network that it has to be built with; None: whichever it is.
 
     Raises:
@@ -195,8 +192,6 @@ def untrained_embedding(
 
     Args:
         photos: files, of which at most `N_CENTRED_BY` are looked at.
-        model, weights, image_size: see `common.models.backbones.load_backbone`.
-        device: where to compute.
         seed: of a backbone that begins with random numbers, and of the choice of photos.
     """
     torch.manual_seed(seed)
@@ -214,8 +209,6 @@ def embed(model: nn.Module, photos: list[Path], *, device: str = "auto") -> np.n
 
     Args:
         model: a `Backbone`, or a `Recogniser` that has one.
-        photos: files.
-        device: where to compute.
 
     Raises:
         InputError: a photo cannot be read, or the machine has no such device.
@@ -248,9 +241,6 @@ def new_gallery(
         catalogue: all its photos are enrolled.
         folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
-        device: where to compute.
-        enrol: see `enrol_catalogue`; matchers too.
-        untrained: model, weights, image_size and seed, see `untrained_embedding`.
     """
     if trained is not None:
         check_embedding(trained)
@@ -287,11 +277,7 @@ def enrol_catalogue(
     A photo that is there under another name moves where a table says so, which is a correction.
 
     Args:
-        gallery: of that network.
-        catalogue: photos of known animals.
-        network: photo to embedding.
         folder: of the gallery, for the small pictures.
-        device: where to compute.
         enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
             does; None: they are kept as they come.
         newcomers: animals that a person has called new, to which photos may move, too.
@@ -335,9 +321,6 @@ def _move(
     """Move photos to the animals that a catalogue names; a sentence on each.
 
     Args:
-        gallery: to be corrected.
-        catalogue: that says so.
-        facts: of its photos.
         is_there: the animal that each of them has in the gallery; None: it is not there.
         known: animals that photos may move to.
     """
@@ -382,11 +365,6 @@ def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> 
 
     Where the network never learned any animal, the gallery's own photos say anew what a similarity
     means.
-
-    Args:
-        gallery: to be saved.
-        folder: where.
-        change: see `Gallery.save`.
     """
     if read_description(gallery.model)["scores"] is None:
         gallery.about["scores"] = scores_of_gallery(gallery).to_dict()
@@ -430,7 +408,6 @@ def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
 
     Args:
         gallery: photos with the facts "encounter" and "side".
-        seed: of the choice of encounters, as many as have `N_ASKED` photos.
     """
     rows = np.flatnonzero(gallery.can_be_found())
     facts = {name: values[rows] for name, values in gallery.facts.items()}

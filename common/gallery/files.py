@@ -88,7 +88,6 @@ def write_parts(
 
     Args:
         folder: made if it is not there.
-        parts: of the gallery.
         about: what else to store, plain JSON types.
         model: file of the network that made the embeddings, to be copied; None: not stored.
         change: that led here, for the log; None: the states before are forgotten.
@@ -129,10 +128,6 @@ def write_parts(
 
 def restore_parts(folder: Path, change: Mapping) -> list[str]:
     """Put the state before the last change in its place; returns what is undone.
-
-    Args:
-        folder: of the gallery.
-        change: for the log.
 
     Raises:
         InputError: there is no state to go back to, or it is not whole.
@@ -286,7 +281,6 @@ def read_parts(
     """Read what `write_parts` wrote; embeddings and index stay on disk until they are used.
 
     Args:
-        folder: of the gallery.
         verify: whether to compare all files with their checksums, about a second per gigabyte.
 
     Returns:

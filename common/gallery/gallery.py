@@ -104,11 +104,7 @@ class Gallery:
         return self.forget(np.flatnonzero(self._is(identity)))
 
     def forget(self, rows: Sequence[int]) -> int:
-        """Forget photos; returns how many.
-
-        Args:
-            rows: of `facts`.
-        """
+        """Forget photos; returns how many."""
         parts, n_indexed = self._parts, len(self._parts.indexed)
         stays = np.ones(self._n_rows, dtype=bool)
         stays[rows] = False
@@ -125,8 +121,6 @@ class Gallery:
         """Give an animal another name; returns how many photos of it there are.
 
         Args:
-            identity: the name it has.
-            new_name: the name it gets.
             join: whether that may be the name of another animal of the gallery, which the two
                 then are.
 
@@ -153,7 +147,6 @@ class Gallery:
         """Say that photos show another animal.
 
         Args:
-            rows: of `facts`.
             identity: its name; an encounter that is named by the former animal gets it, too.
             facts: what else is known of them now.
         """
@@ -175,8 +168,6 @@ class Gallery:
             index: auto, flat, hnsw or ivfpq; see `common.gallery.index`.
             recall: wanted share in [0, 1] of queries whose nearest photo is found; searches work
                 as hard as that needs.
-            seed: of what is drawn to train and to measure.
-            progress: whether to draw a bar.
 
         Returns:
             What was built, and the recall measured on this gallery.
@@ -249,11 +240,7 @@ class Gallery:
         return np.concatenate([self._parts.is_kept, np.ones(len(self._parts.recent), dtype=bool)])
 
     def embeddings_at(self, rows: np.ndarray) -> np.ndarray:
-        """The embeddings of some photos, float32, shape (len(rows), embedding_dim).
-
-        Args:
-            rows: of `facts`.
-        """
+        """The embeddings of some photos, float32, shape (len(rows), embedding_dim)."""
         rows, n_indexed = np.asarray(rows, dtype=np.intp), len(self._parts.indexed)
         found = np.empty((len(rows), self._parts.recent.shape[1]), dtype=np.float32)
         is_indexed = rows < n_indexed
@@ -265,7 +252,6 @@ class Gallery:
         """Write the gallery to a folder; one that is there stays whole until the new one is.
 
         Args:
-            folder: of the gallery.
             change: what was done and by which table, see `common.gallery.history`; the gallery
                 that was there can then be had back. None: it is forgotten.
 
@@ -279,7 +265,6 @@ class Gallery:
         """Read what `save` wrote; embeddings and index stay on disk until they are searched.
 
         Args:
-            folder: of the gallery.
             verify: whether to compare all files with their checksums, about a second per gigabyte.
 
         Raises:
@@ -332,7 +317,6 @@ def identity_scores(
         query_embeddings: float, shape (n_query, embedding_dim), unit length.
         gallery_embeddings: float, shape (n_gallery, embedding_dim), unit length.
         gallery_labels: integers, shape (n_gallery,).
-        n_identities: of the label map.
 
     Returns:
         Cosine, shape (n_query, n_identities); -2, below any cosine, for an identity without a

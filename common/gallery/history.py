@@ -30,7 +30,6 @@ def change_of(
 
     Args:
         command: that made it.
-        what: was done, in sentences.
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
     """
@@ -51,8 +50,6 @@ def append_to_log(folder: Path, change: Mapping, files: Mapping[str, str]) -> No
     """Add a change to the log, unless it is its last.
 
     Args:
-        folder: of the gallery.
-        change: of `change_of`.
         files: of the gallery after it; their names hold their checksums.
     """
     lines = _lines(folder)
@@ -107,9 +104,6 @@ def _lines(folder: Path) -> list[str]:
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Let one program at a time change a gallery; others wait until it has ended, or was killed.
-
-    Args:
-        folder: of the gallery, with its list.
 
     Raises:
         InputError: another one takes too long, or the folder cannot be written to.

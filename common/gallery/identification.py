@@ -42,7 +42,6 @@ class Candidate:
     """An animal that it may be.
 
     Attributes:
-        identity: its name.
         similarity: cosine in [-1, 1], or a cascade's score in (0, 1): of its most alike photo, or
             the mean of these.
         row: of the gallery's facts: its most alike photo.
@@ -60,7 +59,6 @@ class Ranking:
     """What a gallery answers.
 
     Attributes:
-        candidates: most alike first; none where nothing can be compared.
         not_judged: animals without a photo that can be compared, sorted.
     """
 
@@ -88,7 +86,6 @@ def best_per_animal(
     Args:
         similarity: shape (n_query, n_gallery).
         labels: integers below n_animals, shape (n_gallery,).
-        n_animals: of the label map.
         allowed: bool, shape (n_query, n_gallery), pairs that count.
 
     Returns:

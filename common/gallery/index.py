@@ -39,8 +39,6 @@ class IndexReport:
     """What was built, and how good it is on photos of the gallery itself.
 
     Attributes:
-        kind: flat, hnsw or ivfpq.
-        n_photos: that the index covers.
         effort: of a search; candidates in the graph (hnsw) or lists looked into (ivfpq), 0 if flat.
         recall_at_1: share in [0, 1] of queries whose nearest photo is found; the lower share of
             two kinds of queries: photos of the gallery (without themselves), whose own encounter
@@ -81,8 +79,6 @@ def build_index(
         kind: one of `INDEXES`.
         recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
             new photos need; if no effort reaches it, the report says what was reached.
-        seed: of the sample.
-        progress: whether to draw a bar.
 
     Returns:
         index: None if flat.

@@ -33,7 +33,6 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     """Rows of the one photo that a person means.
 
     Args:
-        gallery: to be looked through.
         photo: its file, its path or name as the gallery has it, or first digits of its number.
 
     Raises:

@@ -25,8 +25,6 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
 
     Args:
         photos: files, length n_images.
-        folder: of the gallery; made if it is not there.
-        progress: whether to draw a bar.
 
     Returns:
         Name of each picture, length n_images.

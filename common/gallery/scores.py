@@ -95,7 +95,6 @@ class ValidationScores:
     Attributes:
         photos: every question is one photo.
         encounters: every question is all photos of an encounter, two or more.
-        source: whose photos they are, in words.
         chance: share of the photos of known animals, in [0, 1], that a guess names right; None
             where it was not stored.
         untrained_place: `right_place` of the photos as the same network gave it before it was
@@ -159,7 +158,6 @@ def ask_validation(
         gallery: rows that are searched.
         known: rows asked about without the photos of their own encounter.
         new: rows asked about without any photo of their animal.
-        source: whose photos they are, in words.
     """
     names, labels = np.unique(facts["identity"], return_inverse=True)
     rows = np.concatenate([known, new]).astype(np.intp)
@@ -228,8 +226,6 @@ def validation_scores_of(
 
     Args:
         embed: rows of the catalogue to their embeddings, shape (n_rows, embedding_dim).
-        questions: of the catalogue's split.
-        catalogue: all photos.
         untrained: the same of the network before it was trained; None: not to be compared.
 
     Returns:

@@ -47,7 +47,6 @@ class Meaning:
         false_new_rate: wanted share of photos of known animals that are called probably new.
         probability: similarity of a candidate to the share of such candidates that are right.
         asked: the validation questions.
-        kind: "photo" or "encounter".
     """
 
     threshold: Threshold
@@ -210,7 +209,6 @@ def meaning_of(
 
     Args:
         scores: of validation photos; nothing else is looked at.
-        kind: "photo" or "encounter".
         false_match_rate: wanted share of questions about new animals that are called known.
         false_new_rate: wanted share of questions about known animals that are called probably new.
         choose: the upper threshold, whatever rate is wanted; None: by that rate.
@@ -337,9 +335,7 @@ class Verdict:
 
     Attributes:
         text: "known: NAME", "look yourself", "probably new" or "cannot be compared".
-        candidates: most alike first.
         probabilities: of each candidate, in (0, 1), see `Meaning.probabilities`.
-        remarks: sentences that a person should know.
     """
 
     text: str
@@ -357,7 +353,6 @@ def verdict_on(ranking: Ranking, meaning: Meaning) -> Verdict:
     """Judge a ranking.
 
     Args:
-        ranking: of a question's photos.
         meaning: of similarities, for questions of that kind.
     """
     similarities = [each.similarity for each in ranking.candidates]

@@ -108,7 +108,6 @@ def score_shortlists(
         features: of photos, or row to the photo's.
         query_rows: shape (n_query,).
         candidate_rows: shape (n_query, n_candidates).
-        progress: whether to draw a bar.
 
     Returns:
         float64, shape (n_query, n_candidates).

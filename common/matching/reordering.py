@@ -68,9 +68,6 @@ class Route:
 def choose_settings(asked: Sequence[Asked]) -> tuple[Settings, float]:
     """The re-ranking with the highest mAP on validation photos; sets of queries weigh the same.
 
-    Args:
-        asked: sets of validation queries; none leaves the paper's settings.
-
     Returns:
         settings, and their mAP; nan without queries.
     """
