@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from common.groups.constraints import Constraints
 from common.groups.likeness import Likeness, Pairs
 from common.groups.linkage import NEVER, cut, merge_tree
-from common.measures.intervals import bootstrap_over_individuals
+from common.measures.intervals import LEVEL, bootstrap_over_individuals
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
@@ -201,7 +201,8 @@ class Sightings:
     def rates(self) -> dict[str, dict[str, float]]:
         """Shares "missed", of sightings of patterns that were seen before, and "false", of all.
 
-        Each has a value, low, high and n; it is left out where too few animals say anything.
+        Each has a value, low, high and n; it is left out where too few animals say anything. Where
+        no mistake was seen at all, the upper end is the exact one of that many animals.
         """
         shares = {
             "missed": (self.is_missed[self.was_seen], self.animal[self.was_seen]),
@@ -209,9 +210,10 @@ class Sightings:
         }
         found = {}
         for name, (values, animals) in shares.items():
-            if len(np.unique(animals)) > 1:
+            if (n_animals := len(np.unique(animals))) > 1:
                 each = bootstrap_over_individuals(values.astype(float), animals)
-                ends = {"value": each.estimate, "low": each.low, "high": each.high}
+                high = each.high if values.any() else 1 - (0.5 - LEVEL / 2) ** (1 / n_animals)
+                ends = {"value": each.estimate, "low": each.low, "high": high}
                 found[name] = ends | {"n": len(values)}
         return found
 

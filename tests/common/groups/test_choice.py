@@ -4,6 +4,7 @@ from common.errors import InputError
 from common.groups.choice import (
     Grouping,
     Named,
+    Sightings,
     best_distance,
     by_size,
     distance_for,
@@ -110,6 +111,16 @@ def test_what_becomes_of_encounters_is_counted():
     rates = found.rates()
     assert rates["missed"]["value"] == pytest.approx(1 / 3)
     assert rates["false"]["value"] == pytest.approx(2 / 5)
+
+
+def test_no_mistake_seen_is_not_none_possible():
+    animal, n = np.repeat([f"t{number}" for number in range(10)], 3), 30
+    found = Sightings(animal, np.ones(n, bool), np.zeros(n, bool), np.zeros(n, bool))
+
+    missed = found.rates()["missed"]
+
+    assert (missed["value"], missed["low"]) == (0, 0)
+    assert (1 - missed["high"]) ** 10 == pytest.approx(0.025)  # ten animals without a mistake
 
 
 def test_mistakes_are_counted_of_all_named_animals():
