@@ -366,4 +366,11 @@ def check_hub(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except OSError as error:  # `common.cli` may lack packages that it needs
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"error: words cannot be printed ({error.strerror}); make room", file=sys.stderr)
+        code = 2
+    sys.exit(code)

@@ -22,8 +22,9 @@ judge them, save, and give the file back with --answers, as often as you like.
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from common import cli
@@ -35,7 +36,7 @@ from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.local_matching import installed
-from common.gallery.pictures import small_picture
+from common.gallery.pictures import photo_name, small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
@@ -45,10 +46,9 @@ from common.models.storage import read_description
 from common.own_files import is_foreign
 from common.runs import Run, start_run
 from common.splits.questions import questions_of
-from common.splits.study import SMOKE_FOLDER, Study, open_study, reading_flags
+from common.splits.study import Study, open_study, reading_flags
 from common.tables import csv_text, unescaped
 from common.turtles.card import ensure_card
-from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.pair_sheet import (
     DIFFERENT,
@@ -71,6 +71,7 @@ PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
 PLACES = ("latitude", "longitude")
 TRUTH = "Against the truth, which is known of this card"
+ANSWERED = ("first", "second", "answer", "first_path", "second_path")
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
 
@@ -95,17 +96,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     model, truth = model_of(args), None
-    if args.smoke and args.photo is None:
-        args.photo = ensure_turtles(SMOKE_FOLDER, TurtleParameters.small(), progress=False)
-    elif args.photo is None:
-        args.photo, truth = ensure_card()
+    if args.photo is None:
+        args.photo, truth = ensure_card(is_small=args.smoke)
     run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
     reading = reading_flags(vars(args)) | {"gap_minutes": args.gap_minutes}
     card, report = load_checked_card(args.photo, **reading)
     print(report.text())
     if card.n_images < 2:
         raise InputError(f"{args.photo}: one photo that can be used, expected two or more to group")
-    answers, asked = read_answers(args.answers or (), card)
+    answers, asked, passed = read_answers(args.answers or (), card)
 
     # What likeness means, and when to stop joining, is learned from animals with names.
     network, matchers = open_network(model, args.seed), installed(args.device)
@@ -127,7 +126,7 @@ def main(argv: list[str] | None = None) -> dict:
     chosen = choose_pairs(BEST, grouping, pairs, constraints, args.questions, **options)
     when = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
     questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
-    warnings = list(filter(None, [grouping.swallowed(), *told(constraints, card)]))
+    warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
     notes += ["Mistakes are not measured: too few animals with names."] if not mistakes else []
     facts = {
@@ -157,7 +156,7 @@ def teaching(
     args: argparse.Namespace, network: object, model: Path | None, matcher: object
 ) -> tuple[Named, np.ndarray, list[str]]:
     """Named photos of animals that the embedding never saw; their order in time; notes."""
-    study = open_study(args)
+    study = open_study(argparse.Namespace(**vars(args) | {"clock_offset": None}))  # the card's
     rows = unseen_rows(study, model)
     n_animals, notes = len(np.unique(study.identity[rows])), []
     if n_animals < FEWEST_ANIMALS:
@@ -203,42 +202,65 @@ def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
 
 def read_answers(
     files: Sequence[Path], card: Catalogue
-) -> tuple[list[Answer], list[tuple[int, int]]]:
-    """What persons have said of pairs, and all pairs that they were asked about."""
-    places = {name: row for row, name in enumerate(card.table["image_id"])}
-    is_whole = ~card.table["path"].duplicated(keep=False)  # its path alone says which row is meant
-    by_path = {path: row for row, path in enumerate(card.table["path"]) if is_whole[row]}
-    paths, said = card.table["path"].tolist(), {}
+) -> tuple[list[Answer], list[tuple[int, int]], list[str]]:
+    """What persons have said of pairs.
+
+    A photo is known by its content: on another memory card, too, there is an IMG_0001.JPG.
+
+    Returns:
+        answers.
+        asked: all pairs that they were asked about.
+        notes: how many rows are passed over, for their photos are not in the folder (any more).
+    """
+    row_of, said, lost = row_finder(card), {}, []
     for file in files:
         table = read_csv(file)
-        if missing := [name for name in ("first", "second", "answer") if name not in table]:
+        if missing := [name for name in ANSWERED if name not in table]:
             raise InputError(
-                f"--answers {file} has no column {missing[0]}, expected first, second and answer, "
+                f"--answers {file} has no column {missing[0]}, expected {', '.join(ANSWERED)}, "
                 "as pairs.html saves them; choose that file"
             )
         table = unescaped(table.apply(as_text))
         for number, row in enumerate(table.to_dict("records"), start=2):
-            first, second, answer = (row[name] for name in ("first", "second", "answer"))
-            if answer.lower() not in ANSWER_WORDS:
+            if (answer := row["answer"].lower()) not in ANSWER_WORDS:
                 raise InputError(
-                    f"--answers {file}: row {number} says '{answer}', expected {SAME}, {DIFFERENT} "
-                    f"or {UNCLEAR}; correct the row"
+                    f"--answers {file}: row {number} says '{row['answer']}', expected {SAME}, "
+                    f"{DIFFERENT} or {UNCLEAR}; correct the row"
                 )
-            pair = []
-            for name, path in ((first, row.get("first_path")), (second, row.get("second_path"))):
-                at = places.get(name, places.get(name.removeprefix(ID_MARK), by_path.get(path)))
-                if at is None or at in pair or (path and path != paths[at]):
-                    raise InputError(
-                        f"--answers {file}: row {number} is about photo {name} "
-                        f"({path or 'no path'}), expected two different photos of this folder; "
-                        "correct the row, or name the folder that was asked about"
-                    )
-                pair.append(at)
-            if answer:  # of one asking the last: a page may be saved twice
-                said[*sorted(pair), row.get("asked", "")] = ANSWER_WORDS[answer.lower()]
+            pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
+            if not answer:
+                continue
+            if None in pair:
+                lost.append(f"{row['first_path']} and {row['second_path']}")
+            elif pair[0] == pair[1]:
+                raise InputError(
+                    f"--answers {file}: row {number} is about {row['first_path']} twice, expected "
+                    "two photos; take the row out"
+                )
+            else:  # of one asking the last: a page may be saved twice
+                said[*sorted(pair), row.get("asked", "")] = ANSWER_WORDS[answer]
+    if lost and not said:
+        raise InputError(
+            f"--answers {files[0]}: no row is about two photos of {card.root} ({lost[0]}), "
+            "expected the folder that was asked about, with the same photos"
+        )
+    note = f"Answers about photos that are not here (any more): {len(lost)} ({''.join(lost[:1])})."
     asked = [(first, second) for first, second, _ in said]
     answers = [Answer(i, j, is_same) for (i, j, _), is_same in said.items() if is_same is not None]
-    return answers, asked
+    return answers, asked, [note] if lost else []
+
+
+def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
+    """What finds the row of a photo by its content and its path; None where it is not there."""
+    paths, rows_of = card.paths(), card.table.groupby("path").indices
+    name_of = lru_cache(maxsize=None)(lambda row: photo_name(paths[row]))
+
+    def find(name: str, path: str) -> int | None:
+        # Where no photo has the path, folders were renamed perhaps: all are looked through.
+        rows = rows_of.get(path, range(card.n_images))
+        return next((int(i) for i in rows if ID_MARK + name_of(int(i)) == name), None)
+
+    return find
 
 
 def boxes_of_one_photo(card: Catalogue) -> list[tuple[int, int]]:
@@ -275,7 +297,7 @@ def ask(
     when = [table["date"].iloc[row] for row in pair]
     captions = tuple("" if pd.isna(day) else f"{day:%Y-%m-%d %H:%M}" for day in when)
     return PairQuestion(
-        ids=tuple(table["image_id"].iloc[row] for row in pair),
+        ids=tuple(photo_name(paths[row]) for row in pair),
         paths=tuple(table["path"].iloc[row] for row in pair),
         captions=captions,
         pictures=tuple(small_picture(paths[row], PICTURE_SIDE) for row in pair),
@@ -332,8 +354,7 @@ def finish(
     notes: Sequence[str],
 ) -> dict:
     """Tables, picture and page."""
-    width = len(str(int(labels.max()) + 1))
-    names = np.array([f"animal-{label + 1:0{max(3, width)}}" for label in labels])
+    names, kept = names_of(card, labels)
     columns = [*COPIED, *(name for name in PLACES if card.table[name].notna().any())]
     individuals = card.table.assign(identity=names)
     individuals = individuals[[name for name in columns if name in individuals]]
@@ -372,11 +393,29 @@ def finish(
         summary=sides_sentence(facts["groups"]),
         notes=[
             *notes,
+            *kept,
             f"Who is who, proposed: {run.folder / who}. Rename the animals, and copy it as "
             "metadata.csv into the folder.",
             asked if questions else "No pair is left that is worth asking.",
         ],
     )
+
+
+def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """A name for each photo: the folder's own, else its group's, else a proposed one; and a note.
+
+    A group has a name where the folder's table gives one, and one alone, to photos of it.
+    """
+    own, width = card.table["identity"].to_numpy(dtype=str), max(3, len(str(labels.max() + 1)))
+    names = np.array([f"animal-{label + 1:0{width}}" for label in labels], dtype=object)
+    for label in np.unique(labels[own != ""]):
+        rows = labels == label
+        given = set(own[rows]) - {""}
+        names[rows] = given.pop() if len(given) == 1 else names[rows]
+    n_named = int((own != "").sum())
+    names = np.where(own == "", names, own).astype(str)
+    note = f"Names that the folder's table has are kept: {counted(n_named, 'photo')}."
+    return names, [note] if n_named else []
 
 
 def mistakes_table(facts: dict) -> pd.DataFrame:

@@ -88,16 +88,18 @@ class Shot:
         return self.sights[0].encounter.camera
 
 
-def ensure_card() -> tuple[Path, Path]:
+def ensure_card(*, is_small: bool = False) -> tuple[Path, Path]:
     """The card that scripts take where no folder is named, and its truth.
 
-    Drawn at the first call into data/card and data/card_truth.csv, a minute or two; after a stop,
-    once more.
+    Drawn at the first call into data/card and data/card_truth.csv, in half a minute; after a stop,
+    once more. A small one, for smoke runs, into data/card_small.
     """
-    truth = DEFAULT_CARD.with_name("card_truth.csv")
+    folder = DEFAULT_CARD.with_name("card_small") if is_small else DEFAULT_CARD
+    truth = folder.with_name(f"{folder.name}_truth.csv")
     if not truth.exists():  # it is written last
-        draw_card(DEFAULT_CARD, truth, goes_on=True)
-    return DEFAULT_CARD, truth
+        size = {"n_photos": 24, "photo_size": 64, "progress": False} if is_small else {}
+        draw_card(folder, truth, goes_on=True, **size)
+    return folder, truth
 
 
 def draw_card(

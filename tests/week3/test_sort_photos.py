@@ -4,13 +4,17 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.errors import InputError
+from common.gallery.pictures import photo_name
 from common.groups import choice
 from common.groups.constraints import Constraints
 
+import numpy as np
+import pandas as pd
 import pytest
 from script_runs import load_script, refusal_of
 
@@ -32,17 +36,39 @@ def rows_of(file):
         return list(csv.DictReader(text))
 
 
-def answers_file(folder, rows):
-    path = folder / "answers.csv"
-    lines = [",".join(row) for row in [("first", "second", "answer"), *rows]]
+def answers_file(folder, rows, card=None, name="answers.csv", asked=""):
+    """Rows of (row of the card, row of it, answer), as pairs.html saves them; or texts as given."""
+    path, columns = folder / name, (*script.ANSWERED, "asked")
+    lines = [",".join(columns)]
+    for first, second, answer in rows:
+        pair = (first, second)
+        if card is not None:
+            pair = [f"photo-{photo_name(card.paths()[i])}" for i in (first, second)]
+        paths = ["a.jpg", "b.jpg"] if card is None else card.table["path"].iloc[[first, second]]
+        lines.append(",".join([*pair, answer, *paths, asked]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
-def sorted_photos(turtles, tmp_path_factory):
+def unnamed(turtles, tmp_path_factory):
+    """The turtles' photos and what is known of them, but for their names."""
+    folder = tmp_path_factory.mktemp("unnamed") / "card"
+    shutil.copytree(turtles / "photos", folder / "photos")
+    table = pd.read_csv(turtles / "metadata.csv", dtype=str, keep_default_na=False)
+    table.drop(columns=["identity", "encounter"]).to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(unnamed):
+    return load_checked_card(unnamed)[0]
+
+
+@pytest.fixture(scope="module")
+def sorted_photos(turtles, unnamed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "sorted"
-    flags = ["--smoke", str(turtles), "--data_dir", str(turtles), "--questions", "6"]
+    flags = ["--smoke", str(unnamed), "--data_dir", str(turtles), "--questions", "6"]
     return script.main([*flags, "--output_dir", str(folder)]), folder
 
 
@@ -56,14 +82,14 @@ def test_every_photo_is_in_one_proposed_individual(sorted_photos, turtles):
     assert len({row["identity"] for row in rows}) == result["metrics"]["groups"]["groups"]
 
 
-def test_the_individuals_are_a_catalogue(sorted_photos, turtles, tmp_path):
+def test_the_individuals_are_a_catalogue(sorted_photos, unnamed):
     rows = (sorted_photos[1] / "individuals.csv").read_text(encoding="utf-8")
-    (turtles / "proposed.csv").write_text(rows, encoding="utf-8")
+    (unnamed / "proposed.csv").write_text(rows, encoding="utf-8")
 
     try:
-        catalogue = load_catalogue(turtles / "proposed.csv")
+        catalogue = load_catalogue(unnamed / "proposed.csv")
     finally:
-        (turtles / "proposed.csv").unlink()
+        (unnamed / "proposed.csv").unlink()
 
     assert catalogue.n_images == len(rows.splitlines()) - 1
     assert catalogue.has_dates
@@ -95,27 +121,21 @@ def test_pairs_are_asked_in_a_table_and_on_a_page(sorted_photos):
     assert [each["first"] for each in data] == [row["first"] for row in asked]
 
 
-def test_contradictions_are_named(turtles, tmp_path):
-    card = load_checked_card(turtles)[0]
-    photos = card.table[card.table["orientation"] == "left"]["image_id"].tolist()[:3]
-    a, b, c = photos
-    rows = [(a, b, "same"), (b, c, "same"), (a, c, "different")]
+def test_contradictions_are_named(card, tmp_path):
+    a, b, c = (int(i) for i in np.flatnonzero(card.sides == "left")[:3])
+    file = answers_file(tmp_path, [(a, b, "same"), (b, c, "same"), (a, c, "different")], card)
 
-    answers, asked = script.read_answers([answers_file(tmp_path, rows)], card)
+    answers, asked, _ = script.read_answers([file], card)
     line, counts = script.told(Constraints.of(card.n_images, answers), card)
 
     assert len(asked) == 3
     assert counts == "Answers that count: 2; 1 are left out for now."
     assert "one of these is wrong" in line
-    assert photos_of(card, photos) <= set(line.replace(",", "").replace(":", "").split())
-
-
-def photos_of(card, names):
-    return set(card.table.set_index("image_id").loc[names, "path"])
+    assert all(path in line for path in card.table["path"].iloc[[a, b, c]])
 
 
 @pytest.fixture(scope="module")
-def answered(sorted_photos, turtles, tmp_path_factory):
+def answered(sorted_photos, turtles, unnamed, tmp_path_factory):
     """The same folder again, with the table of pairs filled in; and what it asked at first."""
     _, folder = sorted_photos
     asked = rows_of(folder / "pairs.csv")
@@ -124,22 +144,22 @@ def answered(sorted_photos, turtles, tmp_path_factory):
     filled += [text[3].replace(",,", ",cannot be told,", 1), *text[4:]]
     (folder / "pairs.csv").write_text("\n".join(filled) + "\n", encoding="utf-8")
     # A second file: an answer that surprises counts at the second time.
-    twice = [(row["first"], row["second"], "same") for row in asked[:2]]
-    more = answers_file(tmp_path_factory.mktemp("answers"), twice)
-    flags = ["--smoke", str(turtles), "--data_dir", str(turtles), "--questions", "6"]
+    more = tmp_path_factory.mktemp("answers") / "answers.csv"
+    more.write_text("\n".join(filled[:3]).replace(" UTC", " later"), encoding="utf-8")
+    flags = ["--smoke", str(unnamed), "--data_dir", str(turtles), "--questions", "6"]
     script.main(
         [*flags, "--answers", f"{folder / 'pairs.csv'},{more}", "--output_dir", str(folder)]
     )
-    return [(row["first"], row["second"]) for row in asked], folder, filled
+    return [(row["first_path"], row["second_path"]) for row in asked], folder, filled
 
 
 def test_answers_are_kept_to_and_never_asked_again(answered):
     asked, folder, _ = answered
 
     rows = rows_of(folder / "individuals.csv")
-    names = {f"photo-{row['image_id']}": row["identity"] for row in rows}
+    names = {row["path"]: row["identity"] for row in rows}
     assert all(names[one] == names[other] for one, other in asked[:2])
-    new = {(row["first"], row["second"]) for row in rows_of(folder / "pairs_2.csv")}
+    new = {(row["first_path"], row["second_path"]) for row in rows_of(folder / "pairs_2.csv")}
     assert not new & set(asked[:3])
 
 
@@ -153,15 +173,15 @@ def test_a_table_that_a_person_has_filled_in_stays(answered):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("x1", "x2", "same")], "row 2 is about photo x1 (no path), expected two different"),
+        ([("x1", "x2", "same")], "no row is about two photos of"),
         ([("", "", "perhaps")], "row 2 says 'perhaps', expected same, different"),
     ],
 )
-def test_answers_that_cannot_be_used_are_refused(turtles, tmp_path, capsys, rows, words):
+def test_answers_that_cannot_be_used_are_refused(unnamed, tmp_path, capsys, rows, words):
     file = answers_file(tmp_path, rows)
 
     line = refusal_of(
-        "week3/sort_photos", capsys, "--smoke", turtles, "--answers", file,
+        "week3/sort_photos", capsys, "--smoke", unnamed, "--answers", file,
         "--output_dir", tmp_path / "runs",
     )  # fmt: skip
 
@@ -180,27 +200,49 @@ def test_a_table_of_something_else_is_refused(turtles, tmp_path, capsys):
     assert "has no column first" in line
 
 
-def test_a_page_that_is_saved_twice_is_one_answer(turtles, tmp_path):
-    card = load_checked_card(turtles)[0]
-    first, second = (f"photo-{each}" for each in card.table["image_id"][:2])
-    head, row = "first,second,answer,asked", f"{first},{second},different,today"
-    (tmp_path / "a.csv").write_text(f"{head}\n{row}\n{row}\n")
-    (tmp_path / "b.csv").write_text(f"{head}\n{row.replace('different', 'same')}\n")
+def test_a_page_that_is_saved_twice_is_one_answer(card, tmp_path):
+    once = answers_file(tmp_path, [(0, 1, "different")] * 2, card, "a.csv", asked="today")
+    again = answers_file(tmp_path, [(1, 0, "same")], card, "b.csv", asked="today")
 
-    answers, asked = script.read_answers([tmp_path / "a.csv", tmp_path / "b.csv"], card)
+    answers, asked, _ = script.read_answers([once, again], card)
 
     assert [each.is_same for each in answers] == [True]  # of one page, what was saved last
     assert asked == [(0, 1)]
 
 
-def test_a_row_whose_id_and_path_name_two_photos_is_refused(turtles, tmp_path):
-    card = load_checked_card(turtles)[0]
-    ids, paths = card.table["image_id"].tolist(), card.table["path"].tolist()
-    file = tmp_path / "a.csv"
-    file.write_text(f"first,second,answer,first_path\n{ids[0]},{ids[1]},same,{paths[2]}\n")
+def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, tmp_path):
+    file = answers_file(tmp_path, [(0, 1, "same"), (0, 2, "different")], card)
+    other = replace(card, table=card.table.drop(index=2).reset_index(drop=True))
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(card.table["path"][1], "DCIM/other.jpg"), encoding="utf-8")
 
-    with pytest.raises(InputError, match="row 2 is about photo .*expected two different photos"):
-        script.read_answers([file], card)
+    _, asked, (note,) = script.read_answers([file], other)
+
+    assert asked == [(0, 1)]  # a folder that was renamed hides no photo
+    assert "not here (any more): 1" in note
+
+
+def test_another_card_with_photos_of_the_same_names_is_refused(card, unnamed, tmp_path):
+    file = answers_file(tmp_path, [(0, 1, "same")], card)
+    shutil.copytree(unnamed, tmp_path / "card")
+    first, second = (tmp_path / "card" / path for path in card.table["path"][:2])
+    shutil.copy(second, first)
+
+    with pytest.raises(InputError, match="no row is about two photos of"):
+        script.read_answers([file], replace(card, root=tmp_path / "card"))
+
+
+def test_names_that_the_folder_has_are_kept(card):
+    table = card.table.assign(identity="")
+    table.loc[[0, 1], "identity"] = ["Bella", "Cleo"]
+    labels = np.arange(card.n_images)
+    labels[2] = 0  # in a group with Bella alone
+
+    names, (note,) = script.names_of(replace(card, table=table), labels)
+
+    assert names[:3].tolist() == ["Bella", "Cleo", "Bella"]
+    assert names[3].startswith("animal-")
+    assert "2 photos" in note
 
 
 def test_photos_of_one_encounter_alone_are_grouped(tmp_path, turtles):

@@ -1,6 +1,8 @@
 """Figures: they are written whole, at the promised size, and show what they are given."""
 
-from types import SimpleNamespace
+import os
+import subprocess
+from types import sys
 
 from common.errors import InputError
 from common.visualization import style
@@ -14,8 +16,10 @@ from common.visualization.matches import RankedMatches, matches_panel
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleNamespace
 from matplotlib.figure import Figure
 from PIL import Image
+from script_runs import ROOT
 
 ODD_NAMES = ["t$1", "t_{2}$", "a very long name of an animal <3>", "t\\4"]
 
@@ -369,3 +373,16 @@ def test_a_letter_that_another_font_has_is_drawn_with_it(monkeypatch):
 
     assert style.find_letters(figure) == ""
     assert text.get_fontfamily()[-1] == "second"
+
+
+@pytest.mark.parametrize("window", ["nope", "module://no_such_package"])
+def test_a_window_that_is_not_installed_keeps_nobody_from_drawing(window):
+    command = [
+        sys.executable,
+        "-c",
+        "from common.visualization import style; style.new_figure(1, 1)",
+    ]
+
+    assert (
+        subprocess.run(command, env=os.environ | {"MPLBACKEND": window}, cwd=ROOT).returncode == 0
+    )
