@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from types import sys
+import sys
+from types import SimpleNamespace
 
 from common.errors import InputError
 from common.visualization import style
@@ -16,7 +17,6 @@ from common.visualization.matches import RankedMatches, matches_panel
 import numpy as np
 import pandas as pd
 import pytest
-import SimpleNamespace
 from matplotlib.figure import Figure
 from PIL import Image
 from script_runs import ROOT
