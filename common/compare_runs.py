@@ -110,12 +110,13 @@ def differences_of(first: StoredRun, second: StoredRun) -> list[Difference]:
 
 def facts_of(result: Mapping) -> dict[str, object]:
     """What may make a run differ from another one: script, flags, split, machine, versions."""
-    flags = {f"--{name}": value for name, value in (result.get("arguments") or {}).items()}
+    parts = {name: result.get(name) for name in ("arguments", "split", "machine", "versions")}
+    parts = {name: each if isinstance(each, dict) else {} for name, each in parts.items()}
+    flags = {f"--{name}": value for name, value in parts["arguments"].items()}
     flags.pop("--output_dir", None)
     facts = {"script": result["script"], **flags}
-    split = result.get("split") or {}
-    facts |= {f"split: {name}": split.get(name) for name in ("name", "seed", "parameters")}
-    return facts | (result.get("machine") or {}) | (result.get("versions") or {})
+    facts |= {f"split: {name}": parts["split"].get(name) for name in ("name", "seed", "parameters")}
+    return facts | parts["machine"] | parts["versions"]
 
 
 def what_differs(first: StoredRun, second: StoredRun) -> pd.DataFrame:

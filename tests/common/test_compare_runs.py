@@ -155,3 +155,12 @@ def test_a_result_that_names_its_answers_oddly_keeps_none(pair, answers, tmp_pat
     (tmp_path / "result.json").write_text(f'{{"script": "a.py", "answers": {answers}}}')
 
     assert "keeps no answers" in refusal(capsys, pair[0], tmp_path)
+
+
+@pytest.mark.parametrize("part", ["arguments", "split", "machine", "versions"])
+def test_facts_of_another_kind_count_as_missing(pair, part):
+    file = Path(pair[0]) / "result.json"
+    result = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(result | {part: [3]}), encoding="utf-8")
+
+    assert compare_runs.main(pair)["differences"]
