@@ -12,7 +12,7 @@ from html import escape
 
 from common.tables import FORMULA
 from common.visualization.matches import percent
-from common.visualization.sheet import _STYLE, _choice, _picture
+from common.visualization.sheet import STYLE, embedded_picture, radio_button
 
 from PIL import Image
 
@@ -67,7 +67,7 @@ def render_pairs(title: str, facts: Sequence[str], questions: Sequence[PairQuest
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}{_PAIRS}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{_PAIRS}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{lines}\n"
         '<p class="bar"><button type="button" id="save">Save answers as CSV</button> '
         f'<span id="count"></span></p>\n{sections}\n'
@@ -78,13 +78,13 @@ def render_pairs(title: str, facts: Sequence[str], questions: Sequence[PairQuest
 
 def _section(index: int, question: PairQuestion) -> str:
     cards = "".join(
-        f'<div>{_picture(picture, path)}<p class="soft files">{escape(path)}<br>'
+        f'<div>{embedded_picture(picture, path)}<p class="soft files">{escape(path)}<br>'
         f"{escape(caption)}</p></div>"
         for picture, path, caption in zip(
             question.pictures, question.paths, question.captions, strict=True
         )
     )
-    choices = "".join(_choice(index, value, value) for value in (SAME, DIFFERENT, UNCLEAR))
+    choices = "".join(radio_button(index, value, value) for value in (SAME, DIFFERENT, UNCLEAR))
     return (
         f'<section data-question="{index}"><h2>{index + 1}. One animal?</h2>\n'
         f'<div class="pair">{cards}</div>\n<p class="soft">The computer says '

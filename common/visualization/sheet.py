@@ -98,7 +98,7 @@ def render_sheet(
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{escape(summary)}</p>\n"
         f"<details class=soft><summary>What this rests on</summary>{lines}</details>\n"
         '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
@@ -111,7 +111,7 @@ def render_sheet(
 
 def _section(index: int, question: SheetQuestion) -> str:
     """One question: photos, verdict, candidates, and the answers that can be ticked."""
-    pictures = "".join(_picture(each, "query") for each in question.pictures)
+    pictures = "".join(embedded_picture(each, "query") for each in question.pictures)
     remarks = "".join(f'<p class="soft">{escape(each)}</p>' for each in question.remarks)
     cards = "".join(_card(index, place, each) for place, each in enumerate(question.candidates))
     files = ", ".join(question.photos)
@@ -121,18 +121,18 @@ def _section(index: int, question: SheetQuestion) -> str:
         f'<p class="verdict">{escape(question.verdict)}</p>{pictures}'
         f'<p class="soft files">{escape(files)}</p>{remarks}</div>\n'
         f'<div class="cards">{cards}</div></div>\n<div class="answers">'
-        + _choice(index, "other", "another animal of the gallery:")
+        + radio_button(index, "other", "another animal of the gallery:")
         + '<input class="name" data-for="other" list="names" aria-label="its name">'
-        + _choice(index, "new", "a new individual, named:")
+        + radio_button(index, "new", "a new individual, named:")
         + '<input class="name" data-for="new" aria-label="name of the new individual">'
-        + _choice(index, "unclear", "cannot be told")
+        + radio_button(index, "unclear", "cannot be told")
         + '<input class="note" placeholder="note" aria-label="note">'
         '<span class="fault"></span></div></section>'
     )
 
 
 def _card(index: int, place: int, candidate: SheetCandidate) -> str:
-    picture = _picture(candidate.picture, candidate.identity) if candidate.picture else ""
+    picture = embedded_picture(candidate.picture, candidate.identity) if candidate.picture else ""
     return (
         f'<label class="card">{picture}<span class="who">'
         f'<input type="radio" name="q{index}" value="{place}"> '
@@ -143,11 +143,12 @@ def _card(index: int, place: int, candidate: SheetCandidate) -> str:
     )
 
 
-def _choice(index: int, value: str, text: str) -> str:
+def radio_button(index: int, value: str, text: str) -> str:
+    """One answer to a question, of which a person ticks one."""
     return f'<label><input type="radio" name="q{index}" value="{value}"> {text}</label>'
 
 
-def _picture(picture: Image.Image, alt: str) -> str:
+def embedded_picture(picture: Image.Image, alt: str) -> str:
     """The picture itself inside the page."""
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=PICTURE_QUALITY)
@@ -155,7 +156,7 @@ def _picture(picture: Image.Image, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">'
 
 
-_STYLE = """
+STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1.25rem 4rem; color: #1f2933;
   background: #fcfcfb; font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
