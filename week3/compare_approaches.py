@@ -15,7 +15,7 @@ each, from the same few, its learning rate and what a class is. They are asked:
     python week3/compare_approaches.py --full
     python week3/compare_approaches.py --data_dir path/to/your/animals
 
-With no argument: the embedded turtles, about 20 minutes on two laptop cores; --full longer
+With no argument: the embedded turtles, about 23 minutes on two laptop cores; --full longer
 (the script says how many here before it starts). You should see both approaches far above
 frozen features on known animals, and only what searches able to name an animal that joined later
 without training again. The notes at the end say which differences can be told from chance.
