@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> dict:
     matching, why_not = open_matching(gallery, args.gallery, args.device)
     plan = matching and matching.plan_within(args.seconds_per_query, photos[0], len(groups[0]))
     if plan:
-        notes.append(plan.text())
+        notes.append(plan.text(len(gallery)))
     elif matching:
         why_not = (
             f"--seconds_per_query {args.seconds_per_query:g} suffices for the embedding alone."

@@ -40,9 +40,12 @@ class Plan:
     stages: Sequence[Stage]
     scores: ValidationScores
 
-    def text(self) -> str:
-        """What is compared, in a sentence."""
-        parts = [f"by {each.name} with the first {each.n_pairs:,}" for each in self.stages]
+    def text(self, n_gallery: int) -> str:
+        """What is compared with a gallery of so many photos, in a sentence."""
+        parts = [
+            f"by {each.name} with {'all' if each.n_pairs >= n_gallery else f'{each.n_pairs:,}'}"
+            for each in self.stages
+        ]
         return f"Compared: by the embedding with all photos, {', then '.join(parts)} at most."
 
     def to_dict(self) -> dict:
