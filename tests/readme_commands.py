@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from common.data.catalogue import read_card
+from common.gallery.pictures import photo_name
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import export_onnx
@@ -115,8 +116,10 @@ def a_card(folder, catalogue):
 
 
 def an_answer(folder, catalogue):
-    first, second = read_card(a_card(folder, catalogue)).table["image_id"][:2]
-    (folder / "answers.csv").write_text(f"first,second,answer\n{first},{second},different\n")
+    card = read_card(a_card(folder, catalogue))
+    names = [f"photo-{photo_name(path)}" for path in card.paths()[:2]]
+    row = ",".join([*names, "different", *card.table["path"][:2]])
+    (folder / "answers.csv").write_text(f"first,second,answer,first_path,second_path\n{row}\n")
     return folder / "answers.csv"
 
 
