@@ -53,8 +53,6 @@ from common.words import counted, expected_time
 
 import pandas as pd
 
-TRAINED = Path("runs", "metric_learning", "model.safetensors")
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
@@ -65,8 +63,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
     words = (
-        f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()}, or for an "
-        "existing gallery its own)"
+        f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()}, or "
+        "for an existing gallery its own)"
     )
     cli.add_flag(network, "trained", cli.present_file, "FILE", words)
     words = "an untrained backbone instead, with --weights and --image_size"
@@ -378,14 +376,7 @@ def network_of(args: argparse.Namespace) -> Path | None:
         args.model = args.model or "small_cnn"
     if args.model or args.trained:
         return args.trained
-    if not TRAINED.exists():
-        raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder, expected one; "
-            f"{enrolment.TRAIN_ONE}, "
-            "name one with --trained FILE, or take an untrained backbone with "
-            "--model efficientnet_lite0"
-        )
-    return TRAINED
+    return enrolment.stored_embedding(", or take an untrained one: --model efficientnet_lite0")
 
 
 def one_row(enrolled: enrolment.Enrolled) -> pd.DataFrame:

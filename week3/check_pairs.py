@@ -52,7 +52,6 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
-TRAINED = Path("runs", "metric_learning", "model.safetensors")
 COSINE, BOTH = "embedding", "embedding and details"
 RIGHT = (1.0, 0.95, 0.875)  # shares of a person's answers that are right
 ANSWERS, PER_ROUND, JUDGED = 100, 10, 50  # in all; between groupings; at which gains are stated
@@ -83,11 +82,11 @@ class Folder:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
     cli.shared_flags(parser, "data_dir", "split", "split_column", "device", "output_dir", "smoke")
-    words = f"embeddings that metric_learning.py stored (default: {TRAINED.as_posix()})"
+    words = f"embeddings that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.list_of(cli.present_file), "FILE,...", words)
     cli.shared_flags(parser, seeds="0")
     args = parser.parse_args(argv)
-    n_models = len(args.trained or [TRAINED])
+    n_models = len(args.trained or [enrolment.TRAINED])
     if n_models != len(args.seeds):
         parser.error(
             f"--seeds: found {len(args.seeds)} for {counted(n_models, 'model')}, expected the seed "
@@ -98,12 +97,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    models = args.trained or [None if args.smoke else TRAINED]
-    if models == [TRAINED] and not TRAINED.exists():
-        raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
-            f"{enrolment.TRAIN_ONE}, or name one with --trained FILE"
-        )
+    models = args.trained or [None if args.smoke else enrolment.stored_embedding()]
     run = start_run(__file__, args)
     matchers, why_not = installed(args.device)
     matcher = next(iter(matchers.values()), None)

@@ -16,7 +16,6 @@ with: of other splits, it has seen the test photos.
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 from common import cli
 from common.errors import InputError
@@ -48,7 +47,6 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-TRAINED = Path("runs", "metric_learning", "model.safetensors")
 PARTS = {
     "validation": "validation photos: they choose the threshold",
     "test": "test photos: judged once, at that threshold",
@@ -61,7 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
     cli.shared_flags(parser, "data_dir", "split", "split_column", "seed", "device", "output_dir")
     cli.shared_flags(parser, "smoke")
-    words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
+    words = f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
     cli.shared_flags(parser, **rates)
@@ -128,12 +126,7 @@ def load_embedding(args: argparse.Namespace) -> Recogniser:
         torch.manual_seed(args.seed)
         backbone = load_backbone("small_cnn", image_size=64)
         return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()
-    path = args.trained or TRAINED
-    if not path.exists():
-        raise InputError(
-            f"no trained embedding at {path.as_posix()} in the current folder; "
-            f"{enrolment.TRAIN_ONE}, or name one with --trained FILE"
-        )
+    path = args.trained or enrolment.stored_embedding()
     enrolment.check_embedding(path)
     return load_recogniser(path)[0]
 

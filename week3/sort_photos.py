@@ -63,7 +63,6 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
-TRAINED = Path("runs", "metric_learning", "model.safetensors")
 INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
 FEWEST_ANIMALS = 4  # that the embedding has not learned from
 N_DRAWN = 14  # groups in the picture
@@ -83,7 +82,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "animals with names, that the embedding was trained on others of; see metric_learning.py"
     )
     cli.add_flag(parser, "data_dir", cli.present_path, "PATH", f"{words} (default: the turtles)")
-    words = f"embedding that metric_learning.py stored (default: {TRAINED.as_posix()})"
+    words = f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     words = "pairs that a person has judged: files that pairs.html saved, or pairs.csv filled in"
     cli.add_flag(parser, "answers", cli.list_of(cli.present_file), "FILE,...", words)
@@ -95,7 +94,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    model, truth = model_of(args), None
+    model, truth = args.trained, None
+    if not (model or args.smoke):  # a smoke run has a network with random weights
+        model = enrolment.stored_embedding()
     if args.photo is None:
         args.photo, truth = ensure_card(is_small=args.smoke)
     run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
@@ -138,18 +139,6 @@ def main(argv: list[str] | None = None) -> dict:
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
     return finish(run, card, labels, facts, questions, [*warnings, *notes])
-
-
-def model_of(args: argparse.Namespace) -> Path | None:
-    """The stored embedding; None for a smoke run without one."""
-    if args.trained or args.smoke:
-        return args.trained
-    if not TRAINED.exists():
-        raise InputError(
-            f"no trained embedding at {TRAINED.as_posix()} in the current folder; "
-            f"{enrolment.TRAIN_ONE}, or name one with --trained FILE"
-        )
-    return TRAINED
 
 
 def teaching(

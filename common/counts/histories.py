@@ -154,20 +154,13 @@ def _words(period: pd.Period, occasion: str) -> str:
 
 
 def places_of(photos: pd.DataFrame) -> pd.DataFrame:
-    """Where each photo was taken, in degrees; NaN where that is unknown or cannot be.
+    """Where each photo was taken, in degrees; NaN where that is unknown.
 
     Args:
-        photos: rows of a catalogue, perhaps with the columns latitude and longitude. Zero of both
-            is what a receiver without satellites writes.
+        photos: rows of a catalogue, perhaps with the columns latitude and longitude.
     """
-    places = pd.DataFrame(np.nan, index=photos.index, columns=list(PLACES))
-    names = {str(name).lower(): name for name in photos}
-    for name, most in zip(PLACES, (90.0, 180.0), strict=True):
-        if name in names:
-            degrees = pd.to_numeric(photos[names[name]], errors="coerce").astype(float)
-            places[name] = degrees.where(degrees.abs() <= most)
-    is_known = places.notna().all(axis="columns") & places.any(axis="columns")
-    return places.where(is_known)
+    places = photos.reindex(columns=list(PLACES)).astype(float)
+    return places.where(places.notna().all(axis="columns"))
 
 
 def without_date_line(longitude: np.ndarray) -> np.ndarray:

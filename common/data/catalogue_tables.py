@@ -333,6 +333,11 @@ def _read_cells(
             odd = f"{name}s that are no degrees", is_odd & is_known, text[name]
             advice = "taken as unknown; write them as 12.3456"
             problems.append(_row_problem(f"unreadable_{name}", *odd, advice))
+    if {"latitude", "longitude"} <= set(text):
+        is_nowhere = (table["latitude"] == 0) & (table["longitude"] == 0)
+        table.loc[is_nowhere, ["latitude", "longitude"]] = float("nan")
+        words = "places at 0, 0, as written without satellites", is_nowhere & is_known
+        problems.append(_row_problem("no_place", *words, text["latitude"], "taken as unknown"))
     if "camera" in text:
         table["camera"] = text["camera"]
     return problems

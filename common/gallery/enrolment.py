@@ -46,7 +46,25 @@ from tqdm import tqdm
 N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an untrained backbone
 N_TOGETHER = 512  # photos in memory at a time, however many are embedded
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
+TRAINED = Path("runs", "metric_learning", "model.safetensors")  # where metric_learning.py stores it
 TRAIN_ONE = "train one with python week3/metric_learning.py"
+
+
+def stored_embedding(otherwise: str = "") -> Path:
+    """The embedding that scripts take where none is named.
+
+    Args:
+        otherwise: what else a person may do where there is none.
+
+    Raises:
+        InputError: nothing was trained in the current folder.
+    """
+    if not TRAINED.exists():
+        raise InputError(
+            f"no trained embedding at {TRAINED.as_posix()} in the current folder, expected one; "
+            f"{TRAIN_ONE}, or name one with --trained FILE{otherwise}"
+        )
+    return TRAINED
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from common.tables import FORMULA
 from common.visualization.matches import percent
-from common.visualization.sheet import STYLE, embedded_picture, radio_button
+from common.visualization.sheet import CSV_CELL, STYLE, embedded_picture, radio_button
 
 from PIL import Image
 
@@ -63,7 +62,7 @@ def render_pairs(title: str, facts: Sequence[str], questions: Sequence[PairQuest
     key = hashlib.blake2b(data.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
-    script = _SCRIPT.replace("FORMULA", FORMULA.pattern)
+    script = _SCRIPT.replace("CSV_CELL", CSV_CELL)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -104,17 +103,11 @@ _SCRIPT = """
 const questions = JSON.parse(document.getElementById("data").textContent);
 const sections = [...document.querySelectorAll("section")];
 const memory = "pairs " + document.getElementById("data").dataset.key;
-const formula = /FORMULA/;
+CSV_CELL
 
 function answerOf(section) {
   const ticked = section.querySelector("input[type=radio]:checked");
   return ticked ? ticked.value : "";
-}
-
-function csvCell(value) {
-  const isFormula = typeof value === "string" && formula.test(value);
-  const text = (isFormula ? "'" : "") + value;
-  return /[",;\\r\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
 function answersAsCsv() {

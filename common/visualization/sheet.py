@@ -94,7 +94,7 @@ def render_sheet(
     sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
-    script = _SCRIPT.replace("FORMULA", FORMULA.pattern).replace("BOX_MARK", BOX_MARK)
+    script = _SCRIPT.replace("CSV_CELL", CSV_CELL).replace("BOX_MARK", BOX_MARK)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -191,6 +191,17 @@ input.note { flex: 1 1 12rem; } .fault { flex-basis: 100%; color: #b3261e; }
 """
 
 # Plain JavaScript: remember what is ticked, count it, save it.
+# A spreadsheet must not take a name for a formula; readers leave the apostrophe out.
+CSV_CELL = """
+const formula = /FORMULA/;
+
+function csvCell(value) {
+  const isFormula = typeof value === "string" && formula.test(value);
+  const text = (isFormula ? "'" : "") + value;
+  return /[",;\\r\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+}
+""".replace("FORMULA", FORMULA.pattern)
+
 _SCRIPT = """
 "use strict";
 const questions = JSON.parse(document.getElementById("data").textContent);
@@ -223,14 +234,8 @@ function faultOf(answer) {  // why an answer is none yet
   return isKnown ? "" : "The gallery has no animal of this name.";
 }
 
-// A spreadsheet must not take a name for a formula; --add reads the name without the apostrophe.
-const formula = /FORMULA/;
+CSV_CELL
 
-function csvCell(value) {
-  const isFormula = typeof value === "string" && formula.test(value);
-  const text = (isFormula ? "'" : "") + value;
-  return /[",;\\r\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-}
 
 function decisionsAsCsv() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",

@@ -1,18 +1,8 @@
 """Which pairs a person should judge: a small run, and its refusals."""
 
-from common.groups import choice
-
 import pytest
+from named_animals import few_trials  # noqa: F401, pytest takes it
 from script_runs import load_main, refusal_of
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trials():
-    """The distance is chosen among few, which takes a tenth of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"MOST_CANDIDATES": 10, "N_ROUNDS": 2, "N_THINNED": 1}.items():
-            patch.setattr(choice, name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,23 +10,13 @@ from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.errors import InputError
 from common.gallery.pictures import photo_name
-from common.groups import choice
 from common.groups.constraints import Constraints
 
 import numpy as np
 import pandas as pd
 import pytest
+from named_animals import few_trials  # noqa: F401, pytest takes it
 from script_runs import load_script, refusal_of
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trials():
-    """The distance is chosen among few, which takes a tenth of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"MOST_CANDIDATES": 10, "N_ROUNDS": 2, "N_THINNED": 1}.items():
-            patch.setattr(choice, name, value)
-        yield
-
 
 script = load_script("week3/sort_photos")
 

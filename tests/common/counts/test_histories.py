@@ -98,9 +98,10 @@ def test_a_choice_that_leaves_nobody_is_refused(change, words):
 
 
 def test_a_place_that_cannot_be_is_none():
-    photos = pd.DataFrame({"Latitude": ["-4.5", "95", "x", "1"], "longitude": [55, 55, 55, None]})
+    places = ("-4.5", "55"), ("95", "55"), ("x", "55"), ("1", ""), ("0", "0")
+    rows = [("a", "2024-05-01", "a 1", "", *place) for place in places]
 
-    places = places_of(photos)
+    places = places_of(catalogue_of(rows).table)
 
     assert places.iloc[0].tolist() == [-4.5, 55.0]
     assert np.isnan(places.iloc[1:]).all(axis=None)
