@@ -7,7 +7,8 @@ from common import cli
 from common.data.catalogue_tables import read_csv
 from common.report import render_report
 from common.tables import FORMULA, csv_text, format_table, harmless
-from common.visualization.sheet import _SCRIPT
+from common.visualization.pair_sheet import render_pairs
+from common.visualization.sheet import render_sheet
 
 import pandas as pd
 import pytest
@@ -45,8 +46,9 @@ def test_any_names_come_back(names, tmp_path_factory):
     assert read_csv(file)["animal"].tolist() == names
 
 
-def test_the_sheets_own_writer_has_the_same_rule():
-    assert _SCRIPT.count("/FORMULA/") == 1
+@pytest.mark.parametrize("page", [render_sheet("t", [], [], []), render_pairs("t", [], [])])
+def test_the_pages_own_writers_have_the_same_rule(page):
+    assert page.count(f"const formula = /{FORMULA.pattern}/;") == 1
     assert "/" not in FORMULA.pattern
     assert re.compile(FORMULA.pattern)
 
