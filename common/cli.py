@@ -1,49 +1,22 @@
-"""Flags that mean the same in every week, and how a script ends.
-
-A flag that several scripts have stands here, with one meaning.
-"""
+"""Flags that mean the same in every week, and the readers of their values."""
 
 import argparse
-import contextlib
 import difflib
 import errno
 import math
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 from common.data.exif import read_offset
 from common.data.training_classes import CLASSES
-from common.errors import InputError, StoppedError
-from common.machine import processes
-from common.names import printable
+from common.ending import end
 from common.own_files import what_else
 from common.splits.splits import SPLIT_NAMES
 
 MAX_SEED = 2**31 - 1  # the largest seed that every library of the course takes
-
-ROOM = "make room there, or choose another folder"
-RIGHTS = "check who may read and write there, or choose another folder"
-# What a machine may run out of, and what to do then.
-LIMITS = {
-    errno.ENOSPC: ROOM,
-    errno.EDQUOT: ROOM,
-    errno.EFBIG: ROOM,
-    errno.EROFS: RIGHTS,
-    errno.EACCES: RIGHTS,
-    errno.EPERM: RIGHTS,
-    errno.EMFILE: "close other programs, or allow more open files with ulimit -n 1024",
-    errno.ENFILE: "close other programs",
-    errno.ENOMEM: "close other programs, or choose a smaller --batch_size or --image_size",
-}
-WHAT_STAYS = (
-    "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
-    "run the same command again to continue from there"
-)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -392,7 +365,7 @@ def _refuse_flags(parser: argparse.ArgumentParser, message: str) -> None:
         difflib.get_close_matches(message.split()[1], known, n=1) if "the flags" in message else []
     )
     hint = f"did you mean {near[0]}? " if near else ""
-    _end(2, f"error: {message}; {hint}--help lists the flags and what they take")
+    end(2, f"error: {message}; {hint}--help lists the flags and what they take")
 
 
 def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:
@@ -434,107 +407,3 @@ def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:
     parser.add_argument("--freeze_backbone", action="store_true", help=words, **one)
     words = "train the backbone too"
     parser.add_argument("--no_freeze_backbone", action="store_false", help=words, **one)
-
-
-class _Lasting:
-    """A text stream whose reader may leave, and whose disk may fill up: the run goes on."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self.fault = stream, ""
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write, or lose the text."""
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._give_up(error)
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush, or lose what was not shown yet."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        """Send this text and all to come nowhere; that a reader has left is no fault."""
-        if error.errno not in (errno.EPIPE, errno.EBADF):
-            self.fault = error.strerror or str(error)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
-
-
-class _Plain(_Lasting):
-    """The same, and no name that is printed steers the terminal."""
-
-    def write(self, text: str) -> int:
-        """Write lines; see `common.names.printable`."""
-        return super().write("\n".join(map(printable, text.split("\n"))))
-
-
-@contextlib.contextmanager
-def _lasting_streams() -> Iterator[None]:
-    """Standard streams that never end a run, for the length of a block."""
-    for number in range(3):  # a closed one's number would go to the next file that is opened
-        with contextlib.suppress(OSError):
-            os.fstat(number)
-            continue
-        os.open(os.devnull, os.O_RDWR)
-    streams = []
-    for stream, kind in ((sys.stdout, _Plain), (sys.stderr, _Lasting)):  # bars steer the latter
-        stream = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
-        if hasattr(stream, "reconfigure"):  # a console without UTF-8 must not stop a run
-            stream.reconfigure(errors="replace")
-        streams.append(kind(stream))
-    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
-        try:
-            yield
-        finally:
-            for stream in streams:
-                stream.flush()
-
-
-def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
-    """Call a script's main and end as a command should.
-
-    Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
-    or the machine has no more room, told in one line; 130 stopped with Ctrl-C. Any other exception
-    is a fault of ours and keeps its traceback.
-
-    Args:
-        stays: what there is after a stop, and what to do next.
-    """
-    with _lasting_streams():
-        try:
-            with processes.joined():
-                main()
-            sys.stdout.flush()
-            if fault := getattr(sys.stdout, "fault", ""):
-                raise InputError(
-                    f"not all words could be printed ({fault}), expected a screen or file that "
-                    f"takes them: make room, or send them elsewhere; otherwise all is done"
-                )
-        except InputError as error:
-            _end(2, f"error: {error}")
-        except KeyboardInterrupt:
-            _end(130, f"stopped: {stays}")
-        except StoppedError as error:
-            _end(1, f"stopped: {error}; {stays}")
-        except OSError as error:
-            if error.errno not in LIMITS:
-                raise
-            place = f"{error.filename}: " if error.filename else ""
-            _end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {stays}")
-
-
-def _end(code: int, message: str) -> None:
-    """Print one line on the error stream, once for all processes, and leave with this code."""
-    sys.stdout.flush()
-    if processes.is_first_to_say("how it ended"):
-        print(printable(" ".join(message.split())), file=sys.stderr, flush=True)
-    sys.exit(code)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.cli import make_parser, present_path, run_script
+from common.cli import make_parser, present_path
+from common.ending import run_script
 from common.errors import InputError, first_line
 from common.experiments.trials import Difference, difference_table
 from common.measures.intervals import paired_bootstrap_over_individuals

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 from common.machine import processes
 
 N_PHOTOS = 43  # in batches of 8 that is 3 left over: shares of 2 and 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 
 import pytest
 

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from common.cli import make_parser, run_script, shared_flags
+from common.cli import make_parser, shared_flags
 from common.data.images import (
     PhotoDataset,
     Preprocessing,
@@ -26,6 +26,7 @@ from common.data.images import (
     read_photos,
     training_transform,
 )
+from common.ending import run_script
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.measures.classification import ClassificationReport, evaluate_classification

@@ -17,9 +17,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.cli import make_parser, run_script, shared_flags
+from common.cli import make_parser, shared_flags
 from common.data.catalogue import Catalogue, is_unnamed
 from common.data.catalogue_checks import count_rows, load_checked_card
+from common.ending import run_script
 from common.errors import InputError
 from common.mine import own_functions
 from common.runs import Run, describe_split, start_run

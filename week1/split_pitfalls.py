@@ -18,8 +18,9 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.cli import make_parser, run_script, shared_flags
+from common.cli import make_parser, shared_flags
 from common.data.images import read_photos
+from common.ending import run_script
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.measures.intervals import (

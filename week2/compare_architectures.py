@@ -17,7 +17,8 @@ the choice of the backbone. The recommendation is made on validation photos; tes
 import argparse
 from collections.abc import Callable
 
-from common.cli import add_flag, make_parser, plain_word, present_file, run_script, shared_flags
+from common.cli import add_flag, make_parser, plain_word, present_file, shared_flags
+from common.ending import run_script
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import VALIDATION, Trial, closed_set_table, compare

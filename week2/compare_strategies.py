@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import cli
+from common.ending import run_script
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import Trial, by_approach, closed_set_table, compare, mean_right
 from common.measures.classification import class_table
@@ -328,4 +329,4 @@ def lead_of(first: str, second: str, gaps: dict[str, Interval]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -18,8 +18,9 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 import argparse
 from pathlib import Path
 
-from common.cli import add_flag, local_path, make_parser, present_file, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, present_file, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.ending import run_script
 from common.experiments.experiment import catalogue_experiment
 from common.files import MEGABYTE
 from common.gallery.gallery import identity_scores

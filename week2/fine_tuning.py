@@ -17,8 +17,9 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 
-from common.cli import add_flag, make_parser, real_number, run_script, shared_flags
+from common.cli import add_flag, make_parser, real_number, shared_flags
 from common.data.images import read_photos
+from common.ending import run_script
 from common.machine.device import pick_device
 from common.measures.classification import class_table, evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals, interval_columns

@@ -22,6 +22,7 @@ import copy
 
 from common import cli
 from common.data.images import read_photos
+from common.ending import run_script
 from common.errors import InputError, WeightsNotInReach
 from common.inspection.imagenet import class_names, require_class
 from common.inspection.pixels import OnPixels
@@ -239,4 +240,4 @@ def other_animal(study, row) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

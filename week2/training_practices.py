@@ -18,9 +18,10 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from common.cli import add_flag, list_of, make_parser, one_of, run_script, shared_flags
+from common.cli import add_flag, list_of, make_parser, one_of, shared_flags
 from common.data.images import training_transform
 from common.data.sampling import ShuffledBatchSampler
+from common.ending import run_script
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import Trial, closed_set_table, compare
 from common.measures.intervals import interval_columns

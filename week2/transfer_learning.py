@@ -14,8 +14,9 @@ computed, and score above week 1's network from scratch; how sure that is, the i
 
 import argparse
 
-from common.cli import make_parser, run_script, shared_flags
+from common.cli import make_parser, shared_flags
 from common.data.images import read_photos
+from common.ending import run_script
 from common.machine.device import pick_device
 from common.measures.classification import ClassificationReport, evaluate_classification
 from common.measures.intervals import Interval, bootstrap_over_individuals

@@ -28,6 +28,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from common import cli
+from common.ending import run_script
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
@@ -401,4 +402,4 @@ def holdings(gallery: Gallery, run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    cli.run_script(main, "the gallery is whole, with this change or without it: --list shows it")
+    run_script(main, "the gallery is whole, with this change or without it: --list shows it")

@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from common import cli
+from common.ending import run_script
 from common.errors import InputError
 from common.gallery import enrolment
 from common.gallery.local_matching import installed
@@ -311,4 +312,4 @@ def moved(folder: Folder, answers: Sequence[Answer]) -> dict:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

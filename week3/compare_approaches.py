@@ -38,8 +38,9 @@ from approaches import (
     Terms,
     choose_terms,
 )
-from common.cli import add_flag, list_of, make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, list_of, make_parser, shared_flags, whole_number
 from common.data.training_classes import CLASSES
+from common.ending import run_script
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
 from common.experiments.class_choice import kinds_to_try, trial_epochs

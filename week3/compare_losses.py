@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from common import cli
+from common.ending import run_script
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck
@@ -292,4 +293,4 @@ def conclude(found: Comparison) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from common import cli
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.ending import run_script
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
@@ -336,4 +337,4 @@ def notes_on(
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

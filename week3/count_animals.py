@@ -29,6 +29,7 @@ from common.counts.estimators import NONE, Estimate, Rate, doubts, estimate, in_
 from common.counts.histories import OCCASIONS, Histories, histories_of
 from common.counts.simulation import World, coverage
 from common.data.catalogue import Catalogue
+from common.ending import run_script
 from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
 from common.own_files import read_json
@@ -385,4 +386,4 @@ def words_on(row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -24,6 +24,7 @@ from common import cli
 from common.data.catalogue import TABLES, load_catalogue, read_card
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
+from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
@@ -286,4 +287,4 @@ def report(
 
 
 if __name__ == "__main__":
-    cli.run_script(main, "no sheet was written; run the same command again")
+    run_script(main, "no sheet was written; run the same command again")

@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Mapping
 
 from common import cli
+from common.ending import run_script
 from common.errors import InputError
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
@@ -242,4 +243,4 @@ def label_sides(axes: object, threshold: float) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

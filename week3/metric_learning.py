@@ -26,10 +26,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from common.cli import add_flag, make_parser, real_number, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, real_number, shared_flags, whole_number
 from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
+from common.ending import run_script
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck

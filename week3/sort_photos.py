@@ -32,6 +32,7 @@ from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_tables import read_csv
+from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
@@ -429,4 +430,4 @@ def new_name(folder: Path, name: str) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_script(main, "what was compared is kept; run the same command again to go on")
+    run_script(main, "what was compared is kept; run the same command again to go on")

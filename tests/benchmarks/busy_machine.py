@@ -22,7 +22,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.cli import run_script, whole_number
+from common.cli import whole_number
+from common.ending import run_script
 from common.runs import start_run
 
 import pandas as pd

@@ -17,7 +17,8 @@ The weights have to be installed (requirements-matching.txt).
 import time
 from dataclasses import replace
 
-from common.cli import device_name, list_of, present_path, run_script, whole_number
+from common.cli import device_name, list_of, present_path, whole_number
+from common.ending import run_script
 
 from side_by_side import read_flags, store
 

@@ -10,7 +10,8 @@ first batch are not counted. wildlife-tools takes part where it is installed.
 import statistics
 import time
 
-from common.cli import run_script, whole_number
+from common.cli import whole_number
+from common.ending import run_script
 
 from side_by_side import in_fresh_process, read_flags, store, turtle_photos
 

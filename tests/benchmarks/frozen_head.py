@@ -15,7 +15,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from common.cli import run_script, whole_number
+from common.cli import whole_number
+from common.ending import run_script
 from common.experiments.experiment import catalogue_experiment
 from common.models.backbones import load_backbone
 from common.runs import describe_split, start_run

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 from common.files import PART, read_array
 from common.gallery.gallery import Gallery
 from common.gallery.history import LOG

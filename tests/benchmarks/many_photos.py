@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 from common.runs import peak_memory_mb, start_run
 
 import memory

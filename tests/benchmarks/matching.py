@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 
 from side_by_side import (
     extra_memory_mb,

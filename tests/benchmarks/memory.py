@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.cli import run_script
 from common.data.images import STORED_RATIO
+from common.ending import run_script
 from common.runs import start_run
 from common.training import feature_cache
 

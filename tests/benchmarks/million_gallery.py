@@ -14,7 +14,8 @@ kept beside the results until the end: stopped, the same command goes on from th
 import json
 import shutil
 
-from common.cli import run_script, whole_number
+from common.cli import whole_number
+from common.ending import run_script
 
 from side_by_side import in_fresh_process, read_flags, store
 

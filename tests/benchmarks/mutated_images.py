@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.cli import run_script
 from common.data.catalogue import catalogue_from_table
 from common.data.catalogue_checks import check_catalogue
 from common.data.photo_files import squashed_photo
+from common.ending import run_script
 from common.errors import InputError
 from common.runs import peak_memory_mb, start_run
 

@@ -12,7 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from common.cli import run_script
+from common.ending import run_script
 from common.experiments.experiment import catalogue_experiment
 from common.models.backbones import load_backbone
 from common.runs import describe_split, start_run

@@ -24,9 +24,10 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from common.cli import local_path, run_script
+from common.cli import local_path
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.data.sampling import IdentityBatchSampler
+from common.ending import run_script
 from common.files import write_text
 from common.machine import processes
 from common.models.backbones import load_backbone

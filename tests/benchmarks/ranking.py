@@ -16,7 +16,7 @@ import functools
 import statistics
 from collections.abc import Mapping
 
-from common.cli import run_script
+from common.ending import run_script
 
 from side_by_side import in_fresh_process, read_flags, seconds_in_turns, store
 

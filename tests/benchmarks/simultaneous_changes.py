@@ -20,7 +20,7 @@ from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from threading import BrokenBarrierError
 
-from common.cli import run_script
+from common.ending import run_script
 from common.errors import InputError
 from common.gallery.enrolment import network_of, open_gallery
 from common.gallery.history import LOG

@@ -11,7 +11,8 @@ DataLoader's defaults. Each turn is a process of its own, and its first steps ar
 import statistics
 import time
 
-from common.cli import plain_word, run_script, whole_number
+from common.cli import plain_word, whole_number
+from common.ending import run_script
 
 from side_by_side import in_fresh_process, read_flags, store, turtle_photos
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from common import cli
+from common.ending import run_script
 from common.errors import InputError
 
 import pytest
@@ -164,7 +165,7 @@ def test_help_names_every_split(capsys):
 
 def ending_of(main, capsys):
     with pytest.raises(SystemExit) as ending:
-        cli.run_script(main)
+        run_script(main)
     return ending.value.code, capsys.readouterr().err.splitlines()
 
 
@@ -212,13 +213,13 @@ def test_a_fault_of_ours_keeps_its_traceback(fault):
         raise fault
 
     with pytest.raises(type(fault)):
-        cli.run_script(main)
+        run_script(main)
 
 
 def test_a_script_that_succeeds_just_returns():
     calls = []
 
-    cli.run_script(lambda: calls.append("called"))
+    run_script(lambda: calls.append("called"))
 
     assert calls == ["called"]
 

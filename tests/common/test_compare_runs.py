@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from common import compare_runs, runs
-from common.cli import run_script
+from common.ending import run_script
 from common.measures.intervals import NOT_DISTINGUISHABLE, paired_bootstrap_over_individuals
 
 import numpy as np

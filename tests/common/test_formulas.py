@@ -5,6 +5,7 @@ import re
 
 from common import cli
 from common.data.catalogue_tables import read_csv
+from common.ending import run_script
 from common.report import render_report
 from common.tables import FORMULA, csv_text, format_table, harmless
 from common.visualization.pair_sheet import render_pairs
@@ -65,7 +66,7 @@ def test_a_name_steers_no_terminal(name, monkeypatch, capfd):
         raise cli.InputError(f"no animal is named {name}")
 
     with pytest.raises(SystemExit):
-        cli.run_script(main)
+        run_script(main)
 
     for text in (out.getvalue(), err.getvalue()):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)

@@ -17,6 +17,7 @@ ROOMS = (
 DESK = (
     "check_setup",
     "cli",
+    "ending",
     "mine",
     "names",
     "runs",

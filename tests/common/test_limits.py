@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from common import cli, files, own_files
+from common import ending, files, own_files
+from common.ending import run_script
 from common.errors import InputError
 from common.files import UnwritableError, part_mark, remove_leftovers, write_text
 from common.own_files import begin_list, claim, listed_files, note, release
@@ -227,13 +228,13 @@ def test_leftovers_of_killed_processes_go_and_no_other_file(tmp_path):
     assert kept == {name for name in LEFT if LEFT[name]} | {f".link.{mark()}.npy"}
 
 
-@pytest.mark.parametrize("number", sorted(cli.LIMITS))
+@pytest.mark.parametrize("number", sorted(ending.LIMITS))
 def test_what_the_machine_runs_out_of_is_one_line(number, capsys):
     def main():
         raise OSError(number, os.strerror(number), "data/photo.jpg")
 
     with pytest.raises(SystemExit) as ending:
-        cli.run_script(main)
+        run_script(main)
 
     (line,) = capsys.readouterr().err.splitlines()
     assert ending.value.code == 2
@@ -243,7 +244,7 @@ def test_what_the_machine_runs_out_of_is_one_line(number, capsys):
 RUN = """
 import sys
 from pathlib import Path
-from common.cli import run_script
+from common.ending import run_script
 from tqdm import tqdm
 def main():
     for i in tqdm(range(2_000), mininterval=0):

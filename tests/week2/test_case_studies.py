@@ -7,9 +7,9 @@ import os
 import pickle
 from types import SimpleNamespace
 
-from common.cli import run_script
 from common.data.cifar10 import read_cifar10
 from common.data.class_folders import draw_noise_photos
+from common.ending import run_script
 from common.experiments.experiment import Experiment
 from common.models.storage import load_recogniser
 from common.training import recipes

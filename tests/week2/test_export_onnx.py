@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from common.cli import run_script
+from common.ending import run_script
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_files import open_onnx

@@ -2,7 +2,7 @@
 
 import json
 
-from common.cli import run_script
+from common.ending import run_script
 from common.training.losses import LOSSES
 
 import pytest

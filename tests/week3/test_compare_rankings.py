@@ -3,8 +3,8 @@
 import json
 import re
 
-from common.cli import run_script
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
+from common.ending import run_script
 from common.experiments.answers import ask_embedding
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import why_missing

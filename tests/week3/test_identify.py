@@ -4,9 +4,9 @@ import json
 import re
 import shutil
 
-from common.cli import run_script
 from common.data.catalogue import load_catalogue
 from common.data.exif import day_taken
+from common.ending import run_script
 from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
 from common.words import counted

@@ -4,7 +4,7 @@ import json
 import shutil
 from argparse import Namespace
 
-from common.cli import run_script
+from common.ending import run_script
 from common.models.storage import load_recogniser, read_description
 from common.splits.study import open_study
 from common.training.losses import LOSSES

@@ -17,8 +17,9 @@ author expects transfer to win while cats are few; the last lines say whether yo
 import argparse
 from dataclasses import replace
 
-from common.cli import add_flag, make_parser, run_script, shared_flags, whole_number
+from common.cli import add_flag, make_parser, shared_flags, whole_number
 from common.data.sampling import ShuffledBatchSampler
+from common.ending import run_script
 from common.experiments.experiment import Approach, Experiment, catalogue_experiment
 from common.experiments.trials import closed_set_table, compare
 from common.measures.classification import class_table

@@ -17,6 +17,7 @@ import argparse
 from common import cli
 from common.data import class_folders
 from common.data.images import read_photos
+from common.ending import run_script
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
 from common.experiments.trials import Trial, closed_set_table
@@ -134,4 +135,4 @@ def mistakes_figure(
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -21,6 +21,7 @@ from common import cli
 from common.data.cifar10 import SIDE, Pictures, noise_pictures, read_cifar10
 from common.data.class_folders import ClassPhotos, describe_parts, stratified_split
 from common.data.images import small_picture_transform
+from common.ending import run_script
 from common.errors import InputError
 from common.experiments.experiment import Experiment, classes_experiment
 from common.experiments.trials import Trial, closed_set_table
@@ -182,4 +183,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

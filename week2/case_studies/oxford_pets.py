@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common.cli import add_flag, local_path, make_parser, run_script, shared_flags
+from common.cli import add_flag, local_path, make_parser, shared_flags
 from common.data import class_folders
 from common.data.images import read_photos
+from common.ending import run_script
 from common.errors import InputError
 from common.experiments.experiment import classes_experiment
 from common.experiments.trials import Difference, Trial, by_approach, mean_of

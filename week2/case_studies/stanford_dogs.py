@@ -20,6 +20,7 @@ from collections.abc import Callable
 from common import cli
 from common.data import class_folders
 from common.data.images import read_photos, training_transform
+from common.ending import run_script
 from common.errors import InputError, WeightsNotInReach
 from common.experiments.experiment import Experiment, classes_experiment
 from common.experiments.trials import Trial, closed_set_table
@@ -181,4 +182,4 @@ def draw(run: Run, summary: pd.DataFrame, trials: list[Trial]) -> dict:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

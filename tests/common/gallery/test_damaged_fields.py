@@ -5,7 +5,7 @@ import copy
 import json
 import shutil
 
-from common.cli import run_script
+from common.ending import run_script
 from common.errors import InputError
 from common.gallery.enrolment import open_gallery
 from common.gallery.files import DESCRIPTION, former_pictures
