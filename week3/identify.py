@@ -29,7 +29,7 @@ from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.gallery import Gallery
-from common.gallery.identification import SIDES, Question, rank_animals
+from common.gallery.identification import Question, rank_animals
 from common.gallery.local_matching import SECONDS, open_matching
 from common.gallery.photos import names_of_pictures
 from common.gallery.verdicts import (
@@ -44,6 +44,7 @@ from common.measures.open_set import threshold_by
 from common.mine import own_functions
 from common.own_files import refuse_foreign
 from common.runs import Run, start_run
+from common.splits.encounters import SIDES
 from common.splits.study import SMOKE_FOLDER
 from common.turtles.dataset import TurtleParameters, ensure_turtles
 from common.visualization.detail_matches import DetailPair, detail_panel

@@ -71,8 +71,7 @@ class Details:
     def scores(self, asked: Asked) -> dict[str, np.ndarray]:
         """Cosine and same details of each query and candidate, like `Asked.shortlist`."""
         candidates = asked.gallery[asked.shortlist]
-        pairs = (self.matcher, self.features, asked.query, candidates)
-        details = score_shortlists(*pairs, progress=False)
+        details = score_shortlists(self.matcher, self.features, asked.query, candidates)
         return {"cosine": asked.at_shortlist(asked.cosines), "details": details}
 
 

@@ -26,7 +26,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.history import only_one
 from common.gallery.photos import names_of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
-from common.gallery.scores import ValidationScores, ask_validation
+from common.gallery.scores import ValidationScores, ask_validation, draw_encounters
 from common.machine import processes
 from common.machine.device import pick_device
 from common.matching.details import drop_details, store_details
@@ -418,7 +418,7 @@ def _scores(gallery: Gallery) -> dict | None:
     return gallery.about.get("scores") if learned is None else learned
 
 
-def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
+def scores_of_gallery(gallery: Gallery) -> ValidationScores:
     """Ask a gallery about its own photos; honest only where the network never saw its animals.
 
     Each of some photos is asked twice: as a known animal's, without the photos of its encounter,
@@ -429,21 +429,14 @@ def scores_of_gallery(gallery: Gallery, *, seed: int = 0) -> ValidationScores:
     """
     rows = np.flatnonzero(gallery.can_be_found())
     facts = {name: values[rows] for name, values in gallery.facts.items()}
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i, group in enumerate(zip(facts["identity"], facts["encounter"], strict=True)):
-        groups.setdefault(group, []).append(i)
-    encounters, asked = list(groups.values()), []
-    for index in np.random.default_rng(seed).permutation(len(encounters)):
-        if len(asked) >= N_ASKED:
-            break
-        asked += encounters[index]
+    asked = draw_encounters(facts, np.ones(len(rows), dtype=bool), N_ASKED)
     n_animals = len(set(facts["identity"]))
     return ask_validation(
         gallery.embeddings_at(rows),
         facts,
         gallery=np.arange(len(rows)),
-        known=np.sort(asked),
-        new=np.sort(asked),
+        known=asked,
+        new=asked,
         source=f"photos of the gallery's own {counted(n_animals, 'animal')}, which the network "
         "never learned",
     )

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from common.gallery.gallery import Gallery
+from common.matching.cascade import animal_best, mean_of_photos
+from common.splits.encounters import comparable
 
 import numpy as np
 
-SIDES = ("left", "right")  # that are never compared with each other
 EXACT_UP_TO = 20_000  # photos of a gallery without index, of which every animal is compared
 N_PROPOSED = 200  # photos that a search proposes for each photo; their animals are compared
 
@@ -66,18 +67,6 @@ class Ranking:
     not_judged: list[str]
 
 
-def comparable(query_sides: Sequence[str], gallery_sides: Sequence[str]) -> np.ndarray:
-    """Which photos can be compared: all but left with right, bool (n_query, n_gallery).
-
-    >>> comparable(["left", ""], ["left", "right", "top"])
-    array([[ True, False,  True],
-           [ True,  True,  True]])
-    """
-    query = np.asarray(query_sides, dtype=str)[:, None]
-    gallery = np.asarray(gallery_sides, dtype=str)[None]
-    return (query == gallery) | ~(np.isin(query, SIDES) & np.isin(gallery, SIDES))
-
-
 def best_per_animal(
     similarity: np.ndarray, labels: np.ndarray, n_animals: int, allowed: np.ndarray
 ) -> np.ndarray:
@@ -96,26 +85,9 @@ def best_per_animal(
     array([[0.1, nan, 0.5]])
     """
     best = np.full((len(similarity), n_animals), -np.inf)
-    order = np.argsort(labels, kind="stable")
-    present, starts = np.unique(labels[order], return_index=True)
-    if len(present):
-        counted = np.where(allowed, similarity, -np.inf)[:, order]
-        best[:, present] = np.maximum.reduceat(counted, starts, axis=1)
+    present, numbers = np.unique(labels, return_inverse=True)
+    best[:, present] = animal_best(np.where(allowed, similarity, -np.inf), numbers)
     return np.where(np.isneginf(best), np.nan, best)
-
-
-def mean_over_photos(scores: np.ndarray) -> np.ndarray:
-    """One score per animal from those of several photos: their mean, without the nan.
-
-    Args:
-        scores: shape (n_photos, n_animals), of one animal in one encounter.
-
-    Returns:
-        Shape (n_animals,); nan for an animal that no photo can be compared with.
-    """
-    n_compared = np.isfinite(scores).sum(axis=0)
-    total = np.nansum(scores, axis=0)
-    return np.where(n_compared > 0, total / np.maximum(n_compared, 1), np.nan)
 
 
 def rank_animals(
@@ -164,7 +136,7 @@ def _rank(known: _Known, question: Question, k: int, score: Callable) -> Ranking
     allowed, labels = allowed[:, rows], known.labels[rows]
     similarity = score(similarity, allowed, labels, rows)
     scores = best_per_animal(similarity, labels, len(known.names), allowed)
-    fused = mean_over_photos(scores)
+    fused = mean_of_photos(scores)
     order = np.argsort(-fused, kind="stable")[: min(k, np.isfinite(fused).sum())]  # nan is last
     candidates = []
     for label in order:

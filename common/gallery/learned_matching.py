@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.gallery.gallery import Gallery
-from common.gallery.identification import comparable
 from common.gallery.local_matching import ABOUT, Plan, learned_scores
-from common.gallery.scores import N_DIGITS, ValidationScores, scores_of_questions
+from common.gallery.scores import N_DIGITS, ValidationScores, draw_encounters, scores_of_questions
 from common.matching.budget import cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage, learn_cascade
 from common.matching.details import read_details
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.models.storage import read_description
-from common.splits.encounters import same_encounter
+from common.splits.encounters import comparable, same_encounter
 from common.words import counted
 
 import numpy as np
@@ -120,7 +119,7 @@ def _learned_from(gallery: Gallery) -> int:
 
 
 def rows_to_ask(
-    gallery: Gallery, facts: Mapping[str, np.ndarray], n_asked: int, *, seed: int = 0
+    gallery: Gallery, facts: Mapping[str, np.ndarray], n_asked: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Photos that the network has not learned from, whole encounters drawn by chance.
 
@@ -128,7 +127,6 @@ def rows_to_ask(
         gallery: whose network it is.
         facts: of the photos that can be found.
         n_asked: photos, about.
-        seed: of the choice.
 
     Returns:
         known: rows of facts, to be asked without their encounter.
@@ -145,7 +143,7 @@ def rows_to_ask(
     is_new = ~np.isin(facts["identity"], facts["identity"][is_trained])
     n_wanted = n_asked if is_new.all() else n_asked // 2  # of either kind
     chosen = {
-        kind: _draw_encounters(facts, ~is_trained & (is_new == kind), n_wanted, seed)
+        kind: draw_encounters(facts, ~is_trained & (is_new == kind), n_wanted)
         for kind in (True, False)
     }
     known, new = np.sort(np.concatenate([*chosen.values()])), chosen[True]
@@ -156,21 +154,6 @@ def rows_to_ask(
         f"them show animals that are new to it, expected {FEWEST_ASKED} or more"
     )
     return known, new, reason
-
-
-def _draw_encounters(
-    facts: Mapping[str, np.ndarray], may_be_asked: np.ndarray, n_photos: int, seed: int
-) -> np.ndarray:
-    """Rows of whole encounters, ascending, until there are so many photos."""
-    encounters: dict[tuple[str, str], list[int]] = {}
-    for row in np.flatnonzero(may_be_asked):
-        encounters.setdefault((facts["identity"][row], facts["encounter"][row]), []).append(row)
-    groups, rows = list(encounters.values()), []
-    for index in np.random.default_rng(seed).permutation(len(groups)):
-        if len(rows) >= n_photos:
-            break
-        rows += groups[index]
-    return np.array(sorted(rows), dtype=np.intp)
 
 
 class _Asked:

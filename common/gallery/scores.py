@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from common.data.catalogue import Catalogue
 from common.data.photo_files import each_photo
 from common.errors import InputError
-from common.gallery.identification import best_per_animal, comparable, mean_over_photos
+from common.gallery.identification import best_per_animal
 from common.gallery.pictures import photo_name
-from common.splits.encounters import same_encounter
+from common.matching.cascade import mean_of_photos
+from common.splits.encounters import comparable, same_encounter
 from common.splits.questions import Questions
 
 import numpy as np
@@ -173,7 +174,7 @@ def ask_validation(
         similarity = embeddings[query] @ searched.T  # (n_query, n_gallery)
         scores[block] = best_per_animal(similarity, labels[gallery], len(names), allowed)
     return scores_of_questions(
-        lambda group: mean_over_photos(scores[group]),
+        lambda group: mean_of_photos(scores[group]),
         labels[rows],
         is_new,
         facts["encounter"][rows],
@@ -273,6 +274,21 @@ def ask_catalogue(
         new=np.searchsorted(rows, new),
         source=source,
     )
+
+
+def draw_encounters(
+    facts: Mapping[str, np.ndarray], may_be_asked: np.ndarray, n_photos: int
+) -> np.ndarray:
+    """Rows of whole encounters drawn by chance, ascending, until there are so many photos."""
+    encounters: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(may_be_asked):
+        encounters.setdefault((facts["identity"][row], facts["encounter"][row]), []).append(row)
+    groups, rows = list(encounters.values()), []
+    for index in np.random.default_rng(0).permutation(len(groups)):
+        if len(rows) >= n_photos:
+            break
+        rows += groups[index]
+    return np.array(sorted(rows), dtype=np.intp)
 
 
 def _chance(scores: np.ndarray, labels: np.ndarray) -> float | None:

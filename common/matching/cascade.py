@@ -264,11 +264,7 @@ class Cascade:
 
 
 def learn_cascade(
-    questions: Sequence[Pairs],
-    labels: Sequence[int],
-    stages: Sequence[Stage],
-    *,
-    progress: bool = True,
+    questions: Sequence[Pairs], labels: Sequence[int], stages: Sequence[Stage]
 ) -> tuple[Cascade, list[Found]]:
     """Learn what scores mean; every stage compares all its pairs, however clear the decision is.
 
@@ -276,7 +272,6 @@ def learn_cascade(
         questions: of validation photos, known animals and new ones.
         labels: of the animal that each question shows, as in `Pairs.labels`; of new animals any.
         stages: in the order of the cascade.
-        progress: whether to draw a bar for each stage.
 
     Returns:
         cascade.
@@ -301,8 +296,7 @@ def learn_cascade(
     cascade = Cascade({COSINE: learned(first, cosines)})
     found = [cascade.by_cosine(each) for each in questions]
     for stage in stages:
-        bar = tqdm(questions, f"{stage.name}, validation", disable=not progress)
-        for each, pairs in zip(found, bar, strict=True):
+        for each, pairs in zip(found, tqdm(questions, f"{stage.name}, validation"), strict=True):
             cascade.compare(each, pairs, stage)
         meaning = learned(found, [each.scores[stage.name] for each in found])
         cascade = Cascade({**cascade.meanings, stage.name: meaning}, cascade.levels)

@@ -7,7 +7,7 @@ come, so that a run that was killed goes on where it was, and read as memory map
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from common import ROOT
@@ -75,16 +75,13 @@ def describe_photos(
     masks: Sequence[str | Path] | None = None,
     *,
     folder: Path | None = None,
-    progress: bool = True,
 ) -> list[LocalFeatures]:
     """The details of photos; those that are stored are read, the others found and stored.
 
     Args:
-        matcher: that finds them.
         paths: photo files, length n_photos.
         masks: of each photo, see `LocalFeatures.inside`.
         folder: of the cache, which may be deleted at any time; None for data/cache/details.
-        progress: whether to draw a bar.
 
     Returns:
         Of each photo; memory maps.
@@ -98,22 +95,33 @@ def describe_photos(
     stored = _read_files(folder.glob(f"{name}-*.npy"), record_dtype(matcher))
     first_of = {key: i for i, key in reversed(list(enumerate(keys)))}  # copies of a photo: one
     missing = sorted(i for key, i in first_of.items() if key not in stored)
-    bar = tqdm(
-        total=len(missing),
-        desc=f"{matcher.name} details",
-        unit="photo",
-        disable=not progress or not missing,
-    )
-    with bar:
-        for start in range(0, len(missing), PHOTOS_PER_FILE):
-            part = missing[start : start + PHOTOS_PER_FILE]
-            found = matcher.describe([paths[i] for i in part], masks and [masks[i] for i in part])
-            records = to_records(matcher, found, [keys[i] for i in part])
-            file = folder / f"{name}-{_hash(records['key'].tobytes())}.npy"
-            _store(file, records)
-            stored |= _read_files([file], records.dtype)
-            bar.update(len(part))
+    waiting = [each and [each[i] for i in missing] for each in (paths, keys, masks)]
+    for records in describe_in_parts(matcher, *waiting, progress=bool(missing)):
+        file = folder / f"{name}-{_hash(records['key'].tobytes())}.npy"
+        what = f"{records.nbytes / 1e6:,.0f} MB of photos' details"
+        with storing(folder, what, "delete that folder, which is a cache"):
+            remove_leftovers(folder, "*.npy")
+            write_array(file, [records], records.shape, records.dtype)
+        stored |= _read_files([file], records.dtype)
     return [stored[key] for key in keys]
+
+
+def describe_in_parts(
+    matcher: Matcher,
+    paths: Sequence[str | Path],
+    keys: Sequence[bytes],
+    masks: Sequence[str | Path] | None = None,
+    *,
+    progress: bool,
+) -> Iterator[np.ndarray]:
+    """The records of photos, `PHOTOS_PER_FILE` at a time, so that they can be kept as they come."""
+    title = f"{matcher.name} details"
+    with tqdm(total=len(paths), desc=title, unit="photo", disable=not progress) as bar:
+        for start in range(0, len(paths), PHOTOS_PER_FILE):
+            part = slice(start, start + PHOTOS_PER_FILE)
+            found = matcher.describe(paths[part], masks and masks[part])
+            yield to_records(matcher, found, keys[part])
+            bar.update(len(found))
 
 
 def photo_keys(
@@ -157,10 +165,3 @@ def _read_files(files: Iterable[Path], dtype: np.dtype) -> dict[bytes, LocalFeat
             found.update(zip(keys, from_records(records), strict=True))
             let_go(records)  # the keys lie in every page or two
     return found
-
-
-def _store(file: Path, records: np.ndarray) -> None:
-    what = f"{records.nbytes / 1e6:,.0f} MB of photos' details"
-    with storing(file.parent, what, "delete that folder, which is a cache"):
-        remove_leftovers(file.parent, "*.npy")
-        write_array(file, [records], records.shape, records.dtype)

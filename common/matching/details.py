@@ -12,13 +12,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from common.files import read_array, storing, write_array
-from common.matching.descriptions import PHOTOS_PER_FILE, from_records, record_dtype, to_records
+from common.matching.descriptions import (
+    PHOTOS_PER_FILE,
+    describe_in_parts,
+    from_records,
+    record_dtype,
+)
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.own_files import listed_files, remove_own
 
 import numpy as np
-from tqdm import tqdm
 
 FOLDER = "details"
 
@@ -26,13 +30,10 @@ FOLDER = "details"
 def store_details(
     matcher: Matcher, photos: Sequence[Path], names: Sequence[str], folder: Path
 ) -> None:
-    """Find and keep the details of photos, but of those that are there.
+    """Find and keep the details of a gallery's photos, but of those that are there.
 
     Args:
-        matcher: that finds them.
-        photos: files, length n_photos.
         names: of their pictures, see `common.gallery.pictures.photo_name`.
-        folder: of the gallery.
 
     Raises:
         InputError: a photo cannot be read, or the folder takes no files.
@@ -41,30 +42,18 @@ def store_details(
     missing = {
         name: photo for name, photo in zip(names, photos, strict=True) if name not in present
     }
-    waiting = list(missing)
-    is_quick = len(waiting) < PHOTOS_PER_FILE
-    title = f"{matcher.name} details"
-    with tqdm(total=len(waiting), desc=title, unit="photo", disable=is_quick) as bar:
-        for start in range(0, len(waiting), PHOTOS_PER_FILE):
-            part = waiting[start : start + PHOTOS_PER_FILE]
-            keys = [bytes.fromhex(name) for name in part]
-            found = matcher.describe([missing[name] for name in part])
-            records = to_records(matcher, found, keys)
-            file = _free(folder / FOLDER / f"{_name(matcher)}-{_hash(b''.join(keys))}.npy")
-            with storing(file.parent, "details of photos", "choose another folder"):
-                write_array(file, [records], records.shape, records.dtype)
-            bar.update(len(part))
+    waiting = [*missing.values()], [*map(bytes.fromhex, missing)]
+    for records in describe_in_parts(matcher, *waiting, progress=len(missing) >= PHOTOS_PER_FILE):
+        digest = _hash(records["key"].tobytes())
+        file = _free(folder / FOLDER / f"{_name(matcher)}-{digest}.npy")
+        with storing(file.parent, "details of photos", "choose another folder"):
+            write_array(file, [records], records.shape, records.dtype)
 
 
 def read_details(
     matcher: Matcher, names: Sequence[str], folder: Path
 ) -> tuple[list[LocalFeatures], str]:
-    """The details of some photos, on disk until they are used.
-
-    Args:
-        matcher: that shall compare them.
-        names: of their pictures.
-        folder: of the gallery.
+    """The details of some of a gallery's photos, by their pictures' names; on disk until used.
 
     Returns:
         features: of each photo; none where some are missing.

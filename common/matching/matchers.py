@@ -17,7 +17,6 @@ from common.matching.networks import LightGlueMatcher, XFeatMatcher
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 
 class Matcher(Protocol):
@@ -98,13 +97,10 @@ def score_shortlists(
     features: Sequence[LocalFeatures],
     query_rows: np.ndarray,
     candidate_rows: np.ndarray,
-    *,
-    progress: bool = True,
 ) -> np.ndarray:
     """Score each query with the candidates on its shortlist.
 
     Args:
-        matcher: that found the features.
         features: of photos, or row to the photo's.
         query_rows: shape (n_query,).
         candidate_rows: shape (n_query, n_candidates).
@@ -112,9 +108,8 @@ def score_shortlists(
     Returns:
         float64, shape (n_query, n_candidates).
     """
-    pairs = zip(query_rows.tolist(), candidate_rows.tolist(), strict=True)
-    bar = tqdm(pairs, "matching", len(query_rows), unit="query", disable=not progress)
     scores = [
-        matcher.scores(features[query], [features[row] for row in rows]) for query, rows in bar
+        matcher.scores(features[query], [features[row] for row in rows])
+        for query, rows in zip(query_rows.tolist(), candidate_rows.tolist(), strict=True)
     ]
     return np.array(scores, dtype=np.float64).reshape(candidate_rows.shape)

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from common.measures.retrieval import BLOCK_SIZE, RetrievalReport, evaluate_scores
-from common.splits.encounters import same_encounter
+from common.splits.encounters import comparable, same_encounter
 
 import numpy as np
-
-SIDES = ("left", "right")  # of which each is a pattern of its own
 
 # First and last query of some -> their scores, high where alike, shape (n_rows, n_gallery).
 ScoreBlock = Callable[[int, int], np.ndarray]
@@ -126,9 +124,7 @@ class Asked:
         """Gallery photos whose details some queries are compared with, bool, like `is_own`."""
         counts = ~self.is_own(start, stop)
         if self.side is not None:
-            own, there = self.side[self.query[start:stop], None], self.side[self.gallery]
-            for one, other in (SIDES, SIDES[::-1]):
-                counts &= ~((own == one) & (there == other))
+            counts &= comparable(self.side[self.query[start:stop]], self.side[self.gallery])
         return counts
 
     def evaluate(self, block: ScoreBlock) -> RetrievalReport:

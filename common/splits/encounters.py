@@ -1,4 +1,4 @@
-"""The same-encounter rule: a photo from the query's own encounter does not count.
+"""Which gallery photos count for a query: not those of its own encounter, nor of another side.
 
 Photos of one animal in one encounter share water, light and pose. A gallery photo of the query's
 identity from the query's own encounter would be found by these, so that it is ignored, here and
@@ -7,7 +7,11 @@ catalogue's encounter is of one animal; where others are given that several anim
 cameras, only pairs of one identity are asked about.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+SIDES = ("left", "right")  # that are never compared with each other
 
 
 def same_encounter(query_encounters: np.ndarray, gallery_encounters: np.ndarray) -> np.ndarray:
@@ -26,6 +30,18 @@ def same_encounter(query_encounters: np.ndarray, gallery_encounters: np.ndarray)
            [False, False, False]])
     """
     return query_encounters == gallery_encounters
+
+
+def comparable(query_sides: Sequence[str], gallery_sides: Sequence[str]) -> np.ndarray:
+    """Which photos can be compared: all but left with right, bool (n_query, n_gallery).
+
+    >>> comparable(["left", ""], ["left", "right", "top"])
+    array([[ True, False,  True],
+           [ True,  True,  True]])
+    """
+    query = np.asarray(query_sides, dtype=str)[:, None]
+    gallery = np.asarray(gallery_sides, dtype=str)[None]
+    return (query == gallery) | ~(np.isin(query, SIDES) & np.isin(gallery, SIDES))
 
 
 def has_match(

@@ -159,7 +159,7 @@ def many_descriptions(path, n_photos):
         with tempfile.TemporaryDirectory() as folder:
             for what in ("s to store", "s to open"):
                 start = time.perf_counter()
-                found = describe_photos(Quick(), boxes, folder=Path(folder), progress=False)
+                found = describe_photos(Quick(), boxes, folder=Path(folder))
                 seconds[what] = time.perf_counter() - start
             start = time.perf_counter()
             total = sum(each.descriptors.sum(dtype=np.float32) for each in found)

@@ -3,9 +3,10 @@
 import math
 
 from common.gallery.gallery import Gallery
-from common.gallery.identification import Question, best_per_animal, mean_over_photos, rank_animals
+from common.gallery.identification import Question, best_per_animal, rank_animals
 from common.gallery.scores import ask_validation
 from common.gallery.verdicts import INCOMPARABLE, LOOK, meaning_of, verdict_on
+from common.matching.cascade import mean_of_photos
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_what_cannot_be_compared_is_nan_and_not_low():
     )
 
     np.testing.assert_array_equal(scores, [[-0.9, np.nan, np.nan]])
-    np.testing.assert_array_equal(mean_over_photos(scores), [-0.9, np.nan, np.nan])
+    np.testing.assert_array_equal(mean_of_photos(scores), [-0.9, np.nan, np.nan])
 
 
 @pytest.fixture(scope="module")

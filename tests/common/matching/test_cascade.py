@@ -35,7 +35,7 @@ def question(seed, label, *, n_photos=1):
 def learned():
     animals = [seed % N_ANIMALS for seed in range(60)]
     questions = [question(seed, label)[0] for seed, label in enumerate(animals)]
-    return learn_cascade(questions, animals, [CHEAP, DEAR], progress=False)
+    return learn_cascade(questions, animals, [CHEAP, DEAR])
 
 
 def first(found):
@@ -65,7 +65,7 @@ def test_where_nothing_is_open_no_further_stage_is_asked(learned):
 
 def test_where_all_is_open_each_stage_compares_all_its_pairs(learned):
     questions = [question(seed, 5)[0] for seed in range(3)]
-    _, found = learn_cascade(questions, [5, 5, 5], [CHEAP, DEAR], progress=False)
+    _, found = learn_cascade(questions, [5, 5, 5], [CHEAP, DEAR])
     assert [each.n_pairs for each in found] == [{"cheap": 36, "dear": N_ANIMALS}] * 3
 
 

@@ -42,7 +42,7 @@ def paths(tmp_path):
 
 
 def described(matcher, paths, masks=None):
-    return describe_photos(matcher, paths, masks, progress=False)
+    return describe_photos(matcher, paths, masks)
 
 
 def assert_equal(found, expected):

@@ -160,7 +160,6 @@ def test_shortlists_are_scored_with_any_matcher():
 
     scores = score_shortlists(
         Sums(), {row: row for row in range(6)}, np.array([1, 2]), np.array([[3, 4, 5], [5, 4, 3]]),
-        progress=False,
     )  # fmt: skip
 
     assert scores.tolist() == [[13, 14, 15], [25, 24, 23]]
