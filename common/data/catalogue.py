@@ -152,8 +152,7 @@ def catalogue_from_table(
 
     Args:
         table: one row per photo; the columns are those of a CSV file. It is not changed.
-        reading: columns, split_column, keep_names and photos_elsewhere, see
-            `common.data.catalogue_tables.standardise_table`.
+        reading: see `common.data.catalogue_tables.standardise_table`.
 
     Raises:
         InputError: as `load_catalogue`.

@@ -111,7 +111,6 @@ def parse_dates(
     converted: the local day is what makes an encounter.
 
     Args:
-        text: a column.
         order: "day" or "month": which comes first where nothing in the column says so.
         where: the table's name for messages.
 
@@ -223,7 +222,6 @@ def parse_degrees(text: pd.Series, most: float) -> tuple[pd.Series, pd.Series]:
 
     Args:
         text: numbers with a decimal point or comma.
-        most: 90 or 180; none is larger.
     """
     degrees = pd.to_numeric(text.str.replace(",", "."), errors="coerce").astype(float)
     degrees = degrees.where(degrees.abs() <= most)

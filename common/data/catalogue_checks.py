@@ -88,16 +88,10 @@ def load_checked_catalogue(
     drop_copies: bool = True,
     **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
-    """Read a catalogue, open every photo, and leave out what cannot be used.
-
-    Args:
-        data_dir, fewest_identities, reading: as in `load_catalogue`.
-
-    Returns:
-        As `leave_out_unusable`.
+    """Read a catalogue as `load_catalogue` does, and `leave_out_unusable`.
 
     Raises:
-        InputError: as `load_catalogue` and `leave_out_unusable`.
+        InputError: as these two.
     """
     catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
     return leave_out_unusable(
@@ -107,12 +101,6 @@ def load_checked_catalogue(
 
 def load_checked_card(folder: str | Path, **reading: object) -> tuple[Catalogue, CatalogueReport]:
     """The same of photos of unnamed animals.
-
-    Args:
-        folder, reading: as in `common.data.catalogue.read_card`.
-
-    Returns:
-        As `leave_out_unusable`.
 
     Raises:
         InputError: as `read_card`, or no photo can be used.
@@ -132,7 +120,6 @@ def leave_out_unusable(
     identities (no way to tell which is right), and further copies of a photo of one animal.
 
     Args:
-        catalogue: as read; it is not changed.
         fewest_identities: animals that there have to be; 1 where photos join others.
         drop_copies: leave out further copies too; a published split counts on them.
 
@@ -164,9 +151,6 @@ def leave_out_unusable(
 
 def check_catalogue(catalogue: Catalogue) -> CatalogueReport:
     """Check that every photo is there, opens, and shows one animal only.
-
-    Args:
-        catalogue: what to check; it is not changed.
 
     Returns:
         The report. Nothing is left out yet: `drop_rows` and `load_checked_catalogue` do that.

@@ -82,7 +82,6 @@ def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarr
     Args:
         file: .npz with {part}_bytes (JPEG files one after the other), {part}_offsets,
             {part}_labels and class_names.
-        part: "train" or "test".
 
     Returns:
         pixels: uint8, shape (n_images, 32, 32, 3).
@@ -118,12 +117,11 @@ def _decoded(content: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def noise_pictures(n_train: int = 40, n_test: int = 20) -> Pictures:
+def noise_pictures() -> Pictures:
     """Coloured noise in ten classes, for smoke runs."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(n_train + n_test) % 10
+    rng, labels = np.random.default_rng(0), np.arange(60) % 10
     colours = rng.integers(40, 215, (10, 1, 1, 3))
     noise = rng.normal(0, 30, (len(labels), SIDE, SIDE, 3))
     pixels = (colours[labels] + noise).clip(0, 255).astype(np.uint8)
     names = [f"colour {i}" for i in range(10)]
-    return Pictures(pixels, labels, names, n_train, "noise", SMOKE_NOTE)
+    return Pictures(pixels, labels, names, 40, "noise", SMOKE_NOTE)

@@ -177,9 +177,6 @@ def draw_noise_photos(names: list[str], n_each: int = 8) -> Path:
 
     Args:
         names: of the classes; each has a colour of its own.
-
-    Returns:
-        The folder.
     """
     key = hashlib.blake2b(repr([names, n_each]).encode(), digest_size=6).hexdigest()
     folder = SMOKE_FOLDER / key

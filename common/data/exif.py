@@ -144,7 +144,6 @@ def fill_from_photos(
 
     Args:
         table: with path and date; latitude, longitude and camera where the source has them.
-        root: folder that relative paths start from.
         clock_offset: see `taken`; times that the table has are not touched.
 
     Returns:

@@ -388,8 +388,6 @@ def each_photo(
     """What a function makes of each photo file, in order, on all cores.
 
     Args:
-        read: from a path; decodes the photo.
-        paths: photo files, length n_images.
         progress: whether to draw one; None: where there are many photos.
     """
     has_bar = len(paths) > N_PHOTOS_WITH_BAR if progress is None else progress

@@ -72,8 +72,7 @@ class IdentityBatchSampler:
         n_batches: batches in an epoch; None for as many as show each photo about once.
 
     Raises:
-        InputError: there are fewer than P animals, or fewer than two with two photos.
-        ValueError: the lengths of labels and encounters differ.
+        ValueError: the lengths of labels and encounters differ, or no such batch can be.
 
     Source: P x K batches as in Hermans et al., "In defense of the triplet loss for person
     re-identification", 2017, section 2; the drawing is this course's.
@@ -92,7 +91,9 @@ class IdentityBatchSampler:
         if len(labels) != len(encounters):
             raise ValueError(f"found {len(labels)} labels and {len(encounters)} encounters")
         self.groups = _group(np.asarray(labels), np.asarray(encounters))
-        _check(self.groups, n_identities, n_images)
+        if not 2 <= n_identities <= len(self.groups) or n_images < 2:
+            sizes = f"{n_identities} of {len(self.groups)} animals with {n_images} photos each"
+            raise ValueError(f"found a batch of {sizes}, expected two photos of two animals")
         self.n_identities, self.n_images = n_identities, n_images
         self.seed, self.epoch = seed, 0
         self.n_batches = n_batches or -(-len(labels) // (n_identities * n_images))
@@ -133,7 +134,7 @@ def identity_batches(
             many are more than a batch.
 
     Raises:
-        InputError: as `IdentityBatchSampler`, or a batch too small for two photos of two animals.
+        InputError: fewer than two animals have two photos, or a batch is too small for these.
     """
     if batch_size < 4:
         raise InputError(
@@ -141,7 +142,12 @@ def identity_batches(
             "it, expected two photos of two animals; set --batch_size to 4 or more"
         )
     _, counts = np.unique(labels, return_counts=True)
-    _refuse_without_pairs(counts)
+    if (n_with_pairs := int((counts >= 2).sum())) < 2:
+        raise InputError(
+            f"{n_with_pairs} of {len(counts)} training animals have two photos or more, expected "
+            "two such animals for a loss that compares photos, or no pair or triplet is found; "
+            "take --loss arcface, which needs none, another --split, or add photos"
+        )
     n_images = min(n_images, int(counts.max()), batch_size // 2)
     n_identities = max(2, min(batch_size // n_images, len(counts)))
     return IdentityBatchSampler(
@@ -220,39 +226,10 @@ def _group(labels: np.ndarray, encounters: np.ndarray) -> list[list[np.ndarray]]
     return groups
 
 
-def _check(groups: list[list[np.ndarray]], n_identities: int, n_images: int) -> None:
-    if n_identities < 2 or n_images < 2:
-        raise InputError(
-            f"a batch of {n_identities} animals with {n_images} photos each found, expected two "
-            "photos of two animals; set --batch_size to 4 or more, --photos_per_identity to 2"
-        )
-    if len(groups) < n_identities:
-        raise InputError(
-            f"{n_identities} animals per batch found, expected at most the {len(groups)} animals "
-            "in training; lower the number of animals per batch"
-        )
-    _refuse_without_pairs([sum(map(len, encounters)) for encounters in groups])
-
-
-def _refuse_without_pairs(n_photos: Sequence[int] | np.ndarray) -> None:
-    """Refuse training animals, by their numbers of photos, that make no pairs or triplets."""
-    n_with_pairs = sum(each >= 2 for each in n_photos)
-    if n_with_pairs < 2:
-        raise InputError(
-            f"{n_with_pairs} of {len(n_photos)} training animals have two photos or more, expected "
-            "two such animals for a loss that compares photos, or no pair or triplet is found; "
-            "take --loss arcface, which needs none, another --split, or add photos"
-        )
-
-
 def spread_over_animals(
     rows: np.ndarray, identity: np.ndarray, n_photos: int, seed: int
 ) -> np.ndarray:
-    """Choose photos of as many animals as possible: a first one of each, then a second one.
-
-    Args:
-        n_photos: how many, at most.
-    """
+    """Choose photos of as many animals as possible: a first one of each, then a second one."""
     order = np.random.default_rng(seed).permutation(rows)
     names = pd.Series(identity[order])
     place = names.groupby(names).cumcount().to_numpy()  # first, second, ... of its animal

@@ -256,7 +256,6 @@ def new_gallery(
     """Make a gallery of a catalogue's photos, without an index yet, to be saved.
 
     Args:
-        catalogue: all its photos are enrolled.
         folder: of the gallery; it gets the pictures and an untrained network.
         trained: stored embedding; None: an untrained backbone.
     """
@@ -295,7 +294,6 @@ def enrol_catalogue(
     A photo that is there under another name moves where a table says so, which is a correction.
 
     Args:
-        folder: of the gallery, for the small pictures.
         enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
             does; None: they are kept as they come.
         newcomers: animals that a person has called new, to which photos may move, too.
@@ -340,7 +338,6 @@ def _move(
 
     Args:
         is_there: the animal that each of them has in the gallery; None: it is not there.
-        known: animals that photos may move to.
     """
     names, has_encounter = catalogue.table["identity"], catalogue.table["encounter_known"]
     moving = [i for i, was in enumerate(is_there) if was not in (None, names.iloc[i])]

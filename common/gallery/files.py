@@ -87,7 +87,6 @@ def write_parts(
     """Write a gallery and return its folder, whose former one stays whole until the new one is.
 
     Args:
-        folder: made if it is not there.
         about: what else to store, plain JSON types.
         model: file of the network that made the embeddings, to be copied; None: not stored.
         change: that led here, for the log; None: the states before are forgotten.
@@ -275,13 +274,10 @@ def begin_gallery_list(folder: Path) -> None:
         note(folder / name, checksum(folder / name))
 
 
-def read_parts(
-    folder: str | Path, *, verify: bool = True
-) -> tuple[GalleryParts, dict, Path | None]:
+def read_parts(folder: str | Path) -> tuple[GalleryParts, dict, Path | None]:
     """Read what `write_parts` wrote; embeddings and index stay on disk until they are used.
 
-    Args:
-        verify: whether to compare all files with their checksums, about a second per gigabyte.
+    All files are compared with their checksums, about a second per gigabyte.
 
     Returns:
         parts, about and model, as they were written.
@@ -297,7 +293,7 @@ def read_parts(
             description = json.loads(content)
             if description.get("format", FORMAT) != FORMAT:
                 raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
-            return read_state(folder, _checked(description), verify=verify)
+            return read_state(folder, _checked(description))
         except DAMAGE as error:
             if content not in (None, seen):  # another program may have just put a new one there
                 seen = content

@@ -20,9 +20,6 @@ class Gallery:
     enrolled after that are found at once: they are few, and are compared one by one. Photos
     removed after that stay in the index, unseen, until the next `build`.
 
-    Args:
-        embedding_dim: length of an embedding.
-
     Attributes:
         about: what else is stored with the gallery, plain JSON types.
         model: file of the network that made the embeddings; stored along. None: unknown.
@@ -148,7 +145,6 @@ class Gallery:
 
         Args:
             identity: its name; an encounter that is named by the former animal gets it, too.
-            facts: what else is known of them now.
         """
         changed = {name: list(values) for name, values in self._parts.facts.items()}
         for row in rows:
@@ -261,16 +257,13 @@ class Gallery:
         return write_parts(folder, self._parts, self.about, self.model, change)
 
     @classmethod
-    def load(cls, folder: str | Path, *, verify: bool = True) -> "Gallery":
+    def load(cls, folder: str | Path) -> "Gallery":
         """Read what `save` wrote; embeddings and index stay on disk until they are searched.
-
-        Args:
-            verify: whether to compare all files with their checksums, about a second per gigabyte.
 
         Raises:
             InputError: no gallery, or one whose files are missing, damaged or do not fit together.
         """
-        parts, about, model = read_parts(folder, verify=verify)
+        parts, about, model = read_parts(folder)
         gallery = cls(parts.indexed.shape[1])
         gallery._parts, gallery.about, gallery.model = parts, about, model
         return gallery

@@ -29,7 +29,6 @@ def change_of(
     """What the log shall say of a change, but for what the gallery knows.
 
     Args:
-        command: that made it.
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
     """
@@ -73,7 +72,6 @@ def renamed_since(folder: Path, time: str) -> dict[str, str]:
     """Names that stood for an animal at a time, to the name that it has now.
 
     Args:
-        folder: of the gallery.
         time: UTC, such as "2026-05-31T12:00:00".
     """
     past, moves = [], []

@@ -100,7 +100,6 @@ def rank_animals(
 
     Args:
         gallery: its fact "side", where it has one, says which photos can be compared.
-        questions: of the gallery's own embedding.
         k: candidates per question, at most.
         score: what the pairs get; None: their cosines.
     """

@@ -76,7 +76,6 @@ def build_index(
 
     Args:
         embeddings: float32, shape (n_photos, embedding_dim), unit length; may be memory-mapped.
-        kind: one of `INDEXES`.
         recall: wanted share in [0, 1] of queries whose nearest photo is found, a little above what
             new photos need; if no effort reaches it, the report says what was reached.
 

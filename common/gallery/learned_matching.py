@@ -68,7 +68,6 @@ def expected_minutes(matchers: Mapping[str, Matcher], photos: Sequence[Path]) ->
     """Minutes to describe photos and to learn from them, on this machine.
 
     Args:
-        matchers: of the stages.
         photos: files, of which the first few are tried.
     """
     seconds, n_asked = 0.0, min(_n_asked(matchers), len(photos))
@@ -86,11 +85,6 @@ def _n_asked(matchers: Mapping[str, Matcher]) -> int:
 
 def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matcher]) -> str:
     """Learn what a gallery's scores mean, unless that was done when it was half as large.
-
-    Args:
-        gallery: to be told, in `about`.
-        folder: with its photos' details.
-        matchers: of the stages whose details it has.
 
     Returns:
         A sentence on it; "" where nothing is to be learned.
@@ -122,11 +116,6 @@ def rows_to_ask(
     gallery: Gallery, facts: Mapping[str, np.ndarray], n_asked: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Photos that the network has not learned from, whole encounters drawn by chance.
-
-    Args:
-        gallery: whose network it is.
-        facts: of the photos that can be found.
-        n_asked: photos, about.
 
     Returns:
         known: rows of facts, to be asked without their encounter.
@@ -161,11 +150,8 @@ class _Asked:
 
     Args:
         embeddings: of the photos that are searched, shape (n_gallery, embedding_dim).
-        facts: of these.
         known: rows of these, to be asked without their encounter.
         new: rows to be asked without their animal.
-        matchers: of the stages.
-        features: of each stage those of the photos.
     """
 
     def __init__(

@@ -30,12 +30,7 @@ ABOUT = "local_matching"  # its place in `Gallery.about`
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is compared, and what validation photos got when it was.
-
-    Attributes:
-        stages: of the cascade.
-        scores: of validation photos.
-    """
+    """How much is compared, and what validation photos got when it was."""
 
     stages: Sequence[Stage]
     scores: ValidationScores
@@ -89,9 +84,7 @@ class LocalMatching:
         """The plan that compares most in a given time; None where it suffices for none.
 
         Args:
-            seconds: for one question.
             photo: to try how fast this machine is, if that is not known yet.
-            n_photos: of a question.
         """
         costs = {
             name: cost_of(matcher, photo, self.features[name][:8])
@@ -113,11 +106,7 @@ class LocalMatching:
         """Rank a gallery's animals for each question, see `rank_animals`.
 
         Args:
-            gallery: that this belongs to.
-            questions: of its embedding.
             photos: files of each question.
-            plan: how much to compare.
-            k: candidates per question, at most.
         """
 
         def score(i: int, *pairs: np.ndarray) -> np.ndarray:  # see `ScorePairs`
@@ -151,8 +140,6 @@ class LocalMatching:
 
         Args:
             plan: whose last stage says which are the same.
-            photo: file.
-            row: of the gallery's facts.
         """
         name = plan.stages[-1].name
         place = int(np.searchsorted(self.rows, row))

@@ -156,7 +156,6 @@ def ask_validation(
     Args:
         embeddings: float, shape (n_images, embedding_dim), unit length.
         facts: "identity", "encounter" and "side", str, each of shape (n_images,).
-        gallery: rows that are searched.
         known: rows asked about without the photos of their own encounter.
         new: rows asked about without any photo of their animal.
     """
@@ -197,7 +196,6 @@ def scores_of_questions(
         labels: of each photo's animal, shape (n_photos,).
         is_new: whether it counts as new, bool, shape (n_photos,).
         encounters: of each photo, shape (n_photos,).
-        source: whose photos they are, in words.
     """
     groups: dict[tuple, list[int]] = {}
     for i, group in enumerate(zip(is_new, labels, encounters, strict=True)):
@@ -305,8 +303,6 @@ def _asked(scores: Sequence[np.ndarray], labels: np.ndarray, is_new: np.ndarray)
 
     Args:
         scores: of each question, shape (n_animals,); nan where an animal cannot be compared.
-        labels: of the right animals, shape (n_questions,).
-        is_new: bool, shape (n_questions,).
     """
     asked = AskedScores([], [], [], [])
     for row, label, new in zip(scores, labels, is_new, strict=True):

@@ -46,7 +46,6 @@ class Meaning:
         false_match_rate: wanted share of photos of new animals that are called known.
         false_new_rate: wanted share of photos of known animals that are called probably new.
         probability: similarity of a candidate to the share of such candidates that are right.
-        asked: the validation questions.
     """
 
     threshold: Threshold
@@ -264,7 +263,6 @@ def trust_sentence(scores: ValidationScores, meaning: Meaning | None = None) -> 
     """What a biologist may expect of the answers, by validation photos, in few sentences.
 
     Args:
-        scores: of validation photos.
         meaning: learned from them, at the rates asked for; None: for one photo, at the usual ones.
     """
     asked = scores.encounters if meaning and meaning.kind == "encounter" else scores.photos
@@ -350,11 +348,7 @@ class Verdict:
 
 
 def verdict_on(ranking: Ranking, meaning: Meaning) -> Verdict:
-    """Judge a ranking.
-
-    Args:
-        meaning: of similarities, for questions of that kind.
-    """
+    """Judge a ranking."""
     similarities = [each.similarity for each in ranking.candidates]
     text = meaning.verdict(similarities)
     if text == KNOWN:

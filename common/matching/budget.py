@@ -39,10 +39,7 @@ def cost_of(
     """What a matcher takes here; measured once, for less than a second, and kept in the cache.
 
     Args:
-        matcher: to be tried.
-        photo: file to describe.
         features: of some gallery photos, one or more.
-        folder: of the cache; None for data/cache/details.
     """
     file = (folder or CACHE_FOLDER) / COSTS
     device = getattr(matcher, "device", "cpu")

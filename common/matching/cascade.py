@@ -141,8 +141,6 @@ def shortlist(
     Args:
         probability: shape (n_gallery,), nan where a photo may not be taken.
         labels: of the gallery's animals, shape (n_gallery,).
-        n_pairs: wanted.
-        per_animal: most photos of one animal.
 
     Returns:
         Columns, most probable first, int, shape (at most n_pairs,).
@@ -189,7 +187,6 @@ class Cascade:
         """Compare a question with a gallery, stage after stage, while the decision is open.
 
         Args:
-            pairs: of the question.
             stages: the first of `meanings` after the cosine, in that order; none: cosine alone.
         """
         found = self.by_cosine(pairs)
@@ -271,7 +268,6 @@ def learn_cascade(
     Args:
         questions: of validation photos, known animals and new ones.
         labels: of the animal that each question shows, as in `Pairs.labels`; of new animals any.
-        stages: in the order of the cascade.
 
     Returns:
         cascade.

@@ -168,8 +168,6 @@ def explained(
     """The matches whose places one affine map explains.
 
     Args:
-        query: one photo.
-        candidate: another one.
         matches: numbers of details in both, shape (n_matches, 2).
         distance: between where the map puts a detail and where it may lie, pixels.
 

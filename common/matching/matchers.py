@@ -23,7 +23,6 @@ class Matcher(Protocol):
     """What all matchers can do.
 
     Attributes:
-        name: one of `MATCHERS`.
         n_points: most details of a photo.
         descriptor: dtype of what one detail looks like.
         recipe: everything but the photo that a description depends on, versions of libraries left
@@ -62,7 +61,6 @@ def load_matcher(name: str, device: torch.device | str = "cpu") -> Matcher:
     Args:
         name: sift; xfeat, and with an affine map that has to explain the matches; aliked or disk,
             both matched by LightGlue.
-        device: where to compute; SIFT stays on the CPU.
 
     Raises:
         InputError: the package with its weights is not installed; the message says how to get it.

@@ -52,10 +52,6 @@ GPU_BATCH_SIZE = 64  # pairs, or photos of one size
 class NetworkDetails:
     """What XFeat, ALIKED and DISK have in common: photos in, the strongest details out.
 
-    Args:
-        name: xfeat, aliked or disk.
-        device: where to compute.
-
     Raises:
         InputError: the package with the weights is not installed, or damaged.
     """
@@ -75,7 +71,6 @@ class NetworkDetails:
         """Find the details of each photo, the strongest first.
 
         Args:
-            paths: photo files, length n_photos.
             masks: of each photo, see `LocalFeatures.inside`.
 
         Raises:
@@ -114,7 +109,6 @@ class XFeatMatcher(NetworkDetails):
     """XFeat: fast details, and mutual nearest neighbours; the score counts them.
 
     Args:
-        device: where to compute.
         is_verified: only those count whose places one affine map explains. That tells more, and
             takes twice the time; the descriptions are the same.
     """

@@ -25,7 +25,6 @@ class PairScores:
     """The scores of one matcher on one catalogue.
 
     Args:
-        matcher: that compares.
         paths: of the catalogue's photos, length n_images.
         rows: of the photos that may be compared, which are described now.
         folder: of the cache, which may be deleted at any time; None for data/cache/details.

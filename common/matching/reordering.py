@@ -54,7 +54,6 @@ class Route:
 
     Attributes:
         stages: scores that it asks, one after the other, the cosine before them.
-        cascade: what they mean.
     """
 
     stages: Sequence[Stage]
@@ -93,7 +92,6 @@ def choose_details(
 
     Args:
         asked: sets of validation queries; none: all details count.
-        scores: of all details, by the matcher's name.
 
     Returns:
         scores, and the mAP of both kinds; nothing without queries.
@@ -126,8 +124,6 @@ def learn_routes(
     Args:
         asked: sets of validation queries; none: no way can be learned.
         labels: of the catalogue's animals, integers from 0, shape (n_images,).
-        scores: by the matcher's name.
-        n_candidates: on a shortlist.
     """
     routes: dict[str, Route] = {}
     taught = [(each, i) for each in asked for i in range(len(each.query))]

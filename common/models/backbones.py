@@ -132,9 +132,6 @@ def load_imagenet_classifier(
 ) -> tuple[Backbone, nn.Module]:
     """Build a backbone and keep the classifier that its weights came with.
 
-    Args:
-        image_size: side of the input, pixels.
-
     Returns:
         backbone: photos to features.
         classifier: features to 1,000 logits, in ImageNet's order.

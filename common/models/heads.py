@@ -17,7 +17,6 @@ class EmbeddingHead(nn.Module):
     with few photos a new random one loses more than it learns.
 
     Args:
-        n_features: length of the features.
         embedding_dim: length of the embedding after a projection; None for the features' own.
 
     Source: the batch-norm neck of Luo et al. 2019, "Bag of tricks and a strong baseline".

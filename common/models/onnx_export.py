@@ -4,6 +4,7 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 from common import installed_version
 from common.files import write_bytes
@@ -126,10 +127,11 @@ def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.Mode
     # Norms that no convolution took up are cheap, and have one weight per channel: left as is.
     nodes = onnx.load(path).graph.node
     norms = [node.name for node in nodes if node.op_type.endswith("Normalization")]
+    inputs = ({onnx_files.INPUT_NAME: batch} for batch in _batches(photos))
     quantize_static(
         path,
         target,
-        CalibrationPhotos(photos),
+        SimpleNamespace(get_next=lambda: next(inputs, None)),  # as it asks: batches, then None
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         reduce_range=weight_bits == 7,
@@ -138,16 +140,6 @@ def _quantised(path: Path, photos: np.ndarray, *, weight_bits: int) -> onnx.Mode
         nodes_to_exclude=norms,
     )
     return onnx.load(target)
-
-
-class CalibrationPhotos:
-    """Photos, float32 (n_images, 3, side, side), as the quantiser asks: batches, then None."""
-
-    def __init__(self, photos: np.ndarray) -> None:
-        self._batches = iter(_batches(photos))
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(({onnx_files.INPUT_NAME: batch} for batch in self._batches), None)
 
 
 def _batches(photos: np.ndarray) -> list[np.ndarray]:

@@ -109,19 +109,16 @@ def split_disjoint(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
     return Draft(description, part, [NO_CLASSIFICATION], parameters)
 
 
-def split_time_cutoff(
-    table: pd.DataFrame, shares: Shares, seed: int, cutoff: str | int | None
-) -> Draft:
-    """Train before one date, test from that date on."""
+def split_time_cutoff(table: pd.DataFrame, shares: Shares, seed: int) -> Draft:
+    """Train before one date, the train share of the photos, test from that date on."""
     _require_dates(table, "time_cutoff")
-    days = table["date"].dropna().dt.normalize()
-    first_test_day = _cutoff_day(cutoff, days, shares.train_share)
+    days = table["date"].dropna().dt.normalize().sort_values()
+    first_test_day = days.iloc[min(len(days) - 1, round(shares.train_share * len(days)))]
     part = rules.split_at_date(table, first_test_day, shares.validation_share)
     if not {"train", "test"} <= set(part):
         raise InputError(
-            f"the cutoff {first_test_day:%Y-%m-%d} leaves no photos to train or none to test on, "
-            f"expected a day after {days.min():%Y-%m-%d} and up to {days.max():%Y-%m-%d}; choose "
-            "one between, or leave it out"
+            f"--split time_cutoff: no photo is left to train on before {first_test_day:%Y-%m-%d}, "
+            "expected photos of several days; use another --split or add photos"
         )
     notes = []
     if n_unused := int((part == "unused").sum()):
@@ -242,19 +239,6 @@ def _check_and_describe(table: pd.DataFrame, part: np.ndarray, name: str, unit: 
 
 def _identities_of(table: pd.DataFrame, part: np.ndarray, *names: str) -> list[set[str]]:
     return [set(table["identity"][part == name]) for name in names]
-
-
-def _cutoff_day(cutoff: str | int | None, days: pd.Series, train_share: float) -> pd.Timestamp:
-    if cutoff is None:
-        return days.sort_values().iloc[min(len(days) - 1, round(train_share * len(days)))]
-    text = str(cutoff).strip()
-    text = f"{text}-01-01" if text.isdecimal() and len(text) == 4 else text
-    day = pd.to_datetime(text, format="ISO8601", errors="coerce")
-    if pd.isna(day):
-        raise InputError(
-            f"the cutoff {cutoff!r} is not a date, expected a year or a day such as 2020-05-31"
-        )
-    return day.tz_localize(None).normalize()
 
 
 def _require_dates(table: pd.DataFrame, name: str) -> None:

@@ -108,7 +108,6 @@ def make_split(
     validation_share: float = 0.2,
     newcomer_share: float = 0.25,
     validation_newcomer_share: float = 0.1,
-    cutoff: str | int | None = None,
     split_column: str = "split",
     like: Split | None = None,
 ) -> Split:
@@ -117,12 +116,11 @@ def make_split(
     Args:
         name: one of SPLIT_NAMES; "auto" takes what `choose_split_name` says.
         train_share: of an animal's days, encounters or photos, those before the test ones; of
-            the animals in `disjoint`; ignored by `given` and `published_closed_set`.
+            the animals in `disjoint`, of all photos in `time_cutoff`; ignored by `given` and
+            `published_closed_set`.
         validation_share: of the training side, what goes to validation by the same rule.
         newcomer_share: of the animals, those kept out of training and tested as new.
         validation_newcomer_share: of the other animals, those kept for validation as new.
-        cutoff: first day or year of the test in `time_cutoff`; None for the day before which
-            about train_share of the photos lie.
         like: a split whose counts per animal `random` is to repeat, to compare the two fairly.
 
     Raises:
@@ -130,7 +128,7 @@ def make_split(
         ValueError: `like` belongs to another catalogue.
     """
     shares = Shares(train_share, validation_share, newcomer_share, validation_newcomer_share)
-    _check_request(name, shares, cutoff, like)
+    _check_request(name, shares, like)
     reason = []
     if name == "auto":
         name, *reason = choose_split_name(catalogue)
@@ -140,7 +138,7 @@ def make_split(
         like.require_catalogue(catalogue)
         draft = recipes.split_like(table, like.part[order], like.name, seed)
     else:
-        more = {"time_cutoff": [cutoff], "given": [split_column]}.get(name, [])
+        more = [split_column] if name == "given" else []
         draft = SPLITS[name](table, shares, seed, *more)
     _require_photos(name, table, draft.part)
     part = np.empty_like(draft.part)
@@ -182,7 +180,7 @@ def _require_photos(name: str, table: pd.DataFrame, part: np.ndarray) -> None:
         )
 
 
-def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Split | None) -> None:
+def _check_request(name: str, shares: Shares, like: Split | None) -> None:
     if name not in SPLIT_NAMES:
         raise InputError(
             f"--split {name} found, expected one of {', '.join(SPLIT_NAMES)}; leave it out for auto"
@@ -192,8 +190,6 @@ def _check_request(name: str, shares: Shares, cutoff: str | int | None, like: Sp
         if not (0 < share < 1 if is_train else 0 <= share < 1):
             least = "more than 0" if is_train else "at least 0"
             raise InputError(f"{share_name} is {share}, expected {least} and less than 1")
-    if cutoff is not None and name != "time_cutoff":
-        raise InputError(f"a cutoff is given with --split {name}, expected --split time_cutoff")
     if like is not None and name != "random":
         raise InputError(f"like is given with --split {name}, expected --split random")
 

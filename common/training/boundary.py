@@ -83,7 +83,6 @@ class PhotosAtBoundary:
         pixels: uint8, shape (n_images, side, side, 3), see `common.data.images.read_photos`, or a
             selection of such an array. It is never copied.
         labels: integers, shape (n_images,).
-        training_rows: the photos that may be trained on.
         asked_rows: the photos that will be asked about beside these; None: all photos.
         augment: the random views; None for this course's, mirrored if `flip`.
         n_views: views per training photo behind frozen stages; all trainings share them. As many

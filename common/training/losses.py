@@ -58,9 +58,9 @@ class LibraryLoss(nn.Module):
         miner: the library's choice of pairs for it; None: all pairs, or none are needed.
     """
 
-    def __init__(self, loss: nn.Module, miner: nn.Module | None = None, **options: float) -> None:
+    def __init__(self, loss: nn.Module, miner: nn.Module | None = None) -> None:
         super().__init__()
-        self.loss, self.miner, self.options = loss, miner, options
+        self.loss, self.miner = loss, miner
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss; embeddings (n_images, embedding_dim), labels (n_images,)."""
@@ -70,11 +70,8 @@ class LibraryLoss(nn.Module):
             pairs = self.miner(embeddings, labels) if self.miner else None
             return self.loss(embeddings, labels, pairs)
 
-    def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.options.items())
 
-
-def contrastive(*, margin: float = 1.0, positive_margin: float = 0.0) -> nn.Module:
+def contrastive(*, margin: float = 1.0) -> nn.Module:
     """Pulls every positive to distance 0, pushes every negative out to the margin.
 
     mean of d over positive pairs + mean of max(0, margin − d) over negative pairs, each over the
@@ -83,12 +80,10 @@ def contrastive(*, margin: float = 1.0, positive_margin: float = 0.0) -> nn.Modu
 
     Args:
         margin: distance from which a pair of two identities costs nothing.
-        positive_margin: distance up to which a pair of one identity costs nothing.
 
     Source: Hadsell et al. 2006, equation 4, with distances in place of their squares.
     """
-    loss = ContrastiveLoss(positive_margin, margin, distance=_distance())
-    return LibraryLoss(loss, margin=margin, positive_margin=positive_margin)
+    return LibraryLoss(ContrastiveLoss(0.0, margin, distance=_distance()))
 
 
 def triplet(*, margin: float = 0.2) -> nn.Module:
@@ -99,7 +94,7 @@ def triplet(*, margin: float = 0.2) -> nn.Module:
     Source: Hermans et al. 2017, equation 5 (batch hard).
     """
     loss = TripletMarginLoss(margin=margin, distance=_distance())
-    return LibraryLoss(loss, BatchHardMiner(distance=_distance()), margin=margin)
+    return LibraryLoss(loss, BatchHardMiner(distance=_distance()))
 
 
 def _distance() -> LpDistance:
@@ -114,14 +109,13 @@ def arcface(
     week3/metric_learning.py spells out the formula.
 
     Args:
-        embedding_dim: length of the embedding.
         margin: radians; 0 leaves a softmax on cosines.
         scale: what cosines are multiplied with before the softmax.
 
     Source: Deng et al. 2019, equation 3; the library's margin is in degrees.
     """
-    loss = ArcFaceLoss(n_identities, embedding_dim, margin=math.degrees(margin), scale=scale)
-    return LibraryLoss(loss, margin=margin, scale=scale)
+    degrees = math.degrees(margin)
+    return LibraryLoss(ArcFaceLoss(n_identities, embedding_dim, margin=degrees, scale=scale))
 
 
 def multi_similarity(*, margin: float, scale: float) -> nn.Module:
@@ -134,11 +128,8 @@ def multi_similarity(*, margin: float, scale: float) -> nn.Module:
     Source: Wang et al. 2019, "Multi-similarity loss", equations 11 and 12 (pairs), 15 (loss), with
         its α = 2 and λ = ½ as in the authors' code.
     """
-    return LibraryLoss(
-        MultiSimilarityLoss(alpha=2, beta=scale, base=0.5),
-        MultiSimilarityMiner(epsilon=margin),
-        margin=margin, scale=scale,
-    )  # fmt: skip
+    loss = MultiSimilarityLoss(alpha=2, beta=scale, base=0.5)
+    return LibraryLoss(loss, MultiSimilarityMiner(epsilon=margin))
 
 
 def supcon(*, scale: float) -> nn.Module:
@@ -149,7 +140,7 @@ def supcon(*, scale: float) -> nn.Module:
 
     Source: Khosla et al. 2020, "Supervised contrastive learning", equation 2.
     """
-    return LibraryLoss(SupConLoss(temperature=1 / scale), scale=scale)
+    return LibraryLoss(SupConLoss(temperature=1 / scale))
 
 
 def circle(*, margin: float, scale: float) -> nn.Module:
@@ -161,7 +152,7 @@ def circle(*, margin: float, scale: float) -> nn.Module:
 
     Source: Sun et al. 2020, "Circle loss", equations 5 and 6, with a term for each anchor.
     """
-    return LibraryLoss(CircleLoss(m=margin, gamma=scale), margin=margin, scale=scale)
+    return LibraryLoss(CircleLoss(m=margin, gamma=scale))
 
 
 def proxy_anchor(
@@ -175,14 +166,13 @@ def proxy_anchor(
 
     Source: Kim et al. 2020, "Proxy anchor loss", equation 4.
     """
-    loss = ProxyAnchorLoss(n_identities, embedding_dim, margin=margin, alpha=scale)
-    return LibraryLoss(loss, margin=margin, scale=scale)
+    return LibraryLoss(ProxyAnchorLoss(n_identities, embedding_dim, margin=margin, alpha=scale))
 
 
 def subcenter_arcface(
-    n_identities: int, embedding_dim: int, *, margin: float, scale: float, n_centres: int = 3
+    n_identities: int, embedding_dim: int, *, margin: float, scale: float
 ) -> nn.Module:
-    """ArcFace with several centres per animal: a photo needs to be near one of them.
+    """ArcFace with three centres per animal: a photo needs to be near one of them.
 
     The left and the right face of a turtle are two patterns, and a wrongly named photo can have
     a centre of its own.
@@ -192,11 +182,9 @@ def subcenter_arcface(
 
     Source: Deng et al. 2020, "Sub-center ArcFace", section 3.
     """
-    loss = SubCenterArcFaceLoss(
-        num_classes=n_identities, embedding_size=embedding_dim,
-        margin=math.degrees(margin), scale=scale, sub_centers=n_centres,
-    )  # fmt: skip
-    return LibraryLoss(loss, margin=margin, scale=scale, n_centres=n_centres)
+    options = {"margin": math.degrees(margin), "scale": scale, "sub_centers": 3}
+    sizes = {"num_classes": n_identities, "embedding_size": embedding_dim}
+    return LibraryLoss(SubCenterArcFaceLoss(**sizes, **options))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,6 @@ class Schedule:
             warm-up) to the share of the peak. "step" divides by 10 after each third of the run,
             "plateau" halves when validation has not improved for 3 epochs.
         optimizer: its groups' rates are the peaks.
-        epochs: length of the run.
         warmup_epochs: linear rise from 0 at the start; may be a fraction. "one_cycle" has
             its own.
         final_rate: learning rate that "cosine" ends with, the same for every group.

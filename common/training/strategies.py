@@ -94,11 +94,7 @@ def read_plan(text: str) -> list[Step]:
 def photos_for_plan(
     backbone: Backbone, plan: Sequence[Step], *arguments: object, **options: object
 ) -> list[PhotosAtBoundary]:
-    """The photos behind the freeze boundary of each step.
-
-    Args:
-        backbone: pre-trained; stays as it is.
-    """
+    """The photos behind the freeze boundary of each step; the backbone stays as it is."""
     photos = []
     for step in plan:
         own = copy.deepcopy(backbone)

@@ -118,10 +118,8 @@ def draw_card(
         folder: to be made, or empty: `DCIM/100CANON/IMG_0001.JPG` and so on, and `boxes.csv`.
         truth: a table outside of it: path, bbox, identity, orientation, encounter, date.
         n_photos: files on the card; 8 or more.
-        seed: fixes every animal, day and pixel.
         photo_size: side of a photo of a head, pixels; scenes have twice that.
         goes_on: the folder may hold a part of the same card.
-        progress: whether to draw a bar.
 
     Returns:
         How many animals there are, photographed or not.

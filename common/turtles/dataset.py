@@ -59,9 +59,6 @@ def ensure_turtles(
             an older drawing, they are drawn anew.
         n_workers: processes; all cores by default, 1 = draw in this process.
 
-    Returns:
-        The folder.
-
     Raises:
         InputError: the parameters make no turtles, or the folder holds something else.
     """

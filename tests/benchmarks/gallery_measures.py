@@ -39,7 +39,7 @@ def ask_gallery(folder: Path, n_single: int) -> dict:
     """
     start = time.perf_counter()
     # Written by this very run: checksums would read the pages whose first reading is timed.
-    gallery = Gallery.load(folder / "gallery", verify=False)
+    gallery = Gallery.load(folder / "gallery")
     load_seconds = time.perf_counter() - start
     queries = np.load(folder / "queries.npy")
     gallery.search(queries[:BATCH], k=1)  # pages are read from disk once

@@ -83,27 +83,27 @@ def test_batch_hard_triplet_equals_a_naive_loop():
     assert loss.item() == pytest.approx(naive_batch_hard(embeddings, labels, 0.2), rel=1e-4)
 
 
-def naive_contrastive(embeddings, labels, positive_margin, negative_margin):
+def naive_contrastive(embeddings, labels, margin):
     same, other = [], []
     for i, j in itertools.combinations(range(len(labels)), 2):
         distance = (embeddings[i] - embeddings[j]).norm().item()
         if labels[i] == labels[j]:
-            same.append(max(0.0, distance - positive_margin))
+            same.append(distance)
         else:
-            other.append(max(0.0, negative_margin - distance))
+            other.append(max(0.0, margin - distance))
     costly = [[loss for loss in losses if loss > 0] for losses in (same, other)]
     return sum(sum(losses) / len(losses) for losses in costly if losses)
 
 
-@pytest.mark.parametrize("margins", [(0.0, 1.0), (0.3, 1.6)])
-def test_contrastive_equals_a_naive_loop_over_pairs(margins):
+@pytest.mark.parametrize("margin", [1.0, 1.6])
+def test_contrastive_equals_a_naive_loop_over_pairs(margin):
     torch.manual_seed(4)
     embeddings = functional.normalize(torch.randn(12, 4))
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
 
-    loss = contrastive(positive_margin=margins[0], margin=margins[1])(embeddings, labels)
+    loss = contrastive(margin=margin)(embeddings, labels)
 
-    assert loss.item() == pytest.approx(naive_contrastive(embeddings, labels, *margins), rel=1e-4)
+    assert loss.item() == pytest.approx(naive_contrastive(embeddings, labels, margin), rel=1e-4)
 
 
 def test_contrastive_measures_distance_between_unit_vectors():
