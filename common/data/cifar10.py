@@ -84,9 +84,7 @@ def read_copies(file: Path, part: str, where: str) -> tuple[np.ndarray, np.ndarr
             {part}_labels and class_names.
 
     Returns:
-        pixels: uint8, shape (n_images, 32, 32, 3).
-        labels: integers, shape (n_images,).
-        names: of the classes, label 0 first.
+        pixels, labels and names, as in `Pictures`.
 
     Raises:
         InputError: the file is damaged, or holds something else.

@@ -5,6 +5,7 @@ its similarities mean, and a small picture of each photo.
 """
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -23,7 +24,6 @@ from common.gallery.files import (
     write_named,
 )
 from common.gallery.gallery import Gallery
-from common.gallery.history import only_one
 from common.gallery.photos import names_of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
 from common.gallery.scores import ValidationScores, ask_validation, draw_encounters
@@ -35,7 +35,7 @@ from common.models.backbones import load_backbone
 from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
-from common.own_files import checksum
+from common.own_files import checksum, claim, release
 from common.words import counted
 
 import numpy as np
@@ -47,6 +47,7 @@ N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an unt
 N_TOGETHER = 512  # photos in memory at a time, however many are embedded
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
 TRAINED = Path("runs", "metric_learning", "model.safetensors")  # where metric_learning.py stores it
+PATIENCE = 600  # seconds to wait for another program's change
 TRAIN_ONE = "train one with python week3/metric_learning.py"
 
 
@@ -134,23 +135,40 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
 def changing(folder: Path) -> Iterator[None]:
     """Change a gallery while no other program does; one of an earlier version gets its list.
 
+    Others wait until a program that changes it has ended, or was killed.
+
     Raises:
         InputError: another program takes too long, or the folder cannot be written to.
     """
-    if processes.is_main():
-        try:
-            begin_gallery_list(Path(folder))
-        except FileExistsError as error:
-            raise InputError(
-                f"{folder}: {error.strerror}, expected the list of a gallery's own files; move "
-                "that one elsewhere, so that a new list begins"
-            ) from error
-        except OSError:
-            pass  # a folder that takes no files is told by `only_one`
-    with only_one(Path(folder)):
-        if processes.is_main():
-            complete_log(Path(folder))
+    if not processes.is_main():  # the others write nothing there
         yield
+        return
+    try:
+        begin_gallery_list(folder)
+    except FileExistsError as error:
+        raise InputError(
+            f"{folder}: {error.strerror}, expected the list of a gallery's own files; move "
+            "that one elsewhere, so that a new list begins"
+        ) from error
+    except OSError:
+        pass  # a folder that takes no files is told by the claim
+    try:
+        try:
+            claim(folder)
+        except InputError:
+            print(f"{folder} is being changed by another program: waiting for it", flush=True)
+            claim(folder, patience=PATIENCE)
+        complete_log(folder)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise InputError(
+            f"the gallery {folder} cannot be changed ({error.strerror}); ask its owner, or copy "
+            "the folder"
+        ) from error
+    finally:
+        release(folder)
 
 
 def model_name(path: Path) -> str:

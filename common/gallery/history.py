@@ -1,23 +1,19 @@
-"""Who changed a gallery, when and how: one change at a time, and a log that only grows."""
+"""Who changed a gallery, when and how: a log that only grows."""
 
 import contextlib
-import errno
 import getpass
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from common.errors import InputError
 from common.files import write_text
-from common.machine import processes
-from common.own_files import checksum, claim, release
+from common.own_files import checksum
 
 LOG = "changes.jsonl"
 TAKEN_BACK = "Taken back: "  # before what an --undo has undone
-PATIENCE = 600  # seconds to wait for another program's change
 
 
 def change_of(
@@ -97,31 +93,3 @@ def renamed_since(folder: Path, time: str) -> dict[str, str]:
 def _lines(folder: Path) -> list[str]:
     path = folder / LOG
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-
-
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one program at a time change a gallery; others wait until it has ended, or was killed.
-
-    Raises:
-        InputError: another one takes too long, or the folder cannot be written to.
-    """
-    if not processes.is_main():  # the others write nothing there
-        yield
-        return
-    try:
-        try:
-            claim(folder)
-        except InputError:
-            print(f"{folder} is being changed by another program: waiting for it", flush=True)
-            claim(folder, patience=PATIENCE)
-        yield
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise InputError(
-            f"the gallery {folder} cannot be changed ({error.strerror}); ask its owner, or copy "
-            "the folder"
-        ) from error
-    finally:
-        release(folder)

@@ -21,13 +21,7 @@ QUALITY = 85  # of JPEG
 
 
 def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = True) -> list[str]:
-    """Make a picture of each photo, unless it is there.
-
-    Args:
-        photos: files, length n_images.
-
-    Returns:
-        Name of each picture, length n_images.
+    """Make a picture of each photo file, unless it is there; returns the names of the pictures.
 
     Raises:
         InputError: a photo cannot be read, or the folder takes no files.

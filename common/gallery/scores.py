@@ -255,21 +255,17 @@ def ask_catalogue(
     embed: Callable[[np.ndarray], np.ndarray],
     catalogue: Catalogue,
     *,
-    gallery: np.ndarray,
-    known: np.ndarray,
-    new: np.ndarray,
     source: str,
+    **asking: np.ndarray,
 ) -> ValidationScores:
     """`ask_validation` with rows of a catalogue, of which no others are embedded."""
-    rows = np.unique(np.concatenate([gallery, known, new]))
+    rows = np.unique(np.concatenate([*asking.values()]))
     table = catalogue.table.iloc[rows]
     names = {"identity": "identity", "encounter": "encounter", "side": "orientation"}
     return ask_validation(
         embed(rows),
         {fact: table[name].to_numpy(dtype=str) for fact, name in names.items()},
-        gallery=np.searchsorted(rows, gallery),
-        known=np.searchsorted(rows, known),
-        new=np.searchsorted(rows, new),
+        **{name: np.searchsorted(rows, own) for name, own in asking.items()},
         source=source,
     )
 

@@ -2,8 +2,9 @@
 
 Every rule sees a table sorted by image_id, so that a split does not depend on the order of rows,
 and draws from generators of its own, so that the same seed picks the same animals under each rule.
-"Units" are what a rule never cuts: photos, encounters or days. `rank` numbers the units of each
-identity in the order in which they go to train, validation and test; -1 means not used.
+Parts are arrays of shape (n_images,). "Units" are what a rule never cuts: photos, encounters or
+days. `rank` numbers the units of each identity in the order in which they go to train, validation
+and test; -1 means not used.
 """
 
 from collections.abc import Iterator
@@ -130,9 +131,6 @@ def split_animals(
 
     Args:
         rank: shape (n_images,), the unit's rank within its identity, -1 for photos not used.
-
-    Returns:
-        Parts, shape (n_images,).
     """
     identity = table["identity"]
     n_units = pd.Series(rank).groupby(identity.to_numpy()).transform("max") + 1
@@ -164,9 +162,6 @@ def hold_out_untested(table: pd.DataFrame, part: np.ndarray, share: float, seed:
     """Move all photos of some training animals to validation, so that it has new animals too.
 
     Only animals without a test photo are chosen: others would become new to the test.
-
-    Returns:
-        Parts, shape (n_images,).
     """
     part = part.copy()
     tested = set(table["identity"][part == "test"])
@@ -183,9 +178,6 @@ def carve_validation(
 
     All photos of some animals, and of the others their last days where most photos have a date,
     else encounters at random.
-
-    Returns:
-        Parts, shape (n_images,).
     """
     part = hold_out_untested(table, part, shares.validation_newcomer_share, seed)
     rank = rank_days(table) if is_mostly_dated(table) else rank_at_random(table, "encounter", seed)
@@ -197,9 +189,6 @@ def split_like(table: pd.DataFrame, part: np.ndarray, seed: int) -> np.ndarray:
 
     Every animal keeps its number of train, validation and test photos; photos that the other
     split does not use stay unused.
-
-    Returns:
-        Parts, shape (n_images,).
     """
     draws = _generator(seed, RANK_STREAM).random(len(table))
     dealt = part.copy()
@@ -236,9 +225,6 @@ def split_at_date(table: pd.DataFrame, cutoff: pd.Timestamp, validation_share: f
     """Put photos before a date into train, the last of them into validation, others into test.
 
     An encounter that spans the date is test as a whole. Photos without a date are unused.
-
-    Returns:
-        Parts, shape (n_images,).
     """
     day = table["date"].dt.normalize()
     last_day = day.groupby(table["encounter"]).transform("max")
