@@ -8,6 +8,7 @@ import difflib
 import re
 import string
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
@@ -147,9 +148,7 @@ def near_to(text: str, names: Iterable[str]) -> list[str]:
 
 def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[str, str]:
     """Each name in the spelling that most of the same have; `kept` ones are only exactly so."""
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(names)
     chosen: dict[tuple[bool, str], str] = {}
     spelled = {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):

@@ -57,9 +57,11 @@ FOREIGN_CHECKPOINTS = ("last*.pt", f"{CHECKPOINTS}/*")
 ANSWERS = "answers.csv"  # beside the result, which names it: a table of hundreds of rows
 NEW = ".new.part"  # folder in a run's own, of what will take its place at the end
 RESULTS = REPORT, RESULT = "report.html", "result.json"
-NETWORKS = ("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum")
-NUMBERS = ("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas")
-PICTURES = ("albumentations", "opencv-python-headless", "pillow", "pillow-heif", "matplotlib")
+PACKAGES = (  # that may change a number
+    *("torch", "torchvision", "timm", "pytorch-metric-learning", "accelerate", "captum"),
+    *("scikit-learn", "faiss-cpu", "onnx", "onnxruntime", "onnxscript", "numpy", "pandas"),
+    *("albumentations", "opencv-python-headless", "pillow", "pillow-heif", "matplotlib"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Run:
                 "started": self.started,
                 "seconds": round(self.seconds, 2),
                 "machine": machine_facts(device or self.arguments.get("device")),
-                "versions": package_versions(),
+                "versions": {package: installed_version(package) for package in PACKAGES},
                 "peak_memory_mb": peak_memory_mb(),
                 "split": split,
                 "summary": summary,
@@ -326,11 +328,6 @@ def machine_facts(device: str | None) -> dict:
         "device": device,
         "python": platform.python_version(),
     }
-
-
-def package_versions() -> dict[str, str | None]:
-    """Installed versions of the packages that may change a number; None if not installed."""
-    return {package: installed_version(package) for package in NETWORKS + NUMBERS + PICTURES}
 
 
 def peak_memory_mb() -> float:

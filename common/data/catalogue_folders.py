@@ -110,23 +110,27 @@ def find_images(root: Path) -> Found:
         made |= made_by_course(Path(folder).absolute())
         try:
             with os.scandir(folder) as entries:
-                visible = [entry for entry in entries if not _is_hidden(entry.name)]
+                visible = [each for each in entries if each.name[0] != "."]
         except OSError:
             found.closed.append(folder)
             continue
         for entry in visible:
+            name = entry.name.lower()
+            if name in HIDDEN:
+                continue
             if os.path.isdir(entry.path):
-                if _is_system(entry.name):
+                if name in SYSTEM_FOLDERS or name.endswith(SYSTEM_ENDINGS):
                     found.system.append(entry.path)
                 else:
                     folders.append((entry.path, (*ancestors, real)))
             else:
-                part = _part_for(entry, found)
+                part = _part_for(name, found)
                 if os.path.abspath(entry.path) not in made:
                     part.append(entry.path)
                 elif part is found.photos:
                     found.results.append(entry.path)
-    return Found(*(sorted(_from_root(path, root) for path in part) for part in found))
+    paths = [[os.path.relpath(each, root).replace(os.sep, "/") for each in part] for part in found]
+    return Found(*map(sorted, paths))
 
 
 def is_card(photos: Sequence[str]) -> bool:
@@ -135,25 +139,11 @@ def is_card(photos: Sequence[str]) -> bool:
     return bool(folders) and all("dcim" in each for each in folders)
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in HIDDEN
-
-
-def _is_system(name: str) -> bool:
-    lower = name.lower()
-    return lower in SYSTEM_FOLDERS or lower.endswith(SYSTEM_ENDINGS)
-
-
-def _part_for(entry: os.DirEntry, found: Found) -> list[str]:
-    """The list that a file belongs on."""
-    name = entry.name.lower()
+def _part_for(name: str, found: Found) -> list[str]:
+    """The list that a file of this name, in lower case, belongs on."""
     if name.endswith(PHOTO_SUFFIXES):
         return found.photos  # also a pipe or a device, which is told when it is looked at
     return found.to_convert if is_to_convert(name) else found.others
-
-
-def _from_root(path: str, root: Path) -> str:
-    return os.path.relpath(path, root).replace(os.sep, "/")
 
 
 def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:

@@ -218,12 +218,11 @@ def _draw_photos(
 
 def _group(labels: np.ndarray, encounters: np.ndarray) -> list[list[np.ndarray]]:
     """Return, for each label, the dataset indices of each of its encounters."""
-    groups = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        names = encounters[rows]
-        groups.append([rows[names == name] for name in np.unique(names)])
-    return groups
+    table = pd.DataFrame({"label": labels, "encounter": encounters})
+    return [
+        [photos.index.to_numpy() for _, photos in own.groupby("encounter")]
+        for _, own in table.groupby("label")
+    ]
 
 
 def spread_over_animals(

@@ -89,7 +89,8 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     Returns:
         A sentence on it; "" where nothing is to be learned.
     """
-    if not matchers or (learned_scores(gallery) and len(gallery) < _learned_from(gallery) * GROWN):
+    n_before = gallery.about.get(ABOUT, {}).get("n_photos", 0) if learned_scores(gallery) else 0
+    if not matchers or len(gallery) < n_before * GROWN:
         return ""
     rows = np.flatnonzero(gallery.can_be_found())
     facts = {name: values[rows] for name, values in gallery.facts.items()}
@@ -106,10 +107,6 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     learned = {"cascade": cascade.to_dict(), "plans": [each.to_dict() for each in plans]}
     gallery.about[ABOUT] = {"n_photos": len(rows), **learned}
     return f"What local matching means is learned from {asked.source}."
-
-
-def _learned_from(gallery: Gallery) -> int:
-    return gallery.about[ABOUT].get("n_photos", 0)
 
 
 def rows_to_ask(

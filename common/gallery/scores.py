@@ -26,10 +26,6 @@ HIGHEST = 1e6  # above any score
 BLOCK = 256  # photos compared at a time
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
 def _are_similarities(values: object) -> bool:
     """Whether these are similarities of candidates, best first."""
     return (
@@ -46,8 +42,8 @@ def _are(is_sound: Callable[[object], bool], values: object, n: int) -> bool:
 
 FIELDS = {  # of `AskedScores`: what an entry may be, in a file that anybody may have changed
     "similarities": _are_similarities,
-    "right_place": lambda value: _is_whole(value, -1) and value < N_CANDIDATES,
-    "animal": lambda value: _is_whole(value, 0),
+    "right_place": lambda value: type(value) is int and -1 <= value < N_CANDIDATES,
+    "animal": lambda value: type(value) is int and value >= 0,
     "is_known": lambda value: type(value) is bool,
 }
 

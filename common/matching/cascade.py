@@ -178,10 +178,8 @@ class Cascade:
         Args:
             scores: the first of `meanings`, one or more, all of one shape.
         """
-        return self._worth(fuse(scores, self.meanings), len(scores))
-
-    def _worth(self, mean: np.ndarray, n_scores: int) -> np.ndarray:
-        return mean if n_scores == 1 else self.levels[n_scores - 2](mean)
+        mean = fuse(scores, self.meanings)
+        return mean if len(scores) == 1 else self.levels[len(scores) - 2](mean)
 
     def ask(self, pairs: Pairs, stages: Sequence[Stage]) -> Found:
         """Compare a question with a gallery, stage after stage, while the decision is open.

@@ -219,7 +219,8 @@ def _dated_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcomer
 
 def _random_newcomers(table: pd.DataFrame, shares: Shares, seed: int) -> Newcomers:
     identities = sorted(table["identity"].unique())
-    chosen = rules.random_newcomers(identities, shares.newcomer_share, seed)
+    stream = rules.NEWCOMER_STREAM
+    chosen = rules.choose_animals(identities, shares.newcomer_share, seed, stream)
     return chosen, name_animals("Chosen at random, not trained on and tested as new", chosen)
 
 

@@ -90,12 +90,8 @@ def latest_newcomers(table: pd.DataFrame, share: float, seed: int) -> list[str]:
     return sorted(first_seen.index[order[len(order) - n_newcomers :]])
 
 
-def random_newcomers(identities: list[str], share: float, seed: int) -> list[str]:
+def choose_animals(identities: list[str], share: float, seed: int, stream: int) -> list[str]:
     """Name a random share of the animals, leaving at least two."""
-    return _choose(identities, share, seed, NEWCOMER_STREAM)
-
-
-def _choose(identities: list[str], share: float, seed: int, stream: int) -> list[str]:
     order = _generator(seed, stream).permutation(len(identities))
     chosen = order[: n_of_share(share, len(order), len(order) - 2)]
     return sorted(np.array(sorted(identities), dtype=object)[chosen])
@@ -139,7 +135,7 @@ def split_animals(
     part[identity.isin(newcomers)] = "test"
     part[rank < 0] = "unused"
     trained = sorted(set(identity[part == "train"]))
-    held_out = _choose(trained, shares.validation_newcomer_share, seed, VALIDATION_STREAM)
+    held_out = choose_animals(trained, shares.validation_newcomer_share, seed, VALIDATION_STREAM)
     part[identity.isin(held_out).to_numpy() & (rank >= 0)] = "validation"
     return carve_units(part, identity, rank, shares.validation_share)
 
@@ -166,7 +162,7 @@ def hold_out_untested(table: pd.DataFrame, part: np.ndarray, share: float, seed:
     part = part.copy()
     tested = set(table["identity"][part == "test"])
     untested = sorted(set(table["identity"][part == "train"]) - tested)
-    held_out = _choose(untested, share, seed, VALIDATION_STREAM)
+    held_out = choose_animals(untested, share, seed, VALIDATION_STREAM)
     part[table["identity"].isin(held_out).to_numpy() & (part == "train")] = "validation"
     return part
 

@@ -99,7 +99,8 @@ def key_of(*parts: object) -> str:
         parts: of any types; of a function only its name and what it closes over.
     """
     digest = hashlib.blake2b(digest_size=16)
-    _feed(digest, [parts, _versions(), _code()])
+    versions = {library: importlib.metadata.version(library) for library in LIBRARIES}
+    _feed(digest, [parts, versions, _code()])
     return digest.hexdigest()
 
 
@@ -111,10 +112,6 @@ def named_groups(groups: list[dict], **modules: nn.Module) -> list[dict]:
         for name, parameter in module.named_parameters()
     }
     return [group | {"params": [names.get(p) for p in group["params"]]} for group in groups]
-
-
-def _versions() -> dict[str, str]:
-    return {library: importlib.metadata.version(library) for library in LIBRARIES}
 
 
 @functools.cache
