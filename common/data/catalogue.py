@@ -93,11 +93,6 @@ class Catalogue:
         """Whether both left and right sides occur, so that a mirrored photo is another animal."""
         return {"left", "right"} <= set(self.sides)
 
-    @cached_property
-    def has_dates(self) -> bool:
-        """Whether any photo has a date."""
-        return bool(self.table["date"].notna().any())
-
     def names(self) -> list[str]:
         """Return each photo's path in row order, with its box: two animals of a photo are two."""
         if "bbox" not in self.table:

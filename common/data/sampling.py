@@ -103,11 +103,9 @@ class IdentityBatchSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
         return self.n_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the epoch's batches."""
         rng = np.random.default_rng([self.seed, self.epoch])
         n_photos = [sum(map(len, encounters)) for encounters in self.groups]
         animals = deal_animals(np.sqrt(n_photos), self.n_batches, self.n_identities, rng)

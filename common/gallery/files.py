@@ -45,14 +45,8 @@ MAPPED_FROM = 100_000_000  # bytes of an index
 N_FORMER = 5  # states that a gallery can go back to
 PICTURE_NAME = re.compile(r"[\w-]{1,80}")  # no path
 DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(ArithmeticError, MemoryError),
 )
 
 

@@ -34,13 +34,8 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 16, 64
 # one that did would be an error, not a wrong number.
 STORED_DTYPE = np.dtype(np.float16)
 LIBRARIES = (
-    "torch",
-    "timm",
-    "albumentations",
-    "numpy",
-    "pillow",
-    "pillow-heif",
-    "opencv-python-headless",
+    *("torch", "timm", "albumentations", "numpy"),
+    *("pillow", "pillow-heif", "opencv-python-headless"),
 )
 
 
