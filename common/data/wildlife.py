@@ -30,15 +30,12 @@ def open_dataset(
     drop_copies: bool = True,
     **reading: object,
 ) -> tuple[Catalogue, CatalogueReport]:
-    """Read a set of wildlife-datasets, after its terms are printed, and leave out what is broken.
+    """Read a set of wildlife-datasets, after its terms are printed, and `leave_out_unusable`.
 
     Args:
         name: the package's name of the set, such as "NyalaData".
         download: let the package fetch the photos where they are not there yet.
         split_column: the table's column that holds the given split, instead of the package's own.
-
-    Returns:
-        As `common.data.catalogue_checks.leave_out_unusable`.
 
     Raises:
         InputError: the package is not installed, does not know the name or cannot fetch or read

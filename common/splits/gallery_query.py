@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from common.data.catalogue import Catalogue
-from common.errors import InputError
 from common.splits import rules
 
 import numpy as np
@@ -36,12 +35,7 @@ def gallery_and_query(
 
     Returns:
         Gallery rows and query rows, each ascending, without a photo or encounter in common.
-
-    Raises:
-        InputError: n_gallery is less than 1.
     """
-    if n_gallery < 1:
-        raise InputError(f"n_gallery is {n_gallery}, expected at least 1 photo for each animal")
     subset = catalogue.table.iloc[np.sort(rows)].sort_values("image_id")
     table = subset.reset_index(drop=True)
     rank = rules.rank_days_or_encounters(table, seed)

@@ -223,13 +223,9 @@ def test_a_failed_save_leaves_the_former_gallery(tmp_path, herd, monkeypatch):
     assert len(Gallery.load(folder)) == 20
 
 
-@pytest.mark.parametrize(
-    ("kind", "n_animals", "message"),
-    [("tree", 5, "expected auto, flat, hnsw, ivfpq"), ("ivfpq", 5, "found 20 photos")],
-)
-def test_an_index_that_cannot_be_built_is_named(kind, n_animals, message):
-    with pytest.raises(InputError, match=message):
-        gallery_of(*photos_of(n_animals), kind)
+def test_an_index_that_cannot_be_built_is_named():
+    with pytest.raises(InputError, match="found 20 photos"):
+        gallery_of(*photos_of(5), "ivfpq")
 
 
 def test_embeddings_of_another_length_are_refused(herd):

@@ -457,11 +457,6 @@ def test_gallery_and_query_share_no_encounter(catalogue, n_gallery, seed, random
     assert (last_enrolled[first_asked.index] < first_asked).all()
 
 
-def test_a_gallery_of_no_photos_is_refused():
-    with pytest.raises(InputError, match="n_gallery is 0"):
-        gallery_and_query(catalogue_of("a 1,b 1"), np.arange(2), n_gallery=0)
-
-
 def test_a_gallery_that_the_source_names_is_enrolled_whole():
     names = ["test_query", "test_gallery", "test_gallery", "test_query", "test", "test"]
     catalogue = catalogue_of("a 1,a 2,a 3,a 4,b 1,b 2", split=names)

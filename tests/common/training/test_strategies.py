@@ -141,10 +141,9 @@ def test_an_absurd_plan_is_refused(text):
         read_plan(text)
 
 
-@pytest.mark.parametrize(("strategy", "epochs"), [("sideways", 8), ("progressive", 2)])
-def test_an_impossible_strategy_is_refused(strategy, epochs):
-    with pytest.raises(InputError, match=r"--strategy sideways|--epochs 2"):
-        plan_of(strategy, epochs, unfreeze=1)
+def test_a_plan_of_more_steps_than_epochs_is_refused():
+    with pytest.raises(InputError, match="--epochs 2"):
+        plan_of("progressive", 2, unfreeze=1)
 
 
 def test_the_stage_table_shows_rates_and_counts_every_parameter():
