@@ -213,6 +213,23 @@ def add_flag(
     parser.add_argument(f"--{name}", **_flag(read, metavar, text, default))
 
 
+def flags_given(argv: Sequence[str] | None) -> set[str]:
+    """Names of the flags that a command line holds; None: this process's own."""
+    words = sys.argv[1:] if argv is None else argv
+    return {word[2:].split("=")[0] for word in words if word.startswith("--")}
+
+
+def refuse_beside(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, flag: str, *void: str
+) -> None:
+    """End where a flag is given beside one that has no say then."""
+    given = flags_given(argv)
+    if flag in given and (beside := [each for each in void if each in given]):
+        parser.error(
+            f"--{flag}: found beside --{beside[0]}, which has no say then, expected one of the two"
+        )
+
+
 def _choice(choices: Sequence[str], text: str) -> dict:
     """The same for one of some words, the first of which is the default."""
     default = f"{text} (default: %(default)s)"

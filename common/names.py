@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
+from common.errors import InputError
+
 # Words for "nobody knows who", in the languages of those who are likely to write them.
 UNKNOWN_WORDS = """
     na, nan, nat, null, nil, none, nn, n.d., no data, no id, no name, nobody, blank, empty, missing
@@ -34,6 +36,7 @@ UNKNOWN_WORDS = """
     bilinmiyor, bilinmeyen, άγνωστο, άγνωστος, неизвестно, неизвестный, неизвестная, неизвестен
     невідомо, невідомий, не определен, не определён, 不明, 未知
 """
+LONGEST_NAME = 255  # letters; no folder has a longer one
 ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
 # Cyrillic and Greek letters that are drawn as Latin ones, small or capital.
 AS_LATIN = str.maketrans(
@@ -134,6 +137,19 @@ def is_unknown(text: str) -> bool:
     ):
         return True
     return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
+
+
+def refuse_long(text: str, where: str) -> None:
+    """Refuse a name that can be none.
+
+    Raises:
+        InputError: with its beginning.
+    """
+    if len(text) > LONGEST_NAME:
+        raise InputError(
+            f"{where}: found a name of {len(text):,} letters ({text[:20]}…), expected at most "
+            f"{LONGEST_NAME}; is a quotation mark missing, or a column shifted?"
+        )
 
 
 def near_to(text: str, names: Iterable[str]) -> list[str]:
