@@ -36,7 +36,7 @@ UNKNOWN_WORDS = """
     bilinmiyor, bilinmeyen, άγνωστο, άγνωστος, неизвестно, неизвестный, неизвестная, неизвестен
     невідомо, невідомий, не определен, не определён, 不明, 未知
 """
-LONGEST_NAME = 255  # letters; no folder has a longer one
+LONGEST_NAME, LONGEST_PATH = 255, 4_096  # letters; no folder has a longer one
 ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
 # Cyrillic and Greek letters that are drawn as Latin ones, small or capital.
 AS_LATIN = str.maketrans(
@@ -139,16 +139,16 @@ def is_unknown(text: str) -> bool:
     return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
 
 
-def refuse_long(text: str, where: str) -> None:
-    """Refuse a name that can be none.
+def refuse_long(text: str, where: str, most: int = LONGEST_NAME) -> None:
+    """Refuse a name, or a path, that can be none.
 
     Raises:
         InputError: with its beginning.
     """
-    if len(text) > LONGEST_NAME:
+    if len(text) > most:
         raise InputError(
             f"{where}: found a name of {len(text):,} letters ({text[:20]}…), expected at most "
-            f"{LONGEST_NAME}; is a quotation mark missing, or a column shifted?"
+            f"{most:,}; is a quotation mark missing, or a column shifted?"
         )
 
 

@@ -198,7 +198,11 @@ def read_card(
         rows = rows[rows[path] != ""].rename(columns={path: "path"})
         anywhere = bool(reading.get("photos_elsewhere"))
         ways = [(each,) for each in rows["path"]]
-        rows["path"], problems = locate_photos(ways, root, near=table_file.stem, anywhere=anywhere)
+        try:
+            near = {"near": table_file.stem, "anywhere": anywhere}
+            rows["path"], problems = locate_photos(ways, root, **near)
+        except InputError as error:
+            raise InputError(f"{where}, {error}") from error
         names = [name for name in os.listdir(root) if name.lower() in TABLES]
         if unread := sorted(set(names) - {table_file.name}):
             action = f"{table_file.name} is read: put their columns into it"

@@ -235,6 +235,13 @@ def test_a_detectors_class_is_nobodys_name(tmp_path):
     assert read_card(tmp_path).table["identity"].tolist() == [""]
 
 
+def test_a_path_of_a_cards_table_that_leads_out_is_told_with_the_table(tmp_path):
+    (tmp_path / "boxes.csv").write_text("path\n../1.jpg\n")
+
+    with pytest.raises(InputError, match=r"boxes\.csv, row 2: the path \.\./1\.jpg leads out"):
+        read_card(tmp_path)
+
+
 def test_a_table_that_is_not_read_beside_another_is_told(tmp_path):
     photo(tmp_path / "1.jpg")
     (tmp_path / "boxes.csv").write_text('path,bbox\n1.jpg,"0,0,9,9"\n')
