@@ -67,12 +67,15 @@ class Finding(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print all findings and what to do; 1 if something has to be mended, else 0."""
-    argparse.ArgumentParser(
+    """Print all findings and what to do; 1 if something has to be mended, 2 for flags, else 0."""
+    _, others = argparse.ArgumentParser(  # not of `common.cli`, which may lack packages
         prog="python -m common.check_setup",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args(argv)
+    ).parse_known_args(argv)
+    if others:
+        print(f"error: found {others[0]}, expected nothing; leave it out", file=sys.stderr)
+        return 2
     failed = []
     for finding in findings():
         print(f"[{finding.state}]".ljust(7) + finding.text, flush=True)

@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -184,6 +185,23 @@ def add_flag(
         default: of a list as it is typed, such as "1,2,5".
     """
     parser.add_argument(f"--{name}", **_flag(read, metavar, text, default))
+
+
+def flags_given(argv: Sequence[str] | None) -> set[str]:
+    """Names of the flags that a command line holds; None: this process's own."""
+    words = sys.argv[1:] if argv is None else argv
+    return {word[2:].split("=")[0] for word in words if word.startswith("--")}
+
+
+def refuse_beside(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, flag: str, *void: str
+) -> None:
+    """End where a flag is given beside one that has no say then."""
+    given = flags_given(argv)
+    if flag in given and (beside := [each for each in void if each in given]):
+        parser.error(
+            f"--{flag}: found beside --{beside[0]}, which has no say then, expected one of the two"
+        )
 
 
 def _choice(choices: Sequence[str], text: str) -> dict:

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
+from common.errors import InputError
+
 # Words for "nobody knows who", in the languages of those who are likely to write them.
 UNKNOWN_WORDS = """
     na, nan, nat, null, nil, none, nn, n.d., no data, no id, no name, nobody, blank, empty, missing
@@ -35,6 +37,7 @@ UNKNOWN_WORDS = """
     bilinmiyor, bilinmeyen, άγνωστο, άγνωστος, неизвестно, неизвестный, неизвестная, неизвестен
     невідомо, невідомий, не определен, не определён, 不明, 未知
 """
+LONGEST_NAME, LONGEST_PATH = 255, 4_096  # letters; no folder has a longer one
 ALIKE = str.maketrans("’‘ʼ`´‐‑‒–—−", "'" * 5 + "-" * 6)
 # Cyrillic and Greek letters that are drawn as Latin ones, small or capital.
 AS_LATIN = str.maketrans(
@@ -135,6 +138,19 @@ def is_unknown(text: str) -> bool:
     ):
         return True
     return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
+
+
+def refuse_long(text: str, where: str, most: int = LONGEST_NAME) -> None:
+    """Refuse a name, or a path, that can be none.
+
+    Raises:
+        InputError: with its beginning.
+    """
+    if len(text) > most:
+        raise InputError(
+            f"{where}: found a name of {len(text):,} letters ({text[:20]}…), expected at most "
+            f"{most:,}; is a quotation mark missing, or a column shifted?"
+        )
 
 
 def near_to(text: str, names: Iterable[str]) -> list[str]:

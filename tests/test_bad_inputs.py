@@ -36,6 +36,7 @@ from script_runs import load_main, load_script, refusal_of
 LOOK, BASELINE = "week1/look_at_data", "week1/baseline_cnn"
 TRANSFER, COMPARE = "week2/transfer_learning", "week3/compare_approaches"
 EXPORT, METRIC = "week2/export_onnx", "week3/metric_learning"
+FINE, COUNT = "week2/fine_tuning", "week3/count_animals"
 BUILD, IDENTIFY = "week3/build_gallery", "week3/identify"
 
 # ---- Flags: read before anything is opened -----------------------------------------------------
@@ -57,6 +58,17 @@ FLAGS = [
     (f"{LOOK} --smoke --clock_offset 1:00,2:00", "2 offsets of 1 cameras"),
     (f"{LOOK} --output_dir {'x' * 300}", "--output_dir: found 'xxx"),
     (f"{LOOK} photos", "found photos"),
+    (f"{LOOK} --smoke --clock_offset 9999999:00", "of less than a million hours"),
+    (f"{FINE} --plan 0:1 --epochs 5", "--plan: found beside --epochs"),
+    (f"{FINE} --plan=0:1 --unfreeze=3", "--plan: found beside --unfreeze"),
+    (f"{FINE} --plan 0:1 --strategy full", "--plan: found beside --strategy"),
+    (f"{FINE} --strategy freeze --unfreeze 3", "--strategy: found beside --unfreeze"),
+    (f"{FINE} --plan ''", "--plan: found an empty text"),
+    (f"week3/compare_rankings --trained {__file__} --image_size 64", "--trained: found beside"),
+    (f"{BUILD} --trained {__file__} --weights none", "--weights: found without --model"),
+    (f"{BUILD} --remove anna --data_dir .", "--remove: found beside --data_dir"),
+    (f"{COUNT} --simulate 9 --occasion day", "--simulate: found beside --occasion"),
+    (f"{COUNT} . --simulate 9", "TABLE: found . beside --simulate"),
     (f"{BASELINE} --epochs 0", "--epochs"),
     (f"{BASELINE} --epochs 1000000", "--epochs"),
     (f"{BASELINE} --epochs ٣x", "--epochs"),
@@ -80,6 +92,7 @@ FLAGS = [
     ("week2/fine_tuning --mixed_precision fp8", "found 'fp8', expected one of"),
     (f"{TRANSFER} --weights ''", "--weights"),
     (f"{METRIC} --loss hinge", "--loss: found 'hinge', expected one of"),
+    (f"{METRIC} --photos_per_identity 3", "has no say in --loss arcface"),
     (f"{METRIC} --margin -1", "--margin"),
     (f"{METRIC} --margin 361", "--margin"),
     (f"{METRIC} --scale 0", "--scale"),
@@ -123,6 +136,9 @@ FITTING = [
     (f"{TRANSFER} --smoke --split disjoint", "week3/compare_approaches.py"),
     (f"{TRANSFER} --smoke --split given", "--split"),
     (f"{TRANSFER} --smoke --split_column nothing", "nothing"),
+    (f"{TRANSFER} --smoke --split_column side", "in column 'side'"),
+    (f"{FINE} --smoke --model small_cnn --unfreeze 50", "--unfreeze 50"),
+    (f"{FINE} --smoke --model small_cnn --plan 50:1", "small_cnn has"),
     (f"{TRANSFER} --smoke --device cuda:7", "--device cuda:7"),
     (f"{METRIC} --smoke --model small_cnn --loss triplet --batch_size 3", "--batch_size 3"),
     (f"{METRIC} --smoke --model small_cnn --unfreeze 50", "--unfreeze 50"),
@@ -211,6 +227,11 @@ CATALOGUES = [
     ("no path column", table("identity,date\nanna,2020-01-01\n"), "path"),
     ("two identity columns",
      table("path,identity,identity\na.jpg,anna,anna\nb.jpg,carla,dora\n"), "identity"),
+    ("a name without an end", table(f"path,identity\na.jpg,anna\nb.jpg,{'b' * 40_000}\n"),
+     "row 3, identity: found a name of 40,000 letters (bbb"),
+    ("an encounter without an end",
+     table(f"path,identity,encounter\na.jpg,anna,1\nb.jpg,bo,{'e' * 300}\n"), "row 3"),
+    ("a path without an end", table(f"path,identity\n{'a' * 40_000},anna\n"), "row 2, path"),
     ("two names for the path", table("file,image,identity\na.jpg,b.jpg,anna\n"), "file and image"),
     ("photos that are not there", table("path,identity\nx.jpg,anna\ny.jpg,berta\n"), "cannot be"),
     ("one animal in a table", table("path,identity\na.jpg,anna\nb.jpg,anna\n"), "anna"),
@@ -591,9 +612,7 @@ def test_a_model_that_lies_about_itself_is_named(
     monkeypatch.setattr("common.models.backbones._is_hub_in_reach", no_network)
     save_described(trained, change, tmp_path / "changed.safetensors")
 
-    command = (
-        f"{BUILD} --trained {{made}} --data_dir {{photos}} --output_dir {{run}} --image_size 32"
-    )
+    command = f"{BUILD} --trained {{made}} --data_dir {{photos}} --output_dir {{run}}"
     refused(command, words, usable, tmp_path, capsys, tmp_path / "changed.safetensors")
 
 

@@ -17,7 +17,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 
-from common.cli import add_flag, make_parser, real_number, shared_flags
+from common.cli import add_flag, make_parser, plain_word, real_number, refuse_beside, shared_flags
 from common.data.images import read_photos
 from common.ending import run_script
 from common.machine.device import pick_device
@@ -25,7 +25,7 @@ from common.measures.classification import class_table, evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals, interval_columns
 from common.mine import own_functions
 from common.models.backbones import Backbone, load_backbone
-from common.models.freezing import stages_of
+from common.models.freezing import freeze_stages, stages_of
 from common.models.heads import HEADS, Recogniser
 from common.models.storage import save_recogniser
 from common.runs import Run, describe_split, start_run
@@ -120,12 +120,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     names = strategies.STRATEGIES
     parser.add_argument("--strategy", choices=names, default="progressive", help=words)
     words = "a plan of your own instead of --strategy and --epochs, such as 0:2,2:2,all:8"
-    add_flag(parser, "plan", str, "N:EPOCHS,...", words)
+    add_flag(parser, "plan", plain_word, "N:EPOCHS,...", words)
     words = "learning rate of a stage over that of the stage behind it"
     add_flag(parser, "layer_decay", real_number(above=0.0, up_to=1.0), "FACTOR", words, 1.0)
     words = "one layer, or linear, ReLU, dropout, linear (default: %(default)s)"
     parser.add_argument("--head", choices=HEADS, default="linear", help=words)
     args = parser.parse_args(argv)
+    refuse_beside(parser, argv, "plan", "strategy", "epochs", "unfreeze")
+    if args.strategy in ("freeze", "full"):
+        refuse_beside(parser, argv, "strategy", "unfreeze")
     if args.smoke:
         args.epochs, args.image_size = 3, 64
     return args
@@ -222,6 +225,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Model: a backbone, and a new head.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    freeze_stages(backbone, max(step.n_trainable or 0 for step in plan))  # are there so many?
     torch.manual_seed(args.seed)
     head = HEADS[args.head](backbone.n_features, len(identities))
 

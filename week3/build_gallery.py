@@ -106,6 +106,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     words = "with --move: ANIMAL is not in the gallery yet"
     parser.add_argument("--new", action="store_true", help=words)
     args = parser.parse_args(argv)
+    void = cli.flags_given(argv) & {"weights", "image_size"}
+    if void and not (args.model or args.smoke):
+        parser.error(f"--{min(void)}: found without --model, expected it, as a stored one has both")
+    for name in ("remove", "rename", "move", "forget", "undo", "list"):
+        cli.refuse_beside(parser, argv, name, "data_dir", "dataset")
     if args.add and not (args.data_dir or args.dataset or args.smoke):
         parser.error("--add: found no photos, expected --data_dir with those that join")
     if args.join and not args.rename:

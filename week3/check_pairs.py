@@ -301,9 +301,10 @@ def source_row(kind: str, folders: Sequence[Folder]) -> dict:
 def moved(folder: Folder, answers: Sequence[Answer]) -> dict:
     """How many answers joined groups of one animal, parted different ones, or said what was so."""
     labels, truth = folder.grouping.labels, folder.truth
-    was_joined = np.array([labels[e.first] == labels[e.second] for e in answers])
-    is_same = np.array([e.is_same for e in answers])
-    is_right = np.array([(truth[e.first] == truth[e.second]) == e.is_same for e in answers])
+    pairs = np.array([(e.first, e.second) for e in answers], dtype=int).reshape(-1, 2).T
+    was_joined, are_one = (np.equal(*each[pairs]) for each in (labels, truth))
+    is_same = np.array([e.is_same for e in answers], dtype=bool)  # there may be none
+    is_right = are_one == is_same
     return {
         "split animals joined": int((~was_joined & is_same & is_right).sum()),
         "merged animals parted": int((was_joined & ~is_same & is_right).sum()),

@@ -81,6 +81,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     words = "photos that are enrolled of each animal that joined"
     cli.add_flag(parser, "n_enrolled", cli.whole_number(1, 1_000), "N", words, 5)
     args = parser.parse_args(argv)
+    cli.refuse_beside(parser, argv, "trained", "model", "weights", "image_size")
     if args.smoke:
         args.image_size, args.shortlist = 64, min(args.shortlist, 10)
     return args

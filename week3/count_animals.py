@@ -113,9 +113,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.table and (args.data_dir or args.dataset):
         parser.error(f"TABLE: found {args.table} beside another source, expected one of the two")
     args.data_dir = args.table or args.data_dir
-    others = ("data_dir", "dataset", "side", "days", *RATES, "species")
-    if args.simulate and (given := [name for name in others if getattr(args, name)]):
-        parser.error(f"--{given[0]}: found beside --simulate, which draws its own, expected one")
+    others = ("data_dir", "dataset", "side", "days", *RATES, "species", "occasion")
+    cli.refuse_beside(parser, argv, "simulate", *others)
+    if args.simulate and args.table:
+        parser.error(f"TABLE: found {args.table} beside --simulate, expected one of the two")
     return args
 
 
@@ -197,8 +198,9 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
         for own, name in zip(given, RATES.values(), strict=True)
     ]
     if (wrong := sum(rate.value for rate in rates)) >= MOST_WRONG:
+        where = "--missed_matches and --false_matches" if not measured else beside
         raise InputError(
-            f"--missed_matches and --false_matches: found {100 * wrong:.0f} % of encounters named "
+            f"{where}: found {100 * wrong:.0f} % of encounters named "
             f"wrongly, expected less than {100 * MOST_WRONG:.0f} %; no number follows from such "
             "names: have pairs checked first, or train a better model"
         )

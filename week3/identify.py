@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> dict:
     gallery = enrolment.open_gallery(args.gallery, args.trained)
     if not len(gallery):
         raise InputError(
-            f"--gallery {args.gallery} is empty, expected photos of an animal or more; add some "
+            f"the gallery {args.gallery} is empty, expected photos of an animal or more; add some "
             "with python week3/build_gallery.py --add"
         )
     network = enrolment.network_of(gallery)

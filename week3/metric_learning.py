@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from common.cli import add_flag, make_parser, real_number, shared_flags, whole_number
+from common.cli import add_flag, flags_given, make_parser, real_number, shared_flags, whole_number
 from common.data.images import read_photos
 from common.data.sampling import identity_batches
 from common.data.training_classes import ClassedPhotos, by_class
@@ -206,6 +206,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--for_the_field", action="store_true", help=words)
     args = parser.parse_args(argv)
+    if LOSSES[args.loss].compares != "photos" and "photos_per_identity" in flags_given(argv):
+        parser.error(
+            f"--photos_per_identity: has no say in --loss {args.loss}, expected it left out"
+        )
     if args.smoke:
         args.epochs, args.image_size = 2, 64
     return args

@@ -71,6 +71,7 @@ PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
 PLACES = ("latitude", "longitude")
 TRUTH = "Against the truth, which is known of this card"
+READING = ("keep_names", "photos_elsewhere", "date_order", "sides_from_names")
 ANSWERED = ("first", "second", "answer", "first_path", "second_path")
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
@@ -88,7 +89,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     words = "pairs that a person has judged: files that pairs.html saved, or pairs.csv filled in"
     cli.add_flag(parser, "answers", cli.list_of(cli.present_file), "FILE,...", words)
     cli.add_flag(parser, "questions", cli.whole_number(0, 1_000), "N", "pairs to ask about", 50)
-    cli.shared_flags(parser, "clock_offset", "gap_minutes", "date_order", "split", "split_column")
+    cli.shared_flags(parser, "clock_offset", "gap_minutes", *READING, "split", "split_column")
     cli.shared_flags(parser, "seed", "device", "output_dir", "smoke")
     return parser.parse_args(argv)
 
@@ -102,6 +103,7 @@ def main(argv: list[str] | None = None) -> dict:
         args.photo, truth = ensure_card(is_small=args.smoke)
     run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
     reading = reading_flags(vars(args)) | {"gap_minutes": args.gap_minutes}
+    reading |= {"keep_names": args.keep_names or (), "photos_elsewhere": args.photos_elsewhere}
     card, report = load_checked_card(args.photo, **reading)
     print(report.text())
     if card.n_images < 2:

@@ -86,7 +86,8 @@ def histories_of(
         notes += [note] if note else []
     if not len(table):
         raise InputError(
-            f"{catalogue.name}: no photo of a known animal is left ({'; '.join(notes) or 'none'}), "
+            f"{catalogue.name}: no photo of a known animal is left ({'; '.join(notes) or 'none'}"
+            f"{catalogue.unread_dates}), "
             "expected photos with an identity and a date; name them, fill in the column date, or "
             "change --side or --days"
         )

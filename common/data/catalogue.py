@@ -93,6 +93,12 @@ class Catalogue:
         """Whether both left and right sides occur, so that a mirrored photo is another animal."""
         return {"left", "right"} <= set(self.sides)
 
+    @property
+    def unread_dates(self) -> str:
+        """Words on cells and photo files whose dates cannot be read; "" where there are none."""
+        found = [e.text() for e in self.remarks if e.kind in ("unreadable_date", "no_exif_date")]
+        return "".join(f"; {words}" for words in found)
+
     def names(self) -> list[str]:
         """Return each photo's path in row order, with its box: two animals of a photo are two."""
         if "bbox" not in self.table:
@@ -136,7 +142,7 @@ def load_catalogue(
         reading["near"] = table_file.stem
         return _from_source(read_csv(table_file), root, name, str(table_file), **reading)
     rows, remarks = read_folders(source)
-    catalogue = _from_source(rows, source, source.name, f"--data_dir {source}", **reading)
+    catalogue = _from_source(rows, source, source.name, str(source), **reading)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks), listed_paths=None)
 
 
@@ -186,7 +192,11 @@ def read_card(
         rows = rows[rows[path] != ""].rename(columns={path: "path"})
         anywhere = bool(reading.get("photos_elsewhere"))
         ways = [(each,) for each in rows["path"]]
-        rows["path"], problems = locate_photos(ways, root, near=table_file.stem, anywhere=anywhere)
+        try:
+            near = {"near": table_file.stem, "anywhere": anywhere}
+            rows["path"], problems = locate_photos(ways, root, **near)
+        except InputError as error:
+            raise InputError(f"{where}, {error}") from error
         names = [name for name in os.listdir(root) if name.lower() in TABLES]
         if unread := sorted(set(names) - {table_file.name}):
             action = f"{table_file.name} is read: put their columns into it"
@@ -230,9 +240,8 @@ def _table_file(source: Path, wanted: tuple[str, ...] = (TABLE_FILE,)) -> Path |
         return source
     found = "is a file of another kind" if source.exists() else "does not exist"
     raise InputError(
-        f"--data_dir {source} {found}, expected a folder with {TABLE_FILE}, a CSV file (save a "
-        "spreadsheet as 'CSV UTF-8'), or a folder with one folder of photos per animal; leave the "
-        "flag out for the embedded turtles"
+        f"{source} {found}, expected a folder of photos, or a CSV file of them (save a spreadsheet "
+        "as 'CSV UTF-8'); name the folder"
     )
 
 

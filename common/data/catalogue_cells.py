@@ -48,8 +48,6 @@ RUN_TOGETHER = re.compile(
     r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?:[T_ -]?(?P<hour>\d\d)(?P<minute>\d\d)"
     r"(?P<second>\d\d)?(?:\.(?P<fraction>\d+))?Z?(?:[+-]\d{2}:?\d{2})?)?", re.IGNORECASE,
 )  # fmt: skip
-# What programs write where there is no date: year 0 or 1, or the last one.
-NO_YEAR = re.compile(r"0000|(0001|9999)\D|\d{1,2}\D\d{1,2}\D(000[01]|9999)\b")
 NAMED_MONTH = re.compile(
     r"(?P<day>\d{1,2})\.?[-/ ]?\s*(?P<name>[^\W\d_]{3,10})\.?[-/, ]?\s*(?P<year>\d{4})" + CLOCK,
     re.IGNORECASE,
@@ -122,7 +120,7 @@ def parse_dates(
         InputError: 05/06/2024 may be in May or in June.
     """
     text = text.map(tidy_name)
-    is_empty = text.map(lambda each: is_unknown(each) or bool(NO_YEAR.match(each)), na_action=None)
+    is_empty = text.map(is_unknown).astype(bool)
     is_day_first = _orders(text, order, where)
     parts = [_date_parts(each, is_day_first) for each in text]
     iso = pd.Series([_iso(each) for each in parts], index=text.index, dtype=object)

@@ -59,6 +59,7 @@ class Found(NamedTuple):
         system: folders of thumbnails or of what was thrown away, not looked into.
         results: pictures that the course made: a gallery's small ones, figures of runs.
         back: links to a folder above.
+        twice: links to another folder here, whose photos are found twice.
     """
 
     photos: list[str]
@@ -68,6 +69,7 @@ class Found(NamedTuple):
     system: list[str]
     results: list[str]
     back: list[str]
+    twice: list[str]
 
     def problems(self) -> list[Problem]:
         """What is passed over, for people."""
@@ -86,6 +88,11 @@ class Found(NamedTuple):
                 "passed over; name the folder of the photos themselves",
             ),
             "link_back": ("links to a folder above", self.back, "passed over"),
+            "link_twice": (
+                "links to another folder here",
+                self.twice,
+                "its photos are found twice: take the links out",
+            ),
         }
         problems = [
             Problem(kind, summary, tuple(names), action=action)
@@ -100,6 +107,7 @@ def find_images(root: Path) -> Found:
     Hidden files are passed over. Links are followed, but not to a folder above.
     """
     found, folders = Found(*([] for _ in Found._fields)), [(str(root), ())]
+    places: dict[str, list[str]] = {}  # of each folder, which links may show again
     made = set().union(*map(made_by_course, root.absolute().parents[:DEEPEST]))
     while folders:
         folder, ancestors = folders.pop()
@@ -107,6 +115,7 @@ def find_images(root: Path) -> Found:
         if any(Path(each).is_relative_to(real) for each in ancestors):
             found.back.append(folder)
             continue
+        places.setdefault(real, []).append(folder)
         made |= made_by_course(Path(folder).absolute())
         try:
             with os.scandir(folder) as entries:
@@ -129,6 +138,8 @@ def find_images(root: Path) -> Found:
                     part.append(entry.path)
                 elif part is found.photos:
                     found.results.append(entry.path)
+    several = (each for each in places.values() if len(each) > 1)
+    found.twice.extend(folder for each in several for folder in each if os.path.islink(folder))
     paths = [[os.path.relpath(each, root).replace(os.sep, "/") for each in part] for part in found]
     return Found(*map(sorted, paths))
 
@@ -164,7 +175,7 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     images = found.photos
     if is_card(images):
         raise InputError(
-            f"--data_dir {root} is a memory card (DCIM), whose folders are no animals, expected "
+            f"{root} is a memory card (DCIM), whose folders are no animals, expected "
             "ANIMAL/photo.jpg or a metadata.csv; python week3/sort_photos.py proposes who is who"
         )
     tops = sorted({image.split("/")[0] for image in images if "/" in image})
@@ -174,7 +185,7 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     if not inside:
         reasons = "; ".join(problem.text() for problem in found.problems())
         raise InputError(
-            f"--data_dir {root} has {counted(len(images), 'photo')} but none in a folder per "
+            f"{root} has {counted(len(images), 'photo')} but none in a folder per "
             "animal, expected ANIMAL/photo.jpg, train/ANIMAL/photo.jpg or a metadata.csv"
             f"{_tables_there(found.others)}{f' ({reasons})' if reasons else ''}; see data/README.md"
         )
@@ -196,7 +207,7 @@ def _are_split_folders(tops: list[str], found: Found, root: Path) -> bool:
     deep = {image.split("/")[0] for image in images if image.count("/") >= 2} & set(named)
     if len(named) > 1 and deep and unnamed:
         raise InputError(
-            f"--data_dir {root} has the folders {', '.join(named)} and also "
+            f"{root} has the folders {', '.join(named)} and also "
             f"{', '.join(unnamed[:3])}, expected either folders of a split or folders of animals; "
             "move the others away"
         )
@@ -206,9 +217,9 @@ def _are_split_folders(tops: list[str], found: Found, root: Path) -> bool:
         inner = [root / top for top in parts if any(_is_deep(image, top) for image in images)]
         advice = "see data/README.md"
         if inner:
-            advice = f"name the folder of the animals' folders, such as --data_dir {inner[0]}"
+            advice = f"name the folder of the animals' folders, such as {inner[0]}"
         raise InputError(
-            f"--data_dir {root} has the folders {', '.join(parts[:4])}, which are parts of a data "
+            f"{root} has the folders {', '.join(parts[:4])}, which are parts of a data "
             "set and no animals, expected a folder per animal or a table of their names"
             f"{_tables_there(found.others)}; {advice}"
         )
@@ -229,7 +240,7 @@ def _part_of_folder(top: str) -> str:
 def _tables_there(others: list[str]) -> str:
     """Tables at the top of a folder that may hold the names, for a message."""
     tables = [name for name in others if "/" not in name and name.lower().endswith(TABLE_SUFFIXES)]
-    return f" (is it {' or '.join(tables[:3])}? Name it with --data_dir)" if tables else ""
+    return f" (is it {' or '.join(tables[:3])}? Name it instead)" if tables else ""
 
 
 def _read_file_names(images: list[str]) -> pd.DataFrame | None:
@@ -289,7 +300,8 @@ def locate_photos(
         if not anywhere and OUTSIDE.match(located[ways]):
             raise InputError(
                 f"row {row}: the path {ways[0]} leads out of {root}, expected photos in the "
-                "table's folder or below; move the table to the photos, or add --photos_elsewhere"
+                "table's folder or below; move the table to the photos, or add --photos_elsewhere "
+                "where --help has it"
             )
     summary = "paths written otherwise than on disk"
     found = Problem("other_path", summary, tuple(elsewhere), action="taken for the files there")

@@ -26,7 +26,16 @@ from common.data.catalogue_cells import (
 from common.data.catalogue_folders import locate_photos
 from common.data.exif import Offset, fill_from_photos
 from common.errors import InputError
-from common.names import is_unknown, joined_spellings, name_key, printable, several_spellings
+from common.names import (
+    LONGEST_NAME,
+    LONGEST_PATH,
+    is_unknown,
+    joined_spellings,
+    name_key,
+    printable,
+    refuse_long,
+    several_spellings,
+)
 from common.tables import unescaped
 from common.words import counted
 
@@ -275,6 +284,10 @@ def standardise_table(
     matched = match_columns(list(source.columns), where, chosen, required)
     source = source.reset_index(drop=True)
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
+    for name in set(text) & {"path", "identity", "encounter", "orientation", "camera"}:
+        for row, each in enumerate(text[name], start=2):
+            most = LONGEST_PATH if name == "path" else LONGEST_NAME
+            refuse_long(each, f"{where}, row {row}, {name}", most)
     blank = pd.Series("", index=source.index, dtype=object)
     ways = _ways_of_paths(source[matched["path"]], text.get("relative_path", blank))
     try:

@@ -35,12 +35,14 @@ class Taken(NamedTuple):
         latitude: degrees north; nan where it is not known.
         longitude: degrees east, likewise.
         camera: maker and model, and a serial number in brackets where there is one; or "".
+        no_date: what is written as the date and cannot be one; or "".
     """
 
     date: datetime | None = None
     latitude: float = math.nan
     longitude: float = math.nan
     camera: str = ""
+    no_date: str = ""
 
 
 def taken(photo: str | Path, clock_offset: Sequence[Offset] = ()) -> Taken:
@@ -58,7 +60,8 @@ def taken(photo: str | Path, clock_offset: Sequence[Offset] = ()) -> Taken:
     except Exception:  # whatever Pillow raises at odd files and odd EXIF
         return Taken()
     camera = _camera(exif, details)
-    return Taken(_date(details, camera, clock_offset), *_place(gps), camera)
+    date, text = _date(details, camera, clock_offset)
+    return Taken(date, *_place(gps), camera, "" if date or not re.search(r"\w", text) else text)
 
 
 def read_offset(text: str) -> Offset:
@@ -73,7 +76,10 @@ def read_offset(text: str) -> Offset:
     camera, _, time = text.rpartition("=")
     match = re.fullmatch(r"([+-]?)(\d{1,6}):([0-5]\d)(?::([0-5]\d))?", time.strip())
     if not match:
-        raise ValueError(f'found {text!r}, expected CAMERA=H:MM, such as "Canon EOS 70D=-1:00"')
+        raise ValueError(
+            f'found {text!r}, expected CAMERA=H:MM, such as "Canon EOS 70D=-1:00", of less than a '
+            "million hours"
+        )
     sign, hours, minutes, seconds = match.groups("0")
     offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
     return camera.strip(), -offset if sign == "-" else offset
@@ -100,20 +106,25 @@ def _camera(exif: dict, details: dict) -> str:
     return f"{model} ({serial})" if model and serial.strip("0 ") else model
 
 
-def _date(details: dict, camera: str, clock_offset: Sequence[Offset]) -> datetime | None:
+def _date(
+    details: dict, camera: str, clock_offset: Sequence[Offset]
+) -> tuple[datetime | None, str]:
+    """The day and time that may be true, and what is written."""
     tags = ExifTags.Base
+    text = _text(details.get(tags.DateTimeOriginal)).replace("-", ":")
     try:
-        text = _text(details.get(tags.DateTimeOriginal)).replace("-", ":")
         has_time = re.fullmatch(r"[\d:]{10} \d\d:\d\d:\d\d.*", text)
         date = datetime.strptime(text[: 19 if has_time else 10], TIMES[: 17 if has_time else 8])
         fraction = _text(details.get(tags.SubsecTimeOriginal))
         if fraction.isascii() and fraction.isdigit():
             date += timedelta(seconds=float(f"0.{fraction}"))
         for name, offset in clock_offset:
-            date += offset if _is_meant(name, camera) else timedelta()
+            if _is_meant(name, camera):
+                text += f" and --clock_offset of {offset / timedelta(hours=1):,.2f} hours"
+                date += offset
     except (ValueError, OverflowError):
-        return None
-    return date if can_be_true(date) else None
+        return None, text
+    return date if can_be_true(date) else None, text
 
 
 def _is_meant(name: str, camera: str) -> bool:
@@ -147,7 +158,7 @@ def fill_from_photos(
         clock_offset: see `taken`; times that the table has are not touched.
 
     Returns:
-        What was filled, for people.
+        What was filled, and dates that cannot be true, for people; some without names.
 
     Raises:
         InputError: an offset is of a camera that took none of these photos.
@@ -174,7 +185,14 @@ def fill_from_photos(
             table[name] = own
     filled = table["path"][~has_date & table["date"].notna()]
     words = "photos whose date no table has", tuple(dict.fromkeys(filled))
-    return [Problem("exif_date", *words, action="taken from the photo files")] * bool(len(filled))
+    odd = {
+        f"{p}: {each.no_date}" for p, each in zip(table["path"], rows, strict=True) if each.no_date
+    }
+    odd_words = "dates in photo files that cannot be true", tuple(sorted(odd))
+    return [
+        Problem("exif_date", *words, action="taken from the photo files"),
+        Problem("no_exif_date", *odd_words, action="taken as unknown; write a column date"),
+    ]
 
 
 def name_events(table: pd.DataFrame, gap_minutes: float | None) -> pd.Series:

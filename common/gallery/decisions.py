@@ -15,7 +15,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_name
-from common.names import is_unknown, name_key, near_to, tidy_name
+from common.names import is_unknown, name_key, near_to, refuse_long, tidy_name
 
 import pandas as pd
 
@@ -51,6 +51,8 @@ def check_decisions(
         return set()
     matched = match_columns(list(source), str(file))
     names = as_text(source[matched["identity"]])
+    for row, name in enumerate(names, start=2):
+        refuse_long(name, f"{file}, row {row}")
     names = [
         name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names
     ]
@@ -154,6 +156,7 @@ def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> N
     Raises:
         InputError: with the flag for an animal that is truly called so.
     """
+    refuse_long(name, "the name given")
     if is_unknown(name) and name not in (*kept, *gallery.identities):
         raise InputError(
             f"found the name {name}, which says that nobody knows who it is, expected an "

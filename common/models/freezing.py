@@ -49,8 +49,8 @@ def freeze_stages(backbone: Backbone, n_trainable: int | None) -> None:
     n_trainable = len(stages) if n_trainable is None else n_trainable
     if not 0 <= n_trainable <= len(stages):
         raise InputError(
-            f"--unfreeze {n_trainable}: {backbone.name} has {len(stages)} stages, "
-            f"expected 0 to {len(stages)}; lower --unfreeze"
+            f"--unfreeze {n_trainable}, or so many in a plan: {backbone.name} has "
+            f"{len(stages)} stages, expected 0 to {len(stages)}; take fewer"
         )
     first_trainable = len(stages) - n_trainable
     for stage in stages:

@@ -84,7 +84,9 @@ def open_study(args: Namespace) -> Study:
     """
     flags = vars(args)
     catalogue = open_catalogue(args)
-    split = make_split(catalogue, _split_name(flags), seed=flags.get("seed") or 0)
+    column = flags.get("split_column") or "split"
+    seed = flags.get("seed") or 0
+    split = make_split(catalogue, _split_name(flags), seed=seed, split_column=column)
     leak = leak_report(catalogue, split)
     print(*split.notes, leak.text(), sep="\n")
     return Study(catalogue, split, leak)

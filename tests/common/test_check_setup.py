@@ -33,6 +33,11 @@ def test_help_needs_no_package_either():
     assert run_without_packages("--help").returncode == 0
 
 
+def test_flags_are_refused_in_one_line(capsys):
+    assert check_setup.main(["--fast"]) == 2
+    assert capsys.readouterr().err == "error: found --fast, expected nothing; leave it out\n"
+
+
 def test_without_a_failure_the_exit_code_is_0(monkeypatch, capsys):
     monkeypatch.setattr(check_setup, "findings", lambda: iter([Finding(NOTE, "slow")]))
 

@@ -101,6 +101,7 @@ MOVES = [
     (["--forget", "nobody.png"], "has no such photo"),
     (["--rename", "anna", "Berta "], "which looks the same"),
     (["--rename", "anna", "unknown"], "--keep_names unknown"),
+    (["--rename", "anna", "a" * 300], "found a name of 300 letters (aaa"),
     (["--move", "anna/1.png", "NA", "--new"], "--keep_names NA"),
     (["--undo"], "keeps no former state"),
     (["--new", "--undo"], "--new"),

@@ -1,8 +1,11 @@
 """Which pairs a person should judge: a small run, and its refusals."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from named_animals import few_trials  # noqa: F401, pytest takes it
-from script_runs import load_main, refusal_of
+from script_runs import load_main, load_script, refusal_of
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,13 @@ def test_it_is_shown_where_the_gain_comes_from(result):
     (row,) = result["metrics"]["sources"]
 
     assert {"split animals joined", "merged animals parted", "wrong answers"} <= set(row)
+
+
+def test_no_answer_at_all_moves_nothing():
+    one = np.array([0, 1])
+    folder = SimpleNamespace(grouping=SimpleNamespace(labels=one), truth=one.astype(str))
+
+    assert set(load_script("week3/check_pairs").moved(folder, []).values()) == {0}
 
 
 def test_models_without_their_seeds_are_refused(capsys, tmp_path):

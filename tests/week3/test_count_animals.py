@@ -57,6 +57,17 @@ def test_a_table_without_its_photos_is_enough(table, tmp_path):
     assert any("Every name is taken as right" in note for note in result["notes"])
 
 
+@pytest.mark.parametrize(
+    "cell", ["45000", "1714521600", "2024-05-01 24:00:00", "2099-01-01", "0001-01-01", "soon"]
+)
+def test_dates_that_cannot_be_read_are_quoted_where_none_is_left(cell, table, tmp_path, capsys):
+    pd.read_csv(table).assign(date=cell).to_csv(table, index=False)
+
+    line = refusal_of(COUNT, capsys, table, "--output_dir", tmp_path / "run")
+
+    assert f"(row 2: '{cell}', row 3" in line
+
+
 def test_measured_rates_beside_the_table_change_the_number(table, tmp_path):
     write_rates(
         table,
@@ -116,7 +127,7 @@ def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
         (["--days", "2024-13-01,2024-14-01"], "--days"),
         (["--occasion", "week"], "--occasion: found 'week', expected one of"),
         (["--simulate", "0"], "--simulate"),
-        (["--simulate", "20"], "found beside --simulate"),
+        (["--simulate", "20"], "beside --simulate"),
         (["--side", "top"], "--side top: no photo shows it"),
         (["--occasion", "year"], "all photos are of one year (2024)"),
         (["--days", "1999-01-01,1999-12-31"], "no photo of a known animal is left"),
@@ -160,4 +171,4 @@ def test_a_simulated_survey_is_named_in_words():
 def test_a_simulation_takes_nothing_that_it_does_not_use(capsys):
     line = refusal_of(COUNT, capsys, "--simulate", 3, "--missed_matches", 0.4)
 
-    assert "--missed_matches: found beside --simulate" in line
+    assert "--simulate: found beside --missed_matches" in line

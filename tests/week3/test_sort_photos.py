@@ -212,6 +212,42 @@ def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, 
     assert "not here (any more): 1" in note
 
 
+def excel(text):
+    return "sep=;\n" + text.replace(",", ";")
+
+
+@pytest.mark.parametrize(
+    ("changed", "encoding"),
+    [
+        (excel, "utf-8"),
+        (excel, "utf-16"),
+        (str, "utf-8-sig"),
+        (lambda text: text.replace(",", "\t"), "utf-16"),
+        (lambda text: text.replace(",same,", ", Same ,") + ",,,,,\n\n", "utf-8"),
+        (lambda text: text.replace(",same,", ",SAME\xa0,").replace("\n", "\r\n"), "utf-8"),
+    ],
+)
+def test_answers_are_read_as_a_spreadsheet_saves_them(card, tmp_path, changed, encoding):
+    file = answers_file(tmp_path, [(0, 1, "same"), (0, 2, "cannot be told")], card)
+    file.write_bytes(changed(file.read_text(encoding="utf-8")).encode(encoding))
+
+    answers, asked, notes = script.read_answers([file], card)
+
+    assert [(each.first, each.second, each.is_same) for each in answers] == [(0, 1, True)]
+    assert (asked, notes) == ([(0, 1), (0, 2)], [])
+
+
+def test_a_photo_in_place_of_the_folder_is_told_without_flags_that_nobody_gave(
+    card, tmp_path, capsys
+):
+    photo = card.paths()[0]
+
+    line = refusal_of("week3/sort_photos", capsys, "--smoke", photo, "--output_dir", tmp_path)
+
+    assert f"{photo} is a file of another kind, expected a folder of photos" in line
+    assert "--" not in line
+
+
 def test_another_card_with_photos_of_the_same_names_is_refused(card, unnamed, tmp_path):
     file = answers_file(tmp_path, [(0, 1, "same")], card)
     shutil.copytree(unnamed, tmp_path / "card")

@@ -221,6 +221,20 @@ def test_links_to_a_folder_above_are_named_and_not_followed(target, tmp_path):
     assert "links to a folder above" in found.problems()[0].text()
 
 
+@pytest.mark.parametrize("place", ["anna/tob", "dora", "berta/x/y"])
+def test_links_to_another_animals_folder_are_named(place, tmp_path):
+    for name in ("anna", "tobi/left", "berta/x"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "tobi" / "left" / "1.jpg").write_bytes(b"x")
+    (tmp_path / place).symlink_to(tmp_path / "tobi", target_is_directory=True)
+
+    found = find_images(tmp_path)
+
+    assert found.photos == sorted([f"{place}/left/1.jpg", "tobi/left/1.jpg"])
+    assert found.twice == [place]
+    assert "found twice: take the links out" in found.problems()[0].text()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such folder")
 def test_a_folder_with_a_colon_is_no_drive(animals):
     (animals / "b").rename(animals / "b:c")

@@ -62,6 +62,18 @@ def test_what_a_camera_without_a_clock_writes_is_no_date(date, tmp_path):
     assert taken(photo(tmp_path / "a.jpg", date)).date is None
 
 
+def test_dates_in_photos_that_cannot_be_true_are_named(tmp_path):
+    for name, date in (("a", "0000:00:00 00:00:00"), ("b", "2024:13:05 10:00:00"), ("c", "    :")):
+        photo(tmp_path / f"{name}.jpg", date)
+    photo(tmp_path / "d.jpg", "2024:05:31 10:00:00")
+
+    card = read_card(tmp_path, clock_offset=[("", 999_000 * HOUR)])
+
+    (found,) = (each for each in card.remarks if each.kind == "no_exif_date")
+    assert found.names[:2] == ("a.jpg: 0000:00:00 00:00:00", "b.jpg: 2024:13:05 10:00:00")
+    assert found.names[2].startswith("d.jpg: 2024:05:31 10:00:00 and --clock_offset of 999,000")
+
+
 def test_a_day_without_a_time_is_a_day(tmp_path):
     assert day_taken(photo(tmp_path / "a.jpg", "2024:05:31")) == "2024-05-31"
 
@@ -221,6 +233,13 @@ def test_a_detectors_class_is_nobodys_name(tmp_path):
     (tmp_path / "boxes.csv").write_text('path,bbox,class\n1.jpg,"0,0,9,9",turtle\n')
 
     assert read_card(tmp_path).table["identity"].tolist() == [""]
+
+
+def test_a_path_of_a_cards_table_that_leads_out_is_told_with_the_table(tmp_path):
+    (tmp_path / "boxes.csv").write_text("path\n../1.jpg\n")
+
+    with pytest.raises(InputError, match=r"boxes\.csv, row 2: the path \.\./1\.jpg leads out"):
+        read_card(tmp_path)
 
 
 def test_a_table_that_is_not_read_beside_another_is_told(tmp_path):

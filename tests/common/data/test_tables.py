@@ -191,11 +191,11 @@ def test_what_is_no_date_is_named_as_unreadable(text):
 @pytest.mark.parametrize(
     "text", ["0001-01-01", "9999-12-31 00:00", "01/01/0001", "0000-00-00", "00000000"]
 )
-def test_what_programs_write_for_no_date_is_unknown(text):
+def test_what_programs_write_for_no_date_is_unknown_and_named(text):
     dates, is_unreadable, _ = parse_dates(pd.Series([text]))
 
     assert pd.isna(dates[0])
-    assert not is_unreadable[0]
+    assert is_unreadable[0]
 
 
 @pytest.mark.parametrize(
