@@ -109,7 +109,6 @@ def train(
     """Show the network all training photos again and again; keep the best validated weights.
 
     Args:
-        model: photos to scores; changed in place.
         photos: to learn from, another random view of each in every epoch.
         validation: photos of the same animals that choose the epoch.
         yours: functions of --mine, by name; others are this script's.

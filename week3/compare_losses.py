@@ -36,9 +36,7 @@ from common.experiments.trials import (
     summarise,
     summarise_rankings,
 )
-from common.models.backbones import Backbone, load_backbone
-from common.models.heads import EmbeddingHead
-from common.models.pooling import pool_by_generalised_mean
+from common.models.backbones import Backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
@@ -51,13 +49,10 @@ from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import counted, expected_time
+from metric_learning import BEFORE, new_backbone
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
-
-BEFORE = "before training"
 
 
 @dataclass
@@ -114,7 +109,7 @@ def main(argv: list[str] | None = None) -> dict:
     questions = questions_of(study.catalogue, study.split)
 
     # One backbone for all, whose last stages learn an embedding.
-    backbone = load_the_backbone(args)
+    backbone = new_backbone(args, args.seeds[0])
     stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
     experiment = catalogue_experiment(study, stored_size, settings, questions=questions, run=run)
     trial = partial(try_classes, args, experiment, backbone)
@@ -163,15 +158,6 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
 
-def load_the_backbone(args: argparse.Namespace) -> Backbone:
-    """The network that all losses start from."""
-    torch.manual_seed(args.seeds[0])  # of a backbone that begins with random numbers
-    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    if args.pooling == "gem":
-        pool_by_generalised_mean(backbone)
-    return backbone
-
-
 def approach_of(
     args: argparse.Namespace, experiment: Experiment, backbone: Backbone, epochs: int
 ) -> Approach:
@@ -197,9 +183,7 @@ def try_classes(
 
 def before_training(experiment: Experiment, approach: Approach, seeds: list[int]) -> list[Trial]:
     """The backbone as it came, asked once."""
-    photos = approach.behind
-    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    answers = ask(experiment, experiment.outputs(approach, untrained))
+    answers = ask(experiment, experiment.outputs(approach, approach.untrained))
     return [Trial(BEFORE, seed, answers) for seed in seeds]
 
 

@@ -111,8 +111,6 @@ def _rank(
 
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
-        query: rows of the photos' table, with their number as index.
-        same_encounter_rule: photos of the query's own encounter do not count.
     """
 
     def facts(side: str, photos: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.models.backbones import Backbone, restart
 from common.models.freezing import split_at_boundary
-from common.models.heads import Recogniser, linear_classifier
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.runs import Run
 from common.splits.questions import Questions
 from common.splits.study import Study
@@ -64,6 +64,11 @@ class Approach:
         return self.photos[-1]
 
     @property
+    def untrained(self) -> nn.Module:
+        """The backbone as it came, with an embedding's head, behind that boundary."""
+        return nn.Sequential(self.behind.tail, EmbeddingHead(self.behind.n_features))
+
+    @property
     def is_classifier(self) -> bool:
         """Whether it has an output for each class, and not an embedding."""
         return self.recipe is train_classifier
@@ -84,7 +89,6 @@ class Planned(NamedTuple):
     Attributes:
         n_photos: to train on, each time; None: all training photos.
         epochs: None: the plan's.
-        validate: whether validation photos are looked at after each epoch.
     """
 
     approach: Approach
@@ -120,11 +124,17 @@ class Experiment:
         """Where to compute."""
         return pick_device(self.settings.device)
 
-    def with_classes(self, classes: str) -> "Experiment":
-        """The same photos and questions, by other classes of training; see `by_class`."""
-        rows = self.classed.training_rows
+    def with_classes(self, classes: str, rows: np.ndarray | None = None) -> "Experiment":
+        """The same photos and questions, by other classes of training; see `by_class`.
+
+        Args:
+            rows: that may be trained on; None: as before.
+        """
+        if rows is None:
+            rows = self.classed.training_rows
+            rows = rows[rows < len(self.identity)]
         pixels = PhotoSelection.of(self.classed.pixels).array
-        classed = by_class(self.study.catalogue, pixels, rows[rows < len(self.identity)], classes)
+        classed = by_class(self.study.catalogue, pixels, rows, classes)
         return replace(self, classed=classed, class_names=np.unique(classed.names).tolist())
 
     def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:

@@ -27,7 +27,6 @@ class PairQuestion:
         ids: of the two photos, as the table has them.
         paths: of the two, from the folder of the photos.
         captions: beneath each, such as its date.
-        pictures: of the two.
         probability: that they show one animal, in [0, 1].
         asked: when; the same on a whole page.
         remark: a sentence that a person should know, or "".

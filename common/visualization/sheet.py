@@ -50,7 +50,6 @@ class SheetQuestion:
         encounter: its name where there is no date; of questions about one animal, one is enough.
         verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
-        candidates: most alike first.
     """
 
     title: str
