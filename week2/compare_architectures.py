@@ -27,7 +27,6 @@ from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.models.freezing import stages_of
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.charts import cost_scatter
@@ -93,9 +92,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    stored_size = max(backbone.preprocessing.stored_size for backbone in backbones.values())
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, *backbones.values(), run=run)
 
     # Train each backbone in each mode with every seed; validation chooses, the test is asked once.
     approaches = [

@@ -28,7 +28,6 @@ from common.models.backbones import Backbone, load_backbone
 from common.models.heads import linear_classifier
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
@@ -105,9 +104,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Data and split, and how much the split gives away.
     study = open_study(args)
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size = backbone.preprocessing.stored_size
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, backbone, run=run)
 
     # The base recipe, the same with other seeds as a control, and every change to it.
     changes = [switch for switch in SWITCHES if switch.name in args.switches]

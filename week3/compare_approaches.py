@@ -59,7 +59,6 @@ from common.models.backbones import load_backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import triplet
 from common.visualization.bars import interval_chart
 from common.visualization.charts import difference_map, reliability_chart, trend_chart
@@ -151,9 +150,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone as it comes and with its last stages free; a small network as the floor.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
     options = {"questions": questions, "trained_rows": questions.with_enrolled, "run": run}
-    experiment = catalogue_experiment(study, stored_size, settings, **options)
+    experiment = catalogue_experiment(study, args, backbone, **options)
     most = kinds_to_try(args.classes, study.catalogue)[-1]
     terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
     details, why = Details.of(experiment) if args.full else (None, "")

@@ -40,7 +40,6 @@ from common.models.backbones import Backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_embedding
@@ -110,8 +109,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone for all, whose last stages learn an embedding.
     backbone = new_backbone(args, args.seeds[0])
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, questions=questions, run=run)
+    experiment = catalogue_experiment(study, args, backbone, questions=questions, run=run)
     trial = partial(try_classes, args, experiment, backbone)
     classes, chosen = choose_classes(args.classes, study.catalogue, trial)
     experiment = experiment.with_classes(classes)

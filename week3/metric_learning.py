@@ -49,7 +49,7 @@ from common.models.storage import save_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import PUBLISHED_SPLITS, Study, open_study
-from common.training.loop import FitResult, TrainingSettings
+from common.training.loop import FitResult
 from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_embedding
@@ -218,8 +218,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
     backbone = new_backbone(args, args.seed)
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, questions=questions, run=run)
+    experiment = catalogue_experiment(study, args, backbone, questions=questions, run=run)
 
     # Train; validation photos, of animals held out where there are any, choose what a class is,
     # and the epoch.

@@ -5,6 +5,7 @@ asked about the same test photos once.
 """
 
 import copy
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -278,29 +279,30 @@ class Experiment:
 
 def catalogue_experiment(
     study: Study,
-    stored_size: int,
-    settings: TrainingSettings,
-    *,
+    args: Namespace,
+    *backbones: Backbone,
     questions: Questions | None = None,
     trained_rows: np.ndarray | None = None,
-    classes: str = "identity",
     run: Run | None = None,
 ) -> Experiment:
-    """An experiment on a catalogue's photos.
+    """An experiment on a catalogue's photos; a class in training is an animal.
 
     Args:
-        stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
+        args: flags, see `TrainingSettings.from_flags`.
+        backbones: photos are as large as the one that wants the largest.
         questions: None: known animals alone are asked about.
         trained_rows: that any approach is trained on; None: the training photos.
     """
     questions = questions or Questions.of_closed_set(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
-    pixels = read_photos(study.catalogue.paths(), stored_size)
+    side = max(backbone.preprocessing.stored_size for backbone in backbones)
+    pixels = read_photos(study.catalogue.paths(), side)
     rows = questions.train if trained_rows is None else trained_rows
-    classed = by_class(study.catalogue, pixels, rows, classes)
+    classed = by_class(study.catalogue, pixels, rows, "identity")
     names = np.unique(classed.names).tolist()
     flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there
+    settings = TrainingSettings.from_flags(args)
     return Experiment(classed, names, study.identity, questions, settings, flip, run, study)
 
 
@@ -308,8 +310,9 @@ def classes_experiment(
     pixels: np.ndarray,
     photos: ClassPhotos,
     parts: Mapping[str, np.ndarray],
-    settings: TrainingSettings,
+    args: Namespace,
     run: Run | None = None,
+    **changes: object,
 ) -> Experiment:
     """An experiment on photos of classes, such as breeds, that have nothing to do with each other.
 
@@ -318,10 +321,12 @@ def classes_experiment(
 
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
+        args: flags, see `TrainingSettings.from_flags`; changes too.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])
     labels, names, encounters = photos.labels, np.array(photos.names), each.astype(str)
     facts = (names[labels], encounters, questions.train, len(names), "Classes: as the folders.")
     classed = ClassedPhotos(pixels, labels, *facts)
+    settings = TrainingSettings.from_flags(args, **changes)
     return Experiment(classed, photos.names, each, questions, settings, flip=True, run=run)
