@@ -181,15 +181,8 @@ def ask(
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
-    shared_flags(
-        parser,
-        *plumbing,
-        "batch_size",
-        "mine",
-        epochs=30,
-        learning_rate=2e-3,
-        image_size=IMAGE_SIZE,
-    )
+    defaults = {"epochs": 30, "learning_rate": 2e-3, "image_size": IMAGE_SIZE}
+    shared_flags(parser, *plumbing, "batch_size", "mine", **defaults)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs = 1

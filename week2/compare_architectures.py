@@ -40,17 +40,8 @@ BUNDLED = ["small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientne
 MODELS = [*BUNDLED, "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3"]
 SKIPPED = "skipped: weights not in reach; run with network, or --weights"
 BATCH = 32  # photos, when speed is measured
-COLUMNS = [
-    "model",
-    "mode",
-    "parameters, M",
-    "GFLOPs",
-    "validation",
-    "test",
-    "test_low",
-    "test_high",
-]
-COLUMNS += ["training, s", "photos/s", "memory, MB"]
+COLUMNS = ["model", "mode", "parameters, M", "GFLOPs", "validation", "test", "test_low"]
+COLUMNS += ["test_high", "training, s", "photos/s", "memory, MB"]
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
