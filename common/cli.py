@@ -278,7 +278,7 @@ _FLAGS: dict[str, dict] = {
     "classes": _choice(
         CLASSES,
         "what one class is in training: an animal, a side of it, or a side and also its mirror "
-        "image; auto: validation chooses, by a short training of each",
+        "image, which doubles the minutes; auto: validation chooses, by a short training of each",
     ),
     "pooling": _choice(
         ("average", "gem"), "how maps become a vector; gem: a generalised mean with a learned power"

@@ -110,7 +110,6 @@ def train(
     """Show the network all training photos again and again; keep the best validated weights.
 
     Args:
-        model: photos to scores; changed in place.
         photos: to learn from, another random view of each in every epoch.
         validation: photos of the same animals that choose the epoch.
         yours: functions of --mine, by name; others are this script's.
@@ -183,15 +182,8 @@ def ask(
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     plumbing = ("data_dir", "split", "split_column", "seed", "device", "output_dir", "smoke")
-    shared_flags(
-        parser,
-        *plumbing,
-        "batch_size",
-        "mine",
-        epochs=30,
-        learning_rate=2e-3,
-        image_size=IMAGE_SIZE,
-    )
+    defaults = {"epochs": 30, "learning_rate": 2e-3, "image_size": IMAGE_SIZE}
+    shared_flags(parser, *plumbing, "batch_size", "mine", **defaults)
     args = parser.parse_args(argv)
     if args.smoke:
         args.epochs = 1

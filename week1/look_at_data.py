@@ -20,6 +20,7 @@ from dataclasses import replace
 from common.cli import make_parser, shared_flags
 from common.data.catalogue import Catalogue, is_unnamed
 from common.data.catalogue_checks import count_rows, load_checked_card
+from common.data.sampling import spread
 from common.ending import run_script
 from common.errors import InputError
 from common.mine import own_functions
@@ -162,8 +163,8 @@ def look_at_card(args: argparse.Namespace, run: Run) -> dict:
     table = card.table.sort_values(["encounter", "date", "path"])
     encounters = table["encounter"].unique()
     numbers = {name: number for number, name in enumerate(encounters, start=1)}
-    spread = np.unique(np.linspace(0, len(encounters) - 1, N_ANIMALS).astype(int))
-    shown = table[table["encounter"].isin(encounters[spread])].groupby("encounter", sort=False)
+    few = spread(encounters, N_ANIMALS)
+    shown = table[table["encounter"].isin(few)].groupby("encounter", sort=False)
     shown, paths = shown.head(2 * MOST_ENCOUNTERS), card.paths()
     sheet = contact_sheet(
         [paths[row] for row in shown.index],
@@ -231,8 +232,7 @@ def choose_photos(table: pd.DataFrame, n_animals: int) -> pd.DataFrame:
         photos = table[table["identity"] == identity].sort_values(["date", "orientation"])
         encounters = photos["encounter"].unique()
         is_single = len(encounters) == len(photos)  # no encounters known: more photos instead
-        n_shown = min(MOST_ENCOUNTERS * (2 if is_single else 1), len(encounters))
-        for encounter in encounters[np.linspace(0, len(encounters) - 1, n_shown).astype(int)]:
+        for encounter in spread(encounters, MOST_ENCOUNTERS * (2 if is_single else 1)):
             pair = photos[photos["encounter"] == encounter]
             rows.append(pair.iloc[sorted({0, len(pair) - 1})])
     return pd.concat(rows)

@@ -54,18 +54,18 @@ N_VIEWS = 4  # random views per training photo behind frozen stages
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "split", "split_column", "image_size", "batch_size")
-    shared_flags(
-        parser, "seeds", "device", "output_dir", "smoke", "mine", epochs=10, learning_rate=1e-3
-    )
-    return parser.parse_args(argv)
+    shared_flags(parser, "seeds", "device", "output_dir", "smoke", "mine")
+    shared_flags(parser, epochs=10, learning_rate=1e-3)
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
+    return args
 
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     run = start_run(__file__, args)
     yours, mine = own_functions(args, __file__, "interval_over_animals")
-    if args.smoke:
-        args.epochs, args.image_size, args.seeds = 1, 64, args.seeds[:1]
 
     # Data: an honest split, and for each seed a random one with the same counts per animal.
     study = open_study(args)
@@ -93,9 +93,8 @@ def main(argv: list[str] | None = None) -> dict:
     answers = pd.concat(answers, ignore_index=True)
 
     # Compare, and say what can be told.
-    table = pd.DataFrame(
-        [summarise(*each, yours) for each in answers.groupby("condition", sort=False)]
-    )
+    by_condition = answers.groupby("condition", sort=False)
+    table = pd.DataFrame([summarise(*each, yours) for each in by_condition])
     gap = difference(answers, "random", later, yours)
     metrics = {"conditions": table, "random_minus_honest": gap.to_dict()}
     tables = {"The same model on two splits": table.iloc[:2]}

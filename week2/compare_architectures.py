@@ -28,7 +28,6 @@ from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.models.freezing import stages_of
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.charts import cost_scatter
@@ -42,17 +41,8 @@ BUNDLED = ["small_cnn", "efficientnet_lite0", "efficientnet_lite1", "efficientne
 MODELS = [*BUNDLED, "resnet18", "resnet50", "efficientnet_b0", "efficientnet_b3"]
 SKIPPED = "skipped: weights not in reach; run with network, or --weights"
 BATCH = 32  # photos, when speed is measured
-COLUMNS = [
-    "model",
-    "mode",
-    "parameters, M",
-    "GFLOPs",
-    "validation",
-    "test",
-    "test_low",
-    "test_high",
-]
-COLUMNS += ["training, s", "photos/s", "memory, MB"]
+COLUMNS = ["model", "mode", "parameters, M", "GFLOPs", "validation", "test", "test_low"]
+COLUMNS += ["test_high", "training, s", "photos/s", "memory, MB"]
 FROZEN_EPOCHS = 20  # a head behind cached features costs next to nothing
 FROZEN_VIEWS = 2  # random views per training photo at most; a head alone needs fewer
 SCRATCH_SIDE = 64  # pixels; a network from scratch learns no more from larger photos here
@@ -94,9 +84,7 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Data and split, and how much the split gives away.
     study = open_study(args)
-    stored_size = max(backbone.preprocessing.stored_size for backbone in backbones.values())
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, *backbones.values(), run=run)
 
     # Train each backbone in each mode with every seed; validation chooses, the test is asked once.
     approaches = [

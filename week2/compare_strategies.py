@@ -38,7 +38,6 @@ from common.models.freezing import stages_of
 from common.runs import Run, describe_split, start_run
 from common.splits.study import open_study
 from common.tables import table_of
-from common.training.loop import TrainingSettings
 from common.training.losses import contrastive
 from common.training.optim import Rates
 from common.training.recipes import train_embedding
@@ -120,9 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
         name: load_backbone(name, weights=args.weights, image_size=args.image_size)
         for name in args.models
     }
-    stored_size = models[args.models[0]].preprocessing.stored_size
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, models[args.models[0]], run=run)
 
     # The strategies and plans of question 1, and the approaches of question 2.
     strategies = {

@@ -40,9 +40,7 @@ def outputs_of(
     """What each engine gives for some photos; each batch is prepared once for all of them.
 
     Args:
-        photos: items (prepared photo, label).
         rows: of the photos, shape (n_images,).
-        batch_size: photos at a time; the last batch may be smaller.
 
     Returns:
         Name to outputs, shape (n_images, n_outputs).

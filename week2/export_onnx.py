@@ -33,7 +33,6 @@ from common.models.onnx_files import most_likely, open_onnx, read_input
 from common.models.storage import load_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.study import Study, open_study
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
@@ -136,8 +135,7 @@ def main(argv: list[str] | None = None) -> dict:
 def train_now(args: argparse.Namespace, study: Study) -> tuple[Recogniser, list[str]]:
     """A head on a frozen backbone, trained as in transfer_learning.py, and its label map."""
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings)
+    experiment = catalogue_experiment(study, args, backbone)
     plan, rates = [Step(0, args.epochs)], Rates(head=LEARNING_RATE)
     frozen = experiment.approach("head alone", backbone, plan, rates=rates)
     trained = experiment.train(frozen, args.seed, title="training the head")

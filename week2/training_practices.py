@@ -17,6 +17,7 @@ the finding. The base with other seeds is a row too; it shows what "no differenc
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from common.cli import add_flag, list_of, make_parser, one_of, shared_flags
 from common.data.images import training_transform
@@ -29,7 +30,6 @@ from common.models.backbones import Backbone, load_backbone
 from common.models.heads import linear_classifier
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
@@ -42,6 +42,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 BASE, CONTROL = "base", "base, other seeds"
+HEAD_WITH_DROPOUT = partial(linear_classifier, dropout=0.3)
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,17 @@ class Switch:
     """One change to the base recipe.
 
     Attributes:
-        special: name of what is no number: "dropout", "plain head", "sharp labels", "balanced",
-            "mixup", "cutmix" or "resting norms".
+        settings, rates: fields of `TrainingSettings` and of `Rates`.
+        approach: options of `Experiment.approach`, and "erasing".
+        special: what needs the experiment: "sharp labels", "balanced", "mixup", "cutmix" or
+            "resting norms".
     """
 
     name: str
     change: str = ""
     settings: Mapping = field(default_factory=dict)
     rates: Mapping = field(default_factory=dict)
-    photos: Mapping = field(default_factory=dict)
+    approach: Mapping = field(default_factory=dict)
     special: str = ""
 
 
@@ -72,13 +75,13 @@ SWITCHES = (
     Switch("strong weight decay", "0.01 to 0.3", rates={"weight_decay": 0.3}),
     Switch("layer-wise decay", "rate × 1 to × 0.7 per stage", rates={"layer_decay": 0.7}),
     Switch("batch norm at rest", "batches' to ImageNet's means", special="resting norms"),
-    Switch("dropout", "0 to 0.3 before the head", special="dropout"),
-    Switch("PyTorch's head start", "small to uniform weights", special="plain head"),
+    Switch("dropout", "0 to 0.3 before the head", approach={"new_head": HEAD_WITH_DROPOUT}),
+    Switch("PyTorch's head start", "small to uniform weights", approach={"new_head": nn.Linear}),
     Switch("no label smoothing", "0.1 to 0", special="sharp labels"),
     Switch("no gradient clipping", "norm 5 to none", {"clip_norm": None}),
-    Switch("no random erasing", "0.3 to 0 of the photos", photos={"erasing": 0.0}),
-    Switch("MixUp", "off to α 0.2", photos={"n_views": 0}, special="mixup"),
-    Switch("CutMix", "off to α 1", photos={"n_views": 0}, special="cutmix"),
+    Switch("no random erasing", "0.3 to 0 of the photos", approach={"erasing": 0.0}),
+    Switch("MixUp", "off to α 0.2", approach={"n_views": 0}, special="mixup"),
+    Switch("CutMix", "off to α 1", approach={"n_views": 0}, special="cutmix"),
     Switch("weighted sampler", "each photo to each animal alike", special="balanced"),
     Switch("running mean of weights", "off to decay 0.95", {"ema_decay": 0.95}),
     Switch("mixed precision", "32 to 16 bits (bf16)", {"mixed_precision": "bf16"}),
@@ -106,9 +109,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Data and split, and how much the split gives away.
     study = open_study(args)
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size = backbone.preprocessing.stored_size
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, backbone, run=run)
 
     # The base recipe, the same with other seeds as a control, and every change to it.
     changes = [switch for switch in SWITCHES if switch.name in args.switches]
@@ -160,15 +161,11 @@ def approach_with(
     """The base's plan with one change, behind the photos that the change asks for."""
     rates = Rates(head=2 * args.learning_rate, backbone=args.learning_rate)
     step = Step(args.unfreeze, args.epochs, replace(rates, **switch.rates), switch.settings)
-    options = {"n_views": args.cached_views} | switch.photos
+    options = {"n_views": args.cached_views} | switch.approach
     if "erasing" in options:
         options["augment"] = training_transform(
             backbone.preprocessing, flip=experiment.flip, erasing=options.pop("erasing")
         )
-    if switch.special == "dropout":
-        options["new_head"] = lambda n, k: linear_classifier(n, k, dropout=0.3)
-    if switch.special == "plain head":
-        options["new_head"] = nn.Linear
     approach = experiment.approach(switch.name, backbone, [step], **options)
     if switch.special == "resting norms":
         for module in approach.behind.tail.modules():

@@ -29,12 +29,7 @@ TRIPLET, ARCFACE = "triplet embedding", "ArcFace embedding"
 
 @dataclass(frozen=True)
 class Terms:
-    """How an approach is trained.
-
-    Attributes:
-        experiment: the photos by what a class is.
-        approaches: all that are trained on it, by name.
-    """
+    """How an approach is trained."""
 
     experiment: Experiment
     approaches: Mapping[str, Approach]

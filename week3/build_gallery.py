@@ -57,9 +57,8 @@ import pandas as pd
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
-    cli.shared_flags(
-        parser, "data_dir", "weights", "seed", "device", "smoke", "mine", image_size=192
-    )
+    cli.shared_flags(parser, "data_dir", "weights", "seed", "device", "smoke", "mine")
+    cli.shared_flags(parser, image_size=192)
     words = "folder of the gallery (default: runs/gallery in the current folder)"
     cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
@@ -83,19 +82,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_flag(parser, "recall", cli.real_number(above=0.0, up_to=1.0), "SHARE", words, 0.995)
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--add", action="store_true", help="photos of --data_dir join the gallery")
-    change.add_argument("--remove", type=cli.plain_word, metavar="ANIMAL", help="forget an animal")
-    change.add_argument(
-        "--rename", nargs=2, type=cli.plain_word, metavar=("OLD", "NEW"), help="rename an animal"
-    )
-    change.add_argument(
-        "--move",
-        nargs=2,
-        type=cli.any_text,
-        metavar=("PHOTO", "ANIMAL"),
-        help="say that a photo shows another animal",
-    )
-    words = "take one photo out of the gallery"
-    change.add_argument("--forget", type=cli.any_text, metavar="PHOTO", help=words)
+    cli.add_flag(change, "remove", cli.plain_word, "ANIMAL", "forget an animal")
+    two = {"nargs": 2, "type": cli.plain_word, "metavar": ("OLD", "NEW")}
+    change.add_argument("--rename", **two, help="rename an animal")
+    two = {"nargs": 2, "type": cli.any_text, "metavar": ("PHOTO", "ANIMAL")}
+    change.add_argument("--move", **two, help="say that a photo shows another animal")
+    cli.add_flag(change, "forget", cli.any_text, "PHOTO", "take one photo out of the gallery")
     change.add_argument("--undo", action="store_true", help="take the last change back")
     words = "show photos and changes; nothing is written"
     change.add_argument("--list", action="store_true", help=words)

@@ -39,7 +39,6 @@ from approaches import (
     choose_terms,
 )
 from common.cli import add_flag, list_of, make_parser, shared_flags, whole_number
-from common.data.training_classes import CLASSES
 from common.ending import run_script
 from common.experiments import three_questions
 from common.experiments.answers import ENERGY, PROBABILITY, SIMILARITY
@@ -61,7 +60,6 @@ from common.models.backbones import load_backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import triplet
 from common.visualization.bars import interval_chart
 from common.visualization.charts import difference_map, reliability_chart, trend_chart
@@ -69,7 +67,7 @@ from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import expected_time
-from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim
+from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim, words_of
 
 import numpy as np
 import pandas as pd
@@ -123,19 +121,11 @@ PAIRS = {
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     shared_flags(parser, "data_dir", "model", "weights", "split", "split_column", "image_size")
-    shared_flags(parser, "batch_size", "cached_views", "seeds", "device", "mixed_precision")
-    shared_flags(parser, "output_dir", "smoke", epochs=8, unfreeze=4)
+    shared_flags(parser, "batch_size", "cached_views", "classes", "seeds", "device")
+    shared_flags(parser, "mixed_precision", "output_dir", "smoke", epochs=8, unfreeze=4)
     counts = list_of(whole_number(1, 1_000), is_rising=True)
     words = "photos of a new animal that are enrolled, exactly, one number after the other"
     add_flag(parser, "n_enrolled", counts, "N,...", words, "1,2,5")
-    parser.add_argument(
-        "--classes",
-        choices=CLASSES,
-        default="auto",
-        help="what one class is in training: an animal, a side of it, or a side and also its "
-        "mirror image, which doubles the minutes; auto: validation chooses for each approach, by a "
-        "short training of each (default: %(default)s)",
-    )
     parser.add_argument(
         "--full",
         action="store_true",
@@ -161,9 +151,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     # One backbone as it comes and with its last stages free; a small network as the floor.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
     options = {"questions": questions, "trained_rows": questions.with_enrolled, "run": run}
-    experiment = catalogue_experiment(study, stored_size, settings, **options)
+    experiment = catalogue_experiment(study, args, backbone, **options)
     most = kinds_to_try(args.classes, study.catalogue)[-1]
     terms = Terms.of(args, experiment.with_classes(most), backbone, RATES[0])
     details, why = Details.of(experiment) if args.full else (None, "")
@@ -184,8 +173,9 @@ def main(argv: list[str] | None = None) -> dict:
     if details:
         details = details.described()
     for seed in args.seeds:
-        new_trials, embeddings = run_seed(args, chosen, details, seed)
-        trials += new_trials
+        trials += try_classifiers(args, chosen[CLASSIFIER], seed)
+        searched, embeddings = try_embeddings(chosen[ARCFACE], details, seed)
+        trials += searched
 
     # Part 4: both approaches on fewer animals and fewer photos.
     answers = []
@@ -227,41 +217,27 @@ def n_searches(args: argparse.Namespace, questions: Questions) -> int:
     return n_validation + len(questions.test) + len(args.n_enrolled) * len(questions.joined)
 
 
-def run_seed(
-    args: argparse.Namespace, chosen: Mapping[str, Terms], details: Details | None, seed: int
-) -> tuple[list[Trial], np.ndarray]:
-    """Train and ask every approach with one seed; also returns ArcFace's embeddings."""
-    classifiers, embeddings = try_classifiers(args, chosen[CLASSIFIER], seed)
-    searched, found = try_embeddings(chosen[ARCFACE], details, seed)
-    return [*classifiers, *embeddings, *searched], found
-
-
-def try_classifiers(
-    args: argparse.Namespace, terms: Terms, seed: int
-) -> tuple[list[Trial], list[Trial]]:
-    """Classifiers; and what searches their features, and frozen ones."""
+def try_classifiers(args: argparse.Namespace, terms: Terms, seed: int) -> list[Trial]:
+    """Classifiers; and what searches frozen features, and theirs."""
     experiment, approaches, trials = terms.experiment, terms.approaches, []
     questions = experiment.questions
     for name in (SCRATCH, FROZEN_HEAD, CLASSIFIER):
         if len(questions.known) or name == CLASSIFIER:  # its features are searched, anyhow
             classifier = experiment.train(approaches[name], seed)
         if len(questions.known):
-            trials.append(
-                three_questions.try_classifier(experiment, approaches[name], seed, classifier)
-            )
+            named = three_questions.try_classifier(experiment, approaches[name], seed, classifier)
+            trials.append(named)
     is_first = args.full and len(questions.joined) and seed == args.seeds[0]
     counts = args.n_enrolled if is_first else args.n_enrolled[-1:]
     trials.append(three_questions.try_retrained(experiment, approaches[AGAIN], seed, counts))
     frozen, tuned = approaches[FROZEN_HEAD], approaches[CLASSIFIER]
     found = three_questions.embed(experiment, frozen, frozen.behind.tail)
-    searched = [three_questions.try_search(experiment, FROZEN, seed, found)]
+    trials.append(three_questions.try_search(experiment, FROZEN, seed, found))
     found = three_questions.embed(experiment, tuned, classifier.tail)
     for name in (FEATURES, FEATURE_MEANS):
-        options = {"by_means": name == FEATURE_MEANS}
-        searched.append(
-            three_questions.try_search(experiment, name, seed, found, classifier, **options)
-        )
-    return trials, searched
+        named = (experiment, name, seed, found, classifier)
+        trials.append(three_questions.try_search(*named, by_means=name == FEATURE_MEANS))
+    return trials
 
 
 def try_embeddings(
@@ -278,8 +254,8 @@ def try_embeddings(
     arcface = experiment.train(approaches[ARCFACE], seed)
     found = three_questions.embed(experiment, approaches[ARCFACE], arcface.model)
     for name in (ARCFACE_MEANS, ARCFACE):
-        options = {"by_means": name == ARCFACE_MEANS}
-        trials.append(three_questions.try_search(experiment, name, seed, found, arcface, **options))
+        named = (experiment, name, seed, found, arcface)
+        trials.append(three_questions.try_search(*named, by_means=name == ARCFACE_MEANS))
     if details:
         trials.append(try_matched(experiment, MATCHED, seed, found, arcface, details))
     return trials, found[0]
@@ -310,7 +286,7 @@ def run_crossover(
             trained = experiment.train(
                 approach,
                 seed,
-                title=f"{cell.words()}, {name}, seed {seed}",
+                title=f"{words_of(*cell.place)}, {name}, seed {seed}",
                 rows=cell.train,
                 epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
                 validate=False,

@@ -37,13 +37,10 @@ from common.experiments.trials import (
     summarise,
     summarise_rankings,
 )
-from common.models.backbones import Backbone, load_backbone
-from common.models.heads import EmbeddingHead
-from common.models.pooling import pool_by_generalised_mean
+from common.models.backbones import Backbone
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import questions_of
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
 from common.training.recipes import Trained, train_embedding
@@ -52,13 +49,10 @@ from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import counted, expected_time
+from metric_learning import BEFORE, new_backbone
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
-
-BEFORE = "before training"
 
 
 @dataclass
@@ -115,9 +109,8 @@ def main(argv: list[str] | None = None) -> dict:
     questions = questions_of(study.catalogue, study.split)
 
     # One backbone for all, whose last stages learn an embedding.
-    backbone = load_the_backbone(args)
-    stored_size, settings = backbone.preprocessing.stored_size, TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, questions=questions, run=run)
+    backbone = new_backbone(args, args.seeds[0])
+    experiment = catalogue_experiment(study, args, backbone, questions=questions, run=run)
     trial = partial(try_classes, args, experiment, backbone)
     classes, chosen = choose_classes(args.classes, study.catalogue, trial)
     experiment = experiment.with_classes(classes)
@@ -164,15 +157,6 @@ def main(argv: list[str] | None = None) -> dict:
     )
 
 
-def load_the_backbone(args: argparse.Namespace) -> Backbone:
-    """The network that all losses start from."""
-    torch.manual_seed(args.seeds[0])  # of a backbone that begins with random numbers
-    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    if args.pooling == "gem":
-        pool_by_generalised_mean(backbone)
-    return backbone
-
-
 def approach_of(
     args: argparse.Namespace, experiment: Experiment, backbone: Backbone, epochs: int
 ) -> Approach:
@@ -198,9 +182,7 @@ def try_classes(
 
 def before_training(experiment: Experiment, approach: Approach, seeds: list[int]) -> list[Trial]:
     """The backbone as it came, asked once."""
-    photos = approach.behind
-    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    answers = ask(experiment, experiment.outputs(approach, untrained))
+    answers = ask(experiment, experiment.outputs(approach, approach.untrained))
     return [Trial(BEFORE, seed, answers) for seed in seeds]
 
 

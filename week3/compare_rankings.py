@@ -24,9 +24,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common import cli
-from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.ending import run_script
 from common.errors import InputError
+from common.gallery.enrolment import embed
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
 from common.matching import reordering
@@ -35,10 +35,9 @@ from common.matching.pair_scores import PairScores
 from common.matching.reordering import EMBEDDING, RERANKED, WHOLE
 from common.matching.shortlists import Asked, ScoreBlock
 from common.models.backbones import load_backbone
-from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser
-from common.runs import describe_split, start_run
+from common.runs import Run, describe_split, start_run
 from common.splits.gallery_query import gallery_and_query
 from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
@@ -48,6 +47,7 @@ from common.words import counted, expected_time
 from ranking_tables import Costs, compare_ways, example_details
 
 import numpy as np
+import pandas as pd
 import torch
 
 DEFAULT = ("xfeat", "sift")
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> dict:
     model, paths, labels = load_model(args), study.catalogue.paths(), study.labels
     minutes = expected_minutes(model, matchers, paths, rows, [*validation, *test.values()], args)
     print(f"Expected: {expected_time(minutes)}.")
-    embeddings = embed(model, study, device)
+    embeddings = embed(model, paths, device=args.device)
     start = time.perf_counter()
     scores = {matcher.name: PairScores(matcher, paths, rows) for matcher in matchers}
     print(f"Details of {counted(len(rows), 'photo')}: {time.perf_counter() - start:.0f} s.")
@@ -125,37 +125,15 @@ def main(argv: list[str] | None = None) -> dict:
     }
 
     # Tables, figures, result.
-    first = next(iter(test))
-    last = [*ways[first]][-1]
     table, chart, differences = compare_ways(reports, asked)
-    timed = Costs(asked[first], labels, scores, paths)
-    costs = timed.table(settings, routes, n_pairs[first])
-    seconds = costs["s per query"].clip(lower=NO_TIME)
-    priced = chart.merge(costs[["way"]].assign(seconds=seconds), on="way")
-    details = example_details(
-        asked[first],
-        ways[first],
-        last,
-        [*scores.values()][-1],
-        paths,
-        run.figure_path("details.png"),
-        title=first,
-    )
-    figures = {
-        COST_TITLE: cost_scatter(
-            priced,
-            run.figure_path("seconds.png"),
-            cost="seconds",
-            value="rank-1",
-            label="way",
-            group="question",
-            cost_name="seconds a query",
-            value_name="rank-1",
-        ),
-        MAP_TITLE: interval_chart(
-            chart, run.figure_path("rankings.png"), value="mAP", label="way", group="question"
-        ),
-    }
+    first = next(iter(test))  # one question's ways are timed, and shown
+    costs = Costs(asked[first], labels, scores, paths).table(settings, routes, n_pairs[first])
+    figures = draw(run, chart, costs)
+    last, *_ = reversed(ways[first])
+    examples = run.figure_path("details.png")
+    compared = [*scores.values()][-1]
+    if example_details(asked[first], ways[first], last, compared, paths, examples, title=first):
+        figures[DETAILS_TITLE] = examples
     return run.finish(
         metrics={"ways": table, "differences": differences, "costs": costs}
         | {"settings": vars(settings) | {"validation mAP": reranked_map}, "details": chosen}
@@ -163,10 +141,22 @@ def main(argv: list[str] | None = None) -> dict:
         split=describe_split(study.split, study.leak),
         tables={"What each way finds": table, f"Against {EMBEDDING}": differences}
         | {"What each way costs": costs},
-        figures=figures | ({DETAILS_TITLE: details} if details else {}),
+        figures=figures,
         notes=missing + notes_on(asked, taught, chosen, args, questions),
         device=str(device),
     )
+
+
+def draw(run: Run, chart: pd.DataFrame, costs: pd.DataFrame) -> dict[str, Path]:
+    """Each way's rank-1 over what it costs, and its mAP."""
+    seconds = costs["s per query"].clip(lower=NO_TIME)
+    priced = chart.merge(costs[["way"]].assign(seconds=seconds), on="way")
+    columns = {"cost": "seconds", "value": "rank-1", "label": "way", "group": "question"}
+    words = {"cost_name": "seconds a query", "value_name": "rank-1"}
+    scatter = cost_scatter(priced, run.figure_path("seconds.png"), **columns, **words)
+    columns = {"value": "mAP", "label": "way", "group": "question"}
+    intervals = interval_chart(chart, run.figure_path("rankings.png"), **columns)
+    return {COST_TITLE: scatter, MAP_TITLE: intervals}
 
 
 def chosen_matchers(args: argparse.Namespace, device: torch.device) -> tuple[list[Matcher], list]:
@@ -258,14 +248,6 @@ def load_model(args: argparse.Namespace) -> Recogniser:
     torch.manual_seed(args.seed)  # of a backbone that begins with random numbers
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     return Recogniser(backbone, EmbeddingHead(backbone.n_features))
-
-
-def embed(model: Recogniser, study: Study, device: torch.device) -> np.ndarray:
-    """Embeddings of the whole catalogue, shape (n_images, embedding_dim)."""
-    preprocessing = model.backbone.preprocessing
-    pixels = read_photos(study.catalogue.paths(), preprocessing.stored_size)
-    photos = PhotoDataset(pixels, study.labels, evaluation_transform(preprocessing))
-    return extract(model, photos, device=device, title="embeddings")
 
 
 def expected_minutes(

@@ -31,7 +31,6 @@ class Cell:
     Attributes:
         n_animals: how many animals; None: all.
         n_photos: of each, at most; None: all.
-        train: rows to train on, ascending.
         test: rows that are asked about, photos of these animals.
     """
 
@@ -45,17 +44,13 @@ class Cell:
         """Where it lies: animals and photos as they were asked for."""
         return self.n_animals, self.n_photos
 
-    def words(self) -> str:
-        """Where it lies, for people.
-
-        >>> Cell(10, None, np.arange(0), np.arange(0)).words()
-        '10 animals, all photos each'
-        """
-        return words_of(*self.place)
-
 
 def words_of(n_animals: int | None, n_photos: int | None) -> str:
-    """A number of animals and of photos of each; None is all."""
+    """A number of animals and of photos of each, None being all.
+
+    >>> words_of(10, None)
+    '10 animals, all photos each'
+    """
     photos = counted(n_photos, "photo") if n_photos else "all photos"
     return f"{counted(n_animals, 'animal') if n_animals else 'all animals'}, {photos} each"
 

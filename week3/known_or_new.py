@@ -169,10 +169,6 @@ def three_verdicts(asked: Mapping[str, AskedScores], meaning: Meaning) -> pd.Dat
     """Shares of photos with each verdict, of known and of new animals, with intervals over animals.
 
     A photo that nobody can be named on, for want of one of its animal's side, is not asked.
-
-    Args:
-        asked: part of the split to its questions.
-        meaning: of similarities, learned from validation.
     """
     rows = []
     for part, own in asked.items():

@@ -21,19 +21,16 @@ on all photos.
 """
 
 import argparse
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from common.cli import add_flag, flags_given, make_parser, real_number, shared_flags, whole_number
-from common.data.images import read_photos
-from common.data.sampling import identity_batches
-from common.data.training_classes import ClassedPhotos, by_class
 from common.ending import run_script
 from common.experiments.answers import Answers, ask_embedding
 from common.experiments.class_choice import choose_classes, trial_epochs
 from common.experiments.embedding_check import EmbeddingCheck
+from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import (
     JOINED,
     KNOWN,
@@ -45,22 +42,19 @@ from common.experiments.trials import (
 )
 from common.gallery.scores import short_names, validation_scores_of
 from common.gallery.verdicts import trust_sentence
-from common.machine.device import pick_device
 from common.measures.open_set import choose_threshold, threshold_by
 from common.mine import own_functions
 from common.models.backbones import Backbone, load_backbone
-from common.models.freezing import freeze_stages
-from common.models.heads import EmbeddingHead, Recogniser
 from common.models.pooling import pool_by_generalised_mean
 from common.models.storage import save_recogniser
 from common.runs import Run, describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import PUBLISHED_SPLITS, Study, open_study
-from common.training.boundary import PhotosAtBoundary
-from common.training.loop import FitResult, TrainingSettings
+from common.training.loop import FitResult
 from common.training.losses import LOSSES, build_loss, loss_table, options_of
 from common.training.optim import Rates
-from common.training.recipes import train_embedding
+from common.training.recipes import Trained, train_embedding
+from common.training.strategies import Step
 from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.words import counted, expected_time
@@ -228,73 +222,48 @@ def main(argv: list[str] | None = None) -> dict:
     catalogue, questions = study.catalogue, questions_of(study.catalogue, study.split)
 
     # Model: the last stages of a backbone learn; a head puts their features on the unit sphere.
-    torch.manual_seed(args.seed)  # of a backbone that begins with random numbers
-    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    if args.pooling == "gem":
-        pool_by_generalised_mean(backbone)
-    freeze_stages(backbone, args.unfreeze)
-    pixels = read_photos(catalogue.paths(), backbone.preprocessing.stored_size)
-    ground = Ground(args, options, study, pixels, backbone, run, yours)
+    backbone = new_backbone(args, args.seed)
+    experiment = catalogue_experiment(study, args, backbone, questions=questions, run=run)
 
     # Train; validation photos, of animals held out where there are any, choose what a class is,
     # and the epoch.
-    trial = partial(try_classes, ground, questions)
+    train = partial(learn, args, backbone, options, yours)
+    trial = partial(try_classes, args, experiment, train)
     classes, chosen = choose_classes(args.classes, catalogue, trial)
-    learned = learn(ground, questions, classes, args.epochs)
-    notes = [learned.chosen_by(args), *chosen]
+    learned = tested = train(experiment.with_classes(classes), args.epochs)
+    notes = [learned.chosen_by(args.choose_by), *chosen]
 
     # What a similarity means is learned before any test photo is looked at.
     scores = validation_scores_of(
         learned.embed, questions, catalogue, untrained=learned.before.__getitem__
     )
-    everything, tested = np.arange(catalogue.n_images), learned
     if args.for_the_field:
         # Published figures are of the published test; else no photo with a name is left unused.
         has_own_test = study.split.name in PUBLISHED_SPLITS
-        on_all = questions.trained_on_all(() if has_own_test else everything)
-        learned = learn(ground, on_all, classes, learned.fit.best_epoch, "on all photos")
+        on_all = questions.trained_on_all(() if has_own_test else np.arange(catalogue.n_images))
+        experiment = replace(experiment.with_classes(classes, on_all.train), questions=on_all)
+        learned = train(experiment, learned.fit.best_epoch, "on all photos")
+        tested = learned if has_own_test else tested
         notes.append(ON_ALL.format("validation photos" if has_own_test else "all other photos"))
-        if has_own_test:
-            questions, tested = on_all, learned
         if scores:  # a gallery asks none of the photos that were learned from
             scores = replace(scores, trained_on=short_names(catalogue, on_all.train))
 
-    # Ask the test photos once; tables, figures, the model itself.
-    embeddings = {BEFORE: tested.before, args.loss: tested.embed(everything)}
-    save_recogniser(
-        Recogniser(learned.backbone, learned.model[-1]),
-        run.model_path,
-        catalogue.identities,
-        scores.to_dict() if scores else None,
-    )
+    # The model itself; then the test photos are asked once.
+    whole, means = learned.approach.recogniser(learned.trained), scores and scores.to_dict()
+    save_recogniser(whole, run.model_path, catalogue.identities, means)
     trust = trust_sentence(scores) if scores else "How far to trust it is unknown: " + NOT_ASKED
-    notes = [*notes, learned.classed.description, *([trust] if scores else [])]
-    notes = [*mine, *found_again(embeddings[args.loss], questions, study, yours), *notes]
-    summary = trust if args.for_the_field else ""
-    return report(ground, questions, embeddings, tested.fit, notes, summary)
+    notes = [*notes, learned.experiment.classed.description, *([trust] if scores else [])]
+    notes = [*mine, *found_again(tested, yours), *notes]
+    return report(args, run, tested, options, yours, notes, trust if args.for_the_field else "")
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What every training of a run begins with.
-
-    Attributes:
-        args: the script's flags.
-        options: margin and scale of the loss.
-        study: photos and split.
-        pixels: of all photos, uint8, shape (n_images, side, side, 3).
-        backbone: as it came, its last stages free.
-        run: keeps checkpoints.
-        yours: functions of --mine.
-    """
-
-    args: argparse.Namespace
-    options: dict
-    study: Study
-    pixels: np.ndarray
-    backbone: Backbone
-    run: Run
-    yours: dict[str, Callable]
+def new_backbone(args: argparse.Namespace, seed: int) -> Backbone:
+    """The network that training starts from, with the pooling that was asked for."""
+    torch.manual_seed(seed)  # of a backbone that begins with random numbers
+    backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
+    if args.pooling == "gem":
+        pool_by_generalised_mean(backbone)
+    return backbone
 
 
 @dataclass(frozen=True)
@@ -302,148 +271,122 @@ class Learned:
     """A trained embedding.
 
     Attributes:
-        backbone: whose last stages were trained.
-        classed: the photos by the classes of training.
-        photos: behind the freeze boundary.
         check: of validation photos, after each epoch.
-        before: embeddings of all photos before training, shape (n_images, embedding_dim).
-        fit: history and chosen epoch.
-        model: what lies behind the boundary, a head at its end.
     """
 
-    backbone: Backbone
-    classed: ClassedPhotos
-    photos: PhotosAtBoundary
+    experiment: Experiment
+    approach: Approach
     check: EmbeddingCheck
-    before: np.ndarray
-    fit: FitResult
-    model: nn.Module
+    trained: Trained
 
-    def embed(self, rows: np.ndarray) -> np.ndarray:
-        """Embeddings of some photos, shape (n_rows, embedding_dim)."""
-        return self.photos.outputs(self.model, rows)
+    @property
+    def fit(self) -> FitResult:
+        """History and chosen epoch."""
+        return self.trained.fit
 
-    def chosen_by(self, args: argparse.Namespace) -> str:
+    def embed(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Embeddings of some photos, None: of all, shape (n_rows, embedding_dim)."""
+        return self.experiment.outputs(self.approach, self.trained.model, rows)
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """The same of all photos, by the backbone as it came."""
+        return self.experiment.outputs(self.approach, self.approach.untrained)
+
+    def chosen_by(self, choose_by: str) -> str:
         """Which epoch was taken, and why."""
         why = "the last: no validation photo can be asked"
-        if value := self.check.chooser(args.choose_by):
+        if value := self.check.chooser(choose_by):
             why = f"chosen by {value.replace('_', ' animals, ')}, on validation photos"
         return f"Epoch {self.fit.best_epoch} of {len(self.fit.history)}, {why}."
 
 
-def try_classes(ground: Ground, questions: Questions, classes: str) -> float:
-    """Train for a few epochs; the share of validation photos that then find their animal."""
-    args, catalogue = ground.args, ground.study.catalogue
-    learned = learn(ground, questions, classes, trial_epochs(args.epochs), f"a trial of {classes}")
-    animals = EmbeddingCheck(learned.photos, questions, catalogue)  # asked for, whatever is taught
-    return animals.rank_1(learned.model, args.choose_by)
-
-
 def learn(
-    ground: Ground, questions: Questions, classes: str, epochs: int, title: str = ""
-) -> Learned:
-    """Train a copy of the backbone on the photos of `questions.train`."""
-    args, catalogue = ground.args, ground.study.catalogue
-    backbone, everything = copy.deepcopy(ground.backbone), np.arange(catalogue.n_images)
-    classed = by_class(catalogue, ground.pixels, questions.train, classes)
-    print(classed.description)
-    photos = PhotosAtBoundary(
-        backbone,
-        classed.pixels,
-        classed.labels,
-        classed.training_rows,
-        flip=not catalogue.has_sides,
-        n_views=args.cached_views,
-        device=pick_device(args.device),
-    )
-    check = EmbeddingCheck(photos, questions, catalogue, classed.names)
-    untrained = nn.Sequential(photos.tail, EmbeddingHead(photos.n_features))
-    before = photos.outputs(untrained, everything)
-    title = f"{args.loss}, {title}" if title else args.loss
-    fit, model = train(ground, photos, classed, check, epochs, title)
-    return Learned(backbone, classed, photos, check, before, fit, model)
-
-
-def train(
-    ground: Ground,
-    photos: PhotosAtBoundary,
-    classed: ClassedPhotos,
-    check: EmbeddingCheck,
+    args: argparse.Namespace,
+    backbone: Backbone,
+    options: dict,
+    yours: dict[str, Callable],
+    experiment: Experiment,
     epochs: int,
-    title: str,
-) -> tuple[FitResult, nn.Sequential]:
+    title: str = "",
+) -> Learned:
     """Train with the loss that was asked for, in batches that suit it."""
-    args, rows = ground.args, classed.training_rows
-    batches, choose_by = None, check.chooser(args.choose_by)
+    catalogue, classed = experiment.study.catalogue, experiment.classed
+    print(classed.description)
+    rates = Rates(head=2 * args.learning_rate, backbone=args.learning_rate)
+    made = {"recipe": train_embedding, "rates": rates, "n_views": args.cached_views}
+    approach = experiment.approach(args.loss, backbone, [Step(args.unfreeze, epochs)], **made)
+    check = EmbeddingCheck(approach.behind, experiment.questions, catalogue, classed.names)
+    title = f"{args.loss}, {title}" if title else args.loss
+    minutes = experiment.expected_minutes([Planned(approach)])
+    print(f"Expected: {expected_time(minutes)} for {title}.")
+
+    batches = None
     if LOSSES[args.loss].compares == "photos":  # then each batch needs several of an animal
-        batches = identity_batches(
-            classed.labels[rows],
-            classed.encounters[rows],
-            batch_size=args.batch_size,
-            n_images=args.photos_per_identity,
-            seed=args.seed,
-        )
-    seconds = photos.seconds_to_train(
-        n_trained=epochs * len(rows), n_looked_at=epochs * len(check.rows)
-    )
-    print(f"Expected: {expected_time(seconds / 60 + 0.3)} for {title}.")
-    embedding_dim = args.embedding_size or photos.n_features
-    loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **ground.options)
-    yours = ground.yours
+        batches = experiment.batches_of_several(args.seed, n_images=args.photos_per_identity)
+    embedding_dim = args.embedding_size or approach.behind.n_features
+    loss = build_loss(args.loss, classed.n_classes, embedding_dim, seed=args.seed, **options)
     for name in {"arcface_logits", "batch_hard"} & yours.keys():  # at most one: the loss asked for
-        loss = OwnLoss(yours[name], loss, ground.options)
-    trained = train_embedding(
-        photos,
-        tail=photos.tail,  # the end of the backbone that trains
+        loss = OwnLoss(yours[name], loss, options)
+    trained = experiment.train(
+        approach,
+        args.seed,
+        title=title,
         embedding_dim=args.embedding_size,
         criterion=loss,
-        train_rows=rows,
-        n_identities=classed.n_classes,
         batch_sampler=batches,
-        validate=check if choose_by else None,
-        choose_by=choose_by,
-        settings=TrainingSettings.from_flags(args, epochs=epochs),
-        rates=Rates(head=2 * args.learning_rate, backbone=args.learning_rate),
-        checkpoint=ground.run.checkpoint(title),
-        title=title,
+        validate=check if check.parts else False,
+        choose_by=check.chooser(args.choose_by),
     )
-    return trained.fit, trained.model
+    return Learned(experiment, approach, check, trained)
+
+
+def try_classes(
+    args: argparse.Namespace, experiment: Experiment, train: Callable[..., Learned], classes: str
+) -> float:
+    """Train for a few epochs; the share of validation photos that then find their animal."""
+    own, title = experiment.with_classes(classes), f"a trial of {classes}"
+    tried = train(own, trial_epochs(args.epochs), title)
+    # Asked for the animal, whatever is taught.
+    animals = EmbeddingCheck(tried.approach.behind, own.questions, own.study.catalogue)
+    return animals.rank_1(tried.trained.model, args.choose_by)
 
 
 def report(
-    ground: Ground,
-    questions: Questions,
-    embeddings: dict[str, np.ndarray],
-    fit: FitResult,
+    args: argparse.Namespace,
+    run: Run,
+    tested: Learned,
+    options: dict,
+    yours: dict[str, Callable],
     notes: list[str],
     summary: str,
 ) -> dict:
     """What the embedding answers about test photos, beside the backbone as it came."""
-    args, run, study = ground.args, ground.run, ground.study
-    catalogue, choose = study.catalogue, choose_threshold
-    if "choose_threshold" in ground.yours:
-        choose = partial(threshold_by, ground.yours["choose_threshold"])
-    answers = {
-        name: ask_embedding(each, questions, catalogue, choose=choose)
-        for name, each in embeddings.items()
-    }
+    study, questions, fit = tested.experiment.study, tested.experiment.questions, tested.fit
+    choose = choose_threshold
+    if "choose_threshold" in yours:
+        choose = partial(threshold_by, yours["choose_threshold"])
+    embeddings = {BEFORE: tested.before, args.loss: tested.embed()}
+    before, after = (
+        ask_embedding(each, questions, study.catalogue, choose=choose)
+        for each in embeddings.values()
+    )
     trials = [
-        Trial(BEFORE, args.seed, answers[BEFORE]),
-        Trial(args.loss, args.seed, answers[args.loss], fit.seconds, history=fit.history),
+        Trial(BEFORE, args.seed, before),
+        Trial(args.loss, args.seed, after, fit.seconds, history=fit.history),
     ]
     differences = [compare(trials, args.loss, BEFORE, each) for each in (KNOWN, JOINED)]
-    by_protocol = known_by_protocol(embeddings, catalogue, study.split)
-    tables = {
-        "The loss": loss_table({args.loss: ground.options}),
-        "Known animals, by protocol": by_protocol,
-        "Photos named right": summarise(trials),
-        "Animals never trained on, ranked": summarise_rankings(trials),
-    }
+    by_protocol = known_by_protocol(embeddings, study.catalogue, study.split)
     return run.finish(
-        metrics={"loss": {"name": args.loss, **ground.options}, "best_epoch": fit.best_epoch}
-        | {"trials": [trial.to_dict() for trial in trials]},
+        metrics={"loss": {"name": args.loss, **options}, "best_epoch": fit.best_epoch}
+        | {"trials": trials},
         split=describe_split(study.split, study.leak),
-        tables={title: table for title, table in tables.items() if len(table)},
+        tables={
+            "The loss": loss_table({args.loss: options}),
+            "Known animals, by protocol": by_protocol,
+            "Photos named right": summarise(trials),
+            "Animals never trained on, ranked": summarise_rankings(trials),
+        },
         figures=draw(run, questions, study, embeddings[args.loss], fit),
         notes=[
             *(difference.sentence() for difference in differences if difference),
@@ -452,8 +395,8 @@ def report(
             *questions.reasons,
         ],
         summary=summary,
-        device=str(pick_device(args.device)),
-        answers=answer_table(answers[args.loss], questions, study),
+        device=str(tested.experiment.device),
+        answers=answer_table(after, questions, study),
     )
 
 
@@ -467,15 +410,14 @@ def answer_table(answers: Answers, questions: Questions, study: Study) -> pd.Dat
     return pd.concat(parts)
 
 
-def found_again(
-    embeddings: np.ndarray, questions: Questions, study: Study, yours: dict[str, Callable]
-) -> list[str]:
+def found_again(learned: Learned, yours: dict[str, Callable]) -> list[str]:
     """In one sentence, how often a photo of a new animal is most like another one of it."""
+    study, questions = learned.experiment.study, learned.experiment.questions
     query = questions.unknown
     if not len(query):
         return []
     gallery = np.union1d(query, questions.searched)
-    identity = np.asarray(study.identity, dtype=str)
+    identity, embeddings = study.identity, learned.embed()
     encounter = study.catalogue.table["encounter"].to_numpy(dtype=str)
     cosines = yours.get("cosine_similarity", cosine_similarity)
     similarity = cosines(embeddings[query], embeddings[gallery])

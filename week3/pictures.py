@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
-from common.data.sampling import identity_batches
+from common.data.sampling import identity_batches, spread
 from common.matching.matchers import load_matcher, matched_points
 from common.splits.splits import make_split
 from common.visualization import style
 from common.visualization.answers import answer_curves
 from common.visualization.detail_matches import DetailPair, draw_pair
-from common.visualization.matches import spread
 from count_animals import COVERAGE, drawn_coverage
 from known_or_new import similarity_histogram
 from metric_learning import arcface_logits, cmc_and_ap
@@ -116,7 +115,7 @@ def draw_three_animals(catalogue: Catalogue, path: Path) -> Path:
     show(query, catalogue, QUERY, "who is this?", side=SHARP)
     cells[0].set_title("gallery", loc="left", fontsize=11, color=style.INK)
     query.set_title("query", loc="left", fontsize=11, color=style.INK)
-    frame(query, style.INK)
+    style.frame(query, style.INK, 2.5)
     return style.save_for_page(figure, path, n_colours=N_COLOURS)
 
 
@@ -176,7 +175,7 @@ def draw_batch(catalogue: Catalogue, path: Path) -> Path:
             show(axes, catalogue, table["image_id"][row])
             is_anchor = place == column == 0
             colour = style.INK if is_anchor else style.WRONG if place else style.RIGHT
-            frame(axes, colour, 5 if is_anchor else 3)
+            style.frame(axes, colour, 5 if is_anchor else 3)
         style.name_row(line[0], name, 16)
         line[-1].set_axis_off()
     cells[0][0].set_title("anchor", fontsize=WORDS, color=style.INK)
@@ -298,7 +297,7 @@ def draw_ranking(catalogue: Catalogue, path: Path) -> Path:
     words = "right ones so far:\nshare right so far:\nCMC of this query:"
     show(query, catalogue, ASKED, words, side=SHARP)
     query.set_title("query", fontsize=WORDS, color=style.INK)
-    frame(query, style.INK)
+    style.frame(query, style.INK, 2.5)
     precisions = []
     for rank, (axes, photo, right) in enumerate(zip(cells, RANKED, is_right, strict=True), start=1):
         so_far = is_right[:rank].sum()
@@ -308,7 +307,7 @@ def draw_ranking(catalogue: Catalogue, path: Path) -> Path:
         words = f"{so_far}\n{share}{arrow}\n{cmc[rank - 1]:.0f}"
         show(axes, catalogue, photo, words, side=SHARP)
         colour, mark = (style.RIGHT, "✓") if right else (style.WRONG, "✗")
-        frame(axes, colour, 4)
+        style.frame(axes, colour, 4)
         axes.set_title(f"rank {rank} {mark}", fontsize=WORDS, color=colour)
     words = f"AP = ({' + '.join(precisions)}) / {is_right.sum()} = {average_precision:.2f}"
     figure.supxlabel(words, fontsize=11, color=style.INK)
@@ -344,12 +343,12 @@ def draw_matches(catalogue: Catalogue, ranked: Sequence[Mapping], path: Path) ->
     for line, own in zip(lines, (ranked[each] for each in chosen), strict=True):
         asked = identity[own["query"]]
         show(line[0], catalogue, own["query"], asked)
-        frame(line[0], style.INK)
+        style.frame(line[0], style.INK, 2.5)
         line[1].set_axis_off()
         for axes, name, alike in zip(line[2:], own["gallery"], own["similarity"], strict=True):
             colour, mark = (style.RIGHT, "✓") if identity[name] == asked else (style.WRONG, "✗")
             show(axes, catalogue, name, f"{mark} {identity[name]}, {alike:.2f}", colour)
-            frame(axes, colour, 4)
+            style.frame(axes, colour, 4)
     lines[0][0].set_title("query", fontsize=WORDS, color=style.INK)
     for rank, axes in enumerate(lines[0][2:], start=1):
         axes.set_title(f"rank {rank}", fontsize=WORDS, color=style.INK)
@@ -448,15 +447,8 @@ def show(
     """Put a photo on the axes, with words beneath; side in pixels."""
     path = catalogue.root / f"photos/{photo[:4]}/{photo}.jpg"
     axes.imshow(style.thumbnail(path, side), interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    style.bare(axes)
     axes.set_xlabel(words, fontsize=WORDS, color=colour, labelpad=4, parse_math=False)
-
-
-def frame(axes: Axes, colour: str, width: float = 2.5) -> None:
-    """A frame around a photo."""
-    for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=colour, linewidth=width)
 
 
 def explain(axes: Axes, words: str, colour: str = style.INK) -> None:

@@ -111,28 +111,21 @@ def _rank(
 
     Args:
         embeddings: shape (n_images, embedding_dim), unit length.
-        query: rows of the photos' table, with their number as index.
-        same_encounter_rule: photos of the query's own encounter do not count.
     """
-
-    def facts(side: str, photos: pd.DataFrame) -> dict[str, np.ndarray]:
-        names = {"identities": photos["identity"], "encounters": photos["encounter"]}
-        return {f"{side}_{name}": values.to_numpy() for name, values in names.items()}
-
-    searched = facts("gallery", gallery)
-    is_answerable = query["identity"].isin(gallery["identity"]).to_numpy()
+    photos = {}
+    for side, own in (("query", query), ("gallery", gallery)):
+        photos[f"{side}_identities"] = own["identity"].to_numpy()
+        photos[f"{side}_encounters"] = own["encounter"].to_numpy()
+    is_answerable = query["identity"].isin(gallery["identity"])
     if same_encounter_rule:
-        is_answerable = has_match(**facts("query", query), **searched)
-    ranked = query.assign(has_match=is_answerable, is_right=0.0, precision=0.0)
-    if is_answerable.any():
-        asked = query[is_answerable]
-        report = evaluate_retrieval(
-            query_embeddings=embeddings[asked.index],
-            gallery_embeddings=embeddings[gallery.index],
-            **facts("query", asked),
-            **searched,
-            same_encounter_rule=same_encounter_rule,
-        )
-        ranked.loc[asked.index, "is_right"] = report.is_correct_at_1.astype(float)
-        ranked.loc[asked.index, "precision"] = report.average_precision
-    return ranked
+        is_answerable = has_match(**photos)
+    if not is_answerable.any():
+        return query.assign(has_match=False, is_right=0.0, precision=0.0)
+    report = evaluate_retrieval(
+        query_embeddings=embeddings[query.index],
+        gallery_embeddings=embeddings[gallery.index],
+        **photos,
+        same_encounter_rule=same_encounter_rule,
+    )
+    is_right, precision = report.is_correct_at_1.astype(float), report.average_precision
+    return query.assign(has_match=report.has_match, is_right=is_right, precision=precision)

@@ -198,9 +198,6 @@ def compare_rejection(
 ) -> Difference | None:
     """Paired difference of two scores on question 3.
 
-    Args:
-        first, second: approach and score; the difference is first minus second.
-
     Returns:
         None where the question was not asked of both.
 

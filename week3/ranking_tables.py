@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from common.data.sampling import spread
 from common.files import MEGABYTE
 from common.matching.cascade import Compare
 from common.matching.matchers import matched_points
@@ -15,7 +16,6 @@ from common.matching.shortlists import Asked, ScoreBlock
 from common.measures import intervals
 from common.measures.retrieval import RetrievalReport
 from common.visualization.detail_matches import DetailPair, detail_panel
-from common.visualization.matches import spread
 from common.words import counted
 
 import numpy as np
@@ -66,14 +66,7 @@ def _per_query(report: RetrievalReport) -> dict[str, np.ndarray]:
 
 
 class Costs:
-    """What each way takes: for a query, one after the other; and once, for the gallery.
-
-    Args:
-        asked: queries and their gallery.
-        labels: of the catalogue's animals, integers from 0.
-        scores: by the matcher's name.
-        paths: of the catalogue's photos.
-    """
+    """What each way takes: for a query, one after the other; and once, for the gallery."""
 
     def __init__(
         self,
@@ -175,7 +168,6 @@ def example_details(
 
     Args:
         last: the way that is drawn beside the embedding.
-        scores: of the matcher whose lines are drawn.
 
     Returns:
         The path; None where the embedding gets nothing wrong that has a right photo.

@@ -35,7 +35,6 @@ def shown(
     """One question's answer in plain values.
 
     Args:
-        gallery: folder of the gallery, which has the small pictures.
         enrolled_as: name of a photo's picture to the animal that it is enrolled as.
         number: of the question, from 1.
 
@@ -117,16 +116,7 @@ def first_pair(
     photos: Sequence[Path],
     verdict: Verdict,
 ) -> DetailPair | None:
-    """A question's photo beside the first animal's, with the details that are the same.
-
-    Args:
-        matching: that compared them.
-        plan: by which it did.
-        gallery: its folder.
-        facts: of its photos.
-        photos: of the question.
-        verdict: on it.
-    """
+    """A question's photo beside the first animal's, with the details that are the same."""
     if not verdict.candidates:
         return None
     first = verdict.candidates[0]

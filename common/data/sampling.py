@@ -231,3 +231,8 @@ def spread_over_animals(
     names = pd.Series(identity[order])
     place = names.groupby(names).cumcount().to_numpy()  # first, second, ... of its animal
     return order[np.argsort(place, kind="stable")][:n_photos]
+
+
+def spread(chosen: np.ndarray, n: int) -> np.ndarray:
+    """So many of the values, evenly over all of them."""
+    return chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n, len(chosen))).astype(int))]

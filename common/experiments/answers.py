@@ -245,7 +245,6 @@ def ask_search(
     Args:
         search: asked rows, and one or more arrays of rows to search, to the names and scores of
             what it finds, each shape (n_asked,).
-        score: what the scores are.
         choose: the threshold of question 3, of validation queries.
     """
     identity, joined_after = _identities(catalogue), {}

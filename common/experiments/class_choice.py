@@ -33,7 +33,6 @@ def choose_classes(
 
     Args:
         asked: of `CLASSES`; what is named is taken.
-        catalogue: all photos.
         trial: kind to the share of validation photos that a short training of it answers right;
             nan: none can be asked, and the kind that learns from most photos is taken.
 

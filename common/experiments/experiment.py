@@ -5,6 +5,7 @@ asked about the same test photos once.
 """
 
 import copy
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ from common.gallery.gallery import identity_scores
 from common.machine.device import pick_device
 from common.models.backbones import Backbone, restart
 from common.models.freezing import split_at_boundary
-from common.models.heads import Recogniser, linear_classifier
+from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.runs import Run
 from common.splits.questions import Questions
 from common.splits.study import Study
@@ -64,6 +65,11 @@ class Approach:
         return self.photos[-1]
 
     @property
+    def untrained(self) -> nn.Module:
+        """The backbone as it came, with an embedding's head, behind that boundary."""
+        return nn.Sequential(self.behind.tail, EmbeddingHead(self.behind.n_features))
+
+    @property
     def is_classifier(self) -> bool:
         """Whether it has an output for each class, and not an embedding."""
         return self.recipe is train_classifier
@@ -84,7 +90,6 @@ class Planned(NamedTuple):
     Attributes:
         n_photos: to train on, each time; None: all training photos.
         epochs: None: the plan's.
-        validate: whether validation photos are looked at after each epoch.
     """
 
     approach: Approach
@@ -120,11 +125,17 @@ class Experiment:
         """Where to compute."""
         return pick_device(self.settings.device)
 
-    def with_classes(self, classes: str) -> "Experiment":
-        """The same photos and questions, by other classes of training; see `by_class`."""
-        rows = self.classed.training_rows
+    def with_classes(self, classes: str, rows: np.ndarray | None = None) -> "Experiment":
+        """The same photos and questions, by other classes of training; see `by_class`.
+
+        Args:
+            rows: that may be trained on; None: as before.
+        """
+        if rows is None:
+            rows = self.classed.training_rows
+            rows = rows[rows < len(self.identity)]
         pixels = PhotoSelection.of(self.classed.pixels).array
-        classed = by_class(self.study.catalogue, pixels, rows[rows < len(self.identity)], classes)
+        classed = by_class(self.study.catalogue, pixels, rows, classes)
         return replace(self, classed=classed, class_names=np.unique(classed.names).tolist())
 
     def training_rows(self, rows: np.ndarray | None = None) -> np.ndarray:
@@ -268,29 +279,30 @@ class Experiment:
 
 def catalogue_experiment(
     study: Study,
-    stored_size: int,
-    settings: TrainingSettings,
-    *,
+    args: Namespace,
+    *backbones: Backbone,
     questions: Questions | None = None,
     trained_rows: np.ndarray | None = None,
-    classes: str = "identity",
     run: Run | None = None,
 ) -> Experiment:
-    """An experiment on a catalogue's photos.
+    """An experiment on a catalogue's photos; a class in training is an animal.
 
     Args:
-        stored_size: side of the stored photos, pixels, see `Preprocessing.stored_size`.
+        args: flags, see `TrainingSettings.from_flags`.
+        backbones: photos are as large as the one that wants the largest.
         questions: None: known animals alone are asked about.
         trained_rows: that any approach is trained on; None: the training photos.
     """
     questions = questions or Questions.of_closed_set(
         study.split.rows("train"), study.rows_known("validation"), study.rows_known("test")
     )
-    pixels = read_photos(study.catalogue.paths(), stored_size)
+    side = max(backbone.preprocessing.stored_size for backbone in backbones)
+    pixels = read_photos(study.catalogue.paths(), side)
     rows = questions.train if trained_rows is None else trained_rows
-    classed = by_class(study.catalogue, pixels, rows, classes)
+    classed = by_class(study.catalogue, pixels, rows, "identity")
     names = np.unique(classed.names).tolist()
     flip = not study.catalogue.has_sides  # a mirrored left face is an animal that isn't there
+    settings = TrainingSettings.from_flags(args)
     return Experiment(classed, names, study.identity, questions, settings, flip, run, study)
 
 
@@ -298,8 +310,9 @@ def classes_experiment(
     pixels: np.ndarray,
     photos: ClassPhotos,
     parts: Mapping[str, np.ndarray],
-    settings: TrainingSettings,
+    args: Namespace,
     run: Run | None = None,
+    **changes: object,
 ) -> Experiment:
     """An experiment on photos of classes, such as breeds, that have nothing to do with each other.
 
@@ -308,10 +321,12 @@ def classes_experiment(
 
     Args:
         pixels: uint8, shape (n_images, side, side, 3).
+        args: flags, see `TrainingSettings.from_flags`; changes too.
     """
     each = np.arange(len(photos.labels))
     questions = Questions.of_closed_set(parts["train"], parts["validation"], parts["test"])
     labels, names, encounters = photos.labels, np.array(photos.names), each.astype(str)
     facts = (names[labels], encounters, questions.train, len(names), "Classes: as the folders.")
     classed = ClassedPhotos(pixels, labels, *facts)
+    settings = TrainingSettings.from_flags(args, **changes)
     return Experiment(classed, photos.names, each, questions, settings, flip=True, run=run)

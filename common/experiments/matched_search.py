@@ -30,13 +30,7 @@ N_TRIED = 4  # photos that are described to see how long it takes
 
 @dataclass(frozen=True)
 class Details:
-    """The details of a catalogue's photos, found once for all embeddings.
-
-    Attributes:
-        matcher: that found them.
-        paths: of the photos.
-        features: of each photo, once `described`.
-    """
+    """The details of a catalogue's photos, found once for all embeddings."""
 
     matcher: Matcher
     paths: Sequence[Path]
@@ -83,16 +77,7 @@ def try_matched(
     trained: Trained,
     details: Details,
 ) -> Trial:
-    """Ask an embedding whose candidates' details are compared.
-
-    Args:
-        experiment: whose photos are searched.
-        name: of the approach.
-        seed: of training.
-        embedded: what `common.experiments.three_questions.embed` gives.
-        trained: where they come from.
-        details: of all photos.
-    """
+    """Ask what `three_questions.embed` gives; the candidates' details are compared."""
     (embeddings, seconds), questions = embedded, experiment.questions
     catalogue, identity = experiment.study.catalogue, experiment.identity
     encounter = catalogue.table["encounter"].to_numpy(dtype=str)

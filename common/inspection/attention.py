@@ -119,7 +119,6 @@ def keep_only(pixels: torch.Tensor, masks: np.ndarray, *, animal: bool) -> torch
     Args:
         pixels: in [0, 1], shape (n_images, 3, height, width).
         masks: bool, True on the animal, shape (n_images, height, width).
-        animal: keep the animal; False keeps the background.
     """
     kept = torch.as_tensor(masks == animal, dtype=pixels.dtype, device=pixels.device)[:, None]
     n_kept = kept.sum(dim=(2, 3), keepdim=True).clamp_min(1.0)

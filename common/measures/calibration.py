@@ -21,7 +21,6 @@ class Calibration:
         scores: of the knots, ascending, length n_knots.
         rates: share in [0, 1] that is right at each knot, never falling.
         centre: mean of the scores that it was learned from.
-        spread: their standard deviation.
     """
 
     scores: list[float]

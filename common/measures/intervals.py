@@ -16,7 +16,7 @@ from scipy.stats import t as student_t
 
 Statistic = Literal["mean_over_observations", "mean_over_individuals"]
 NOT_DISTINGUISHABLE = "not distinguishable"
-N_RESAMPLES, LEVEL = 2000, 0.95
+N_RESAMPLES, LEVEL = 2000, 0.95  # draws of as many animals as there are; share inside
 N_WEIGHTS_AT_ONCE = 1_000_000  # resamples times individuals in memory: 8 MB
 
 
@@ -82,9 +82,6 @@ def bootstrap_over_individuals(
     individuals: Sequence[Hashable] | np.ndarray,
     *,
     statistic: Statistic = "mean_over_observations",
-    n_resamples: int = N_RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
 ) -> Interval:
     """Interval of a mean, from resampling individuals.
 
@@ -94,8 +91,6 @@ def bootstrap_over_individuals(
         individuals: length n_observations, the animal of each value.
         statistic: "mean_over_observations" is accuracy when values are correct or not;
             "mean_over_individuals" is balanced accuracy.
-        n_resamples: draws of as many individuals as there are, with replacement.
-        level: share of the resampled statistics inside the interval, in (0, 1).
 
     Returns:
         Interval with `low` and `high` nan when there is only one individual.
@@ -110,23 +105,20 @@ def bootstrap_over_individuals(
     sums = np.bincount(position, weights=values)
     if statistic == "mean_over_individuals":
         sums, counts = sums / counts, np.ones(len(names))
-    low, high = _percentiles(
-        lambda drawn: (drawn @ sums) / (drawn @ counts), [len(names)], n_resamples, level, seed
-    )
+    ends = _percentiles(lambda drawn: (drawn @ sums) / (drawn @ counts), [len(names)])
     estimate = float(sums.sum() / counts.sum())
-    return Interval(estimate, low, high, level, len(names), len(values))
+    return Interval(estimate, *ends, LEVEL, len(names), len(values))
 
 
 def paired_bootstrap_over_individuals(
     values_a: Sequence[float] | np.ndarray,
     values_b: Sequence[float] | np.ndarray,
     individuals: Sequence[Hashable] | np.ndarray,
-    **options: object,
 ) -> Interval:
     """Interval of the difference a minus b of two methods on the same photos.
 
-    Both methods see the same resamples. The statistics are linear in the values, so this is the
-    interval of the differences per photo.
+    Both methods see the same resamples. A mean is linear in the values, so this is the interval of
+    the differences per photo.
 
     Args:
         values_a: shape (n_observations,), method a, as in `bootstrap_over_individuals`.
@@ -143,7 +135,7 @@ def paired_bootstrap_over_individuals(
     values_a, values_b = np.asarray(values_a, dtype=float), np.asarray(values_b, dtype=float)
     if values_a.shape != values_b.shape:
         raise ValueError(f"shapes {values_a.shape} and {values_b.shape} differ, expected pairs")
-    difference = bootstrap_over_individuals(values_a - values_b, individuals, **options)
+    difference = bootstrap_over_individuals(values_a - values_b, individuals)
     return replace(difference, is_difference=True)
 
 
@@ -213,24 +205,20 @@ def jackknife_over_individuals(
 
 
 def _percentiles(
-    statistic: Callable[..., np.ndarray],
-    n_individuals: Sequence[int],
-    n_resamples: int = N_RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
+    statistic: Callable[..., np.ndarray], n_individuals: Sequence[int]
 ) -> tuple[float, float]:
     """Ends of the interval of a statistic, see `bootstrap_of_statistic`; nan where it has none."""
     if min(n_individuals) < 2:
         return np.nan, np.nan
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     n_at_once = max(1, N_WEIGHTS_AT_ONCE // sum(n_individuals))
     values = []
-    for start in range(0, n_resamples, n_at_once):
-        n_draws = min(n_at_once, n_resamples - start)
+    for start in range(0, N_RESAMPLES, n_at_once):
+        n_draws = min(n_at_once, N_RESAMPLES - start)
         # How often each individual is drawn, shape (n_draws, n) for each group.
         drawn = [generator.multinomial(n, np.full(n, 1 / n), n_draws) for n in n_individuals]
         values.append(statistic(*(weights.astype(float) for weights in drawn)))
-    low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(np.concatenate(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

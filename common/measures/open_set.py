@@ -33,7 +33,6 @@ class Queries:
     Attributes:
         scores: high for known animals, shape (n_queries,).
         predicted: the name given if the photo is accepted, length n_queries.
-        truth: who it shows, length n_queries.
         known: the animals that can be named: in the gallery, or in training for a classifier.
 
     Raises:
@@ -208,9 +207,6 @@ def choose_threshold(queries: Queries) -> Threshold:
     Candidates are the midpoints between neighbouring distinct scores, the lowest score (accepts
     all) and a value just above the highest (rejects all). The one of the highest
     sqrt(BAKS · BAUS) is taken, of tied candidates the middle one (the lower of two).
-
-    Args:
-        queries: of validation.
 
     Returns:
         The threshold, with what it achieves on these queries.

@@ -65,8 +65,6 @@ class RankedQueries:
     first_rank: np.ndarray
     average_precision: np.ndarray
     inverse_negative_penalty: np.ndarray
-    nearest_row: np.ndarray  # gallery row, -1 if every photo is ignored
-    nearest_similarity: np.ndarray
 
 
 @contextmanager
@@ -117,11 +115,10 @@ def _rank_block(
     n_rows = len(similarities)
     n_ignored = np.bincount(rows[is_ignored], minlength=n_rows)
     similarities[rows[is_ignored], columns[is_ignored]] = -np.inf
-    nearest, best = _best_of_each_row(similarities)
     rows, columns = rows[~is_ignored], columns[~is_ignored]
     right = similarities[rows, columns]  # (n_pairs,)
     similarities[rows, columns] = -np.inf  # from here on only wrong photos are left
-    nearest_wrong, best_wrong = _best_of_each_row(similarities)
+    best_wrong = similarities.max(axis=1)
 
     n_right = np.bincount(rows, minlength=n_rows)
     place = _count_within(n_right) + 1  # among the right photos, from 1
@@ -133,18 +130,7 @@ def _rank_block(
     first_rank = _per_row(rows[first], rank[first], n_rows).astype(np.int64)
     penalty = _per_row(rows[last], place[last] / rank[last], n_rows)
     precision = _per_row(rows, place / rank, n_rows) / np.maximum(n_right, 1)
-
-    nearest_row = np.where(first_rank == 1, nearest, nearest_wrong)
-    nearest_similarity = np.where(first_rank == 1, best, best_wrong)
-    has_none = np.isneginf(nearest_similarity)
-    nearest_row[has_none], nearest_similarity[has_none] = -1, np.nan
-    return RankedQueries(n_ignored, first_rank, precision, penalty, nearest_row, nearest_similarity)
-
-
-def _best_of_each_row(similarities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column and value of each row's largest similarity, the first if several are equal."""
-    column = similarities.argmax(axis=1)
-    return column, similarities[np.arange(len(similarities)), column]
+    return RankedQueries(n_ignored, first_rank, precision, penalty)
 
 
 def _most_similar_first(values: np.ndarray, rows: np.ndarray, place: np.ndarray) -> np.ndarray:

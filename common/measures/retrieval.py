@@ -43,9 +43,6 @@ class RetrievalReport:
         first_rank: int, shape (n_queries,); rank of the first right photo from 1, 0 if none.
         average_precision: shape (n_queries,), in [0, 1]; 0 without a match.
         inverse_negative_penalty: shape (n_queries,), in [0, 1]; 0 without a match.
-        nearest_identity: shape (n_queries,); identity of the most similar photo not ignored
-            (a wrong one if tied, the first in the gallery among those), None if all are ignored.
-        nearest_similarity: shape (n_queries,); its cosine, nan if all are ignored.
     """
 
     n_queries: int
@@ -63,8 +60,6 @@ class RetrievalReport:
     first_rank: np.ndarray
     average_precision: np.ndarray
     inverse_negative_penalty: np.ndarray
-    nearest_identity: np.ndarray
-    nearest_similarity: np.ndarray
 
     @property
     def has_match(self) -> np.ndarray:
@@ -208,7 +203,7 @@ def _evaluate(
         encounters = _shared_labels(query_encounters, gallery_encounters, lengths, "encounters")
     pairs = SameIdentityPairs.build(query_labels, gallery_labels, encounters)
     result = rank_in_blocks(fill, *lengths, pairs, block_size)
-    return _report(result, names, gallery_identities, ranks, encounters is not None)
+    return _report(result, names, lengths[1], ranks, encounters is not None)
 
 
 def checked_embeddings(embeddings: np.ndarray, side: str) -> np.ndarray:
@@ -258,7 +253,7 @@ def _shared_labels(
 def _report(
     result: RankedQueries,
     names: Sequence[str],
-    gallery_identities: Sequence[Hashable],
+    n_gallery: int,
     ranks: Sequence[int],
     has_rule: bool,
 ) -> RetrievalReport:
@@ -274,12 +269,10 @@ def _report(
             "at least one query with a match; add gallery photos of these animals from other "
             "encounters, or choose another split with --split"
         )
-    # None at the end is what row -1 picks: queries whose whole gallery is ignored.
-    identities = np.array([*np.asarray(gallery_identities).tolist(), None], dtype=object)
     answerable = first_rank[has_match]
     return RetrievalReport(
         n_queries=len(first_rank),
-        n_gallery=len(gallery_identities),
+        n_gallery=n_gallery,
         n_without_match=len(without_match),
         queries_without_match=without_match,
         same_encounter_rule=has_rule,
@@ -293,6 +286,4 @@ def _report(
         first_rank=first_rank,
         average_precision=result.average_precision,
         inverse_negative_penalty=result.inverse_negative_penalty,
-        nearest_identity=identities[result.nearest_row],
-        nearest_similarity=result.nearest_similarity,
     )

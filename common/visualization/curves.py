@@ -1,12 +1,11 @@
 """Training curves."""
 
-import math
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from common.visualization import style
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -40,15 +39,16 @@ def training_curves(
         least_loss: that smoothed labels allow, as of `common.training.losses.least_loss`; marked
             with a dashed line.
     """
-    panels: dict[str, list[str]] = {}
-    for panel, words in PANELS.items():
-        for name in dict.fromkeys(name for entry in history for name in entry):
-            if any(word in name for word in words):
-                panels.setdefault(panel, []).append(name)
+    table = pd.DataFrame(history)
+    panels = {
+        panel: names
+        for panel, words in PANELS.items()
+        if (names := [name for name in table if any(word in name for word in words)])
+    }
     figure = style.new_figure(4.2 * max(1, len(panels)), 3.2)
     for i, (panel, names) in enumerate(panels.items()):
         axes = style.tidy(figure.add_subplot(1, len(panels), i + 1), title=panel, grid="y")
-        _draw_panel(axes, history, names, chosen_epoch)
+        _draw_panel(axes, table, names, chosen_epoch)
         if panel == "loss":
             if least_loss is not None:
                 dashes = {"color": style.INK, "linewidth": 1, "linestyle": "--"}
@@ -66,8 +66,8 @@ def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
     figure = style.new_figure(7.2, 3.0)
     axes = style.tidy(figure.add_subplot(), title="learning rate", grid="y")
     axes.set_prop_cycle(color=style.COLOURS)
-    for name in dict.fromkeys(name for entry in rates for name in entry):
-        axes.plot([_number(entry.get(name)) for entry in rates], linewidth=1.8, label=name)
+    for name, values in pd.DataFrame(rates).items():
+        axes.plot(values, linewidth=1.8, label=name)
     axes.set(xlabel="step of the optimiser", xmargin=0.01)
     axes.set_ylim(bottom=0)
     style.legend_inside(axes)
@@ -75,12 +75,12 @@ def rate_curves(rates: Sequence[Mapping[str, float]], path: str | Path) -> Path:
 
 
 def _draw_panel(
-    axes: Axes, history: Sequence[Mapping], names: list[str], chosen_epoch: int | None
+    axes: Axes, table: pd.DataFrame, names: list[str], chosen_epoch: int | None
 ) -> None:
     """One line per measure, named at the side."""
-    epochs = [entry.get("epoch", i + 1) for i, entry in enumerate(history)]
+    epochs = table.get("epoch", table.index + 1)
     for i, name in enumerate(names):
-        values = [_number(entry.get(name)) for entry in history]
+        values = pd.to_numeric(table[name], errors="coerce")  # a gap where there is none
         part = name.split("_")[0]
         colour = style.PART_COLOURS.get(part, style.COLOURS[i % len(style.COLOURS)])
         words = name.replace("_", " ").removesuffix(" similarity")  # which is the panel's title
@@ -94,8 +94,3 @@ def _draw_panel(
     axes.set(xlabel="epoch", xmargin=0.03)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     style.legend_inside(axes)
-
-
-def _number(value: object) -> float:
-    """The value; nan, which leaves a gap in the line, where there is none."""
-    return float(value) if isinstance(value, numbers.Real) else math.nan

@@ -42,9 +42,6 @@ def detail_panel(
 ) -> Path:
     """Draw pairs with their lines; one row per query, one column per way to choose.
 
-    Args:
-        rows: of pairs, each as long as `column_names`.
-
     Raises:
         InputError: a photo cannot be read.
     """

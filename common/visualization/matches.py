@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.data.sampling import spread
 from common.gallery.gallery import Gallery
 from common.splits.study import Study
 from common.visualization import style
@@ -63,7 +64,7 @@ def matches_panel(
 
 def _draw_query(axes: Axes, ranking: RankedMatches) -> None:
     style.show_photo(axes, ranking.query)
-    _frame(axes, style.INK, 1.2)
+    style.frame(axes, style.INK, 1.2)
     lines = [style.shortened(ranking.query_caption), ranking.verdict]
     _caption(axes, "\n".join(line for line in lines if line), style.INK)
 
@@ -76,7 +77,7 @@ def _draw_gallery(line: Sequence[Axes], ranking: RankedMatches) -> None:
         mark, colour = "", style.LINE
         if ranking.is_match is not None:
             mark, colour = ("✓ ", style.RIGHT) if ranking.is_match[rank] else ("✗ ", style.WRONG)
-        _frame(axes, colour, 3)
+        style.frame(axes, colour, 3)
         caption = style.shortened(ranking.gallery_captions[rank], 18)
         likeness = f"{ranking.similarities[rank]:.3f}"
         if ranking.probabilities is not None:
@@ -97,12 +98,6 @@ def percent(probability: float) -> str:
 
 def _caption(axes: Axes, text: str, colour: str) -> None:
     axes.set_xlabel(text, fontsize=8, color=colour, labelpad=3, parse_math=False)
-
-
-def _frame(axes: Axes, colour: str, width: float) -> None:
-    """A frame around the photo."""
-    for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=colour, linewidth=width)
 
 
 def example_matches(
@@ -139,8 +134,3 @@ def example_matches(
         for index in [*spread(right, N_RIGHT), *spread(wrong, N_WRONG)]
     ]
     return matches_panel(examples, path, title=title)
-
-
-def spread(chosen: np.ndarray, n: int) -> np.ndarray:
-    """So many of the values, evenly over all of them."""
-    return chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n, len(chosen))).astype(int))]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.data.sampling import spread
 from common.experiments.experiment import Experiment
 from common.experiments.trials import JOINED, KNOWN, Trial
 from common.measures.classification import ClassificationReport
@@ -12,7 +13,6 @@ from common.visualization.bars import interval_chart
 from common.visualization.confusion import confusion_figure, recall_bars
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.curves import training_curves
-from common.visualization.matches import spread
 
 import numpy as np
 import pandas as pd

@@ -9,9 +9,10 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import count
 
 from common.data.photo_files import BOX_MARK
 from common.tables import FORMULA
@@ -49,7 +50,6 @@ class SheetQuestion:
         encounter: its name where there is no date; of questions about one animal, one is enough.
         verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
-        candidates: most alike first.
     """
 
     title: str
@@ -86,26 +86,53 @@ def render_sheet(
             [c.identity, round(c.similarity, 4), round(c.probability, 4)] for c in each.candidates
         ]
         about.append({"photos": list(each.photos), **plain})
-    # Inside a script element only "<" could end it.
-    data = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
-    # What is ticked is kept under a key of this very sheet: browsers share it among files.
-    key = hashlib.blake2b(data.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
-    sections = "\n".join(_section(i, each) for i, each in enumerate(questions))
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
-    script = _SCRIPT.replace("CSV_CELL", CSV_CELL).replace("BOX_MARK", BOX_MARK)
+    top = (
+        f"<p>{escape(summary)}</p>\n<details class=soft><summary>What this rests on</summary>"
+        f'{lines}</details><datalist id="names">{names}</datalist>'
+    )
+    sections, script = map(_section, count(), questions), _SCRIPT.replace("BOX_MARK", BOX_MARK)
+    return render_page(title, top, "decisions", sections, about, script, place=place + ".")
+
+
+def render_page(
+    title: str,
+    top: str,
+    kind: str,
+    sections: Iterable[str],
+    questions: Sequence[dict],
+    script: str,
+    *,
+    place: str = "",
+    style: str = "",
+) -> str:
+    """HTML of a page of questions, which remembers what is ticked, and saves it.
+
+    Args:
+        top: HTML beneath the title.
+        kind: what is saved, such as "decisions".
+        sections: HTML, one `section` element for each question.
+        questions: for the script.
+        script: JavaScript that says what counts as answered and what is saved, see `_SCRIPT`.
+        place: HTML that says where the file goes.
+        style: CSS of this page alone.
+    """
+    # Inside a script element only "<" could end it.
+    data = json.dumps(questions, ensure_ascii=False).replace("<", "\\u003c")
+    # What is ticked is kept under a key of this very page: browsers share it among files.
+    key = hashlib.blake2b(data.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(summary)}</p>\n"
-        f"<details class=soft><summary>What this rests on</summary>{lines}</details>\n"
-        '<p class="bar"><button type="button" id="save">Save decisions as CSV</button>'
-        f'{place}. <span id="count"></span></p>\n'
-        f'<datalist id="names">{names}</datalist>\n{sections}\n'
-        f'<script type="application/json" id="data" data-key="{key}">{data}</script>\n'
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{top}\n"
+        f'<p class="bar"><button type="button" id="save">Save {kind} as CSV</button>{place} '
+        f'<span id="count"></span></p>\n{body}\n<script type="application/json" '
+        f'data-file="{kind}.csv" id="data" data-key="{key}">{data}</script>\n'
+        f"<script>{_BEFORE}{script}{_BEHIND}</script>\n</body>\n</html>\n"
     )
 
 
@@ -156,7 +183,7 @@ def embedded_picture(picture: Image.Image, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">'
 
 
-STYLE = """
+_STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1.25rem 4rem; color: #1f2933;
   background: #fcfcfb; font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -190,9 +217,14 @@ input.note { flex: 1 1 12rem; } .fault { flex-basis: 100%; color: #b3261e; }
   .cards { flex-basis: 20rem; grid-template-columns: repeat(3, 1fr); } }
 """
 
-# Plain JavaScript: remember what is ticked, count it, save it.
+# Plain JavaScript: remember what is ticked, count it, save it. Between the first part and the last
+# stands what a page asks: isAnswered(section, i) and rowsToSave().
 # A spreadsheet must not take a name for a formula; readers leave the apostrophe out.
-CSV_CELL = """
+_BEFORE = """
+"use strict";
+const data = document.getElementById("data");
+const questions = JSON.parse(data.textContent);
+const sections = [...document.querySelectorAll("section")];
 const formula = /FORMULA/;
 
 function csvCell(value) {
@@ -202,11 +234,50 @@ function csvCell(value) {
 }
 """.replace("FORMULA", FORMULA.pattern)
 
+_BEHIND = """
+const memory = data.dataset.file + " " + data.dataset.key;
+
+function state() {
+  return sections.map((section) => [...section.querySelectorAll("input")].map(
+    (input) => input.type === "radio" ? input.checked : input.value));
+}
+
+function refresh() {
+  let n = 0;
+  sections.forEach((section, i) => {
+    const isDone = isAnswered(section, i);
+    section.classList.toggle("answered", isDone);
+    n += isDone;
+  });
+  document.getElementById("count").textContent = n + " of " + questions.length + " answered";
+  try { localStorage.setItem(memory, JSON.stringify(state())); } catch { /* not kept, then */ }
+}
+
+try {
+  const kept = JSON.parse(localStorage.getItem(memory) || "null");
+  if (kept) sections.forEach((section, i) =>
+    section.querySelectorAll("input").forEach((input, j) => {
+      if (input.type === "radio") input.checked = kept[i][j]; else input.value = kept[i][j];
+    }));
+} catch { /* an empty page, then */ }
+
+document.addEventListener("input", (event) => {
+  const field = event.target.dataset.for;  // a name that is written ticks its answer
+  if (field) event.target.closest("section").querySelector(`[value=${field}]`).checked = true;
+  refresh();
+});
+document.getElementById("save").addEventListener("click", () => {
+  const table = rowsToSave().map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["\\ufeff" + table], {type: "text/csv"}));
+  link.download = data.dataset.file;
+  link.click();
+});
+refresh();
+"""
+
 _SCRIPT = """
-"use strict";
-const questions = JSON.parse(document.getElementById("data").textContent);
-const sections = [...document.querySelectorAll("section")];
-const memory = "sheet " + document.getElementById("data").dataset.key;
+const animals = new Set([...document.querySelectorAll("#names option")].map((each) => each.value));
 
 function answerOf(section, question) {
   const ticked = section.querySelector("input[type=radio]:checked");
@@ -223,8 +294,6 @@ function answerOf(section, question) {
   return {decision: "confirmed", identity: question.candidates[place][0], place: place + 1, note};
 }
 
-const animals = new Set([...document.querySelectorAll("#names option")].map((each) => each.value));
-
 function faultOf(answer) {  // why an answer is none yet
   if (["", "cannot be told", "confirmed"].includes(answer.decision)) return "";
   if (!answer.identity) return "A name is missing.";
@@ -234,10 +303,13 @@ function faultOf(answer) {  // why an answer is none yet
   return isKnown ? "" : "The gallery has no animal of this name.";
 }
 
-CSV_CELL
+function isAnswered(section, i) {
+  const answer = answerOf(section, questions[i]), fault = faultOf(answer);
+  section.querySelector(".fault").textContent = fault;
+  return answer.decision !== "" && !fault;
+}
 
-
-function decisionsAsCsv() {
+function rowsToSave() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
     "rank", "similarity", "probability", "note", "asked", "bbox"]];
   questions.forEach((question, i) => {
@@ -251,45 +323,6 @@ function decisionsAsCsv() {
         question.verdict, answer.place, chosen[1], chosen[2], answer.note,
         question.encounter, box || ""]);
   });
-  return rows.map((row) => row.map(csvCell).join(",")).join("\\r\\n") + "\\r\\n";
+  return rows;
 }
-
-function state() {
-  return sections.map((section) => [...section.querySelectorAll("input")].map(
-    (input) => input.type === "radio" ? input.checked : input.value));
-}
-
-function refresh() {
-  let n = 0;
-  sections.forEach((section, i) => {
-    const answer = answerOf(section, questions[i]), fault = faultOf(answer);
-    const isAnswered = answer.decision !== "" && !fault;
-    section.querySelector(".fault").textContent = fault;
-    section.classList.toggle("answered", isAnswered);
-    n += isAnswered;
-  });
-  document.getElementById("count").textContent = n + " of " + questions.length + " answered";
-  try { localStorage.setItem(memory, JSON.stringify(state())); } catch { /* not kept, then */ }
-}
-
-try {
-  const kept = JSON.parse(localStorage.getItem(memory) || "null");
-  if (kept) sections.forEach((section, i) =>
-    section.querySelectorAll("input").forEach((input, j) => {
-      if (input.type === "radio") input.checked = kept[i][j]; else input.value = kept[i][j];
-    }));
-} catch { /* an empty sheet, then */ }
-
-document.addEventListener("input", (event) => {
-  const field = event.target.dataset.for;  // a name that is written ticks its answer
-  if (field) event.target.closest("section").querySelector(`[value=${field}]`).checked = true;
-  refresh();
-});
-document.getElementById("save").addEventListener("click", () => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\\ufeff" + decisionsAsCsv()], {type: "text/csv"}));
-  link.download = "decisions.csv";
-  link.click();
-});
-refresh();
 """

@@ -75,6 +75,11 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
+def frame(axes: Axes, colour: str, width: float) -> None:
+    """A frame around a photo."""
+    axes.spines[:].set(visible=True, edgecolor=colour, linewidth=width)
+
+
 def name_row(axes: Axes, name: str, most: int) -> None:
     """Name of a row of pictures, at the left of its first."""
     words = {"color": INK, "weight": "bold", "parse_math": False}

@@ -11,6 +11,7 @@ cores, nearly all of them the usual loop's. Cold: nothing is in the cache. Warm:
 """
 
 import tempfile
+from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,6 @@ from common.runs import describe_split, start_run
 from common.splits.study import open_study
 from common.training import feature_cache
 from common.training.boundary import ActivationDataset
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 
@@ -56,8 +56,7 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
-    settings = TrainingSettings(epochs, device="cpu")
-    experiment = catalogue_experiment(study, backbone.preprocessing.stored_size, settings)
+    experiment = catalogue_experiment(study, Namespace(epochs=epochs, device="cpu"), backbone)
     with tempfile.TemporaryDirectory() as folder:
         recipe = Recipe(
             size, Step(0, epochs), experiment, study.catalogue.paths(), Rates(head=2e-3),

@@ -9,6 +9,7 @@ frozen stages already (warm), or go through them first (cold).
 """
 
 import tempfile
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from common.experiments.experiment import catalogue_experiment
 from common.models.backbones import load_backbone
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 
@@ -35,8 +35,7 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     study = open_study(args)
     backbone = load_backbone("efficientnet_lite0", image_size=size)
-    settings = TrainingSettings(epochs, device="cpu")
-    experiment = catalogue_experiment(study, backbone.preprocessing.stored_size, settings)
+    experiment = catalogue_experiment(study, Namespace(epochs=epochs, device="cpu"), backbone)
     ways = {
         "usual loop": Recipe.usually,
         "cold cache": partial(Recipe.from_cache, is_cold=True, n_views=N_VIEWS),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
+from common.measures import intervals
 from common.measures.classification import evaluate_classification
 from common.measures.intervals import bootstrap_over_individuals
 from common.splits.leaks import leak_report
@@ -84,10 +85,11 @@ def test_accuracies_are_those_of_the_report(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_interval_is_the_cluster_bootstraps(seed):
+def test_the_interval_is_the_cluster_bootstraps(seed, monkeypatch):
+    monkeypatch.setattr(intervals, "N_RESAMPLES", 6000)
     case = case_of("interval_over_animals", seed)
     values, animals = case["values"], case["animals"]
-    course = bootstrap_over_individuals(values, animals, n_resamples=6000)
+    course = bootstrap_over_individuals(values, animals)
 
     low, high = solutions.interval_over_animals(
         values, animals, 6000, 0.95, np.random.default_rng(seed)

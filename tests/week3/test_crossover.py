@@ -1,6 +1,6 @@
 """Subsets of animals and photos, and what a claim about them deserves to hear."""
 
-from crossover import CellAnswer, cells_of, crossover_table, judge_claim
+from crossover import CellAnswer, cells_of, crossover_table, judge_claim, words_of
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_every_number_of_animals_meets_every_number_of_photos():
     ]
 
 
-@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.words())
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: words_of(*cell.place))
 def test_a_cell_has_exactly_its_animals_and_photos_and_asks_about_no_others(cell):
     names, counts = np.unique(IDENTITY[cell.train], return_counts=True)
 

@@ -28,7 +28,6 @@ from common.models.heads import mlp_classifier
 from common.models.storage import save_recogniser
 from common.runs import describe_split, start_run
 from common.splits.study import open_study
-from common.training.loop import TrainingSettings
 from common.training.losses import contrastive
 from common.training.optim import Rates
 from common.training.recipes import train_embedding
@@ -117,9 +116,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Data and split, and how much the split gives away.
     study = open_study(args)
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
-    stored_size = backbone.preprocessing.stored_size
-    settings = TrainingSettings.from_flags(args)
-    experiment = catalogue_experiment(study, stored_size, settings, run=run)
+    experiment = catalogue_experiment(study, args, backbone, run=run)
 
     # Train each approach with every seed; validation chooses the epoch, the test is asked once.
     approaches = approaches_of(args, backbone, experiment)

@@ -24,7 +24,6 @@ from common.experiments.trials import Trial, closed_set_table
 from common.measures.classification import class_table
 from common.models.backbones import load_backbone
 from common.runs import Run, start_run
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.contact_sheet import contact_sheet
@@ -87,8 +86,7 @@ def main(argv: list[str] | None = None) -> dict:
     # Train a head on frozen features; validation chooses the epoch, the test is asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     pixels = read_photos(photos.paths, backbone.preprocessing.stored_size)
-    settings = TrainingSettings.from_flags(args)
-    experiment = classes_experiment(pixels, photos, parts, settings, run)
+    experiment = classes_experiment(pixels, photos, parts, args, run)
     plan, rates = [Step(0, args.epochs)], Rates(head=args.learning_rate)
     frozen = experiment.approach(f"{args.model}, frozen", backbone, plan, rates=rates)
     trial = experiment.ask(frozen, args.seed, experiment.train(frozen, args.seed))

@@ -29,7 +29,6 @@ from common.measures.classification import class_table
 from common.models.backbones import load_backbone
 from common.models.heads import linear_classifier
 from common.runs import start_run
-from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
@@ -150,11 +149,9 @@ def main(argv: list[str] | None = None) -> dict:
     if pictures.note:
         print(pictures.note)
     parts = deal(pictures, args.n_train)
-    settings = TrainingSettings.from_flags(
-        args, optimizer="sgd", warmup_epochs=0, clip_norm=CLIP_NORM
-    )
     photos = ClassPhotos([], pictures.labels, pictures.names, np.empty(0), [])
-    experiment = classes_experiment(pictures.pixels, photos, parts, settings, run)
+    changes = {"optimizer": "sgd", "warmup_epochs": 0, "clip_norm": CLIP_NORM}
+    experiment = classes_experiment(pictures.pixels, photos, parts, args, run, **changes)
 
     # Train in two steps, with each seed a new stem and a new head; validation loss chooses.
     trials = [train_and_ask(experiment, seed, args) for seed in args.seeds]

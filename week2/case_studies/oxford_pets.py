@@ -35,7 +35,6 @@ from common.measures.intervals import (
 )
 from common.models.backbones import load_backbone
 from common.runs import Run, start_run
-from common.training.loop import TrainingSettings
 from common.training.optim import Rates
 from common.training.strategies import Step
 from common.visualization.bars import interval_chart
@@ -117,12 +116,11 @@ def main(argv: list[str] | None = None) -> dict:
     # Train both ways with each seed, on a split of its own; the test photos are asked once.
     backbone = load_backbone(args.model, weights=args.weights, image_size=args.image_size)
     pixels = read_photos(photos.paths, backbone.preprocessing.stored_size)
-    settings = TrainingSettings.from_flags(args)
     rates = Rates(head=args.head_learning_rate, backbone=args.learning_rate)
     trials, asked = [], []
     for seed in args.seeds:
         parts = class_folders.stratified_split(photos.labels, seed)
-        experiment = classes_experiment(pixels, photos, parts, settings, run)
+        experiment = classes_experiment(pixels, photos, parts, args, run)
         asked.append(parts["test"])
         for name, plan in plans_of(args).items():
             approach = experiment.approach(name, backbone, plan, rates=rates)

@@ -27,7 +27,6 @@ from common.experiments.trials import Trial, closed_set_table
 from common.measures.classification import class_table
 from common.models.backbones import Backbone, load_backbone
 from common.runs import Run, start_run
-from common.training.loop import TrainingSettings
 from common.training.losses import cross_entropy
 from common.training.optim import Rates
 from common.training.strategies import Step
@@ -108,9 +107,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     # Backbones whose weights are in reach; a comparison of several goes on without the others.
     backbones, skipped = load_backbones(args)
-    settings = TrainingSettings.from_flags(
-        args, epochs=0, optimizer="adam", schedule="plateau", warmup_epochs=0, clip_norm=None
-    )
+    changes = {"epochs": 0, "optimizer": "adam", "schedule": "plateau"}
+    changes |= {"warmup_epochs": 0, "clip_norm": None}
     sizes = {each.preprocessing.stored_size for each in backbones.values()}
     pixels = {size: read_photos(photos.paths, size) for size in sizes}
 
@@ -118,7 +116,7 @@ def main(argv: list[str] | None = None) -> dict:
     trials, facts = [], []
     for model, backbone in backbones.items():
         own_pixels = pixels[backbone.preprocessing.stored_size]
-        experiment = classes_experiment(own_pixels, photos, parts, settings, run)
+        experiment = classes_experiment(own_pixels, photos, parts, args, run, **changes)
         for strategy, plan in plans_of(args, model).items():
             trials.append(train_and_ask(experiment, f"{model}, {strategy}", backbone, plan, args))
             row = {"model": model, "strategy": strategy, "epochs": str(plan[0].epochs)}

@@ -1,5 +1,6 @@
 """One experiment, several approaches: each is trained alike and asked about the same photos."""
 
+from argparse import Namespace
 from dataclasses import replace
 
 from common.data.class_folders import ClassPhotos
@@ -10,7 +11,6 @@ from common.models.extraction import extract
 from common.splits.splits import make_split
 from common.splits.study import Study
 from common.training import feature_cache
-from common.training.loop import TrainingSettings
 from common.training.losses import contrastive
 from common.training.recipes import train_embedding
 from common.training.strategies import Step
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-SETTINGS = TrainingSettings(epochs=1, batch_size=4, device="cpu")
+FLAGS = Namespace(epochs=1, batch_size=4, device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def experiment_on_noise():
         rng.integers(0, 255, (18, 37, 37, 3), dtype=np.uint8),
         photos,
         {part: np.flatnonzero(is_in) for part, is_in in parts.items()},
-        SETTINGS,
+        FLAGS,
     )
 
 
@@ -158,7 +158,7 @@ def test_known_animals_of_a_catalogue_are_asked_and_nobody_else(catalogue):
     split = make_split(catalogue, "time_aware")
     study = Study(catalogue, split, leak=None)
 
-    experiment = catalogue_experiment(study, 37, SETTINGS)
+    experiment = catalogue_experiment(study, FLAGS, small_cnn())
 
     assert experiment.class_names == catalogue.identities
     assert np.array_equal(experiment.classed.labels, study.labels)
