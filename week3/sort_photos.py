@@ -23,7 +23,6 @@ judge them, save, and give the file back with --answers, as often as you like.
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -117,9 +116,9 @@ def main(argv: list[str] | None = None) -> dict:
     rows = np.arange(card.n_images)
     embeddings = embed_stored(network, model, card.paths(), device=args.device)
     pairs = pairs_of(card, rows, embeddings, matcher)
-    grouping, per_group = distance_for(named, likeness, pairs, seed=args.seed)
-    constraints, labels = grouped_again(pairs, grouping, answers, boxes_of_one_photo(card))
-    grouping = replace(grouping, labels=labels)
+    first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
+    constraints, grouping = grouped_again(pairs, first, answers, boxes_of_one_photo(card))
+    labels = grouping.labels
     mistakes = mistakes_of(named, order, per_group[-1], args.seed)
 
     # The next pairs to judge: those on which most hangs.
@@ -133,6 +132,7 @@ def main(argv: list[str] | None = None) -> dict:
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
+        "distance by named photos": first.distance,
         "photos a group": per_group,
         "answers": {"given": len(answers), "kept": len(constraints.kept)},
         "misidentification": mistakes,

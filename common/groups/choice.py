@@ -6,24 +6,32 @@ mutual information (AMI): 1 for the same partition, 0 for what chance gives. (Th
 index cares most for large groups and joins too much: AnimalCLEF 2026's entrants.) Where the folder
 has fewer photos of an animal than validation has, the best distance is another: validation photos
 are thinned to as many. How many the folder has nobody knows, so that it is grouped first with the
-distance of all validation photos, its photos a group are counted, and again.
+distance of all validation photos, its photos a group are counted, and again. Answers about the
+folder's own pairs say more than other photos can, and move the distance.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from common.groups.constraints import Constraints
+from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs
 from common.groups.linkage import NEVER, cut, merge_tree
 from common.measures.intervals import LEVEL, bootstrap_over_individuals
 
 import numpy as np
+from scipy.cluster.hierarchy import cophenet
+from scipy.spatial.distance import squareform
+from scipy.special import expit, logit
 from sklearn.metrics import adjusted_mutual_info_score
 
 MOST_CANDIDATES = 100  # distances that are tried
 N_ROUNDS = 4  # of grouping and counting
 N_THINNED = 5  # drawings of validation photos, whose median distance counts
 SWALLOWED = 1 / 3  # of all photos in one group: more is suspicious
+# What answers teach; chosen on drawn cards and new turtles, cows untouched.
+SPREAD = 1.0  # log odds, by which the distance of a folder differs from that of named photos
+STEEPNESS = 3.0  # log odds that two photos are one animal, by log odds of where they join
+ERRING = 0.1  # share of answers that are thought wrong
 FEWEST_TO_SWALLOW = 20  # photos of which that is a question
 
 
@@ -90,13 +98,12 @@ def patterns(identity: np.ndarray, sides: np.ndarray) -> np.ndarray:
     return np.char.add(np.char.add(identity, " "), sides) if is_sided else identity
 
 
-def group(
-    pairs: Pairs, likeness: Likeness, distance: float, constraints: Constraints | None = None
+def regrouped(
+    grouping: Grouping, pairs: Pairs, constraints: Constraints, distance: float
 ) -> Grouping:
-    """Group photos up to a distance."""
-    probability = likeness.probability(pairs)
-    tree = merge_tree(probability, pairs.comparable, constraints)
-    return Grouping(by_size(cut(tree, distance)), distance, probability, tree)
+    """The same photos, with what is known of them, up to another distance."""
+    tree = merge_tree(grouping.probability, pairs.comparable, constraints)
+    return replace(grouping, labels=by_size(cut(tree, distance)), distance=distance, tree=tree)
 
 
 def by_size(labels: np.ndarray) -> np.ndarray:
@@ -133,7 +140,6 @@ def distance_for(
     named: Named,
     likeness: Likeness,
     pairs: Pairs,
-    constraints: Constraints | None = None,
     *,
     seed: int = 0,
 ) -> tuple[Grouping, list[float]]:
@@ -143,14 +149,13 @@ def distance_for(
         named: photos with names.
         likeness: learned from them.
         pairs: of the folder's photos.
-        constraints: on these.
         seed: of the thinning.
 
     Returns:
         The groups; and photos a group in each round, of which the last is the folder's.
     """
     probability, own = likeness.probability(named.pairs), likeness.probability(pairs)
-    tree = merge_tree(own, pairs.comparable, constraints)
+    tree = merge_tree(own, pairs.comparable)
     distance, counts = best_distance(named, probability), []
     for _ in range(N_ROUNDS):
         labels = cut(tree, distance)
@@ -180,6 +185,34 @@ def thin(pattern: np.ndarray, per_group: float, seed: int) -> np.ndarray:
         n = max(1, int(size * share + generator.random()))
         kept.append(generator.permutation(np.flatnonzero(codes == code))[:n])
     return np.sort(np.concatenate(kept))
+
+
+def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
+    """The distance that answers about the folder's own pairs teach, by Bayes' rule.
+
+    Photos with names come from other cameras and places, so that their distance is a first guess,
+    `SPREAD` wide. Two photos that join right at the distance are one animal as often as not, those
+    that join below it more often; a person errs now and then.
+
+    Args:
+        grouping: without any answer.
+        answers: that count.
+
+    Returns:
+        In (0, 1): the mean over the distances that are possible, in log odds.
+    """
+    if not answers:
+        return grouping.distance
+    joins = squareform(cophenet(grouping.tree))
+    at = [joins[each.first, each.second] for each in answers]
+    is_same = np.array([each.is_same for each in answers])
+    first, joined = (logit(np.clip(each, 0.01, 0.99)) for each in (grouping.distance, at))
+    tried = first + SPREAD * np.linspace(-4, 4, 161)
+    same = expit(STEEPNESS * (tried[:, None] - joined))
+    right = np.where(is_same, same, 1 - same)
+    weight = np.log(ERRING + (1 - 2 * ERRING) * right).sum(axis=1)
+    weight -= ((tried - first) / SPREAD) ** 2 / 2
+    return float(expit(np.average(tried, weights=np.exp(weight - weight.max()))))
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from common.groups.choice import (
     Sightings,
     best_distance,
     by_size,
+    distance_by_answers,
     distance_for,
     misidentified,
     patterns,
     sightings_of,
     thin,
 )
-from common.groups.constraints import Constraints
+from common.groups.constraints import Answer
 from common.groups.likeness import Likeness, Pairs, at_share
 from common.groups.linkage import cut, merge_tree
 
@@ -132,11 +133,36 @@ def test_mistakes_are_counted_of_all_named_animals():
     assert found.is_false.mean() < 0.2
 
 
-def test_answers_hold_in_the_groups_of_a_folder():
-    named, folder = animals(), animals(seed=1)
-    apart = Constraints(len(folder.pairs), [(0, 1)])
+def grouped_at(distance, heights):
+    """Two photos for each height, at which they join, and what never joins."""
+    n_pairs, n_photos = len(heights), 2 * len(heights)
+    tree = [(2 * n, 2 * n + 1, height, 2) for n, height in enumerate(heights)]
+    for n in range(1, n_pairs):
+        before = n_photos + (n_pairs + n - 2 if n > 1 else 0)
+        tree.append((before, n_photos + n, 2, 2 * n + 2))
+    labels, nothing = np.arange(n_photos), np.zeros((n_photos, n_photos))
+    return Grouping(labels, distance, nothing, np.array(tree, dtype=float))
 
-    likeness = Likeness.learned(named.pairs, named.identity)
-    grouping, _ = distance_for(named, likeness, folder.pairs, apart)
 
-    assert grouping.labels[0] != grouping.labels[1]
+def test_without_answers_the_distance_is_that_of_photos_with_names():
+    assert distance_by_answers(grouped_at(0.6, [0.5, 0.7]), []) == 0.6
+
+
+@pytest.mark.parametrize(("is_same", "above"), [(True, True), (False, False)])
+def test_answers_against_the_distance_move_it(is_same, above):
+    heights = np.linspace(0.65, 0.85, 10) if is_same else np.linspace(0.35, 0.55, 10)
+    answers = [Answer(2 * n, 2 * n + 1, is_same) for n in range(10)]
+
+    distance = distance_by_answers(grouped_at(0.6, heights), answers)
+
+    assert (distance > 0.75) if above else (distance < 0.45)
+
+
+def test_one_wrong_answer_hardly_moves_the_distance():
+    heights = np.linspace(0.2, 0.9, 15)
+    answers = [Answer(2 * n, 2 * n + 1, bool(height < 0.6)) for n, height in enumerate(heights)]
+    wrong = [Answer(0, 1, False), *answers[1:]]
+
+    distances = [distance_by_answers(grouped_at(0.6, heights), each) for each in (answers, wrong)]
+
+    assert distances == pytest.approx([0.6, 0.6], abs=0.05)
