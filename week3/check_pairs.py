@@ -31,14 +31,7 @@ from common.gallery.local_matching import installed
 from common.groups.choice import Grouping, Named, distance_for, patterns, regrouped
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs, embed_stored, open_network, pairs_of
-from common.groups.questions import (
-    BEST,
-    STRATEGIES,
-    Person,
-    agreement,
-    second_grouping,
-    simulate,
-)
+from common.groups.questions import BEST, STRATEGIES, Person, agreement, second_grouping, simulate
 from common.matching.matchers import Matcher
 from common.measures.intervals import Interval, interval_columns, jackknife_over_individuals
 from common.runs import describe_split, start_run

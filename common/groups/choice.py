@@ -1,4 +1,4 @@
-"""When to stop joining: a distance that photos with names choose, and the mistakes that it makes.
+"""When to stop joining: a distance that photos with names choose, and answers correct.
 
 Joined up to a larger distance, groups swallow each other; up to a smaller one, animals fall apart.
 The distance is the one whose groups agree best with the animals of validation photos, by adjusted
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs
 from common.groups.linkage import NEVER, cut, merge_tree
-from common.measures.intervals import LEVEL, bootstrap_over_individuals
+from common.measures.intervals import LEVEL
 
 import numpy as np
 from scipy.cluster.hierarchy import cophenet
@@ -137,11 +137,7 @@ def best_distance(named: Named, probability: np.ndarray) -> float:
 
 
 def distance_for(
-    named: Named,
-    likeness: Likeness,
-    pairs: Pairs,
-    *,
-    seed: int = 0,
+    named: Named, likeness: Likeness, pairs: Pairs, *, seed: int = 0
 ) -> tuple[Grouping, list[float]]:
     """Choose the distance on photos with names, as dense as the folder, and group the folder.
 
@@ -187,8 +183,10 @@ def thin(pattern: np.ndarray, per_group: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
-    """The distance that answers about the folder's own pairs teach, by Bayes' rule.
+def possible_distances(
+    grouping: Grouping, answers: Sequence[Answer]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distances at which to stop, and how probable each is, by Bayes' rule.
 
     Photos with names come from other cameras and places, so that their distance is a first guess,
     `SPREAD` wide. Two photos that join right at the distance are one animal as often as not, those
@@ -199,107 +197,77 @@ def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
         answers: that count.
 
     Returns:
-        In (0, 1): the mean over the distances that are possible, in log odds.
+        Log odds of distances, ascending, and their weights, which sum to 1.
     """
+    first = log_odds(grouping.distance)
+    tried = first + SPREAD * np.linspace(-4, 4, 161)
+    weight = -(((tried - first) / SPREAD) ** 2) / 2
+    if answers:
+        joins = squareform(cophenet(grouping.tree))
+        at = np.array([joins[each.first, each.second] for each in answers])
+        is_same = np.array([each.is_same for each in answers])
+        same = share_right(at, tried)
+        right = np.where(is_same, same, 1 - same)
+        weight += np.log(ERRING + (1 - 2 * ERRING) * right).sum(axis=1)
+    weight = np.exp(weight - weight.max())
+    return tried, weight / weight.sum()
+
+
+def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
+    """The distance that answers about the folder's own pairs teach; arguments as above."""
     if not answers:
         return grouping.distance
-    joins = squareform(cophenet(grouping.tree))
-    at = [joins[each.first, each.second] for each in answers]
-    is_same = np.array([each.is_same for each in answers])
-    first, joined = (logit(np.clip(each, 0.01, 0.99)) for each in (grouping.distance, at))
-    tried = first + SPREAD * np.linspace(-4, 4, 161)
-    same = expit(STEEPNESS * (tried[:, None] - joined))
-    right = np.where(is_same, same, 1 - same)
-    weight = np.log(ERRING + (1 - 2 * ERRING) * right).sum(axis=1)
-    weight -= ((tried - first) / SPREAD) ** 2 / 2
-    return float(expit(np.average(tried, weights=np.exp(weight - weight.max()))))
+    tried, weight = possible_distances(grouping, answers)
+    return float(expit(tried @ weight))
 
 
-@dataclass(frozen=True)
-class Sightings:
-    """What became of an encounter's photos of one pattern; all of shape (n_sightings,).
+def misidentified(
+    first: Grouping, grouping: Grouping, answers: Sequence[Answer], encounter: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """How many encounters of the folder are probably named wrongly.
 
-    Attributes:
-        animal: who it was.
-        was_seen: whether the pattern had been seen before.
-        is_missed: it had, and got a new identity: a ghost.
-        is_false: it was joined to another animal.
-    """
-
-    animal: np.ndarray
-    was_seen: np.ndarray
-    is_missed: np.ndarray
-    is_false: np.ndarray
-
-    def rates(self) -> dict[str, dict[str, float]]:
-        """Shares "missed", of sightings of patterns that were seen before, and "false", of all.
-
-        Each has a value, low, high and n; it is left out where too few animals say anything. Where
-        no mistake was seen at all, the upper end is the exact one of that many animals.
-        """
-        shares = {
-            "missed": (self.is_missed[self.was_seen], self.animal[self.was_seen]),
-            "false": (self.is_false, self.animal),
-        }
-        found = {}
-        for name, (values, animals) in shares.items():
-            if (n_animals := len(np.unique(animals))) > 1:
-                each = bootstrap_over_individuals(values.astype(float), animals)
-                high = each.high if values.any() else 1 - (0.5 - LEVEL / 2) ** (1 / n_animals)
-                ends = {"value": each.estimate, "low": each.low, "high": high}
-                found[name] = ends | {"n": len(values)}
-        return found
-
-    @classmethod
-    def joined(cls, parts: Sequence["Sightings"]) -> "Sightings":
-        """Those of several groupings of different animals."""
-        names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in names))
-
-
-def sightings_of(named: Named, labels: np.ndarray, order: np.ndarray) -> Sightings:
-    """Go through encounters in time: does each get the identity that it should?
+    Of the joins that were made some are wrong, of those that were not some are missing: by each
+    distance that is possible, the more, the nearer they are to it. What persons said is believed.
 
     Args:
-        named: photos with names.
-        labels: their groups.
-        order: of each photo, ascending in time; shape (n_photos,).
+        first: the folder's groups without any answer.
+        grouping: with the answers.
+        answers: that count.
+        encounter: of each photo.
+
+    Returns:
+        "missed", a share of encounters of animals seen before, and "false", of animals that are
+        taken for another one: value, low and high, and n encounters.
     """
-    owner: dict[int, str] = {}  # the pattern that a group was first seen as
-    seen: set[str] = set()
-    keys: dict[tuple[str, str], list[int]] = {}
-    for row in np.argsort(order, kind="stable"):
-        keys.setdefault((named.pairs.encounter[row], named.pattern[row]), []).append(row)
-    found = []
-    for (_, pattern), rows in keys.items():
-        own = int(np.bincount(labels[rows]).argmax())
-        was_seen, is_new = pattern in seen, own not in owner
-        is_false = not is_new and owner[own] != pattern
-        found.append((named.identity[rows[0]], was_seen, was_seen and is_new, is_false))
-        owner.setdefault(own, pattern)
-        seen.add(pattern)
-    return Sightings(*(np.array(column) for column in zip(*found, strict=True)))
+    tried, weight = possible_distances(first, answers)
+    ends = np.interp([0.5, 0.5 - LEVEL / 2, 0.5 + LEVEL / 2], np.cumsum(weight), tried)
+    joins = grouping.tree[:, 2]
+    joins = joins[(joins > 0) & (joins < NEVER)]
+    right, is_made = share_right(joins, ends), joins <= grouping.distance
+    n_missing, n_wrong = right[:, ~is_made].sum(axis=1), (1 - right[:, is_made]).sum(axis=1)
+    n_encounters = len(set(zip(grouping.labels, encounter, strict=True)))
+    n_animals = np.clip(grouping.n_groups + n_wrong - n_missing, 1, n_encounters)
+    again = np.maximum(n_encounters - n_animals, 1)
+    found = {}
+    for name, shares in {"missed": n_missing / again, "false": n_wrong / n_animals}.items():
+        value, *both = np.clip(shares, 0, 1).tolist()
+        found[name] = {"value": value, "low": min(both), "high": max(both), "n": n_encounters}
+    return found
 
 
-def misidentified(named: Named, order: np.ndarray, per_group: float, *, seed: int = 0) -> Sightings:
-    """What the procedure does to animals that it was not learned from.
-
-    The named animals are divided in two halves; each half is grouped with what the other one has
-    taught, as a folder is.
+def share_right(joins: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Share of joins at some distances that are of one animal, if it is right to stop at others.
 
     Args:
-        named: photos with names.
-        order: of each photo, ascending in time.
-        per_group: photos of a pattern in the folder, to which all are thinned.
-        seed: of the halves.
+        joins: shape (n_joins,).
+        distances: in log odds, shape (n_distances,).
+
+    Returns:
+        Shape (n_distances, n_joins).
     """
-    names = np.unique(named.identity)
-    is_first = np.isin(named.identity, np.random.default_rng(seed).permutation(names)[::2])
-    parts = []
-    for own in (is_first, ~is_first):
-        teaching, asked = named.rows(np.flatnonzero(~own)), np.flatnonzero(own)
-        asked = asked[thin(named.pattern[asked], per_group, seed)]
-        likeness = Likeness.learned(teaching.pairs, teaching.identity)
-        grouping, _ = distance_for(teaching, likeness, named.pairs.of(asked), seed=seed)
-        parts.append(sightings_of(named.rows(asked), grouping.labels, order[asked]))
-    return Sightings.joined(parts)
+    return expit(STEEPNESS * (distances[:, None] - log_odds(joins)))
+
+
+def log_odds(distance: float | np.ndarray) -> np.ndarray:
+    """Log odds of a distance, kept from infinity."""
+    return logit(np.clip(distance, 0.01, 0.99))
