@@ -29,18 +29,10 @@ from common.ending import run_script
 from common.errors import InputError
 from common.gallery import enrolment
 from common.gallery.local_matching import installed
-from common.groups.choice import Grouping, Named, distance_for, patterns
-from common.groups.constraints import Answer
+from common.groups.choice import Grouping, Named, distance_for, patterns, regrouped
+from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs, embed_stored, open_network, pairs_of
-from common.groups.questions import (
-    BEST,
-    STRATEGIES,
-    Person,
-    agreement,
-    grouped_again,
-    second_grouping,
-    simulate,
-)
+from common.groups.questions import BEST, STRATEGIES, Person, agreement, second_grouping, simulate
 from common.matching.matchers import Matcher
 from common.measures.intervals import Interval, interval_columns, jackknife_over_individuals
 from common.runs import describe_split, start_run
@@ -55,7 +47,7 @@ import pandas as pd
 
 COSINE, BOTH = "embedding", "embedding and details"
 RIGHT = (1.0, 0.95, 0.875)  # shares of a person's answers that are right
-ANSWERS, PER_ROUND, JUDGED = 100, 10, 50  # in all; between groupings; at which gains are stated
+ANSWERS, EVERY, JUDGED = 100, 10, 50  # in all; between groupings; a page, and for stated gains
 USUAL = 0.95  # share of right answers that is shown with intervals, and where gains come from
 
 
@@ -110,15 +102,16 @@ def main(argv: list[str] | None = None) -> dict:
         study = open_study(args)
         folders += folders_of(study, model, matcher, args)
 
-    # A simulated person judges pairs of each strategy; photos are grouped anew every ten answers.
+    # A simulated person judges pages of pairs, as sort_photos.py asks them, and may stop early.
     kinds = list(dict.fromkeys(each.likeness for each in folders))
-    n_answers = 2 * PER_ROUND if args.smoke else ANSWERS
+    n_answers = 2 * EVERY if args.smoke else ANSWERS
     curves, gains = [], []
     for kind in kinds:
         own = [each for each in folders if each.likeness == kind]
         for right in RIGHT:
             for strategy in STRATEGIES:
-                states = [judged(each, strategy, right, n_answers) for each in own]
+                found = [judged(each, strategy, right, n_answers) for each in own]
+                states = [[grouping.labels for _, grouping in each] for each in found]
                 named = {"similarity": kind, "strategy": strategy, "person right": right}
                 with_intervals = right == USUAL
                 rows = curve(own, states, with_intervals=with_intervals)
@@ -158,7 +151,8 @@ def notes_on(first: Folder, why_not: str) -> list[str]:
         f"was trained on, {counted(n_patterns, 'pattern')} (the left and the right side of an "
         "animal are two); AMI and ARI say how well groups agree with these.",
         f"Intervals: 95 %, over animals, each left out once; gained: AMI after {JUDGED} answers "
-        f"minus before, paired. Photos are grouped anew after every {PER_ROUND} answers.",
+        f"minus before, paired. Pairs are asked in pages of {JUDGED}, or as many as there are; a "
+        "further page comes of the groups that the answers before have made.",
         *([f"Details are not compared: {why_not}"] if why_not else []),
     ]
 
@@ -193,12 +187,13 @@ def folders_of(
     return folders
 
 
-def judged(folder: Folder, strategy: str, right: float, n_answers: int) -> list[np.ndarray]:
-    """The groups before any answer, and after each round of them."""
+def judged(
+    folder: Folder, strategy: str, right: float, n_answers: int
+) -> list[tuple[Constraints, Grouping]]:
+    """What is known and the groups, before any answer and after every ten."""
     person = Person(folder.truth, right, folder.seed)
-    options = {"per_round": PER_ROUND, "seed": folder.seed}
-    found = simulate(strategy, folder.pairs, folder.grouping, person, n_answers, **options)
-    return [labels for _, labels in found]
+    options = {"per_page": JUDGED, "every": EVERY, "seed": folder.seed}
+    return simulate(strategy, folder.pairs, folder.grouping, person, n_answers, **options)
 
 
 def curve(
@@ -215,13 +210,13 @@ def curve(
         truth = np.mean([len(np.unique(folder.truth)) for folder in folders])
         if with_intervals:
             means |= interval_columns("AMI", ami_interval(folders, labels))
-        rows.append({"answers": number * PER_ROUND, **means, "patterns": truth})
+        rows.append({"answers": number * EVERY, **means, "patterns": truth})
     return rows
 
 
 def gain(folders: Sequence[Folder], states: Sequence[Sequence[np.ndarray]]) -> dict:
     """Agreement before any answer and after `JUDGED`, and the difference with its interval."""
-    at = min(JUDGED // PER_ROUND, len(states[0]) - 1)
+    at = min(JUDGED // EVERY, len(states[0]) - 1)
     before, after = [own[0] for own in states], [own[at] for own in states]
     rows = {}
     for name in ("AMI", "ARI"):
@@ -274,28 +269,28 @@ def before_row(folder: Folder) -> dict:
 
 
 def source_row(kind: str, folders: Sequence[Folder]) -> dict:
-    """What the answers "same" bring alone, what "different", and what groups did with them."""
-    rows = []
+    """What the answers bring that bind, of each kind alone; and then the distance they teach."""
+    rows, labels = [], {"after": [], "bound": []}
     for folder in folders:
-        person = Person(folder.truth, USUAL, folder.seed)
-        options = {"per_round": PER_ROUND, "seed": folder.seed}
-        facts = folder.pairs, folder.grouping
-        known, labels = simulate(BEST, *facts, person, JUDGED, **options)[-1]
-        before = agreement(folder.truth, folder.grouping.labels)["AMI"]
-        alone = {
-            word: grouped_again(*facts, [each for each in known.kept if each.is_same == is_same])[1]
-            for word, is_same in (("same", True), ("different", False))
-        }
+        known, grouping = judged(folder, BEST, USUAL, JUDGED)[-1]
+        own = {"after": grouping.labels, "before": folder.grouping.labels}
+        for word, kinds in {"same": {True}, "different": {False}, "bound": {True, False}}.items():
+            told = Constraints.of(len(own["after"]), [e for e in known.kept if e.is_same in kinds])
+            named = folder.grouping.distance
+            own[word] = regrouped(folder.grouping, folder.pairs, told, named).labels
+        ami = {word: agreement(folder.truth, each)["AMI"] for word, each in own.items()}
         rows.append(
             {'answers "same"': sum(each.is_same for each in known.kept)}
-            | {"AMI gained": agreement(folder.truth, labels)["AMI"] - before}
-            | {
-                f'by "{word}" alone': agreement(folder.truth, own)["AMI"] - before
-                for word, own in alone.items()
-            }
+            | {"AMI gained": ami["after"] - ami["before"]}
+            | {f'by "{word}" alone': ami[word] - ami["before"] for word in ("same", "different")}
+            | {"distance before": folder.grouping.distance, "distance after": grouping.distance}
             | moved(folder, known.kept)
         )
-    return {"similarity": kind, "strategy": BEST} | pd.DataFrame(rows).mean().to_dict()
+        for word, lists in labels.items():
+            lists.append(own[word])
+    distance = ami_interval(folders, labels["after"], labels["bound"])
+    row = {"similarity": kind, "strategy": BEST} | pd.DataFrame(rows).mean().to_dict()
+    return row | interval_columns("by the distance", distance)
 
 
 def moved(folder: Folder, answers: Sequence[Answer]) -> dict:

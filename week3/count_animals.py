@@ -14,7 +14,7 @@ that holds 60. The folder of the run has the histories for MARK (mark.inp), RMar
 (datapackage.json and its three tables) and a Darwin Core archive (darwin_core.zip).
 
 Photos are sorted with mistakes, and mistakes change the number: a missed match makes one animal
-two. sort_photos.py measures how often, and what its result.json says beside the table is carried
+two. sort_photos.py estimates how often, and what its result.json says beside the table is carried
 through; --missed_matches and --false_matches name other rates. --simulate shows on surveys of a
 known number of animals how often the interval holds it, with and without that.
 """
@@ -82,10 +82,10 @@ def read_rate(text: str) -> list[float]:
     except ValueError:
         numbers = []
     ends = numbers[1:] or numbers * 2
-    if len(numbers) not in (1, 3) or not 0 <= ends[0] <= numbers[0] <= ends[1] < 0.5:
+    if len(numbers) not in (1, 3) or not 0 <= ends[0] <= numbers[0] <= ends[1] <= 1:
         raise argparse.ArgumentTypeError(
-            f"found '{text}', expected a share from 0 to below 0.5, such as 0.12, or with its "
-            "interval 0.12,0.08,0.17"
+            f"found '{text}', expected a share from 0 to 1, such as 0.12, or with its interval "
+            "0.12,0.08,0.17"
         )
     return [numbers[0], *ends]
 
@@ -142,7 +142,7 @@ def main(argv: list[str] | None = None) -> dict:
         )
 
     # How many are there, if every name is right, and with the mistakes of naming taken out?
-    rates, notes = rates_of(args)
+    rates, source, notes = rates_of(args)
     counts = histories.encounters.to_numpy()
     surveys = survey_of(counts), survey_of(in_halves(counts))
     as_named = [estimate(each) for each in surveys]
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> dict:
     notes += export(run, histories, catalogue, args.species or "")
     figure = drawn_captures(histories, best)
     path = style.save_figure(figure, run.figure_path("captures.png"))
-    summary = sentence(histories, args.occasion, as_named[0], corrected[:1])
+    summary = sentence(histories, args.occasion, as_named[0], corrected[:1], source)
     is_newcomer = is_drawn and catalogue.table["is_newcomer"] == "True"
     if is_drawn and days[1] < catalogue.table.loc[is_newcomer, "date"].min():
         n_drawn = catalogue.table.loc[~is_newcomer, "identity"].nunique()
@@ -177,16 +177,17 @@ def is_wrong(rate: Rate) -> bool:
     return rate.high > 0
 
 
-def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
-    """How often encounters are named wrongly, and where that is known from."""
-    measured, note = {}, ""
+def rates_of(args: argparse.Namespace) -> tuple[list[Rate], str, list[str]]:
+    """How often encounters are named wrongly, where that is known from, and notes."""
+    measured, source, note = {}, "", ""
     beside = (
         args.data_dir
         and (args.data_dir if args.data_dir.is_dir() else args.data_dir.parent) / "result.json"
     )
     given = [getattr(args, flag) for flag in RATES]
     if beside and os.path.lexists(beside) and None in given:
-        measured = measured_rates(beside)
+        measured, n_answers = measured_rates(beside)
+        source = where_from(n_answers) if measured else ""
         note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
     if not measured and given == [None, None]:
         note = (
@@ -204,11 +205,25 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], list[str]]:
             f"wrongly, expected less than {100 * MOST_WRONG:.0f} %; no number follows from such "
             "names: have pairs checked first, or train a better model"
         )
-    return rates, [note] if note else []
+    return rates, source, [note] if note else []
 
 
-def measured_rates(path: Path) -> dict[str, Rate]:
-    """Rates that a run has measured; none where its result holds none.
+def where_from(n_answers: int) -> str:
+    """What the rates of sort_photos.py go by."""
+    if not n_answers:
+        return (
+            "How often names are wrong was learned on other photos than these, and no answer about "
+            "these has been given: judge the pairs that sort_photos.py asks about before you "
+            "believe the number."
+        )
+    return (
+        "How often names are wrong was learned on other photos, and corrected by "
+        f"{counted(n_answers, 'answer')} about these."
+    )
+
+
+def measured_rates(path: Path) -> tuple[dict[str, Rate], int]:
+    """Rates that a run has measured, by how many answers; none where its result holds none.
 
     Raises:
         InputError: the file is damaged.
@@ -217,13 +232,14 @@ def measured_rates(path: Path) -> dict[str, Rate]:
         result = read_json(path)
         metrics = result.get("metrics", {}) if isinstance(result, dict) else {}  # else not ours
         found = metrics.get("misidentification") or {}
+        n_answers = int((metrics.get("answers") or {}).get("kept", 0))
         return {
             name: Rate(
                 *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))
             )
             for name in RATES.values()
             if name in found
-        }
+        }, n_answers
     except (*DAMAGE, argparse.ArgumentTypeError) as error:
         raise InputError(
             f"{path}: the rates of wrong names cannot be read ({first_line(error)}), expected "
@@ -274,9 +290,9 @@ def export(run: Run, histories: Histories, catalogue: Catalogue, species: str) -
 
 
 def sentence(
-    histories: Histories, occasion: str, as_named: Estimate, corrected: list[Estimate]
+    histories: Histories, occasion: str, as_named: Estimate, corrected: list[Estimate], source: str
 ) -> str:
-    """What was found, for people."""
+    """What was found, for people; and where the rates of wrong names are known from."""
     n_animals, n_occasions = histories.encounters.shape
     best = (corrected or [as_named])[0]
     said = (
@@ -286,7 +302,8 @@ def sentence(
         "the last (a closed population), and all are as easy to photograph."
     )
     if corrected:
-        said += f" That takes wrong names out; as named it would be {as_named.text()}."
+        said += f" That takes wrong names out; as named it would be {as_named.text()}. {source}"
+        said = said.rstrip()
     if histories.warning:
         said += f" {histories.warning}"
     return said

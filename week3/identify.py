@@ -17,13 +17,15 @@ shows the candidates to a person, who confirms or rejects them and saves the dec
 
 import argparse
 import os
-from functools import partial
+from collections import Counter
+from functools import lru_cache, partial
 from pathlib import Path
 
 from common import cli
 from common.data.catalogue import TABLES, load_catalogue, read_card
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
+from common.data.photo_files import file_and_box
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
@@ -56,6 +58,7 @@ from shown_answers import answer_tables, common_folder, drawing, first_pair, on_
 import numpy as np
 
 GALLERY, SHEET = Path("runs", "gallery"), "sheet.html"
+ABOVE = 3  # folders, from a photo's own, whose table may have boxes: a card's lies above DCIM
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 
 
@@ -115,6 +118,8 @@ def main(argv: list[str] | None = None) -> dict:
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
     photos, passed_over = photos_of(args.photos)
     notes += passed_over
+    if args.same_encounter:
+        refuse_two_of_one(photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
@@ -203,18 +208,20 @@ def side_of(side: str | None, gallery: Gallery) -> str:
 
 
 def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
-    """The photos that are named or lie in folders that are, each once; and what is passed over."""
-    photos, problems = [], []
+    """The photos that are named or lie in folders that are, each once; and what is passed over.
+
+    Where a table has boxes, each animal of a photo is one.
+    """
+    photos, problems, boxes = [], [], lru_cache(boxed)
     for path in given:
         if os.path.isdir(path):
             found = find_images(path)
-            has_table = found.photos and any(name in found.others for name in TABLES)
-            card = read_card(path, date_order="day") if has_table else None  # no date is asked for
-            has_boxes = card is not None and "bbox" in card.table
-            photos += card.paths() if has_boxes else [path / name for name in found.photos]
+            photos += found.photos and (boxes(path) or [path / name for name in found.photos])
             problems += [each for each in found.problems() if each.kind != "not_a_photo"]
         else:
-            photos.append(path)
+            photo = Path(os.path.abspath(path))
+            cut = (each for folder in photo.parents[:ABOVE] for each in boxes(folder))
+            photos += [each for each in cut if file_and_box(each)[0] == photo] or [path]
     what = "none of these photos can be read" if photos else "no photo in this folder"
     photos, odd = sort_out(list(dict.fromkeys(Path(os.path.abspath(path)) for path in photos)))
     notes = [each.text() for each in [*problems, *odd]]
@@ -225,6 +232,26 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
             "photo files or their folder"
         )
     return photos, notes + fault_lines(odd)
+
+
+def refuse_two_of_one(photos: list[Path]) -> None:
+    """--same_encounter: two animals of one photo are not one."""
+    file, n_boxes = Counter(file_and_box(photo)[0] for photo in photos).most_common(1)[0]
+    if n_boxes > 1:
+        raise InputError(
+            f"--same_encounter: {file} has boxes of {counted(n_boxes, 'animal')}, expected photos "
+            "of one animal; leave the flag out, and each is asked about by itself"
+        )
+
+
+def boxed(folder: Path) -> list[Path]:
+    """The photos of a folder, with the boxes of a table in it; none where no table has boxes."""
+    try:
+        has_table = any(name.lower() in TABLES for name in os.listdir(folder))
+    except OSError:  # above a photo, a folder that may not be read
+        has_table = False
+    card = read_card(folder, date_order="day") if has_table else None  # no date is asked for
+    return card.paths() if card is not None and "bbox" in card.table else []
 
 
 def new_sheet(folder: Path) -> Path:

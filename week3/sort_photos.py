@@ -14,7 +14,7 @@ sides where there is one. The embedding that metric_learning.py stored compares 
 where local matching is installed; animals with names that it was not trained on (--data_dir with
 its --split and --seed) teach what likeness means and when to stop joining. A minute for a hundred
 photos on two laptop cores, most of it for details, which are kept. You should see the number of
-groups, a picture of them, and how often named animals are mistaken. individuals.csv in
+groups, a picture of them, and how many are probably named wrongly. individuals.csv in
 runs/sort_photos proposes who is who: look through it, rename the animals, and copy it as
 metadata.csv into the folder. pairs.html (and pairs.csv) asks about the pairs that are worth most:
 judge them, save, and give the file back with --answers, as often as you like.
@@ -23,7 +23,6 @@ judge them, save, and give the file back with --answers, as often as you like.
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -113,17 +112,17 @@ def main(argv: list[str] | None = None) -> dict:
     # What likeness means, and when to stop joining, is learned from animals with names.
     network, matchers = open_network(model, args.seed), installed(args.device)
     matcher = next(iter(matchers[0].values()), None)
-    named, order, notes = teaching(args, network, model, matcher)
+    named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)
 
     # The folder's photos are compared and grouped; then what persons have said comes in.
     rows = np.arange(card.n_images)
     embeddings = embed_stored(network, model, card.paths(), device=args.device)
     pairs = pairs_of(card, rows, embeddings, matcher)
-    grouping, per_group = distance_for(named, likeness, pairs, seed=args.seed)
-    constraints, labels = grouped_again(pairs, grouping, answers, boxes_of_one_photo(card))
-    grouping = replace(grouping, labels=labels)
-    mistakes = mistakes_of(named, order, per_group[-1], args.seed)
+    first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
+    constraints, grouping = grouped_again(pairs, first, answers, boxes_of_one_photo(card))
+    labels = grouping.labels
+    mistakes = misidentified(first, grouping, constraints.kept, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
@@ -132,10 +131,11 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
-    notes += ["Mistakes are not measured: too few animals with names."] if not mistakes else []
+    notes.append(learned_from(len(constraints.kept), first.distance, grouping.distance))
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
+        "distance by named photos": first.distance,
         "photos a group": per_group,
         "answers": {"given": len(answers), "kept": len(constraints.kept)},
         "misidentification": mistakes,
@@ -146,8 +146,8 @@ def main(argv: list[str] | None = None) -> dict:
 
 def teaching(
     args: argparse.Namespace, network: object, model: Path | None, matcher: object
-) -> tuple[Named, np.ndarray, list[str]]:
-    """Named photos of animals that the embedding never saw; their order in time; notes."""
+) -> tuple[Named, list[str]]:
+    """Named photos of animals that the embedding never saw; notes."""
     study = open_study(argparse.Namespace(**vars(args) | {"clock_offset": None}))  # the card's
     rows = unseen_rows(study, model)
     n_animals, notes = len(np.unique(study.identity[rows])), []
@@ -162,22 +162,25 @@ def teaching(
     embeddings = embed_stored(network, model, [paths[i] for i in rows], device=args.device)
     pairs = pairs_of(study.catalogue, rows, embeddings, matcher)
     named = Named.of(pairs, study.identity[rows], study.catalogue.sides[rows])
-    dates = study.catalogue.table["date"].iloc[rows]
-    order = dates.rank(method="dense", na_option="bottom").to_numpy()
     n_named = counted(len(np.unique(named.identity)), "animal")
     notes.append(
         f"What likeness means is learned from {counted(len(rows), 'photo')} of {n_named} of "
-        f"{study.catalogue.name}; half of them teach and half are grouped to count mistakes."
+        f"{study.catalogue.name}."
     )
-    return named, order, notes
+    return named, notes
 
 
-def mistakes_of(named: Named, order: np.ndarray, per_group: float, seed: int) -> dict:
-    """Shares of encounters missed and falsely joined; empty where too few animals teach."""
-    try:
-        return misidentified(named, order, per_group, seed=seed).rates()
-    except InputError:
-        return {}
+def learned_from(n_answers: int, named: float, distance: float) -> str:
+    """Where the distance, and the share of mistakes, are known from."""
+    if not n_answers:
+        return (
+            "How far alike photos must be, and how many are sorted wrongly, is a guess from photos "
+            "of other animals, cameras and places: judge pairs, and it is learned from yours."
+        )
+    return (
+        f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "
+        f"about photos of the folder (named photos alone: {named:.2f})."
+    )
 
 
 def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
@@ -411,14 +414,14 @@ def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]
 
 
 def mistakes_table(facts: dict) -> pd.DataFrame:
-    """How often named animals were mistaken by the same procedure."""
+    """How many encounters are probably named wrongly."""
     words = {
-        "missed": "an animal seen before that got a new identity",
-        "false": "joined to another animal",
+        "missed": "encounters of an animal seen before that got a new identity",
+        "false": "animals that were joined to another one",
     }
     rows = [
         {"mistake": words[name], "share": rate["value"], "share_low": rate["low"]}
-        | {"share_high": rate["high"], "encounters": rate["n"]}
+        | {"share_high": rate["high"]}
         for name, rate in facts["misidentification"].items()
     ]
     return pd.DataFrame(rows)

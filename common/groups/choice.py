@@ -1,4 +1,4 @@
-"""When to stop joining: a distance that photos with names choose, and the mistakes that it makes.
+"""When to stop joining: a distance that photos with names choose, and answers correct.
 
 Joined up to a larger distance, groups swallow each other; up to a smaller one, animals fall apart.
 The distance is the one whose groups agree best with the animals of validation photos, by adjusted
@@ -6,24 +6,32 @@ mutual information (AMI): 1 for the same partition, 0 for what chance gives. (Th
 index cares most for large groups and joins too much: AnimalCLEF 2026's entrants.) Where the folder
 has fewer photos of an animal than validation has, the best distance is another: validation photos
 are thinned to as many. How many the folder has nobody knows, so that it is grouped first with the
-distance of all validation photos, its photos a group are counted, and again.
+distance of all validation photos, its photos a group are counted, and again. Answers about the
+folder's own pairs say more than other photos can, and move the distance.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from common.groups.constraints import Constraints
+from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs
 from common.groups.linkage import NEVER, cut, merge_tree
-from common.measures.intervals import LEVEL, bootstrap_over_individuals
+from common.measures.intervals import LEVEL
 
 import numpy as np
+from scipy.cluster.hierarchy import cophenet
+from scipy.spatial.distance import squareform
+from scipy.special import expit, logit
 from sklearn.metrics import adjusted_mutual_info_score
 
 MOST_CANDIDATES = 100  # distances that are tried
 N_ROUNDS = 4  # of grouping and counting
 N_THINNED = 5  # drawings of validation photos, whose median distance counts
 SWALLOWED = 1 / 3  # of all photos in one group: more is suspicious
+# What answers teach; chosen on drawn cards and new turtles, cows untouched.
+SPREAD = 1.0  # log odds, by which the distance of a folder differs from that of named photos
+STEEPNESS = 3.0  # log odds that two photos are one animal, by log odds of where they join
+ERRING = 0.1  # share of answers that are thought wrong
 FEWEST_TO_SWALLOW = 20  # photos of which that is a question
 
 
@@ -90,13 +98,12 @@ def patterns(identity: np.ndarray, sides: np.ndarray) -> np.ndarray:
     return np.char.add(np.char.add(identity, " "), sides) if is_sided else identity
 
 
-def group(
-    pairs: Pairs, likeness: Likeness, distance: float, constraints: Constraints | None = None
+def regrouped(
+    grouping: Grouping, pairs: Pairs, constraints: Constraints, distance: float
 ) -> Grouping:
-    """Group photos up to a distance."""
-    probability = likeness.probability(pairs)
-    tree = merge_tree(probability, pairs.comparable, constraints)
-    return Grouping(by_size(cut(tree, distance)), distance, probability, tree)
+    """The same photos, with what is known of them, up to another distance."""
+    tree = merge_tree(grouping.probability, pairs.comparable, constraints)
+    return replace(grouping, labels=by_size(cut(tree, distance)), distance=distance, tree=tree)
 
 
 def by_size(labels: np.ndarray) -> np.ndarray:
@@ -130,12 +137,7 @@ def best_distance(named: Named, probability: np.ndarray) -> float:
 
 
 def distance_for(
-    named: Named,
-    likeness: Likeness,
-    pairs: Pairs,
-    constraints: Constraints | None = None,
-    *,
-    seed: int = 0,
+    named: Named, likeness: Likeness, pairs: Pairs, *, seed: int = 0
 ) -> tuple[Grouping, list[float]]:
     """Choose the distance on photos with names, as dense as the folder, and group the folder.
 
@@ -143,14 +145,13 @@ def distance_for(
         named: photos with names.
         likeness: learned from them.
         pairs: of the folder's photos.
-        constraints: on these.
         seed: of the thinning.
 
     Returns:
         The groups; and photos a group in each round, of which the last is the folder's.
     """
     probability, own = likeness.probability(named.pairs), likeness.probability(pairs)
-    tree = merge_tree(own, pairs.comparable, constraints)
+    tree = merge_tree(own, pairs.comparable)
     distance, counts = best_distance(named, probability), []
     for _ in range(N_ROUNDS):
         labels = cut(tree, distance)
@@ -182,91 +183,91 @@ def thin(pattern: np.ndarray, per_group: float, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-@dataclass(frozen=True)
-class Sightings:
-    """What became of an encounter's photos of one pattern; all of shape (n_sightings,).
+def possible_distances(
+    grouping: Grouping, answers: Sequence[Answer]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distances at which to stop, and how probable each is, by Bayes' rule.
 
-    Attributes:
-        animal: who it was.
-        was_seen: whether the pattern had been seen before.
-        is_missed: it had, and got a new identity: a ghost.
-        is_false: it was joined to another animal.
-    """
-
-    animal: np.ndarray
-    was_seen: np.ndarray
-    is_missed: np.ndarray
-    is_false: np.ndarray
-
-    def rates(self) -> dict[str, dict[str, float]]:
-        """Shares "missed", of sightings of patterns that were seen before, and "false", of all.
-
-        Each has a value, low, high and n; it is left out where too few animals say anything. Where
-        no mistake was seen at all, the upper end is the exact one of that many animals.
-        """
-        shares = {
-            "missed": (self.is_missed[self.was_seen], self.animal[self.was_seen]),
-            "false": (self.is_false, self.animal),
-        }
-        found = {}
-        for name, (values, animals) in shares.items():
-            if (n_animals := len(np.unique(animals))) > 1:
-                each = bootstrap_over_individuals(values.astype(float), animals)
-                high = each.high if values.any() else 1 - (0.5 - LEVEL / 2) ** (1 / n_animals)
-                ends = {"value": each.estimate, "low": each.low, "high": high}
-                found[name] = ends | {"n": len(values)}
-        return found
-
-    @classmethod
-    def joined(cls, parts: Sequence["Sightings"]) -> "Sightings":
-        """Those of several groupings of different animals."""
-        names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(each, name) for each in parts]) for name in names))
-
-
-def sightings_of(named: Named, labels: np.ndarray, order: np.ndarray) -> Sightings:
-    """Go through encounters in time: does each get the identity that it should?
+    Photos with names come from other cameras and places, so that their distance is a first guess,
+    `SPREAD` wide. Two photos that join right at the distance are one animal as often as not, those
+    that join below it more often; a person errs now and then.
 
     Args:
-        named: photos with names.
-        labels: their groups.
-        order: of each photo, ascending in time; shape (n_photos,).
+        grouping: without any answer.
+        answers: that count.
+
+    Returns:
+        Log odds of distances, ascending, and their weights, which sum to 1.
     """
-    owner: dict[int, str] = {}  # the pattern that a group was first seen as
-    seen: set[str] = set()
-    keys: dict[tuple[str, str], list[int]] = {}
-    for row in np.argsort(order, kind="stable"):
-        keys.setdefault((named.pairs.encounter[row], named.pattern[row]), []).append(row)
-    found = []
-    for (_, pattern), rows in keys.items():
-        own = int(np.bincount(labels[rows]).argmax())
-        was_seen, is_new = pattern in seen, own not in owner
-        is_false = not is_new and owner[own] != pattern
-        found.append((named.identity[rows[0]], was_seen, was_seen and is_new, is_false))
-        owner.setdefault(own, pattern)
-        seen.add(pattern)
-    return Sightings(*(np.array(column) for column in zip(*found, strict=True)))
+    first = log_odds(grouping.distance)
+    tried = first + SPREAD * np.linspace(-4, 4, 161)
+    weight = -(((tried - first) / SPREAD) ** 2) / 2
+    if answers:
+        joins = squareform(cophenet(grouping.tree))
+        at = np.array([joins[each.first, each.second] for each in answers])
+        is_same = np.array([each.is_same for each in answers])
+        same = share_right(at, tried)
+        right = np.where(is_same, same, 1 - same)
+        weight += np.log(ERRING + (1 - 2 * ERRING) * right).sum(axis=1)
+    weight = np.exp(weight - weight.max())
+    return tried, weight / weight.sum()
 
 
-def misidentified(named: Named, order: np.ndarray, per_group: float, *, seed: int = 0) -> Sightings:
-    """What the procedure does to animals that it was not learned from.
+def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
+    """The distance that answers about the folder's own pairs teach; arguments as above."""
+    if not answers:
+        return grouping.distance
+    tried, weight = possible_distances(grouping, answers)
+    return float(expit(tried @ weight))
 
-    The named animals are divided in two halves; each half is grouped with what the other one has
-    taught, as a folder is.
+
+def misidentified(
+    first: Grouping, grouping: Grouping, answers: Sequence[Answer], encounter: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """How many encounters of the folder are probably named wrongly.
+
+    Of the joins that were made some are wrong, of those that were not some are missing: by each
+    distance that is possible, the more, the nearer they are to it. What persons said is believed.
 
     Args:
-        named: photos with names.
-        order: of each photo, ascending in time.
-        per_group: photos of a pattern in the folder, to which all are thinned.
-        seed: of the halves.
+        first: the folder's groups without any answer.
+        grouping: with the answers.
+        answers: that count.
+        encounter: of each photo.
+
+    Returns:
+        "missed", a share of encounters of animals seen before, and "false", of animals that are
+        taken for another one: value, low and high, and n encounters.
     """
-    names = np.unique(named.identity)
-    is_first = np.isin(named.identity, np.random.default_rng(seed).permutation(names)[::2])
-    parts = []
-    for own in (is_first, ~is_first):
-        teaching, asked = named.rows(np.flatnonzero(~own)), np.flatnonzero(own)
-        asked = asked[thin(named.pattern[asked], per_group, seed)]
-        likeness = Likeness.learned(teaching.pairs, teaching.identity)
-        grouping, _ = distance_for(teaching, likeness, named.pairs.of(asked), seed=seed)
-        parts.append(sightings_of(named.rows(asked), grouping.labels, order[asked]))
-    return Sightings.joined(parts)
+    tried, weight = possible_distances(first, answers)
+    ends = np.interp([0.5, 0.5 - LEVEL / 2, 0.5 + LEVEL / 2], np.cumsum(weight), tried)
+    joins = grouping.tree[:, 2]
+    joins = joins[(joins > 0) & (joins < NEVER)]
+    right, is_made = share_right(joins, ends), joins <= grouping.distance
+    n_missing, n_wrong = right[:, ~is_made].sum(axis=1), (1 - right[:, is_made]).sum(axis=1)
+    n_encounters = len(set(zip(grouping.labels, encounter, strict=True)))
+    n_animals = np.clip(grouping.n_groups + n_wrong - n_missing, 1, n_encounters)
+    again = np.maximum(n_encounters - n_animals, 1)
+    found = {}
+    for name, shares in {"missed": n_missing / again, "false": n_wrong / n_animals}.items():
+        value, *both = np.clip(shares, 0, 1).tolist()
+        found[name] = {"value": value, "low": min(both), "high": max(both), "n": n_encounters}
+    return found
+
+
+def share_right(joins: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Share of joins at some distances that are of one animal, if it is right to stop at others.
+
+    Args:
+        joins: shape (n_joins,).
+        distances: in log odds, shape (n_distances,).
+
+    Returns:
+        Shape (n_distances, n_joins).
+    """
+    return expit(STEEPNESS * (distances[:, None] - log_odds(joins)))
+
+
+def log_odds(distance: float | np.ndarray) -> np.ndarray:
+    """Log odds of a distance, kept from infinity."""
+    return logit(np.clip(distance, 0.01, 0.99))

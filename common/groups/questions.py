@@ -11,12 +11,10 @@ answered against all appearance is asked once more, first of all.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-from common.groups.choice import Grouping, by_size
+from common.groups.choice import Grouping, distance_by_answers, regrouped
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Pairs
-from common.groups.linkage import cut, merge_tree
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -172,34 +170,39 @@ def simulate(
     person: Person,
     n_answers: int,
     *,
-    per_round: int = 10,
+    per_page: int = 50,
+    every: int = 10,
     seed: int = 0,
-) -> list[tuple[Constraints, np.ndarray]]:
-    """Let a simulated person judge pairs, and group anew after each round.
+) -> list[tuple[Constraints, Grouping]]:
+    """Let a simulated person judge pairs page by page, as `week3/sort_photos.py` asks them.
 
     Args:
         strategy: one of `STRATEGIES`.
         pairs: of the photos.
-        grouping: of them without any answer; its distance stays.
+        grouping: of them without any answer.
         person: who judges.
-        n_answers: in all, a multiple of the next.
-        per_round: answers after which photos are grouped anew.
+        n_answers: in all, a multiple of every; where no pair is left to ask about, fewer.
+        per_page: pairs on a page; a page comes of the groups that the pages before have made.
+        every: answers after which photos are grouped, as if the person had stopped there.
         seed: of random pairs.
 
     Returns:
-        What is known and the groups, before the first round and after each.
+        What is known and the groups, without an answer and after each so many.
     """
     answers: list[Answer] = []
-    states = [(Constraints(len(pairs)), grouping.labels)]
-    for number in range(n_answers // per_round):
-        constraints, labels = states[-1]
-        now = replace(grouping, labels=labels)
+    state = Constraints(len(pairs)), grouping
+    while len(answers) < n_answers:
         asked = [(each.first, each.second) for each in answers]
-        options = {"asked": asked, "seed": seed + number}
-        chosen = choose_pairs(strategy, now, pairs, constraints, per_round, **options)
-        answers += [person.judge(pair) for pair in chosen]
-        states.append(grouped_again(pairs, grouping, answers))
-    return states
+        options = {"asked": asked, "seed": seed + len(answers)}
+        n_asked = min(per_page, n_answers - len(answers))
+        page = choose_pairs(strategy, state[1], pairs, state[0], n_asked, **options)
+        if not page:
+            break
+        answers += [person.judge(pair) for pair in page]
+        state = grouped_again(pairs, grouping, answers)
+    stops = range(every, n_answers + 1, every)
+    states = [grouped_again(pairs, grouping, answers[:number]) for number in stops]
+    return [(Constraints(len(pairs)), grouping), *states]
 
 
 def grouped_again(
@@ -207,8 +210,8 @@ def grouped_again(
     grouping: Grouping,
     answers: Sequence[Answer],
     apart: Iterable[tuple[int, int]] = (),
-) -> tuple[Constraints, np.ndarray]:
-    """What follows from answers, and the groups with them, at the distance that was chosen.
+) -> tuple[Constraints, Grouping]:
+    """What follows from answers, and the groups with them, up to the distance that they teach.
 
     Args:
         pairs: of the photos.
@@ -217,5 +220,5 @@ def grouped_again(
         apart: pairs that cannot be one animal, see `Constraints`.
     """
     constraints = Constraints.of(len(pairs), answers, grouping.probability, apart)
-    tree = merge_tree(grouping.probability, pairs.comparable, constraints)
-    return constraints, by_size(cut(tree, grouping.distance))
+    distance = distance_by_answers(grouping, constraints.kept)
+    return constraints, regrouped(grouping, pairs, constraints, distance)

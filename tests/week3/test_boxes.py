@@ -14,7 +14,7 @@ from common.turtles.card import draw_card
 import numpy as np
 import pandas as pd
 import pytest
-from script_runs import load_main
+from script_runs import load_main, refusal_of
 
 
 def start(script, *flags):
@@ -92,6 +92,27 @@ def test_a_folder_with_boxes_asks_about_each_animal_in_it(pairs, gallery, tmp_pa
     asked = json.loads(sheet.split('data-key="')[1].split(">", 1)[1].split("</script>")[0])
     n_boxes = int(pd.read_csv(pairs / "boxes.csv")["bbox"].notna().sum())
     assert sum(BOX_MARK in each["photos"][0] for each in asked) == n_boxes
+
+
+def test_a_photo_of_a_card_asks_about_each_animal_in_it(pairs, gallery, tmp_path):
+    catalogue = load_catalogue(pairs)
+    both = {catalogue.names()[row] for row in both_of_one(catalogue)}
+    photo = pairs / file_and_box(min(both))[0]
+    flags = photo, "--gallery", gallery, "--output_dir", tmp_path / "out"
+
+    answers = start("identify", *flags)["metrics"]["answers"]
+
+    assert len(answers) == len(both) == 2
+    assert all("itself is in the gallery" in " ".join(each["remarks"]) for each in answers)
+
+
+def test_two_animals_of_one_photo_are_no_encounter_of_one(pairs, gallery, tmp_path, capsys):
+    photo = pairs / load_catalogue(pairs).table["path"].iloc[both_of_one(load_catalogue(pairs))[0]]
+    flags = str(photo), "--same_encounter", "--gallery", str(gallery)
+
+    said = refusal_of("week3/identify", capsys, *flags, "--output_dir", str(tmp_path / "out"))
+
+    assert "has boxes of 2 animals, expected photos of one animal" in said
 
 
 def test_a_decision_is_about_one_animal_of_a_photo(pairs, gallery):

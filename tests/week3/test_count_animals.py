@@ -30,8 +30,9 @@ def table(tmp_path):
     return folder / "individuals.csv"
 
 
-def write_rates(table, **rates):
+def write_rates(table, n_answers=0, **rates):
     metrics = {"misidentification": rates} if rates else {}
+    metrics["answers"] = {"given": n_answers + 1, "kept": n_answers}
     (table.parent / "result.json").write_text(json.dumps({"metrics": metrics}), encoding="utf-8")
 
 
@@ -84,6 +85,18 @@ def test_measured_rates_beside_the_table_change_the_number(table, tmp_path):
     assert result["metrics"]["estimate"]["value"] == rows[2]["animals"]
 
 
+@pytest.mark.parametrize(
+    ("n_answers", "words"),
+    [(0, "no answer about these has been given"), (50, "corrected by 50 answers about these")],
+)
+def test_it_is_said_whether_answers_about_these_photos_taught_the_rates(
+    table, tmp_path, n_answers, words
+):
+    write_rates(table, n_answers, missed={"value": 0.1, "low": 0.0, "high": 0.2})
+
+    assert words in count(tmp_path, table)[0]["summary"]
+
+
 def test_a_rate_by_flag_stands_above_the_measured_one(table, tmp_path):
     write_rates(table, missed={"value": 0.3, "low": 0.2, "high": 0.4})
 
@@ -118,7 +131,8 @@ def test_simulated_surveys_are_told_with_and_without_the_correction(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--missed_matches", "0.6"], "--missed_matches: found '0.6', expected a share"),
+        (["--missed_matches", "1.6"], "--missed_matches: found '1.6', expected a share"),
+        (["--missed_matches", "0.6"], "found 60 % of encounters named wrongly"),
         (["--missed_matches", "0.1,0.2,0.3"], "--missed_matches"),
         (["--false_matches", "some"], "--false_matches"),
         (["--missed_matches", "0.4", "--false_matches", "0.2"], "found 60 % of encounters named"),

@@ -1,20 +1,20 @@
 """When to stop joining, and what mistakes that makes."""
 
+from dataclasses import replace
+
 from common.errors import InputError
 from common.groups.choice import (
     Grouping,
-    Named,
-    Sightings,
     best_distance,
     by_size,
+    distance_by_answers,
     distance_for,
     misidentified,
     patterns,
-    sightings_of,
     thin,
 )
-from common.groups.constraints import Constraints
-from common.groups.likeness import Likeness, Pairs, at_share
+from common.groups.constraints import Answer
+from common.groups.likeness import Likeness, at_share
 from common.groups.linkage import cut, merge_tree
 
 import numpy as np
@@ -97,46 +97,71 @@ def test_probabilities_keep_where_the_share_stays_and_fall_among_many():
     assert at_share(learned[seldom], 0.2).sum() == pytest.approx(400, rel=0.1)
 
 
-def test_what_becomes_of_encounters_is_counted():
-    encounter = np.array(["e1", "e2", "e3", "e4", "e5"])
-    identity = np.array(["a", "a", "b", "b", "a"])
-    pairs = Pairs(np.eye(5), None, np.ones((5, 5), dtype=bool), encounter)
-    named = Named.of(pairs, identity, np.full(5, ""))
-
-    # a is seen; again, and missed; b is taken for a; b again, likewise; a by its own first group.
-    found = sightings_of(named, np.array([0, 1, 0, 0, 0]), np.arange(5))
-
-    assert found.is_missed.tolist() == [False, True, False, False, False]
-    assert found.is_false.tolist() == [False, False, True, True, False]
-    rates = found.rates()
-    assert rates["missed"]["value"] == pytest.approx(1 / 3)
-    assert rates["false"]["value"] == pytest.approx(2 / 5)
+def grouped_at(distance, heights):
+    """Two photos for each height, at which they join, and what never joins."""
+    n_pairs, n_photos = len(heights), 2 * len(heights)
+    tree = [(2 * n, 2 * n + 1, height, 2) for n, height in enumerate(heights)]
+    for n in range(1, n_pairs):
+        before = n_photos + (n_pairs + n - 2 if n > 1 else 0)
+        tree.append((before, n_photos + n, 2, 2 * n + 2))
+    labels, nothing = np.arange(n_photos), np.zeros((n_photos, n_photos))
+    return Grouping(labels, distance, nothing, np.array(tree, dtype=float))
 
 
-def test_no_mistake_seen_is_not_none_possible():
-    animal, n = np.repeat([f"t{number}" for number in range(10)], 3), 30
-    found = Sightings(animal, np.ones(n, bool), np.zeros(n, bool), np.zeros(n, bool))
-
-    missed = found.rates()["missed"]
-
-    assert (missed["value"], missed["low"]) == (0, 0)
-    assert (1 - missed["high"]) ** 10 == pytest.approx(0.025)  # ten animals without a mistake
+def test_without_answers_the_distance_is_that_of_photos_with_names():
+    assert distance_by_answers(grouped_at(0.6, [0.5, 0.7]), []) == 0.6
 
 
-def test_mistakes_are_counted_of_all_named_animals():
-    named = animals(noise=0.2)
+@pytest.mark.parametrize(("is_same", "above"), [(True, True), (False, False)])
+def test_answers_against_the_distance_move_it(is_same, above):
+    heights = np.linspace(0.65, 0.85, 10) if is_same else np.linspace(0.35, 0.55, 10)
+    answers = [Answer(2 * n, 2 * n + 1, is_same) for n in range(10)]
 
-    found = misidentified(named, np.arange(len(named.identity)), per_group=6)
+    distance = distance_by_answers(grouped_at(0.6, heights), answers)
 
-    assert set(found.animal) == set(named.identity)
-    assert found.is_false.mean() < 0.2
+    assert (distance > 0.75) if above else (distance < 0.45)
 
 
-def test_answers_hold_in_the_groups_of_a_folder():
-    named, folder = animals(), animals(seed=1)
-    apart = Constraints(len(folder.pairs), [(0, 1)])
+def test_one_wrong_answer_hardly_moves_the_distance():
+    heights = np.linspace(0.2, 0.9, 15)
+    answers = [Answer(2 * n, 2 * n + 1, bool(height < 0.6)) for n, height in enumerate(heights)]
+    wrong = [Answer(0, 1, False), *answers[1:]]
 
-    likeness = Likeness.learned(named.pairs, named.identity)
-    grouping, _ = distance_for(named, likeness, folder.pairs, apart)
+    distances = [distance_by_answers(grouped_at(0.6, heights), each) for each in (answers, wrong)]
 
-    assert grouping.labels[0] != grouping.labels[1]
+    assert distances == pytest.approx([0.6, 0.6], abs=0.05)
+
+
+def in_groups(whole, distance):
+    """The same photos joined up to a distance."""
+    return replace(whole, labels=by_size(cut(whole.tree, distance)), distance=distance)
+
+
+def test_without_answers_so_many_names_may_be_wrong_as_folders_differ():
+    whole = in_groups(grouped_at(0.6, np.linspace(0.1, 0.9, 30)), 0.6)
+
+    rates = misidentified(whole, whole, [], np.arange(60))
+
+    for rate in rates.values():
+        assert rate["low"] < 0.05 < rate["value"] < rate["high"]
+        assert rate["high"] > 0.2
+
+
+def test_answers_narrow_the_share_of_wrong_names():
+    heights = np.linspace(0.1, 0.9, 30)
+    whole = in_groups(grouped_at(0.6, heights), 0.6)
+    answers = [Answer(2 * n, 2 * n + 1, bool(height < 0.6)) for n, height in enumerate(heights)]
+
+    guess, known = (misidentified(whole, whole, each, np.arange(60)) for each in ([], answers))
+
+    for name in ("missed", "false"):
+        widths = [rates[name]["high"] - rates[name]["low"] for rates in (guess, known)]
+        assert widths[1] < widths[0] / 2
+
+
+def test_where_nothing_is_near_the_distance_no_name_is_wrong():
+    whole = in_groups(grouped_at(0.6, [0.02] * 10), 0.6)
+
+    rates = misidentified(whole, whole, [], np.arange(20))
+
+    assert max(rate["high"] for rate in rates.values()) < 0.05

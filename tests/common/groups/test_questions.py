@@ -99,9 +99,24 @@ def test_a_person_who_is_always_right_raises_agreement(folder):
     states = simulate("disagreement", named.pairs, grouping, person, 50)
 
     before, after = (
-        agreement(named.identity, labels)["AMI"] for _, labels in (states[0], states[-1])
+        agreement(named.identity, own.labels)["AMI"] for _, own in (states[0], states[-1])
     )
     assert after > before
+
+
+def test_a_person_who_stops_early_gets_what_the_page_so_far_is_worth(folder):
+    named, grouping = folder
+    known = Constraints(len(named.pairs))
+    page = choose_pairs("disagreement", grouping, named.pairs, known, 20)
+    right = [Answer(*pair, named.identity[pair[0]] == named.identity[pair[1]]) for pair in page]
+
+    person, options = Person(named.identity, 1.0, seed=0), {"per_page": 20, "every": 5}
+    states = simulate("disagreement", named.pairs, grouping, person, 20, **options)
+
+    expected = [grouped_again(named.pairs, grouping, right[:n])[1] for n in (5, 10, 15, 20)]
+    for (_, found), wanted in zip(states[1:], expected, strict=True):
+        assert (found.labels == wanted.labels).all()
+        assert found.distance == wanted.distance
 
 
 def test_a_person_errs_as_often_as_said():
@@ -116,6 +131,6 @@ def test_two_boxes_of_one_photo_are_no_group(folder):
     named, grouping = folder
     alike = np.argwhere(np.triu(grouping.labels[:, None] == grouping.labels, k=1))[0]
 
-    _, labels = grouped_again(named.pairs, grouping, [], [tuple(alike)])
+    _, again = grouped_again(named.pairs, grouping, [], [tuple(alike)])
 
-    assert labels[alike[0]] != labels[alike[1]]
+    assert again.labels[alike[0]] != again.labels[alike[1]]
