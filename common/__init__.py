@@ -15,7 +15,10 @@ from pathlib import Path
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # rounds of spinning; 50,000 are too many
-if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # no stack of a connection that broke
+# A kind of window, perhaps none that is installed, which would end an import; notebooks' stays.
+if not os.environ.get("MPLBACKEND", "").startswith("module://"):
+    os.environ.pop("MPLBACKEND", None)
+if os.environ.get("WORLD_SIZE", "1") not in ("0", "1"):  # no stack of a connection that broke
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,7 +6,6 @@ no window is ever needed.
 
 import io
 import math
-import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
@@ -17,11 +16,6 @@ from common.files import replacing
 from common.names import printable, storable
 
 import numpy as np
-
-# A kind of window, perhaps none that is installed, which would end the import; notebooks' stays.
-if not os.environ.get("MPLBACKEND", "").startswith("module://"):
-    os.environ.pop("MPLBACKEND", None)
-
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
