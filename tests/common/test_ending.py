@@ -3,15 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from common import ending
 from common.ending import run_script
 from common.errors import InputError
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from script_runs import ROOT
 
 
 def ending_of(main, capsys):
