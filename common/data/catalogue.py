@@ -1,8 +1,7 @@
 """One table for any set of animal photos: the catalogue.
 
-`load_catalogue` reads a table or a folder and opens no photo; `load_checked_catalogue` of
-`common.data.catalogue_checks`, which the week scripts use, also opens every photo and leaves out
-those that cannot be used.
+`load_catalogue` reads a table or a folder and opens no photo; `leave_out_unusable` of
+`common.data.catalogue_checks` then opens every photo and leaves out those that cannot be used.
 """
 
 import os
