@@ -1,8 +1,7 @@
 """One table for any set of animal photos: the catalogue.
 
-`load_catalogue` reads a table or a folder and opens no photo; `load_checked_catalogue` of
-`common.data.catalogue_checks`, which the week scripts use, also opens every photo and leaves out
-those that cannot be used.
+`load_catalogue` reads a table or a folder and opens no photo; `leave_out_unusable` of
+`common.data.catalogue_checks` then opens every photo and leaves out those that cannot be used.
 """
 
 import os
@@ -111,31 +110,24 @@ class Catalogue:
         return [self.root / name for name in self.names()]
 
 
-def load_catalogue(
-    data_dir: str | Path | None = None,
-    *,
-    fewest_identities: int = 2,
-    progress: bool = True,
-    **reading: object,
-) -> Catalogue:
+def load_catalogue(data_dir: str | Path | None = None, **reading: object) -> Catalogue:
     """Read a catalogue without decoding its photos.
 
     Args:
         data_dir: folder with a metadata.csv, a CSV file, or a folder of identity folders with or
             without train, validation and test above; None for the embedded turtles, which are
             drawn at the first call.
-        fewest_identities: animals that there have to be; 1 where photos join others.
         reading: split_column, keep_names, photos_elsewhere, date_order, sides_from_names and
-            clock_offset, see `common.data.catalogue_tables.standardise_table`.
+            clock_offset, see `common.data.catalogue_tables.standardise_table`; and
+            fewest_identities, animals that there have to be: 2, or 1 where photos join others.
 
     Raises:
         InputError: nothing is there, a column is missing or ambiguous, or there are too few
             animals.
     """
-    source = Path(ensure_turtles(progress=progress) if data_dir is None else data_dir)
+    source = Path(ensure_turtles() if data_dir is None else data_dir)
     source = source.expanduser().absolute()
     table_file = _table_file(source)
-    reading["fewest_identities"] = fewest_identities
     if table_file is not None:
         root = table_file.parent
         name = root.name if table_file.name.lower() == TABLE_FILE else table_file.stem

@@ -1,6 +1,6 @@
 """Look at a catalogue's photos and say what is wrong, before a model learns from it.
 
->>> catalogue, report = load_checked_catalogue("my_animals")  # doctest: +SKIP
+>>> catalogue, report = leave_out_unusable(load_catalogue("my_animals"))  # doctest: +SKIP
 >>> print(report.text())  # doctest: +SKIP
 
 Each file is read as the training will read it, only smaller: what passes here is read there.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.data.catalogue import Catalogue, load_catalogue, read_card
+from common.data.catalogue import Catalogue, read_card
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
 from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, look_at
@@ -81,26 +81,8 @@ class CatalogueReport:
         return {"name": self.name, **self.counts, "problems": problems}
 
 
-def load_checked_catalogue(
-    data_dir: str | Path | None = None,
-    *,
-    fewest_identities: int = 2,
-    drop_copies: bool = True,
-    **reading: object,
-) -> tuple[Catalogue, CatalogueReport]:
-    """Read a catalogue as `load_catalogue` does, and `leave_out_unusable`.
-
-    Raises:
-        InputError: as these two.
-    """
-    catalogue = load_catalogue(data_dir, fewest_identities=fewest_identities, **reading)
-    return leave_out_unusable(
-        catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
-    )
-
-
 def load_checked_card(folder: str | Path, **reading: object) -> tuple[Catalogue, CatalogueReport]:
-    """The same of photos of unnamed animals.
+    """Read photos of unnamed animals, open them, and leave out what cannot be used.
 
     Raises:
         InputError: as `read_card`, or no photo can be used.
@@ -153,7 +135,7 @@ def check_catalogue(catalogue: Catalogue) -> CatalogueReport:
     """Check that every photo is there, opens, and shows one animal only.
 
     Returns:
-        The report. Nothing is left out yet: `drop_rows` and `load_checked_catalogue` do that.
+        The report. Nothing is left out yet: `leave_out_unusable` does that.
     """
     problems = _file_problems(catalogue)
     unusable = CatalogueReport(catalogue.name, {}, problems).rows(*DROPPED_KINDS)

@@ -10,7 +10,6 @@ import importlib
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, catalogue_from_table
-from common.data.catalogue_checks import CatalogueReport, leave_out_unusable
 from common.errors import InputError
 from common.machine import processes
 
@@ -23,14 +22,9 @@ NO_LICENCE = "none stated: treat it as all rights reserved"
 
 
 def open_dataset(
-    name: str,
-    *,
-    download: bool = False,
-    split_column: str | None = None,
-    drop_copies: bool = True,
-    **reading: object,
-) -> tuple[Catalogue, CatalogueReport]:
-    """Read a set of wildlife-datasets, after its terms are printed, and `leave_out_unusable`.
+    name: str, *, download: bool = False, split_column: str | None = None, **reading: object
+) -> Catalogue:
+    """Read a set of wildlife-datasets, after its terms are printed.
 
     Args:
         name: the package's name of the set, such as "NyalaData".
@@ -52,8 +46,7 @@ def open_dataset(
     print(*_what_is_not_used(table), sep="", end="")
     has_own_split = GIVEN_SPLIT in table and "split" not in table
     reading |= {"columns": {"split": GIVEN_SPLIT} if has_own_split else None}
-    catalogue = catalogue_from_table(table, root, name, split_column=split_column, **reading)
-    return leave_out_unusable(catalogue, drop_copies=drop_copies)
+    return catalogue_from_table(table, root, name, split_column=split_column, **reading)
 
 
 def find_dataset(name: str) -> type:

@@ -155,9 +155,7 @@ class Gallery:
                 changed.setdefault(name, [""] * self._n_rows)[row] = value
         self._parts = replace(self._parts, facts=changed)
 
-    def build(
-        self, index: str = "auto", *, recall: float = 0.995, seed: int = 0, progress: bool = True
-    ) -> IndexReport:
+    def build(self, index: str = "auto", *, recall: float = 0.995, seed: int = 0) -> IndexReport:
         """Make the index that suits the gallery's size, over all photos enrolled so far.
 
         Args:
@@ -175,9 +173,7 @@ class Gallery:
         if len(self) < self._n_rows:
             facts = _at(facts, np.flatnonzero(self.can_be_found()))
         kind = indexes.kind_for(len(self)) if index == "auto" or not len(self) else index
-        built, report = indexes.build_index(
-            embeddings, kind, recall=recall, seed=seed, progress=progress
-        )
+        built, report = indexes.build_index(embeddings, kind, recall=recall, seed=seed)
         self._parts = GalleryParts(
             embeddings, embeddings[:0], np.ones(len(embeddings), dtype=bool), facts, built, report
         )

@@ -65,12 +65,7 @@ def kind_for(n_photos: int) -> str:
 
 
 def build_index(
-    embeddings: np.ndarray,
-    kind: str,
-    *,
-    recall: float = 0.995,
-    seed: int = 0,
-    progress: bool = True,
+    embeddings: np.ndarray, kind: str, *, recall: float = 0.995, seed: int = 0
 ) -> tuple[faiss.Index | None, IndexReport]:
     """Build an index, and search just as hard as the wanted recall needs.
 
@@ -91,7 +86,7 @@ def build_index(
         return None, IndexReport("flat", len(embeddings), 0, 1.0, 0, 0.0)
     index = _empty_index(embeddings, kind, np.random.default_rng(seed))
     blocks = range(0, len(embeddings), BLOCK)
-    for first in tqdm(blocks, f"building {kind}", unit="block", disable=not progress, leave=False):
+    for first in tqdm(blocks, f"building {kind}", unit="block", leave=False):
         index.add(np.ascontiguousarray(embeddings[first : first + BLOCK]))
     effort, reached = _search_as_hard_as_needed(index, embeddings, recall, seed)
     report = IndexReport(

@@ -71,7 +71,7 @@ def read_photo_set(name: str, path: Path, side: int, seed: int = 0) -> PhotoSet:
     """
     if path.suffix == ".npz":
         return _read_archive(name, path, side, seed)
-    catalogue = load_catalogue(path, progress=False)
+    catalogue = load_catalogue(path)
     table, paths = catalogue.table, catalogue.paths()
     labels = table["identity"].to_numpy(dtype=str)
     groups = np.where(table["encounter_known"], table["encounter"], table["image_id"]).astype(str)

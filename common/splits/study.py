@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
-from common.data.catalogue_checks import load_checked_catalogue
+from common.data.catalogue_checks import leave_out_unusable
 from common.data.exif import read_offset
 from common.data.wildlife import open_dataset
 from common.errors import InputError
@@ -109,23 +109,22 @@ def open_catalogue(
         InputError: photos are named twice or cannot be used.
     """
     flags = vars(args)
-    # A published split is a division of all photos, copies among them.
-    options = {"drop_copies": _split_name(flags) not in PUBLISHED_SPLITS}
-    options |= {"split_column": flags.get("split_column")}
-    options |= {"keep_names": flags.get("keep_names") or ()}
-    options |= {"photos_elsewhere": bool(flags.get("photos_elsewhere"))}
-    options |= reading_flags(flags)
+    reading = {"split_column": flags.get("split_column"), **reading_flags(flags)}
+    reading |= {"keep_names": flags.get("keep_names") or ()}
+    reading |= {"photos_elsewhere": bool(flags.get("photos_elsewhere")) or not are_photos_opened}
+    reading |= {"fewest_identities": fewest_identities}
     if dataset := flags.get("dataset"):
-        catalogue, report = open_dataset(dataset, download=bool(flags.get("download")), **options)
+        catalogue = open_dataset(dataset, download=bool(flags.get("download")), **reading)
     else:
-        options["fewest_identities"] = fewest_identities
-        if not are_photos_opened:
-            del options["drop_copies"]
-            options["photos_elsewhere"] = True
-            catalogue = load_catalogue(_data_dir(flags), **options)
-            print(*(problem.text() for problem in catalogue.remarks), sep="\n")
-            return catalogue
-        catalogue, report = load_checked_catalogue(_data_dir(flags), **options)
+        catalogue = load_catalogue(_data_dir(flags), **reading)
+    if not are_photos_opened:
+        print(*(problem.text() for problem in catalogue.remarks), sep="\n")
+        return catalogue
+    # A published split is a division of all photos, copies among them.
+    drop_copies = _split_name(flags) not in PUBLISHED_SPLITS
+    catalogue, report = leave_out_unusable(
+        catalogue, fewest_identities=fewest_identities, drop_copies=drop_copies
+    )
     print(report.text())
     return catalogue
 

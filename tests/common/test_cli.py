@@ -1,12 +1,8 @@
-"""Flags, their checks, and the last line of a script."""
+"""Flags and their checks."""
 
 import argparse
-import subprocess
-import sys
 
 from common import cli
-from common.ending import run_script
-from common.errors import InputError
 
 import pytest
 
@@ -161,67 +157,6 @@ def test_help_names_every_split(capsys):
 
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(SPLIT_NAMES) <= set(words)
-
-
-def ending_of(main, capsys):
-    with pytest.raises(SystemExit) as ending:
-        run_script(main)
-    return ending.value.code, capsys.readouterr().err.splitlines()
-
-
-def test_an_input_error_ends_with_its_one_line_and_exit_code_2(capsys):
-    def main():
-        raise InputError("found 3 photos,\n expected 4; add one to --data_dir")
-
-    code, lines = ending_of(main, capsys)
-
-    assert code == 2
-    assert lines == ["error: found 3 photos, expected 4; add one to --data_dir"]
-
-
-def test_ctrl_c_ends_with_one_line_and_exit_code_130(capsys):
-    def main():
-        raise KeyboardInterrupt
-
-    code, lines = ending_of(main, capsys)
-
-    assert code == 130
-    assert len(lines) == 1
-    assert "continue" in lines[0]
-
-
-@pytest.mark.parametrize(
-    ("module", "package"), [("cv2", "opencv-python-headless"), ("timm", "timm")]
-)
-def test_a_missing_package_is_told_with_the_command_that_installs_it(module, package):
-    code = f"import sys, common; sys.modules[{module!r}] = None; import {module}.parts"
-
-    ending = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-    assert ending.returncode == 2
-    assert ending.stderr.splitlines() == [
-        f"error: the package {package} is not installed; run `pip install -r requirements.txt` in "
-        "the course's folder"
-    ]
-
-
-@pytest.mark.parametrize(
-    "fault", [ValueError("ours"), ModuleNotFoundError("x", name="tests.unheard_of")]
-)
-def test_a_fault_of_ours_keeps_its_traceback(fault):
-    def main():
-        raise fault
-
-    with pytest.raises(type(fault)):
-        run_script(main)
-
-
-def test_a_script_that_succeeds_just_returns():
-    calls = []
-
-    run_script(lambda: calls.append("called"))
-
-    assert calls == ["called"]
 
 
 def test_a_link_that_leads_to_itself_is_no_path(tmp_path):

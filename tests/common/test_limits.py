@@ -8,8 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import ending, files, own_files
-from common.ending import run_script
+from common import files, own_files
 from common.errors import InputError
 from common.files import UnwritableError, part_mark, remove_leftovers, write_text
 from common.own_files import begin_list, claim, listed_files, note, release
@@ -226,55 +225,3 @@ def test_leftovers_of_killed_processes_go_and_no_other_file(tmp_path):
 
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {name for name in LEFT if LEFT[name]} | {f".link.{mark()}.npy"}
-
-
-@pytest.mark.parametrize("number", sorted(ending.LIMITS))
-def test_what_the_machine_runs_out_of_is_one_line(number, capsys):
-    def main():
-        raise OSError(number, os.strerror(number), "data/photo.jpg")
-
-    with pytest.raises(SystemExit) as ending:
-        run_script(main)
-
-    (line,) = capsys.readouterr().err.splitlines()
-    assert ending.value.code == 2
-    assert line.startswith("error: data/photo.jpg: ")
-
-
-RUN = """
-import sys
-from pathlib import Path
-from common.ending import run_script
-from tqdm import tqdm
-def main():
-    for i in tqdm(range(2_000), mininterval=0):
-        print("a line", i, "café \u2192")
-    Path(sys.argv[1]).write_text("done")
-run_script(main)
-"""
-STREAMS = {
-    "output closed": ">&-",
-    "all closed": "<&- >&- 2>&-",
-    "both full": ">/dev/full 2>/dev/full",
-    "a reader that leaves": "2>&1 | head -1",
-}
-
-
-@pytest.mark.parametrize("kind", STREAMS)
-def test_no_stream_ends_a_run(kind, tmp_path):
-    (tmp_path / "run.py").write_text(RUN, encoding="utf-8")
-    command = f"'{sys.executable}' run.py done {STREAMS[kind]}"
-    plain = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
-    environment = os.environ | plain
-    for name in ("HOME", "TMPDIR"):
-        environment.pop(name, None)
-
-    ended = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; ulimit -n 64; {command}"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-
-    # All is done, but words that a full disk lost are told; who leaves or closes wants none.
-    assert ended.returncode == (2 if kind == "both full" else 0), ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert (tmp_path / "done").read_text() == "done"

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from common.data.catalogue import catalogue_from_table, load_catalogue
-from common.data.catalogue_checks import check_catalogue, drop_rows, load_checked_catalogue
+from common.data.catalogue_checks import check_catalogue, drop_rows, leave_out_unusable
 from common.errors import InputError
 
 import numpy as np
@@ -349,7 +349,7 @@ def three_animals(folder: Path) -> Path:
 
 
 def test_a_good_catalogue_has_no_problems(tmp_path):
-    catalogue, report = load_checked_catalogue(three_animals(tmp_path))
+    catalogue, report = leave_out_unusable(load_catalogue(three_animals(tmp_path)))
 
     assert report.problems == []
     assert catalogue.n_images == 9
@@ -367,7 +367,7 @@ def test_missing_and_truncated_photos_are_left_out_and_named(tmp_path):
     (tmp_path / "c 6.jpg").write_bytes(b"not a photo")
     (tmp_path / "c 7.jpg").write_bytes(b"")
 
-    catalogue, report = load_checked_catalogue(tmp_path)
+    catalogue, report = leave_out_unusable(load_catalogue(tmp_path))
 
     assert problem_names(report, "missing_file") == ("a 0.jpg",)
     assert problem_names(report, "unreadable_file") == ("b 4.jpg", "c 6.jpg", "c 7.jpg")
@@ -384,7 +384,7 @@ def test_truncated_photos_of_other_formats_are_noticed(tmp_path, suffix):
     with (tmp_path / "metadata.csv").open("a") as table:
         table.write(f"\nx{suffix},a,")
 
-    _, report = load_checked_catalogue(tmp_path)
+    _, report = leave_out_unusable(load_catalogue(tmp_path))
 
     assert problem_names(report, "unreadable_file") == (f"x{suffix}",)
 
@@ -393,7 +393,7 @@ def test_identical_photos_of_two_animals_are_all_left_out(tmp_path):
     three_animals(tmp_path)
     (tmp_path / "b 3.jpg").write_bytes((tmp_path / "a 0.jpg").read_bytes())
 
-    catalogue, report = load_checked_catalogue(tmp_path)
+    catalogue, report = leave_out_unusable(load_catalogue(tmp_path))
 
     assert problem_names(report, "contradictory_copy") == ("a 0.jpg", "b 3.jpg")
     assert catalogue.n_images == 7
@@ -403,8 +403,8 @@ def test_of_identical_photos_of_one_animal_the_first_is_kept(tmp_path):
     three_animals(tmp_path)
     (tmp_path / "a 2.jpg").write_bytes((tmp_path / "a 0.jpg").read_bytes())
 
-    catalogue, report = load_checked_catalogue(tmp_path)
-    everything, _ = load_checked_catalogue(tmp_path, drop_copies=False)
+    catalogue, report = leave_out_unusable(load_catalogue(tmp_path))
+    everything, _ = leave_out_unusable(load_catalogue(tmp_path), drop_copies=False)
 
     assert problem_names(report, "copy") == ("a 2.jpg",)
     assert (catalogue.n_images, everything.n_images) == (8, 9)
@@ -418,7 +418,7 @@ def test_few_photos_few_encounters_and_unlisted_files_are_reported(tmp_path):
     with (tmp_path / "metadata.csv").open("a") as table:
         table.write("\ne.jpg,a lonely one,2020-01-01\nf.jpg,unknown,")
 
-    _, report = load_checked_catalogue(tmp_path)
+    _, report = leave_out_unusable(load_catalogue(tmp_path))
 
     assert problem_names(report, "one_photo") == ("a lonely one",)
     assert problem_names(report, "unlisted_photo") == ("d/9.jpg",)
@@ -456,14 +456,14 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
         photo.unlink()
 
     with pytest.raises(InputError, match=r"usable photos of 1 animal,.*cannot be found: 6 \(a 0"):
-        load_checked_catalogue(tmp_path)
+        leave_out_unusable(load_catalogue(tmp_path))
 
 
 def test_the_report_is_plain_and_short(tmp_path):
     three_animals(tmp_path)
     (tmp_path / "a 0.jpg").unlink()
 
-    _, report = load_checked_catalogue(tmp_path)
+    _, report = leave_out_unusable(load_catalogue(tmp_path))
 
     problem = report.to_dict()["problems"][0]
     assert problem == {

@@ -3,7 +3,7 @@
 import os
 
 from common.data.catalogue import load_catalogue
-from common.data.catalogue_checks import load_checked_catalogue
+from common.data.catalogue_checks import leave_out_unusable
 from common.data.catalogue_folders import find_images
 from common.data.class_folders import read_class_folders
 from common.errors import InputError
@@ -57,7 +57,7 @@ def test_folders_of_systems_are_no_animals(folder, above, animals):
 def test_files_of_systems_are_passed_over_in_silence(name, animals):
     (animals / "a" / name).write_bytes(b"x")
 
-    _, report = load_checked_catalogue(animals)
+    _, report = leave_out_unusable(load_catalogue(animals))
 
     assert not [each for each in report.problems if each.kind != "one_encounter"]
 
@@ -83,7 +83,7 @@ def test_folders_that_may_not_be_read_are_named_and_passed_over(has_table, anima
         (animals / "metadata.csv").write_text("\n".join(["path,identity", *rows]))
     closed(monkeypatch, "other season", "private")
 
-    catalogue, report = load_checked_catalogue(animals)
+    catalogue, report = leave_out_unusable(load_catalogue(animals))
 
     assert catalogue.n_images == 6
     assert problem(report, "closed_folder").names == ("a/private", "other season")
@@ -100,7 +100,7 @@ def test_a_folder_that_may_not_be_read_at_all_is_an_error_with_the_reason(animal
 def test_photos_in_other_formats_are_named_with_the_way_to_convert(name, animals):
     (animals / "a" / name).write_bytes(b"\0\0\0\x18ftypavif")
 
-    _, report = load_checked_catalogue(animals)
+    _, report = leave_out_unusable(load_catalogue(animals))
     photos, notes = photos_of([animals / "a"])
 
     assert problem(report, "to_convert").names == (f"a/{name}",)
@@ -124,7 +124,7 @@ def test_other_formats_alone_are_an_error_with_the_way_to_convert(tmp_path):
 def test_a_pipe_beside_photos_is_passed_over(name, animals):
     os.mkfifo(animals / "a" / name)
 
-    catalogue, _ = load_checked_catalogue(animals)
+    catalogue, _ = leave_out_unusable(load_catalogue(animals))
 
     assert catalogue.n_images == 6
     assert len(photos_of([animals / "a"])[0]) == 3
@@ -141,7 +141,7 @@ def break_photos(folder):
 def test_bad_photos_of_a_catalogue_are_listed_with_the_reasons(animals):
     break_photos(animals)
 
-    catalogue, report = load_checked_catalogue(animals)
+    catalogue, report = leave_out_unusable(load_catalogue(animals))
 
     assert catalogue.n_images == 6
     last = report.text().splitlines()[-4:]
@@ -154,7 +154,7 @@ def test_of_very_many_bad_photos_the_first_are_listed(animals):
     for i in range(130):
         (animals / "a" / f"bad {i}.jpg").touch()
 
-    text = load_checked_catalogue(animals)[1].text()
+    text = leave_out_unusable(load_catalogue(animals))[1].text()
 
     assert text.count("is empty") == 100
     assert text.endswith("… and 30 more")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.data.catalogue import catalogue_from_table, load_catalogue
 from common.data.catalogue_cells import normalise_orientation, parse_dates, sides_in_names
-from common.data.catalogue_checks import load_checked_catalogue
+from common.data.catalogue_checks import leave_out_unusable
 from common.data.photo_files import open_photo
 from common.errors import InputError
 
@@ -442,7 +442,7 @@ def test_a_box_column_switches_no_other_check_off(tmp_path, header):
     lines = [f'{name}.jpg,{animal},"[{x}, 0, 20, 40]"' for name, animal, x in rows]
     table_in(tmp_path, f"path,identity,{header}\n" + "\n".join(lines))
 
-    catalogue, report = load_checked_catalogue(tmp_path)
+    catalogue, report = leave_out_unusable(load_catalogue(tmp_path))
 
     found = {problem.kind: problem.names for problem in report.problems}
     assert found["contradictory_copy"] == ("a.jpg", "b.jpg")
@@ -456,7 +456,7 @@ def test_boxes_are_cut_out_and_those_beside_the_photo_left_out(tmp_path):
     lines = [f'1.jpg,{animal},"{box}"' for animal, box in zip("abcde", boxes, strict=True)]
     table_in(tmp_path, "path,identity,bbox\n" + "\n".join(lines))
 
-    catalogue, report = load_checked_catalogue(tmp_path)
+    catalogue, report = leave_out_unusable(load_catalogue(tmp_path))
 
     sizes = [open_photo(path).size for path in catalogue.paths()]
     assert sizes == [(20, 30), (30, 40), (60, 40), (10, 20)]

@@ -35,7 +35,7 @@ def gallery_of(photos, identities, kind=None):
     gallery = Gallery(photos.shape[1])
     gallery.enrol(photos, identities)
     if kind:
-        gallery.build(kind, progress=False)
+        gallery.build(kind)
     return gallery
 
 
@@ -80,8 +80,8 @@ def test_the_report_tells_the_recall(built, kind):
 
 
 def test_more_recall_takes_more_effort(herd):
-    low = gallery_of(*herd).build("ivfpq", recall=0.3, progress=False)
-    high = gallery_of(*herd).build("ivfpq", recall=1.0, progress=False)
+    low = gallery_of(*herd).build("ivfpq", recall=0.3)
+    high = gallery_of(*herd).build("ivfpq", recall=1.0)
 
     assert low.effort < high.effort
     assert low.recall_at_1 < high.recall_at_1
@@ -113,12 +113,12 @@ def test_the_best_of_the_shards_is_the_answer_of_the_whole(herd):
 
 
 def test_a_small_gallery_is_searched_without_an_index(herd):
-    assert gallery_of(*herd).build(progress=False).kind == "flat"
+    assert gallery_of(*herd).build().kind == "flat"
     assert len(herd[0]) <= FLAT_UP_TO
 
 
 def test_a_query_whose_lists_hold_too_few_photos_meets_all(herd):
-    index, _ = build_index(herd[0], "ivfpq", progress=False)
+    index, _ = build_index(herd[0], "ivfpq")
     index.nprobe = 1
 
     similarity, rows = find_nearest(index, herd[0], herd[0][:5], k=2000)
@@ -245,7 +245,7 @@ def test_a_removed_animal_is_never_found_again(tmp_path, herd, kind):
     assert "t0" not in gallery.identities
     loaded = Gallery.load(gallery.save(tmp_path))
     assert loaded.identify(herd[0][:8])[0].tolist() == gallery.identify(herd[0][:8])[0].tolist()
-    gallery.build("flat", progress=False)
+    gallery.build("flat")
     assert len(gallery.facts["identity"]) == len(gallery) == 2400
 
 
@@ -310,7 +310,7 @@ def changed_at_random(gallery, n_changes, generator, dim=8):
             gallery.enrol(photo, [name])
             held.append((name, photo))
         if step % 997 == 996:
-            gallery.build("hnsw" if generator.random() < 0.5 else "flat", progress=False)
+            gallery.build("hnsw" if generator.random() < 0.5 else "flat")
     return held
 
 

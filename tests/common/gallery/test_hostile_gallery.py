@@ -29,7 +29,7 @@ def folder(tmp_path):
     gallery = Gallery(DIM)
     pictures = [f"{i:032x}" for i in range(N_PHOTOS)]
     gallery.enrol(photos, [f"t{i % 9}" for i in range(N_PHOTOS)], {"picture": pictures})
-    gallery.build("hnsw", progress=False)
+    gallery.build("hnsw")
     return gallery.save(tmp_path / "gallery")
 
 

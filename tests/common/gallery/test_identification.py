@@ -127,7 +127,7 @@ def test_two_middling_photos_beat_one_good_one():
 def test_removed_and_renamed_animals_answer_so():
     embeddings, identities, sides = random_photos(40, 5)
     gallery = gallery_of(embeddings, identities, sides)
-    gallery.build("flat", progress=False)
+    gallery.build("flat")
     gallery.remove("t03")
     gallery.rename("t04", "nemo")
 
@@ -147,7 +147,7 @@ def test_through_an_index_the_same_animals_are_found_with_the_same_scores():
     questions = [Question(unit(known[i : i + 2] + 0.1), ["left", "left"]) for i in range(0, 80, 4)]
     exact = rank_animals(gallery, questions, k=1)
 
-    gallery.build("hnsw", progress=False)
+    gallery.build("hnsw")
     found = rank_animals(gallery, questions, k=1)
 
     assert [each.candidates[0].identity for each in found] == [
