@@ -13,8 +13,8 @@ from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
     Interval,
     bootstrap_of_statistic,
-    bootstrap_over_individuals,
     interval_columns,
+    mean_columns,
     paired_bootstrap_over_individuals,
 )
 from common.tables import table_of
@@ -126,7 +126,7 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
         n_photos = [len(answer.cell.train) / answer.n_trained for answer in own]
         row = {"animals": own[0].n_trained, "photos per animal": float(np.mean(n_photos))}
         for name, values in zip((first, second), pair, strict=True):
-            row |= interval_columns(name, bootstrap_over_individuals(values, animal))
+            row |= mean_columns(name, values, animal)
         row |= interval_columns("difference", gap)
         rows.append(row | {"test photos": len(animal), "better": gap.better_of(first, second)})
     columns = ("animals", "photos per animal", f"{first}±", f"{second}±", "difference±")
