@@ -5,10 +5,15 @@ Here both approaches are trained on the same subsets of the training photos, and
 later photos of exactly the animals in them.
 """
 
-from collections.abc import Sequence
+import argparse
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from approaches import ARCFACE, Terms
+from common.experiments import three_questions
+from common.experiments.experiment import Experiment
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
     Interval,
@@ -106,6 +111,43 @@ def cells_of(
             asked = test[np.isin(identity[test], chosen)]
             cells.append(Cell(some, few, np.sort(order[is_taken]), asked))
     return cells
+
+
+def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
+    """Part 4's subsets of the training photos."""
+    sizes = {"n_animals": args.crossover["animals"], "n_photos": args.crossover["photos"]}
+    train, asked = experiment.questions.train, experiment.questions.known
+    return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
+
+
+def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
+    """As many as everywhere, or more where photos are so few that steps would be."""
+    n_batches = math.ceil(n_train / args.batch_size)
+    return max(args.epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
+
+
+def run_crossover(
+    args: argparse.Namespace, chosen: Mapping[str, Terms], seed: int
+) -> list[CellAnswer]:
+    """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
+    identity, answers = chosen[ARCFACE].experiment.identity, []
+    for cell in crossover_cells(args, chosen[ARCFACE].experiment, seed):
+        truth, n_trained = identity[cell.test], len(np.unique(identity[cell.train]))
+        for name, terms in chosen.items():
+            experiment, approach = terms.experiment, terms.approaches[name]
+            trained = experiment.train(
+                approach,
+                seed,
+                title=f"{words_of(*cell.place)}, {name}, seed {seed}",
+                rows=cell.train,
+                epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
+                validate=False,
+            )
+            named = three_questions.name_photos(
+                experiment, approach, trained, cell.train, cell.test
+            )
+            answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
+    return answers
 
 
 def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> pd.DataFrame:
