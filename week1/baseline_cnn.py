@@ -30,7 +30,7 @@ from common.ending import run_script
 from common.errors import InputError
 from common.machine.device import pick_device
 from common.measures.classification import ClassificationReport, evaluate_classification
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 from common.mine import own_functions
 from common.models.extraction import extract
 from common.runs import describe_split, start_run
@@ -251,9 +251,8 @@ def table_of(reports: dict[str, ClassificationReport]) -> pd.DataFrame:
     """One row per part of the split."""
     rows = []
     for part, report in reports.items():
-        accuracy = bootstrap_over_individuals(report.is_correct, report.labels)
         row = {"photos of": part, "photos": report.n_images, "animals": report.n_identities_present}
-        row |= interval_columns("accuracy", accuracy)
+        row |= mean_columns("accuracy", report.is_correct, report.labels)
         row |= {"balanced accuracy": report.balanced_accuracy, "top 5": report.top_k[5]}
         rows.append(row)
     return pd.DataFrame(rows)

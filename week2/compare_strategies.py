@@ -27,12 +27,7 @@ from common.ending import run_script
 from common.experiments.experiment import Approach, Experiment, Planned, catalogue_experiment
 from common.experiments.trials import Trial, by_approach, closed_set_table, compare, mean_right
 from common.measures.classification import class_table
-from common.measures.intervals import (
-    NOT_DISTINGUISHABLE,
-    Interval,
-    bootstrap_over_individuals,
-    interval_columns,
-)
+from common.measures.intervals import NOT_DISTINGUISHABLE, Interval, mean_columns
 from common.models.backbones import SCRATCH_CNN, Backbone, load_backbone
 from common.models.freezing import stages_of
 from common.runs import Run, describe_split, start_run
@@ -259,9 +254,8 @@ def trend_table(sizes: list[Size]) -> pd.DataFrame:
     for approach in APPROACHES:
         for size in sizes:
             if own := by_approach(size.trials).get(approach):
-                interval = bootstrap_over_individuals(*mean_right(own))
                 row = {"approach": approach, "photos per animal": np.mean(size.photos_per_animal)}
-                rows.append(row | interval_columns("accuracy", interval))
+                rows.append(row | mean_columns("accuracy", *mean_right(own)))
     return table_of(rows, ("approach", "photos per animal", "accuracy±"))
 
 

@@ -22,7 +22,7 @@ from common.data.images import read_photos
 from common.ending import run_script
 from common.machine.device import pick_device
 from common.measures.classification import class_table, evaluate_classification
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 from common.mine import own_functions
 from common.models.backbones import Backbone, load_backbone
 from common.models.freezing import freeze_stages, stages_of
@@ -236,13 +236,12 @@ def main(argv: list[str] | None = None) -> dict:
     report = evaluate_classification(
         scores=photos.outputs(trained.model, test), labels=study.labels[test], identities=identities
     )
-    accuracy = bootstrap_over_individuals(report.is_correct, study.identity[test])
 
     # Tables, figures, the model itself.
     labels = study.labels[study.split.rows("train")]
     paths = [study.catalogue.paths()[index] for index in test]
     row = {"name": args.plan or args.strategy, "validation": fit.best_value}
-    row |= interval_columns("test", accuracy)
+    row |= mean_columns("test", report.is_correct, study.identity[test])
     row |= {"balanced": report.balanced_accuracy, "macro F1": report.macro_f1}
     row |= {"training, s": fit.seconds}
     save_recogniser(Recogniser(backbone, head), run.model_path, identities)

@@ -22,7 +22,6 @@ without training again. The notes at the end say which differences can be told f
 """
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,7 +66,14 @@ from common.visualization.curves import training_curves
 from common.visualization.matches import example_matches
 from common.visualization.outcomes import questions_figure
 from common.words import expected_time
-from crossover import Cell, CellAnswer, cells_of, crossover_table, judge_claim, words_of
+from crossover import (
+    CellAnswer,
+    crossover_cells,
+    crossover_epochs,
+    crossover_table,
+    judge_claim,
+    run_crossover,
+)
 
 import numpy as np
 import pandas as pd
@@ -259,43 +265,6 @@ def try_embeddings(
     if details:
         trials.append(try_matched(experiment, MATCHED, seed, found, arcface, details))
     return trials, found[0]
-
-
-def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
-    """Part 4's subsets of the training photos."""
-    sizes = {"n_animals": args.crossover["animals"], "n_photos": args.crossover["photos"]}
-    train, asked = experiment.questions.train, experiment.questions.known
-    return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
-
-
-def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
-    """As many as everywhere, or more where photos are so few that steps would be."""
-    n_batches = math.ceil(n_train / args.batch_size)
-    return max(args.epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
-
-
-def run_crossover(
-    args: argparse.Namespace, chosen: Mapping[str, Terms], seed: int
-) -> list[CellAnswer]:
-    """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
-    identity, answers = chosen[ARCFACE].experiment.identity, []
-    for cell in crossover_cells(args, chosen[ARCFACE].experiment, seed):
-        truth, n_trained = identity[cell.test], len(np.unique(identity[cell.train]))
-        for name, terms in chosen.items():
-            experiment, approach = terms.experiment, terms.approaches[name]
-            trained = experiment.train(
-                approach,
-                seed,
-                title=f"{words_of(*cell.place)}, {name}, seed {seed}",
-                rows=cell.train,
-                epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
-                validate=False,
-            )
-            named = three_questions.name_photos(
-                experiment, approach, trained, cell.train, cell.test
-            )
-            answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
-    return answers
 
 
 def in_short(differences: Sequence[Difference], joining: pd.DataFrame) -> str:

@@ -5,16 +5,21 @@ Here both approaches are trained on the same subsets of the training photos, and
 later photos of exactly the animals in them.
 """
 
-from collections.abc import Sequence
+import argparse
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from approaches import ARCFACE, Terms
+from common.experiments import three_questions
+from common.experiments.experiment import Experiment
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
     Interval,
     bootstrap_of_statistic,
-    bootstrap_over_individuals,
     interval_columns,
+    mean_columns,
     paired_bootstrap_over_individuals,
 )
 from common.tables import table_of
@@ -108,6 +113,43 @@ def cells_of(
     return cells
 
 
+def crossover_cells(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Cell]:
+    """Part 4's subsets of the training photos."""
+    sizes = {"n_animals": args.crossover["animals"], "n_photos": args.crossover["photos"]}
+    train, asked = experiment.questions.train, experiment.questions.known
+    return cells_of(train, asked, experiment.identity, **sizes, seed=seed)
+
+
+def crossover_epochs(args: argparse.Namespace, n_train: int) -> int:
+    """As many as everywhere, or more where photos are so few that steps would be."""
+    n_batches = math.ceil(n_train / args.batch_size)
+    return max(args.epochs, math.ceil(args.crossover["fewest_steps"] / n_batches))
+
+
+def run_crossover(
+    args: argparse.Namespace, chosen: Mapping[str, Terms], seed: int
+) -> list[CellAnswer]:
+    """Train both approaches on every cell; no photo chooses anything, the last epoch counts."""
+    identity, answers = chosen[ARCFACE].experiment.identity, []
+    for cell in crossover_cells(args, chosen[ARCFACE].experiment, seed):
+        truth, n_trained = identity[cell.test], len(np.unique(identity[cell.train]))
+        for name, terms in chosen.items():
+            experiment, approach = terms.experiment, terms.approaches[name]
+            trained = experiment.train(
+                approach,
+                seed,
+                title=f"{words_of(*cell.place)}, {name}, seed {seed}",
+                rows=cell.train,
+                epochs=crossover_epochs(args, len(experiment.training_rows(cell.train))),
+                validate=False,
+            )
+            named = three_questions.name_photos(
+                experiment, approach, trained, cell.train, cell.test
+            )
+            answers.append(CellAnswer(cell, name, named == truth, truth, n_trained))
+    return answers
+
+
 def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> pd.DataFrame:
     """One row per cell: both approaches and their paired difference, over animals.
 
@@ -126,7 +168,7 @@ def crossover_table(answers: Sequence[CellAnswer], first: str, second: str) -> p
         n_photos = [len(answer.cell.train) / answer.n_trained for answer in own]
         row = {"animals": own[0].n_trained, "photos per animal": float(np.mean(n_photos))}
         for name, values in zip((first, second), pair, strict=True):
-            row |= interval_columns(name, bootstrap_over_individuals(values, animal))
+            row |= mean_columns(name, values, animal)
         row |= interval_columns("difference", gap)
         rows.append(row | {"test photos": len(animal), "better": gap.better_of(first, second)})
     columns = ("animals", "photos per animal", f"{first}±", f"{second}±", "difference±")

@@ -33,7 +33,7 @@ from common.gallery.verdicts import (
     meaning_of,
     trust_sentence,
 )
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
@@ -178,9 +178,7 @@ def three_verdicts(asked: Mapping[str, AskedScores], meaning: Meaning) -> pd.Dat
             row = {"photos of": f"{part}, {who} animals", "photos": int(rows_of.sum())}
             row["animals"] = len(np.unique(animals[rows_of]))
             for verdict in (KNOWN, LOOK, NEW):
-                share = verdicts[rows_of] == verdict
-                interval = bootstrap_over_individuals(share, animals[rows_of])
-                row |= interval_columns(verdict, interval)
+                row |= mean_columns(verdict, verdicts[rows_of] == verdict, animals[rows_of])
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -402,12 +402,11 @@ def report(
 
 def answer_table(answers: Answers, questions: Questions, study: Study) -> pd.DataFrame:
     """Each photo of known animals and of those that joined: whom it shows, who was named."""
-    parts = [
-        study.answers(getattr(questions, QUESTIONS[question]), named, question)
-        for question in (KNOWN, JOINED)
-        if len(named := answers.named[QUESTIONS[question]])
-    ]
-    return pd.concat(parts)
+    return pd.concat(
+        study.answers(getattr(questions, name), answers.named[name], question)
+        for question, name in QUESTIONS.items()
+        if len(answers.named.get(name, ()))
+    )
 
 
 def found_again(learned: Learned, yours: dict[str, Callable]) -> list[str]:

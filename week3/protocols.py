@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from common.data.catalogue import Catalogue
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 from common.measures.retrieval import evaluate_retrieval
 from common.splits.encounters import has_match, is_met
 from common.splits.splits import Split
@@ -92,14 +92,11 @@ def known_by_protocol(
 def _cells(ranked: pd.DataFrame) -> dict:
     """A table's cells for one approach and protocol."""
     has_match, animals = ranked["has_match"], ranked["identity"]
-    rank_1, mean_precision = (
-        bootstrap_over_individuals(ranked[name], animals) for name in ("is_right", "precision")
-    )
     return {
         "queries": len(ranked),
         "without a match": int((~has_match).sum()),
-        **interval_columns("rank-1", rank_1),
-        **interval_columns("mAP", mean_precision),
+        **mean_columns("rank-1", ranked["is_right"], animals),
+        **mean_columns("mAP", ranked["precision"], animals),
         "rank-1 with a match": ranked["is_right"][has_match].mean(),
     }
 

@@ -15,11 +15,7 @@ from common.experiments.trials import (
 )
 from common.measures.calibration import reliability
 from common.measures.clustering import rand_index_statistic
-from common.measures.intervals import (
-    bootstrap_of_statistic,
-    bootstrap_over_individuals,
-    interval_columns,
-)
+from common.measures.intervals import bootstrap_of_statistic, interval_columns, mean_columns
 from common.measures.rejection import Rejection, WeightedMeasures
 from common.tables import table_of
 from common.words import counted
@@ -47,9 +43,8 @@ def known_table(trials: Sequence[Trial]) -> pd.DataFrame:
         if not len(values):
             continue
         row = {"approach": approach}
-        row |= interval_columns("accuracy", bootstrap_over_individuals(values, animals))
-        balanced = bootstrap_over_individuals(values, animals, statistic="mean_over_individuals")
-        row |= interval_columns("balanced accuracy", balanced)
+        row |= mean_columns("accuracy", values, animals)
+        row |= mean_columns("balanced accuracy", values, animals, "mean_over_individuals")
         rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return table_of(rows, ("approach", "accuracy±", "balanced accuracy±", "training, s"))
 
@@ -66,9 +61,8 @@ def joining_trend(trials: Sequence[Trial]) -> pd.DataFrame:
         for n_photos in answers.joined_after if len(answers.joined) else ():
             asked = [trial.answers.joined_after for trial in own]  # the first seed's holds all
             values = np.mean([each[n_photos] for each in asked if n_photos in each], axis=0)
-            interval = bootstrap_over_individuals(values, answers.animals["joined"])
             row = {"approach": approach, "photos": n_photos}
-            rows.append(row | interval_columns("accuracy", interval))
+            rows.append(row | mean_columns("accuracy", values, answers.animals["joined"]))
     return table_of(rows, ("approach", "photos", "accuracy±"))
 
 

@@ -113,12 +113,8 @@ def mean_similarities(
     of two groups is the product of the groups' sums, so that no table of pairs is ever held.
 
     Args:
-        query_embeddings: shape (n_query, embedding_dim), unit length.
-        gallery_embeddings: shape (n_gallery, embedding_dim), unit length.
-        query_identities: shape (n_query,).
-        gallery_identities: shape (n_gallery,).
-        query_encounters: shape (n_query,); an encounter is of one animal.
-        gallery_encounters: shape (n_gallery,).
+        query_embeddings: shape (n_query, embedding_dim), unit length; and so of the gallery.
+        query_encounters: shape (n_query,), like identities; an encounter is of one animal.
 
     Returns:
         positive, negative: in [-1, 1]; nan where there is no such pair.

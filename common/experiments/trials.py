@@ -11,8 +11,8 @@ from common.experiments.answers import Answers
 from common.measures.intervals import (
     NOT_DISTINGUISHABLE,
     Interval,
-    bootstrap_over_individuals,
     interval_columns,
+    mean_columns,
     paired_bootstrap_over_individuals,
 )
 from common.tables import table_of
@@ -177,7 +177,7 @@ def closed_set_table(trials: Iterable[Trial]) -> pd.DataFrame:
         reports = [trial.answers.report for trial in own]
         validation = mean_right(own, VALIDATION)[0]
         row = {"name": name, "validation": np.mean(validation) if len(validation) else np.nan}
-        row |= interval_columns("test", bootstrap_over_individuals(*mean_right(own)))
+        row |= mean_columns("test", *mean_right(own))
         row["balanced"] = mean_of(reports, "balanced_accuracy")
         row["macro F1"] = mean_of(reports, "macro_f1")
         rows.append(row | {"training, s": mean_of(own, "training_seconds")})
@@ -198,7 +198,7 @@ def summarise(trials: Iterable[Trial]) -> pd.DataFrame:
         for question in (KNOWN, JOINED):
             values, animals = mean_right(own, question)
             if len(values):
-                row |= interval_columns(question, bootstrap_over_individuals(values, animals))
+                row |= mean_columns(question, values, animals)
         reports = [trial.answers.rejection for trial in own if trial.answers.rejection]
         if reports:
             row |= {name: mean_of(reports, attribute) for name, attribute in REJECTION.items()}
@@ -222,7 +222,7 @@ def summarise_rankings(trials: Iterable[Trial]) -> pd.DataFrame:
         row = {"approach": approach}
         for name, attribute in (("rank-1", "is_correct_at_1"), ("mAP", "average_precision")):
             values = np.mean([getattr(report, attribute) for report in reports], axis=0)
-            row |= interval_columns(name, bootstrap_over_individuals(values, animals))
+            row |= mean_columns(name, values, animals)
         row["rank-5"] = np.mean([report.rank_k[5] for report in reports])
         row["mINP"] = mean_of(reports, "mINP")
         row["queries"], row["without a match"] = reports[0].n_queries, reports[0].n_without_match

@@ -8,7 +8,7 @@ an embedding, so that the two can be compared.
 import warnings
 from dataclasses import dataclass
 
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 
 import numpy as np
 import pandas as pd
@@ -203,7 +203,7 @@ def success_table(
         record = {"budget (1/255)": float(budget)}
         for method, ending in endings.items():
             for name, of_model in reached.items():
-                interval = bootstrap_over_individuals(of_model[method][i].numpy(), individuals)
-                record |= interval_columns(f"{name}{ending}", interval)
+                reached_by = of_model[method][i].numpy()
+                record |= mean_columns(f"{name}{ending}", reached_by, individuals)
         records.append(record)
     return pd.DataFrame(records)

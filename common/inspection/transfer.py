@@ -11,7 +11,7 @@ from common.data.catalogue import load_catalogue
 from common.data.cifar10 import read_copies
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.errors import InputError
-from common.measures.intervals import bootstrap_over_individuals, interval_columns
+from common.measures.intervals import mean_columns
 from common.models.backbones import Backbone
 from common.models.extraction import extract
 
@@ -180,8 +180,7 @@ def measure_transfer(
             except InputError as error:  # one set too small must not take the others along
                 reasons.append(f"skipped: {error}")
                 break
-            interval = bootstrap_over_individuals(answers["is_correct"], answers["label"])
-            accuracy = interval_columns("accuracy", interval)
+            accuracy = mean_columns("accuracy", answers["is_correct"], answers["label"])
             record = {"set": photo_set.name, "features": words, **accuracy, "chance": task.chance}
             records.append(record)
     return pd.DataFrame(records), reasons

@@ -247,3 +247,15 @@ def interval_columns(name: str, interval: Interval) -> dict[str, float]:
     """
     values = (interval.estimate, interval.low, interval.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def mean_columns(
+    name: str,
+    values: np.ndarray,
+    individuals: np.ndarray,
+    statistic: Statistic = "mean_over_observations",
+) -> dict[str, float]:
+    """The same for a mean over photos; see `bootstrap_over_individuals`."""
+    return interval_columns(
+        name, bootstrap_over_individuals(values, individuals, statistic=statistic)
+    )

@@ -70,7 +70,7 @@ def judge(
 
 
 class WeightedMeasures:
-    """AUROC, BAKS, BAUS and √(BAKS·BAUS) with a weight for each animal, means over seeds.
+    """AUROC and √(BAKS·BAUS) with a weight for each animal, means over seeds.
 
     Each is a function of how often known and unknown animals are drawn, arrays of shape (n_draws,
     n_known_animals) and (n_draws, n_unknown_animals), as `bootstrap_of_statistic` wants it.
@@ -96,14 +96,6 @@ class WeightedMeasures:
         n_known, n_unknown = self.n_per_animal
         wins = ((known @ self._wins) * unknown).sum(axis=1)
         return wins / ((known @ n_known) * (unknown @ n_unknown))
-
-    def baks(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-        """Mean over known animals of the share accepted and named right."""
-        return self._means(self._baks, known).mean(axis=1)
-
-    def baus(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-        """Mean over unknown animals of the share rejected."""
-        return self._means(self._baus, unknown).mean(axis=1)
 
     def geometric_mean(self, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
         """√(BAKS·BAUS), seed by seed, then averaged."""

@@ -34,19 +34,14 @@ def contact_sheet(
     Raises:
         InputError: a photo cannot be read.
     """
-    captions = [""] * len(photos) if captions is None else captions
-    rows: dict[str, list[int]] = {}
-    for i, identity in enumerate(identities):
-        rows.setdefault(str(identity), []).append(i)
-    lines = [
-        PictureRow(
-            identity,
-            [style.thumbnail(photos[i]) for i in members[:n_columns]],
-            [captions[i] for i in members[:n_columns]],
-        )
-        for identity, members in rows.items()
+    table = pd.DataFrame({"photo": list(photos), "identity": list(map(str, identities))})
+    table["caption"] = "" if captions is None else list(captions)
+    shown = table.groupby("identity", sort=False).head(n_columns)
+    rows = [
+        PictureRow(name, list(map(style.thumbnail, own["photo"])), own["caption"].tolist())
+        for name, own in shown.groupby("identity", sort=False)
     ]
-    return picture_grid(lines, path, cell=1.25)
+    return picture_grid(rows, path, cell=1.25)
 
 
 def catalogue_overview(

@@ -28,11 +28,7 @@ from common.measures.classification import (
     class_table,
     evaluate_classification,
 )
-from common.measures.intervals import (
-    bootstrap_over_individuals,
-    interval_columns,
-    paired_bootstrap_over_individuals,
-)
+from common.measures.intervals import mean_columns, paired_bootstrap_over_individuals
 from common.models.backbones import load_backbone
 from common.runs import Run, start_run
 from common.training.optim import Rates
@@ -187,7 +183,7 @@ def family_table(
             ("top 5", report.rank <= 5),
             ("family", is_cat[report.predicted_labels] == is_cat[report.labels]),
         ):
-            row |= interval_columns(measure, bootstrap_over_individuals(is_right, asked))
+            row |= mean_columns(measure, is_right, asked)
         rows.append(row | {"training, s": mean_of(own, "training_seconds")})
     return pd.DataFrame(rows)
 
