@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
     constraints, grouping = grouped_again(pairs, first, answers, boxes_of_one_photo(card))
     labels = grouping.labels
-    mistakes = misidentified(first, grouping, constraints.kept, pairs.encounter)
+    mistakes = misidentified(first, grouping, answers, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
-    notes.append(learned_from(len(constraints.kept), first.distance, grouping.distance))
+    notes.append(learned_from(len(answers), first.distance, grouping.distance))
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
