@@ -171,8 +171,8 @@ def learned_from(n_answers: int, named: float, distance: float) -> str:
     """Where the distance, and the share of mistakes, are known from."""
     if not n_answers:
         return (
-            "How far alike photos must be, and how many are sorted wrongly, is a guess from photos "
-            "of other animals, cameras and places: judge pairs, and it is learned from yours."
+            "How far alike photos must be, and how many are sorted wrongly, is a guess from named "
+            "photos, and yours may be of other cameras and places: judge pairs, which teach it."
         )
     return (
         f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "
