@@ -11,10 +11,12 @@ errs?
 
 With no argument: the embedded turtles that nobody trained on, seen by the embedding that
 metric_learning.py stored, as if they had no names; some minutes on two laptop cores. A simulated
-person knows the truth and is right 100, 95 or 87.5 % of the time. You should see that pairs at
-which two groupings disagree are worth most, that random pairs are worth little, and that a person
-who is wrong once in eight times gives back most of what is gained, or more. Validation animals
-teach what likeness means and when to stop joining; the animals that are grouped are the test's.
+person knows the truth, is right 100, 95 or 87.5 % of the time, and answers pages of pairs as
+sort_photos.py asks them. You should see that ten answers already teach when to stop joining,
+whichever pairs they are about; that with details pairs at which two groupings disagree are worth
+most; and that a person who is wrong once in eight times gives back most of what is gained.
+Validation animals teach what likeness means and, at first, when to stop joining; the animals that
+are grouped are the test's.
 Take the --data_dir, --split and seed that the embedding was trained with.
 """
 

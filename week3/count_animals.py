@@ -232,7 +232,7 @@ def measured_rates(path: Path) -> tuple[dict[str, Rate], int]:
         result = read_json(path)
         metrics = result.get("metrics", {}) if isinstance(result, dict) else {}  # else not ours
         found = metrics.get("misidentification") or {}
-        n_answers = int((metrics.get("answers") or {}).get("kept", 0))
+        n_answers = int((metrics.get("answers") or {}).get("given", 0))
         return {
             name: Rate(
                 *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))

@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> dict:
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
     constraints, grouping = grouped_again(pairs, first, answers, boxes_of_one_photo(card))
     labels = grouping.labels
-    mistakes = misidentified(first, grouping, constraints.kept, pairs.encounter)
+    mistakes = misidentified(first, grouping, answers, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
-    notes.append(learned_from(len(constraints.kept), first.distance, grouping.distance))
+    notes.append(learned_from(len(answers), first.distance, grouping.distance))
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
@@ -174,8 +174,8 @@ def learned_from(n_answers: int, named: float, distance: float) -> str:
     """Where the distance, and the share of mistakes, are known from."""
     if not n_answers:
         return (
-            "How far alike photos must be, and how many are sorted wrongly, is a guess from photos "
-            "of other animals, cameras and places: judge pairs, and it is learned from yours."
+            "How far alike photos must be, and how many are sorted wrongly, is a guess from named "
+            "photos, and yours may be of other cameras and places: judge pairs, which teach it."
         )
     return (
         f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "

@@ -194,7 +194,7 @@ def possible_distances(
 
     Args:
         grouping: without any answer.
-        answers: that count.
+        answers: all of them: to leave out surprising ones would confirm the first guess.
 
     Returns:
         Log odds of distances, ascending, and their weights, which sum to 1.
@@ -232,7 +232,7 @@ def misidentified(
     Args:
         first: the folder's groups without any answer.
         grouping: with the answers.
-        answers: that count.
+        answers: all of them.
         encounter: of each photo.
 
     Returns:

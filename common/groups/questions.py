@@ -220,5 +220,5 @@ def grouped_again(
         apart: pairs that cannot be one animal, see `Constraints`.
     """
     constraints = Constraints.of(len(pairs), answers, grouping.probability, apart)
-    distance = distance_by_answers(grouping, constraints.kept)
+    distance = distance_by_answers(grouping, answers)
     return constraints, regrouped(grouping, pairs, constraints, distance)

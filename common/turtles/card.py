@@ -43,6 +43,7 @@ from tqdm import tqdm
 
 DEFAULT_CARD = DEFAULT_FOLDER.with_name("card")
 BOXES_FILE = "boxes.csv"
+CARD_SEED = 1  # with 0 the card would show the embedded turtles, whom networks have learned
 ANIMALS_PER_PHOTO = 0.13  # so that an animal is met on about three days
 SEASON = date(2024, 5, 1), 150  # first day, number of days
 N_DAYS = 8  # of a season, that divers go out on
@@ -98,7 +99,7 @@ def ensure_card(*, is_small: bool = False) -> tuple[Path, Path]:
     truth = folder.with_name(f"{folder.name}_truth.csv")
     if not truth.exists():  # it is written last
         size = {"n_photos": 24, "photo_size": 64, "progress": False} if is_small else {}
-        draw_card(folder, truth, goes_on=True, **size)
+        draw_card(folder, truth, seed=CARD_SEED, goes_on=True, **size)
     return folder, truth
 
 

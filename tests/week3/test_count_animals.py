@@ -32,7 +32,7 @@ def table(tmp_path):
 
 def write_rates(table, n_answers=0, **rates):
     metrics = {"misidentification": rates} if rates else {}
-    metrics["answers"] = {"given": n_answers + 1, "kept": n_answers}
+    metrics["answers"] = {"given": n_answers, "kept": n_answers}
     (table.parent / "result.json").write_text(json.dumps({"metrics": metrics}), encoding="utf-8")
 
 
