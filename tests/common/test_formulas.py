@@ -3,9 +3,9 @@
 import io
 import re
 
-from common import cli
 from common.data.catalogue_tables import read_csv
 from common.ending import run_script
+from common.errors import InputError
 from common.report import render_report
 from common.tables import FORMULA, csv_text, format_table, harmless
 from common.visualization.pair_sheet import render_pairs
@@ -63,7 +63,7 @@ def test_a_name_steers_no_terminal(name, monkeypatch, capfd):
     def main():
         print(name, f"second line of {name}", sep="\n")
         print(format_table(pd.DataFrame({"animal": [name]})))
-        raise cli.InputError(f"no animal is named {name}")
+        raise InputError(f"no animal is named {name}")
 
     with pytest.raises(SystemExit):
         run_script(main)
