@@ -264,17 +264,32 @@ def submissions_in(folder: Path, week: str) -> dict[str, Path]:
     """Files of a class by name: NAME.py, NAME/exercises.py or NAME/week2/exercises.py.
 
     A folder NAME without such a file is named with the one that is missing: its grade says so.
+    Who handed in two files is there twice, with what each is called.
     """
-    found = {}
+    files: dict[str, list[Path]] = {}
     for pattern in ("*.py", "*/exercises.py", f"*/{week}/exercises.py"):
-        for path in sorted(folder.glob(pattern)):
+        for path in folder.glob(pattern):
             name = re.sub(r"\.py$", "", path.relative_to(folder).parts[0])
             if name not in ("conftest", "__init__"):
-                found[name] = path
-    for path in folder.iterdir() if found else ():
+                files.setdefault(name, []).append(path)
+    for path in folder.iterdir() if files else ():
         if path.is_dir() and not path.name.startswith((".", "__")):
-            found.setdefault(path.name, path / "exercises.py")
-    return dict(sorted(found.items()))
+            files.setdefault(path.name, [path / "exercises.py"])
+    found = {
+        name if len(own) == 1 else path.relative_to(folder).as_posix(): path
+        for name, own in files.items()
+        for path in own
+    }
+    # A name whose bytes are no text could not be written to any file.
+    return {
+        name.encode("utf-8", "backslashreplace").decode(): found[name] for name in sorted(found)
+    }
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Files beside the submissions that are none, such as NAME.zip: somebody may miss them."""
+    names = [path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"]
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def main(argv: list[str] | None = None) -> None:

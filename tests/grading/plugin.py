@@ -9,7 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from grading.grade import Grades, grade, load_week, other_week, read_source, submissions_in
+from grading.grade import (
+    Grades,
+    grade,
+    load_week,
+    other_week,
+    passed_over,
+    read_source,
+    submissions_in,
+)
 from grading.sheet import commonest_mistakes, points_table, write_class_sheet, write_grades
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -137,6 +145,8 @@ def pytest_terminal_summary(
     if config.option.mine.is_dir():
         mistakes = commonest_mistakes(graded)
         _write(terminalreporter, [f"{n} of {len(graded)}: {text}" for text, n in mistakes[:3]])
+        if others := passed_over(config.option.mine):
+            _write(terminalreporter, [f"Not graded, for they are no .py: {', '.join(others)}"])
     if target := config.option.grade:
         written = [write_grades(graded, target), target.with_suffix(".xml")]
         if config.option.mine.is_dir():

@@ -7,7 +7,16 @@ import subprocess
 import sys
 
 import pytest
-from grading.grade import ROOT, Mark, grade, load_week, main, other_week, submissions_in
+from grading.grade import (
+    ROOT,
+    Mark,
+    grade,
+    load_week,
+    main,
+    other_week,
+    passed_over,
+    submissions_in,
+)
 from grading.hostile import HOSTILE, STUBS
 from grading.plugin import refuse_foreign_conftest
 from grading.process import Limits
@@ -189,6 +198,24 @@ def test_submissions_are_found_in_three_kinds_of_folders(tmp_path):
 
     assert list(found) == ["anna", "berta", "carla", "dora", "emil"]
     assert [path.exists() for path in found.values()] == [True, True, True, False, False]
+    assert passed_over(tmp_path) == ["notes.txt"]
+
+
+def test_who_handed_in_two_files_is_there_twice(tmp_path):
+    for name in ("ada.py", "ada/exercises.py", "bo/exercises.py", "bo/week2/exercises.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = submissions_in(tmp_path, "week2")
+
+    assert list(found) == ["ada.py", "ada/exercises.py", "bo/exercises.py", "bo/week2/exercises.py"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there names may be any bytes")
+def test_a_submissions_name_of_any_bytes_can_be_written(tmp_path):
+    (tmp_path / "é\udcff.py").touch()
+
+    assert list(submissions_in(tmp_path, "week2")) == ["é\\udcff"]
 
 
 def test_a_folder_without_any_submission_is_no_class(tmp_path):
