@@ -18,7 +18,13 @@ from grading.grade import (
     read_source,
     submissions_in,
 )
-from grading.sheet import commonest_mistakes, points_table, write_class_sheet, write_grades
+from grading.sheet import (
+    commonest_mistakes,
+    points_table,
+    why_not_there,
+    write_class_sheet,
+    write_grades,
+)
 
 TESTS = Path(__file__).resolve().parents[1]
 GRADED = pytest.StashKey[dict[tuple[str, str], Grades]]()
@@ -77,6 +83,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
     config.option.reportchars = ""  # the table of points says it
     if target:
+        if reason := why_not_there(target):
+            raise pytest.UsageError(f"--grade {target}: {reason}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         config.option.xmlpath = str(target.with_suffix(".xml"))
     if mine.is_dir():
         config.option.tbstyle = "no"
@@ -148,9 +157,9 @@ def pytest_terminal_summary(
         if others := passed_over(config.option.mine):
             _write(terminalreporter, [f"Not graded, for they are no .py: {', '.join(others)}"])
     if target := config.option.grade:
-        written = [write_grades(graded, target), target.with_suffix(".xml")]
-        if config.option.mine.is_dir():
-            written += write_class_sheet(graded, target)
+        is_class = config.option.mine.is_dir()
+        beside = write_class_sheet(graded, target) if is_class else []
+        written = [write_grades(graded, target, beside), target.with_suffix(".xml"), *beside]
         _write(terminalreporter, [f"Written: {path}" for path in written])
 
 

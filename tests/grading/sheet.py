@@ -2,11 +2,15 @@
 
 import csv
 import html
+import io
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.files import write_text
+from common.own_files import checksum, read_json
 from common.tables import harmless
 
 from grading.grade import Grades, Mark, points_of
@@ -62,35 +66,61 @@ def commonest_mistakes(graded: Sequence[Grades]) -> list[tuple[str, int]]:
     return found.most_common()
 
 
-def write_grades(graded: Sequence[Grades], path: Path) -> Path:
-    """Write JSON with everything that is known."""
+def why_not_there(path: Path) -> str:
+    """Why grades can't be written to a file and beside it, in a sentence; else "".
+
+    What somebody corrected, or wrote before this command, is not replaced.
+    """
+    if path.suffix != ".json" or path.is_dir():
+        return "expected a file with .json at its end; what else is written lies beside it"
+    try:
+        written = read_json(path)["written"]
+    except (OSError, ValueError, KeyError, TypeError):
+        written = None
+    for each in (path, *(path.with_suffix(end) for end in (".xml", ".csv", ".html"))):
+        is_known = written is not None and written.get(each.name, "") in ("", checksum_of(each))
+        if os.path.lexists(each) and not is_known:
+            return f"{each.name} is there and was written or changed by somebody; take another name"
+    return ""
+
+
+def checksum_of(path: Path) -> str | None:
+    """Of a file that may not be there."""
+    return checksum(path) if path.is_file() else None
+
+
+def write_grades(graded: Sequence[Grades], path: Path, beside: Sequence[Path] = ()) -> Path:
+    """Write JSON with everything that is known.
+
+    Args:
+        beside: the class sheet's files, whose checksums tell later whether somebody changed them.
+    """
     content = {
         "week": graded[0].week,
         "seed": graded[0].seed,
         "commonest_mistakes": [list(each) for each in commonest_mistakes(graded)],
         "grades": [grades.to_dict() for grades in graded],
+        "written": {each.name: checksum(each) for each in beside},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def write_class_sheet(graded: Sequence[Grades], path: Path) -> list[Path]:
     """Write the same for people: a table for a spreadsheet, and a page."""
-    sheet, page = path.with_suffix(".csv"), path.with_suffix(".html")
-    names = [mark.name for mark in graded[0].marks]
-    with sheet.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
-        for grades in graded:
-            said = one_reason(grades) or "; ".join(
-                f"{mark.name}: {why_not(mark)}" for mark in grades.marks if mark.state != "right"
-            )
-            each = [mark.points for mark in grades.marks]
-            row = [grades.name, grades.points, grades.out_of, *each, grades.seed, said]
-            writer.writerow(map(harmless, row))
-    page.write_text(page_of(graded), encoding="utf-8")
-    return [sheet, page]
+    names, sheet = [mark.name for mark in graded[0].marks], io.StringIO()
+    writer = csv.writer(sheet)
+    writer.writerow(["name", "points", "out of", *names, "seed", "mistakes"])
+    for grades in graded:
+        said = one_reason(grades) or "; ".join(
+            f"{mark.name}: {why_not(mark)}" for mark in grades.marks if mark.state != "right"
+        )
+        each = [mark.points for mark in grades.marks]
+        row = [grades.name, grades.points, grades.out_of, *each, grades.seed, said]
+        writer.writerow(map(harmless, row))
+    return [
+        write_text(path.with_suffix(".csv"), "\ufeff" + sheet.getvalue()),
+        write_text(path.with_suffix(".html"), page_of(graded)),
+    ]
 
 
 def one_reason(grades: Grades) -> str:

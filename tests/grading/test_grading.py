@@ -20,7 +20,14 @@ from grading.grade import (
 from grading.hostile import HOSTILE, STUBS
 from grading.plugin import refuse_foreign_conftest
 from grading.process import Limits
-from grading.sheet import commonest_mistakes, page_of, points_table, write_class_sheet, write_grades
+from grading.sheet import (
+    commonest_mistakes,
+    page_of,
+    points_table,
+    why_not_there,
+    write_class_sheet,
+    write_grades,
+)
 
 QUICK = Limits(seconds=2.0, memory_mb=400)
 RIGHT = "def double(numbers):\n    return [2 * n for n in numbers]\n\ntotal = sum\n"
@@ -147,8 +154,8 @@ def a_class(tmp_path):
 
 
 def test_grades_are_written_for_programs_and_for_people(a_class, tmp_path):
-    target = write_grades(a_class, tmp_path / "grades.json")
-    sheet, page = write_class_sheet(a_class, target)
+    sheet, page = write_class_sheet(a_class, tmp_path / "grades.json")
+    target = write_grades(a_class, tmp_path / "grades.json", [sheet, page])
 
     stored = json.loads(target.read_text(encoding="utf-8"))
     rows = list(csv.DictReader(sheet.read_text(encoding="utf-8-sig").splitlines()))
@@ -158,6 +165,26 @@ def test_grades_are_written_for_programs_and_for_people(a_class, tmp_path):
     assert rows[2]["mistakes"].count("SyntaxError") == 1
     assert page.read_text(encoding="utf-8").count("SyntaxError") == 1
     assert "<script" not in page_of(a_class)
+
+
+@pytest.mark.parametrize("changed", [".csv", ".html"])
+def test_grades_that_somebody_corrected_are_not_replaced(changed, a_class, tmp_path):
+    target = tmp_path / "grades.json"
+    write_grades(a_class, target, write_class_sheet(a_class, target))
+    assert why_not_there(target) == ""
+
+    target.with_suffix(changed).write_text("anna,17", encoding="utf-8")
+
+    assert f"grades{changed} is there" in why_not_there(target)
+
+
+@pytest.mark.parametrize("name", ["ada.py", "grades.csv", "class", "own.json", "own.xml"])
+def test_grades_do_not_replace_what_they_did_not_write(name, tmp_path):
+    (tmp_path / "class").mkdir()
+    (tmp_path / name).touch(exist_ok=True)
+
+    assert why_not_there(tmp_path / name)
+    assert why_not_there(tmp_path / "new" / "grades.json") == ""
 
 
 def test_a_class_is_shown_in_lines(a_class):
