@@ -402,7 +402,7 @@ def test_a_change_waits_for_that_of_another_program(gallery, capsys):
 
 
 def test_a_gallery_that_stays_in_use_is_told(gallery, capsys, monkeypatch):
-    monkeypatch.setattr("common.gallery.history.PATIENCE", 0.2)
+    monkeypatch.setattr("common.gallery.enrolment.PATIENCE", 0.2)
 
     with held_by_another(gallery, 60):
         assert "is in use" in refused(capsys, gallery, "--rename", "anna", "Ann")
