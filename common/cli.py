@@ -370,6 +370,7 @@ _IN_OUR_WORDS = (
     (r"expected one argument", f"found no value, expected one{DASH}"),
     (r"expected (\d+) arguments", rf"found another number of values, expected \1{DASH}"),
     (r"not allowed with argument (\S+)", r"found beside \1, expected one of the two"),
+    (r"the following arguments are required: (.+)", r"found no \1, expected a value of each"),
     (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
 )
 

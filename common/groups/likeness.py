@@ -19,7 +19,6 @@ from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.files import read_array, storing, write_array
 from common.gallery.enrolment import check_embedding, embed
-from common.gallery.identification import comparable
 from common.machine.device import pick_device
 from common.matching.descriptions import photo_keys
 from common.matching.fusion import ROUNDING
@@ -30,7 +29,7 @@ from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser
 from common.own_files import checksum
-from common.splits.encounters import same_encounter
+from common.splits.encounters import comparable, same_encounter
 
 import numpy as np
 import torch

@@ -5,10 +5,10 @@
 `pytest tests/week2 --mine path/to/exercises.py` does the same, and says more.
 """
 
-import argparse
 import functools
 import importlib
 import json
+import os
 import re
 import sys
 import types
@@ -18,6 +18,11 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that grading is found
+
+from common.cli import add_flag, local_path, make_parser, shared_flags
+from common.ending import run_script
+from common.errors import InputError
+from common.files import write_text
 
 from grading.exercise import Exercise
 from grading.process import Limits, Reply, replies_of
@@ -293,11 +298,11 @@ def passed_over(folder: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("week", choices=WEEKS)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="file for the grades")
+    parser.add_argument("file", type=local_path, metavar="FILE")
+    shared_flags(parser, "seed")
+    add_flag(parser, "json", local_path, "FILE", "new file for the grades")
     args = parser.parse_args(argv)
     grades = grade(args.file, args.week, args.seed)
     for mark in grades.marks:
@@ -305,8 +310,10 @@ def main(argv: list[str] | None = None) -> None:
     why = f": {grades.reason}" if grades.reason else ""
     print(f"{grades.points} of {points_of(grades.out_of)}{why}")
     if args.json:
-        args.json.write_text(json.dumps(grades.to_dict(), indent=2) + "\n", encoding="utf-8")
+        if os.path.lexists(args.json):
+            raise InputError(f"--json: {args.json} is there already, expected a new file")
+        write_text(args.json, json.dumps(grades.to_dict(), indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
