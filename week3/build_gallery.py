@@ -35,11 +35,11 @@ from common.gallery import enrolment
 from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
-from common.gallery.history import change_of, read_log
+from common.gallery.history import change_of, forgotten, read_log
 from common.gallery.index import INDEXES
 from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
 from common.gallery.local_matching import installed, learned_scores
-from common.gallery.photos import find_photo, number
+from common.gallery.photos import find_photo, names_of_pictures, number
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
 from common.matching.details import FOLDER as DETAILS
@@ -136,8 +136,9 @@ def main(argv: list[str] | None = None) -> dict:
         with enrolment.changing(args.output_dir):
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             run = start_run(__file__, args, may_hold_others=True)
+            before = names_of_pictures(gallery).keys()
             gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
-            return finish(args, run, gallery, tables, mine, notes)
+            return finish(args, run, gallery, tables, mine, notes, before)
     refuse_to_replace(args)
     trained = network_of(args)
     run = start_run(__file__, args)
@@ -162,8 +163,13 @@ def finish(
     tables: dict[str, pd.DataFrame],
     mine: list[str],
     notes: list[str],
+    before: Collection[str] = (),
 ) -> dict:
-    """Save the gallery with the line of its log, and say what it holds."""
+    """Save the gallery with the line of its log, and say what it holds.
+
+    Args:
+        before: names of the pictures that it had.
+    """
     # The index finds the most alike of many photos without comparing them all.
     if args.index or not is_change(args):
         gallery.build(args.index or "flat", recall=args.recall, seed=args.seed)
@@ -175,7 +181,14 @@ def finish(
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    enrolment.save_gallery(gallery, run.folder, change_of(run.command, notes, table, args.rename))
+    now = names_of_pictures(gallery).keys()
+    if back := (now - before) & forgotten(run.folder):
+        notes.append(
+            f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
+            "as --list shows: take them out again if that was meant for good."
+        )
+    made = change_of(run.command, notes, table, args.rename, sorted(before - now))
+    enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: "

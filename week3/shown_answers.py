@@ -9,7 +9,7 @@ from common.data.exif import day_taken
 from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.gallery.local_matching import LocalMatching, Plan
-from common.gallery.pictures import has_picture, photo_name, picture_path, small_picture
+from common.gallery.pictures import has_picture, photo_id, photo_name, picture_path, small_picture
 from common.gallery.verdicts import Meaning, Verdict
 from common.names import printable, storable
 from common.visualization.detail_matches import DetailPair
@@ -154,6 +154,7 @@ def on_sheet(
     return SheetQuestion(
         title=answer["title"],
         photos=[(photo.relative_to(folder) if folder else photo).as_posix() for photo in photos],
+        ids=[photo_id(photo) for photo in photos],
         side=side,
         date=days.pop() if len(days) == 1 else "",
         encounter=f"identified {asked:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter

@@ -36,7 +36,7 @@ from common.errors import InputError
 from common.files import write_text
 from common.gallery import enrolment
 from common.gallery.local_matching import installed
-from common.gallery.pictures import photo_name, small_picture
+from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
@@ -50,14 +50,7 @@ from common.splits.study import Study, open_study, reading_flags
 from common.tables import csv_text, unescaped
 from common.turtles.card import ensure_card
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.pair_sheet import (
-    DIFFERENT,
-    ID_MARK,
-    SAME,
-    UNCLEAR,
-    PairQuestion,
-    render_pairs,
-)
+from common.visualization.pair_sheet import DIFFERENT, SAME, UNCLEAR, PairQuestion, render_pairs
 from common.words import counted
 
 import numpy as np
@@ -248,12 +241,12 @@ def read_answers(
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
     """What finds the row of a photo by its content and its path; None where it is not there."""
     paths, rows_of = card.paths(), card.table.groupby("path").indices
-    name_of = lru_cache(maxsize=None)(lambda row: photo_name(paths[row]))
+    id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
 
     def find(name: str, path: str) -> int | None:
         # Where no photo has the path, folders were renamed perhaps: all are looked through.
         rows = rows_of.get(path, range(card.n_images))
-        return next((int(i) for i in rows if ID_MARK + name_of(int(i)) == name), None)
+        return next((int(i) for i in rows if id_of(int(i)) == name), None)
 
     return find
 
@@ -292,7 +285,7 @@ def ask(
     when = [table["date"].iloc[row] for row in pair]
     captions = tuple("" if pd.isna(day) else f"{day:%Y-%m-%d %H:%M}" for day in when)
     return PairQuestion(
-        ids=tuple(photo_name(paths[row]) for row in pair),
+        ids=tuple(photo_id(paths[row]) for row in pair),
         paths=tuple(table["path"].iloc[row] for row in pair),
         captions=captions,
         pictures=tuple(small_picture(paths[row], PICTURE_SIDE) for row in pair),

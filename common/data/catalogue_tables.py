@@ -441,11 +441,11 @@ def _image_ids(
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
             "animals of one photo apart; remove the repeated rows"
         )
-    if given is None:
-        return make_image_ids(keys)
-    if given[is_known].duplicated().any() or given[is_known].eq("").any():
+    made = make_image_ids(keys)
+    ids = made if given is None else given.where(given != "", made)  # new photos have none yet
+    if len(twice := ids[is_known & ids.where(is_known).duplicated()]):
         raise InputError(
-            f"{where} has an image_id that is empty or used twice, expected one for each photo; "
-            "correct the column or remove it"
+            f"{where} has the image_id {twice.iloc[0]} twice (row {twice.index[0] + 2}), expected "
+            "one for each photo; correct the column or remove it"
         )
-    return given
+    return ids

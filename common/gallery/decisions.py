@@ -14,13 +14,17 @@ from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
-from common.gallery.pictures import photo_name
+from common.gallery.pictures import photo_id, photo_name
 from common.names import is_unknown, name_key, near_to, refuse_long, tidy_name
 
 import pandas as pd
 
 CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual", "cannot be told")
 ASKED = re.compile(r"identified (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # in a sheet's rows
+OTHER_PHOTO = (
+    "a photo of that name is here, but of other content than the one that was asked about: is it "
+    "the right folder? (If it was edited since, empty its cell 'content')"
+)
 N_NAMED = 5  # rows, or photos, that a message names
 
 
@@ -64,16 +68,19 @@ def check_decisions(
         paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
     rows = list(zip(paths, names, answers, strict=True))
     # One that this very file has brought, before it was corrected, is no other animal.
-    enrolled_as, brought, held = names_of_pictures(gallery), set(), []
-    for path, name, answer in rows:
-        photo = file.parent / path
-        was = enrolled_as.get(photo_name(photo)) if file_and_box(photo)[0].is_file() else None
+    enrolled_as, brought, held, others = names_of_pictures(gallery), set(), [], set()
+    asked_about = as_text(source[columns["content"]]) if "content" in columns else [""] * len(rows)
+    for row, (path, name, answer) in enumerate(rows):
+        photo, was = file.parent / path, None
+        if file_and_box(photo)[0].is_file():
+            was = enrolled_as.get(photo_name(photo))
+            others |= {row} if answer and asked_about[row] not in ("", photo_id(photo)) else set()
         brought |= {was} & {name} if answer == NEW else set()
         held.append(was)
     known = set(gallery.identities)
     faults = [
-        _fault(name, answer, known, brought, was)
-        for (_, name, answer), was in zip(rows, held, strict=True)
+        OTHER_PHOTO if row in others else _fault(name, answer, known, brought, held[row])
+        for row, (_, name, answer) in enumerate(rows)
     ]
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
     named = {path: name for path, name, _ in rows if name}

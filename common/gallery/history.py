@@ -21,12 +21,14 @@ def change_of(
     what: Sequence[str] = (),
     table: Path | None = None,
     renamed: Sequence[str] | None = None,
+    forgotten: Sequence[str] = (),
 ) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
     Args:
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
+        forgotten: names of the pictures of photos that are taken out.
     """
     try:
         who = getpass.getuser()
@@ -36,6 +38,8 @@ def change_of(
     change |= {"who": f"{who}@{platform.node()}", "what": list(what), "command": command}
     if renamed:
         change["renamed"] = list(renamed)
+    if forgotten:
+        change["forgotten"] = list(forgotten)
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
@@ -62,6 +66,12 @@ def read_log(folder: Path) -> list[dict]:
             change = json.loads(line)
             changes.append({**change, "what": " ".join(change["what"])})
     return changes
+
+
+def forgotten(folder: Path) -> set[str]:
+    """Names of the pictures of photos that were taken out of a gallery at any time."""
+    lists = [change.get("forgotten") for change in read_log(folder)]
+    return {str(name) for each in lists if isinstance(each, list) for name in each}
 
 
 def renamed_since(folder: Path, time: str) -> dict[str, str]:

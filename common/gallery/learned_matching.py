@@ -135,9 +135,10 @@ def rows_to_ask(
     known, new = np.sort(np.concatenate([*chosen.values()])), chosen[True]
     if len(new) >= FEWEST_ASKED:
         return known, new, ""
+    learned = f"all but {counted(len(known), 'photo')}" if len(known) else "all photos"
     reason = (
-        f"its network has learned from all but {counted(len(known), 'photo')}, and {len(new)} of "
-        f"them show animals that are new to it, expected {FEWEST_ASKED} or more"
+        f"its network has learned from {learned} here, and {len(new)} show animals that are new to "
+        f"it, expected {FEWEST_ASKED} or more"
     )
     return known, new, reason
 

@@ -63,6 +63,14 @@ def photo_name(photo: Path) -> str:
         ) from error
 
 
+def photo_id(photo: Path) -> str:
+    """A photo's name in tables that people fill in: whatever its file is called then.
+
+    The word before it keeps spreadsheets from taking 12345 or 123e45 for a number.
+    """
+    return f"photo-{photo_name(photo)}"
+
+
 def picture_path(folder: Path, name: str) -> Path:
     """Where a picture lies; folders of 256 parts, as file systems dislike crowded ones."""
     return Path(folder) / FOLDER / name[:2] / f"{name}.jpg"

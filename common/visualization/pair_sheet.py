@@ -16,7 +16,6 @@ from PIL import Image
 
 SAME, DIFFERENT, UNCLEAR = "same", "different", "cannot be told"
 COLUMNS = ("first", "second", "answer", "probability", "first_path", "second_path", "asked", "note")
-ID_MARK = "photo-"  # before an id: without it a spreadsheet takes 12345 or 123e45 for a number
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ class PairQuestion:
 
     def row(self) -> dict[str, object]:
         """Of a table to be filled in."""
-        ids = (ID_MARK + each for each in self.ids)
-        plain = (*ids, "", round(self.probability, 4), *self.paths, self.asked, self.remark)
+        plain = (*self.ids, "", round(self.probability, 4), *self.paths, self.asked, self.remark)
         return dict(zip(COLUMNS, plain, strict=True))
 
 

@@ -46,6 +46,7 @@ class SheetQuestion:
     """Photos of one animal, and who it may be.
 
     Attributes:
+        ids: of the photos, each the same for the same content only.
         date: of all of them, such as "2024-05-31", or "".
         encounter: its name where there is no date; of questions about one animal, one is enough.
         verdict: such as "known: anna" or "probably new".
@@ -54,6 +55,7 @@ class SheetQuestion:
 
     title: str
     photos: Sequence[str]
+    ids: Sequence[str]
     side: str
     date: str
     encounter: str
@@ -85,7 +87,7 @@ def render_sheet(
         plain["candidates"] = [
             [c.identity, round(c.similarity, 4), round(c.probability, 4)] for c in each.candidates
         ]
-        about.append({"photos": list(each.photos), **plain})
+        about.append({"photos": list(each.photos), "ids": list(each.ids), **plain})
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
@@ -311,17 +313,17 @@ function isAnswered(section, i) {
 
 function rowsToSave() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
-    "rank", "similarity", "probability", "note", "asked", "bbox"]];
+    "rank", "similarity", "probability", "note", "asked", "bbox", "content"]];
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
     // As a catalogue names it: photos of an animal and a day are one encounter.
     const encounter = question.date && answer.identity
       ? answer.identity + ":" + question.date : question.encounter;
-    for (const [photo, box] of question.photos.map((each) => each.split("BOX_MARK")))
+    question.photos.map((each) => each.split("BOX_MARK")).forEach(([photo, box], j) =>
       rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
         question.verdict, answer.place, chosen[1], chosen[2], answer.note,
-        question.encounter, box || ""]);
+        question.encounter, box || "", question.ids[j]]));
   });
   return rows;
 }

@@ -9,6 +9,7 @@ import sys
 
 from common.gallery.enrolment import open_gallery
 from common.gallery.history import LOG
+from common.gallery.pictures import photo_id
 
 import numpy as np
 import pytest
@@ -295,6 +296,31 @@ def test_a_photo_that_a_person_takes_back_is_named_until_it_is_forgotten(gallery
     line = refused(capsys, gallery, *decide(gallery, "new/0.png,,cannot be told"))
 
     assert "the gallery has it as carla: --forget it" in line
+
+
+def test_a_forgotten_photo_that_comes_back_is_told(gallery, built, capsys):
+    build(gallery, "--forget", "anna/1.png")
+    build(gallery, "--remove", "berta")
+    capsys.readouterr()
+
+    build(gallery, "--add", "--data_dir", built / "data")
+
+    assert "4 photos had been taken out of this gallery before" in capsys.readouterr().out
+    assert len(held(gallery)) == 6
+
+
+def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, capsys):
+    asked, other = (gallery.parent / "new" / f"{i}.png" for i in (0, 1))
+    columns = "path,identity,decision,content"
+    right = f"new/0.png,carla,new individual,{photo_id(asked)}"
+    wrong = f"new/1.png,dora,new individual,{photo_id(asked)}"
+
+    line = refused(capsys, gallery, *decide(gallery, right, wrong, columns=columns))
+    assert "row 3: a photo of that name is here, but of other content" in line
+
+    edited = f"new/1.png,dora,new individual,{photo_id(other)}"
+    build(gallery, *decide(gallery, right, edited, columns=columns))
+    assert {"carla", "dora"} <= set(held(gallery).values())
 
 
 def test_a_sheets_table_without_its_decisions_is_refused(gallery, capsys):

@@ -235,6 +235,19 @@ def test_a_detectors_class_is_nobodys_name(tmp_path):
     assert read_card(tmp_path).table["identity"].tolist() == [""]
 
 
+def test_photos_that_come_after_a_table_with_ids_get_ids(tmp_path):
+    for name in "abc":
+        photo(tmp_path / f"{name}.jpg", "2024:05:31 10:00:00")
+    text = "image_id,path,identity\n7,a.jpg,anna\n8,b.jpg,anna\n"
+    (tmp_path / "metadata.csv").write_text(text, encoding="utf-8")
+
+    table = read_card(tmp_path).table.set_index("path")
+
+    assert table["image_id"].is_unique
+    assert table.loc[["a.jpg", "b.jpg"], "image_id"].tolist() == ["7", "8"]
+    assert table.loc["c.jpg", "image_id"] != ""
+
+
 def test_a_path_of_a_cards_table_that_leads_out_is_told_with_the_table(tmp_path):
     (tmp_path / "boxes.csv").write_text("path\n../1.jpg\n")
 

@@ -23,8 +23,8 @@ def sheet_of(name, n_candidates=2):
         for i in range(n_candidates)
     ]
     question = SheetQuestion(
-        f"1. {name}", [f"/photos/{name}.jpg"], "left", "", "e1", [picture()], f"known: {name}",
-        [f"{name} is a remark"], candidates,
+        f"1. {name}", [f"/photos/{name}.jpg"], [f"photo-{name}"], "left", "", "e1",
+        [picture()], f"known: {name}", [f"{name} is a remark"], candidates,
     )  # fmt: skip
     return render_sheet(f"Who? {name}", [f"Gallery {name}."], [question], [name])
 
