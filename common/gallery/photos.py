@@ -42,10 +42,10 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
     files = np.array([path.partition(BOX_MARK)[0] for path in paths], dtype=str)
-    ways = [paths == name, files == name]
-    if Path(photo).is_file():
-        ways.insert(0, facts["picture"] == photo_name(Path(photo)))
+    if Path(photo).is_file():  # not another one, to which the gallery gave the same path
+        ways = [facts["picture"] == photo_name(Path(photo))]
     else:
+        ways = [paths == name, files == name]
         ways += [np.strings.endswith(each, f"/{name}") for each in (paths, files)]
     if len(name) >= N_DIGITS:
         ways.append(np.strings.startswith(facts["picture"], name.lower()))

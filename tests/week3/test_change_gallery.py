@@ -298,6 +298,19 @@ def test_a_photo_that_a_person_takes_back_is_named_until_it_is_forgotten(gallery
     assert "the gallery has it as carla: --forget it" in line
 
 
+def test_a_file_of_a_photos_path_and_other_content_is_not_taken_for_it(
+    gallery, capsys, monkeypatch
+):
+    (gallery.parent / "anna").mkdir()
+    shutil.copy(gallery.parent / "new" / "0.png", gallery.parent / "anna" / "1.png")
+    monkeypatch.chdir(gallery.parent)
+
+    line = refused(capsys, gallery, "--forget", "anna/1.png")
+
+    assert "no such photo, near it: " in line
+    assert "anna/1.png of anna (" in line
+
+
 def test_a_forgotten_photo_that_comes_back_is_told(gallery, built, capsys):
     build(gallery, "--forget", "anna/1.png")
     build(gallery, "--remove", "berta")
