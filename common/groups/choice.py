@@ -7,7 +7,7 @@ index cares most for large groups and joins too much: AnimalCLEF 2026's entrants
 has fewer photos of an animal than validation has, the best distance is another: validation photos
 are thinned to as many. How many the folder has nobody knows, so that it is grouped first with the
 distance of all validation photos, its photos a group are counted, and again. Answers about the
-folder's own pairs say more than other photos can, and move the distance.
+folder's own pairs say more than other photos can, and may show that more belongs together.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ MOST_CANDIDATES = 100  # distances that are tried
 N_ROUNDS = 4  # of grouping and counting
 N_THINNED = 5  # drawings of validation photos, whose median distance counts
 SWALLOWED = 1 / 3  # of all photos in one group: more is suspicious
-# What answers teach; chosen on drawn cards and new turtles, cows untouched.
+# What answers teach; chosen on drawn cards and new turtles.
 SPREAD = 1.0  # log odds, by which the distance of a folder differs from that of named photos
 STEEPNESS = 3.0  # log odds that two photos are one animal, by log odds of where they join
 ERRING = 0.1  # share of answers that are thought wrong
@@ -214,11 +214,15 @@ def possible_distances(
 
 
 def distance_by_answers(grouping: Grouping, answers: Sequence[Answer]) -> float:
-    """The distance that answers about the folder's own pairs teach; arguments as above."""
+    """The distance that answers about the folder's own pairs teach; arguments as above.
+
+    It is never below that of named photos. Where likeness says little, most pairs are different at
+    the best distance, too; to stop earlier would take groups apart that are right.
+    """
     if not answers:
         return grouping.distance
     tried, weight = possible_distances(grouping, answers)
-    return float(expit(tried @ weight))
+    return max(grouping.distance, float(expit(tried @ weight)))
 
 
 def misidentified(

@@ -112,14 +112,16 @@ def test_without_answers_the_distance_is_that_of_photos_with_names():
     assert distance_by_answers(grouped_at(0.6, [0.5, 0.7]), []) == 0.6
 
 
-@pytest.mark.parametrize(("is_same", "above"), [(True, True), (False, False)])
-def test_answers_against_the_distance_move_it(is_same, above):
-    heights = np.linspace(0.65, 0.85, 10) if is_same else np.linspace(0.35, 0.55, 10)
-    answers = [Answer(2 * n, 2 * n + 1, is_same) for n in range(10)]
+def test_answers_that_pairs_beyond_the_distance_are_one_animal_raise_it():
+    answers = [Answer(2 * n, 2 * n + 1, True) for n in range(10)]
 
-    distance = distance_by_answers(grouped_at(0.6, heights), answers)
+    assert distance_by_answers(grouped_at(0.6, np.linspace(0.65, 0.85, 10)), answers) > 0.75
 
-    assert (distance > 0.75) if above else (distance < 0.45)
+
+def test_answers_that_pairs_within_the_distance_are_different_do_not_lower_it():
+    answers = [Answer(2 * n, 2 * n + 1, False) for n in range(10)]
+
+    assert distance_by_answers(grouped_at(0.6, np.linspace(0.35, 0.55, 10)), answers) == 0.6
 
 
 def test_one_wrong_answer_hardly_moves_the_distance():
