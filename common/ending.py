@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
@@ -25,6 +26,11 @@ LIMITS = {
     errno.ENFILE: "close other programs",
     errno.ENOMEM: "close other programs, or choose a smaller --batch_size or --image_size",
 }
+GIVEN_CODE: set[str] = set()  # files of a person whose functions take part in this run
+CODE_FAILED = (
+    "it is right in the week's checks, but not for what this script gives it or goes on with; mend "
+    "it, or leave --mine out"
+)
 WHAT_STAYS = (
     "what is finished stays and is whole (drawn photos, cached features, training checkpoints); "
     "run the same command again to continue from there"
@@ -99,11 +105,12 @@ def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
 
     Exit codes: 0 done; 1 another process of the run was lost; 2 something given cannot be used,
     or the machine has no more room, told in one line; 130 stopped with Ctrl-C. Any other exception
-    is a fault of ours and keeps its traceback.
+    is a fault of ours and keeps its traceback, unless a learner's own functions took part.
 
     Args:
         stays: what there is after a stop, and what to do next.
     """
+    GIVEN_CODE.clear()
     with _lasting_streams():
         try:
             with processes.joined():
@@ -125,6 +132,19 @@ def run_script(main: Callable[[], object], stays: str = WHAT_STAYS) -> None:
                 raise
             place = f"{error.filename}: " if error.filename else ""
             end(2, f"error: {place}{error.strerror}; {LIMITS[error.errno]}; {stays}")
+        except Exception as error:
+            if not GIVEN_CODE:
+                raise
+            end(2, f"error: {_where(error)}: {type(error).__name__}: {error}; {CODE_FAILED}")
+
+
+def _where(error: Exception) -> str:
+    """The last line of a person's code that an error came through, else whose code it may be."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if each.filename in GIVEN_CODE]
+    if own:
+        return f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}"
+    return f"with functions of {', '.join(sorted(GIVEN_CODE))}"
 
 
 def end(code: int, message: str) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from common.ending import GIVEN_CODE
 from common.errors import InputError
 
 N_LINES = 20  # that a learner's own functions may print into a run
@@ -49,6 +50,7 @@ def own_functions(
     spec = importlib.util.spec_from_file_location("mine", args.mine)
     module = importlib.util.module_from_spec(spec)
     module.print = few_lines()  # thousands, from within a loop, would hide the results
+    GIVEN_CODE.add(str(args.mine))
     spec.loader.exec_module(module)
     return {name: getattr(module, name) for name in own}, [note]
 

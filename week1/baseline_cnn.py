@@ -151,7 +151,10 @@ def share_right(
 ) -> float:
     """Accuracy in [0, 1]; nothing is learned, nothing is random."""
     scores = extract(model, photos, device=device, progress=False)
-    return float(yours.get("accuracy", accuracy)(scores, photos.labels))
+    share = float(yours.get("accuracy", accuracy)(scores, photos.labels))
+    if not 0 <= share <= 1:  # only a function of --mine
+        raise ValueError(f"accuracy is {share} for {len(scores)} photos, expected 0 to 1")
+    return share
 
 
 def labels_of(study: Study, yours: dict[str, Callable]) -> np.ndarray:

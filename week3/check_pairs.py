@@ -34,7 +34,15 @@ from common.gallery.local_matching import installed
 from common.groups.choice import Grouping, Named, distance_for, patterns, regrouped
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, Pairs, embed_stored, open_network, pairs_of
-from common.groups.questions import BEST, STRATEGIES, Person, agreement, second_grouping, simulate
+from common.groups.questions import (
+    BEST,
+    PER_PAGE,
+    STRATEGIES,
+    Person,
+    agreement,
+    second_grouping,
+    simulate,
+)
 from common.matching.matchers import Matcher
 from common.measures.intervals import Interval, interval_columns, jackknife_over_individuals
 from common.runs import describe_split, start_run
@@ -49,7 +57,7 @@ import pandas as pd
 
 COSINE, BOTH = "embedding", "embedding and details"
 RIGHT = (1.0, 0.95, 0.875)  # shares of a person's answers that are right
-ANSWERS, EVERY, JUDGED = 100, 10, 50  # in all; between groupings; a page, and for stated gains
+ANSWERS, EVERY, JUDGED = 100, 10, 50  # in all; between groupings; for stated gains
 USUAL = 0.95  # share of right answers that is shown with intervals, and where gains come from
 
 
@@ -153,8 +161,8 @@ def notes_on(first: Folder, why_not: str) -> list[str]:
         f"was trained on, {counted(n_patterns, 'pattern')} (the left and the right side of an "
         "animal are two); AMI and ARI say how well groups agree with these.",
         f"Intervals: 95 %, over animals, each left out once; gained: AMI after {JUDGED} answers "
-        f"minus before, paired. Pairs are asked in pages of {JUDGED}, or as many as there are; a "
-        "further page comes of the groups that the answers before have made.",
+        f"minus before, paired. Pairs are asked in pages of {PER_PAGE}, or as many as there are; "
+        "a further page comes of the groups that the answers before have made.",
         *([f"Details are not compared: {why_not}"] if why_not else []),
     ]
 
@@ -194,7 +202,7 @@ def judged(
 ) -> list[tuple[Constraints, Grouping]]:
     """What is known and the groups, before any answer and after every ten."""
     person = Person(folder.truth, right, folder.seed)
-    options = {"per_page": JUDGED, "every": EVERY, "seed": folder.seed}
+    options = {"every": EVERY, "seed": folder.seed}
     return simulate(strategy, folder.pairs, folder.grouping, person, n_answers, **options)
 
 

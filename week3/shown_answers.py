@@ -9,7 +9,14 @@ from common.data.exif import day_taken
 from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.gallery.local_matching import LocalMatching, Plan
-from common.gallery.pictures import has_picture, photo_id, photo_name, picture_path, small_picture
+from common.gallery.pictures import (
+    ID_MARK,
+    has_picture,
+    photo_id,
+    photo_name,
+    picture_path,
+    small_picture,
+)
 from common.gallery.verdicts import Meaning, Verdict
 from common.names import printable, storable
 from common.visualization.detail_matches import DetailPair
@@ -145,7 +152,9 @@ def on_sheet(
     """
     columns = ("identities", "similarities", "probabilities", "pictures", "seen")
     candidates = [
-        SheetCandidate(name, similarity, probability, open_photo(picture), caption)
+        SheetCandidate(
+            name, similarity, probability, open_photo(picture), caption, ID_MARK + picture.stem
+        )
         for name, similarity, probability, picture, caption in zip(
             *(answer[column] for column in columns), strict=True
         )

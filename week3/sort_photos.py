@@ -42,7 +42,7 @@ from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
-from common.groups.questions import BEST, agreement, choose_pairs, grouped_again
+from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
 from common.own_files import is_foreign
 from common.runs import Run, start_run
@@ -82,7 +82,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     words = "pairs that a person has judged: files that pairs.html saved, or pairs.csv filled in"
     cli.add_flag(parser, "answers", cli.list_of(cli.present_file), "FILE,...", words)
-    cli.add_flag(parser, "questions", cli.whole_number(0, 1_000), "N", "pairs to ask about", 50)
+    cli.add_flag(parser, "questions", cli.whole_number(0, 1_000), "N", "pairs on a page", PER_PAGE)
     cli.shared_flags(parser, "clock_offset", "gap_minutes", *READING, "split", "split_column")
     cli.shared_flags(parser, "seed", "device", "output_dir", "smoke")
     return parser.parse_args(argv)

@@ -14,7 +14,7 @@ from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
-from common.gallery.pictures import photo_id, photo_name
+from common.gallery.pictures import ID_MARK, photo_id, photo_name
 from common.names import is_unknown, name_key, near_to, refuse_long, tidy_name
 
 import pandas as pd
@@ -87,7 +87,14 @@ def check_decisions(
     faults = [fault or twins.get(row, "") for row, fault in enumerate(faults)]
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
     named = {path: name for path, name, _ in rows if name}
+    seen = as_text(source[columns["seen"]]) if "seen" in columns else [""] * len(rows)
     for row, (path, name, answer) in enumerate(rows):
+        is_it = enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
+        if answer == CONFIRMED and seen[row] and not is_it and not faults[row]:
+            faults[row] = (
+                f"'{answer}' {name}, but the photo that was shown as {name} is not {name} in this "
+                "gallery (any more): ask anew with identify.py"
+            )
         if answer == UNCLEAR and not name and path in named:
             faults[row] = f"'{UNCLEAR}', but another row names that photo {named[path]}"
         if answer in (CONFIRMED, OTHER) and name in renamed[row]:

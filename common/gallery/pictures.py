@@ -63,12 +63,12 @@ def photo_name(photo: Path) -> str:
         ) from error
 
 
-def photo_id(photo: Path) -> str:
-    """A photo's name in tables that people fill in: whatever its file is called then.
+ID_MARK = "photo-"  # without a word before it a spreadsheet takes 12345 or 123e45 for a number
 
-    The word before it keeps spreadsheets from taking 12345 or 123e45 for a number.
-    """
-    return f"photo-{photo_name(photo)}"
+
+def photo_id(photo: Path) -> str:
+    """A photo's name in tables that people fill in: whatever its file is called then."""
+    return ID_MARK + photo_name(photo)
 
 
 def picture_path(folder: Path, name: str) -> Path:

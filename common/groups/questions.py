@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 N_TRIED = 40  # candidates for each question
+PER_PAGE = 25  # of twice as many, the later pairs know nothing of what the first have taught
 STRATEGIES = ("uncertainty", "disagreement", "random")
 BEST = "disagreement"  # by week3/check_pairs.py
 
@@ -170,7 +171,7 @@ def simulate(
     person: Person,
     n_answers: int,
     *,
-    per_page: int = 50,
+    per_page: int = PER_PAGE,
     every: int = 10,
     seed: int = 0,
 ) -> list[tuple[Constraints, Grouping]]:

@@ -32,6 +32,7 @@ class SheetCandidate:
         probability: in [0, 1], that it is right.
         picture: its most alike gallery photo; None where there is none.
         caption: of that photo, such as its side and date.
+        photo: its id; what a person confirms is that one.
     """
 
     identity: str
@@ -39,6 +40,7 @@ class SheetCandidate:
     probability: float
     picture: Image.Image | None
     caption: str
+    photo: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def render_sheet(
     for each in questions:
         plain = {name: getattr(each, name) for name in ("side", "date", "encounter", "verdict")}
         plain["candidates"] = [
-            [c.identity, round(c.similarity, 4), round(c.probability, 4)] for c in each.candidates
+            [c.identity, round(c.similarity, 4), round(c.probability, 4), c.photo]
+            for c in each.candidates
         ]
         about.append({"photos": list(each.photos), "ids": list(each.ids), **plain})
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
@@ -313,17 +316,17 @@ function isAnswered(section, i) {
 
 function rowsToSave() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
-    "rank", "similarity", "probability", "note", "asked", "bbox", "content"]];
+    "rank", "similarity", "probability", "note", "asked", "bbox", "content", "seen"]];
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
-    const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", ""];
+    const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", "", ""];
     // As a catalogue names it: photos of an animal and a day are one encounter.
     const encounter = question.date && answer.identity
       ? answer.identity + ":" + question.date : question.encounter;
     question.photos.map((each) => each.match(/^BOXED$/) || [, each]).forEach(([, photo, box], j) =>
       rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
         question.verdict, answer.place, chosen[1], chosen[2], answer.note,
-        question.encounter, box || "", question.ids[j]]));
+        question.encounter, box || "", question.ids[j], chosen[3]]));
   });
   return rows;
 }

@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from common.data.catalogue import load_catalogue
+from common.ending import run_script
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.mine import N_LINES, own_functions
@@ -99,6 +100,25 @@ def test_of_what_a_learners_functions_print_a_run_shows_the_first_lines(tmp_path
     assert said[:3] == ["loaded", "1 x", "y"]
     assert len(said) == N_LINES + 1
     assert said[-1].startswith("(Your file prints more than 20 lines")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [(torch.ones(1, 3), "mine.py, line "), (torch.ones(1, 2), "with functions of ")],
+)
+def test_what_fails_by_a_learners_function_is_said_in_a_line(half, given, words, capfd):
+    def main():
+        functions, _ = own_functions(Namespace(mine=half), SCRIPT, "arcface_logits")
+        functions["arcface_logits"](given, torch.eye(2), torch.tensor([0]), 0.1, 8)
+        raise ValueError("what follows cannot use it")
+
+    with pytest.raises(SystemExit) as ending:
+        run_script(main)
+
+    line = capfd.readouterr().err
+    assert (ending.value.code, line.count("\n")) == (2, 1)
+    assert words.replace("mine.py", half.name) in line
+    assert "leave --mine out" in line
 
 
 def test_a_clone_without_tests_is_said_in_a_line(half, tmp_path):

@@ -9,6 +9,7 @@ import sys
 
 from common.gallery.enrolment import open_gallery
 from common.gallery.history import LOG
+from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_id
 
 import numpy as np
@@ -336,6 +337,21 @@ def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, cap
     edited = f"new/1.png,dora,new individual,{photo_id(other)}"
     build(gallery, *decide(gallery, right, edited, columns=columns))
     assert {"carla", "dora"} <= set(held(gallery).values())
+
+
+def test_what_a_person_confirmed_is_the_animal_that_was_shown(gallery, capsys):
+    columns = "path,identity,decision,seen"
+    pictures = {name: picture for picture, name in names_of_pictures(open_gallery(gallery)).items()}
+    row = f"new/0.png,anna,confirmed,photo-{pictures['anna']}"
+    build(gallery, "--remove", "anna")
+    build(gallery, "--rename", "berta", "anna")
+
+    line = refused(capsys, gallery, *decide(gallery, row, columns=columns))
+    assert "row 2: 'confirmed' anna, but the photo that was shown as anna is not anna" in line
+
+    row = f"new/0.png,anna,confirmed,photo-{pictures['berta']}"
+    build(gallery, *decide(gallery, row, columns=columns))
+    assert len(held(gallery)) == 4
 
 
 def test_a_sheets_table_without_its_decisions_is_refused(gallery, capsys):
