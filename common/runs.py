@@ -216,7 +216,13 @@ class Run:
         print(f"Result: {places[RESULT]} ({self.seconds:.0f} s)")
 
 
-def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool = False) -> Run:
+def start_run(
+    script_file: str | Path,
+    args: Namespace,
+    *,
+    may_hold_others: bool = False,
+    spared: Sequence[str] = (),
+) -> Run:
     """Make the run's folder and print where results go.
 
     A folder with files that the course did not write is refused, and so is one above or inside
@@ -229,6 +235,8 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
     Args:
         may_hold_others: the folder holds something to be changed, so that a person's files in it
             are left and passed over; a result goes beside one that has its name.
+        spared: shell patterns of files that a person saves there, which are left, too; the script
+            writes none of such a name.
 
     Raises:
         InputError: the folder cannot be made or written to, it holds what is a person's, or another
@@ -246,8 +254,9 @@ def start_run(script_file: str | Path, args: Namespace, *, may_hold_others: bool
     try:
         if not may_hold_others:
             refuse_others(folder, script.name)
-            for path in refuse_foreign(folder, FOREIGN_CHECKPOINTS):
-                print(f"{path} is no checkpoint of a run here: it stays, and training starts anew")
+            for path in refuse_foreign(folder, (*FOREIGN_CHECKPOINTS, *spared)):
+                if not any(map(path.match, spared)):
+                    print(f"{path} is no checkpoint of a run here: it stays, training starts anew")
         begin_list(folder)
         claim(folder)
         sign(folder, script.name)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from common import cli
 from common.data.catalogue import TABLES, load_catalogue, read_card
+from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
 from common.data.photo_files import file_and_box
@@ -56,6 +57,7 @@ from common.words import counted
 from shown_answers import answer_tables, common_folder, drawing, first_pair, on_sheet, shown
 
 import numpy as np
+import pandas as pd
 
 GALLERY, SHEET = Path("runs", "gallery"), "sheet.html"
 ABOVE = 3  # folders, from a photo's own, whose table may have boxes: a card's lies above DCIM
@@ -98,7 +100,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    run = start_run(__file__, args)
+    run = start_run(__file__, args, spared=["decisions*"])  # a browser saves it here
     yours, notes = own_functions(args, __file__, "choose_threshold")
     if args.smoke and not args.gallery:
         args.gallery, turtles = few_turtles(run.folder, args.device)
@@ -113,11 +115,11 @@ def main(argv: list[str] | None = None) -> dict:
             "with python week3/build_gallery.py --add"
         )
     network = enrolment.network_of(gallery)
-    args.side = side_of(args.side, gallery)
+    args.side, without = side_of(args.side, gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
     photos, passed_over = photos_of(args.photos)
-    notes += passed_over
+    notes += [*passed_over, *without]
     if args.same_encounter:
         refuse_two_of_one(photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
@@ -195,16 +197,20 @@ def few_turtles(folder: Path, device: str) -> tuple[Path, list[Path]]:
     return place, [paths[known[0][0]], paths[known[1][0]], paths[new.index[0]]]
 
 
-def side_of(side: str | None, gallery: Gallery) -> str:
-    """`--side` as the gallery writes it; "" where none is given."""
-    known = sorted({*SIDES, *gallery.facts["side"]} - {""})
+def side_of(side: str | None, gallery: Gallery) -> tuple[str, list[str]]:
+    """`--side` as the gallery writes it, "" where none is given; a note where it has no sides."""
+    held = set(gallery.facts["side"]) - {""}
+    known = sorted({*SIDES, *held})
+    meant = normalise_orientation(pd.Series([side or ""])).item()  # in the words of tables
     written = {each.casefold(): each for each in known}
-    if side and side.casefold() not in written:
+    why = "" if held else "which side a photo of the gallery shows is not known"
+    if meant and meant not in written:
         raise InputError(
-            f"--side {side}: the gallery has no such side, expected one of {', '.join(known)}; "
-            "name one of them, or leave --side out"
+            f"--side {side}: {why or 'the gallery has no such side'}, expected one of "
+            f"{', '.join(known)}; name one of them, or leave --side out"
         )
-    return written[side.casefold()] if side else ""
+    note = f"--side {side} leaves out no animal: {why}."
+    return written.get(meant, ""), [note] if meant and why else []
 
 
 def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:

@@ -22,6 +22,7 @@ judge them, save, and give the file back with --answers, as often as you like.
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +59,7 @@ import pandas as pd
 
 INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
 FEWEST_ANIMALS = 4  # that the embedding has not learned from
+PROPOSED = re.compile(r"animal\W*(\d{1,9})", re.IGNORECASE)  # as `names_of` writes it, or a person
 N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
@@ -108,12 +110,14 @@ def main(argv: list[str] | None = None) -> dict:
     named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)
 
-    # The folder's photos are compared and grouped; then what persons have said comes in.
+    # The folder's photos are compared and grouped; then what persons have said comes in: names that
+    # its table has, and answers.
     rows = np.arange(card.n_images)
     embeddings = embed_stored(network, model, card.paths(), device=args.device)
     pairs = pairs_of(card, rows, embeddings, matcher)
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
-    constraints, grouping = grouped_again(pairs, first, answers, boxes_of_one_photo(card))
+    known = boxes_of_one_photo(card), card.table["identity"].tolist()
+    constraints, grouping = grouped_again(pairs, first, answers, *known)
     labels = grouping.labels
     mistakes = misidentified(first, grouping, answers, pairs.encounter)
 
@@ -259,7 +263,8 @@ def boxes_of_one_photo(card: Catalogue) -> list[tuple[int, int]]:
 
 def told(constraints: Constraints, card: Catalogue) -> list[str]:
     """How many answers count, and a line on each that does not."""
-    paths = card.table["path"].tolist()
+    table = card.table[["path", "identity"]].itertuples(index=False)
+    paths = [f"{path} ({name})" if name else path for path, name in table]
     lines = [each.text(paths) for each in constraints.contradictions]
     lines += [
         f"{paths[each.first]} and {paths[each.second]}: the photos speak strongly against the "
@@ -267,8 +272,14 @@ def told(constraints: Constraints, card: Catalogue) -> list[str]:
         for each in constraints.doubtful
     ]
     n_left = len(lines)
-    if n_kept := len(constraints.kept):
+    if n_answers := n_left + len(constraints.kept):
+        n_kept = n_answers - n_left
         lines.append(f"Answers that count: {n_kept:,}; {n_left:,} are left out for now.")
+    if constraints.contradictions and (card.table["identity"] != "").any():
+        lines.append(
+            "Names in brackets are the folder's own, which come before answers: correct its table "
+            "where an answer is right."
+        )
     return lines
 
 
@@ -390,20 +401,20 @@ def finish(
 
 
 def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """A name for each photo: the folder's own, else its group's, else a proposed one; and a note.
+    """A name for each photo: the one that the folder's table has for its group, or a new one.
 
-    A group has a name where the folder's table gives one, and one alone, to photos of it.
+    A new one has a number beyond those of earlier proposals that the table has; and a note.
     """
-    own, width = card.table["identity"].to_numpy(dtype=str), max(3, len(str(labels.max() + 1)))
-    names = np.array([f"animal-{label + 1:0{width}}" for label in labels], dtype=object)
-    for label in np.unique(labels[own != ""]):
-        rows = labels == label
-        given = set(own[rows]) - {""}
-        names[rows] = given.pop() if len(given) == 1 else names[rows]
-    n_named = int((own != "").sum())
-    names = np.where(own == "", names, own).astype(str)
+    own = card.table["identity"].tolist()
+    name_of = {label: name for label, name in zip(labels.tolist(), own, strict=True) if name}
+    n_named = len(own) - own.count("")
+    taken = [int(match[1]) for match in map(PROPOSED.fullmatch, set(own)) if match]
+    others = [label for label in range(int(labels.max()) + 1) if label not in name_of]
+    first = max(taken, default=0) + 1
+    width = max(3, len(str(first + len(others) - 1)))
+    name_of |= {label: f"animal-{n:0{width}}" for n, label in enumerate(others, start=first)}
     note = f"Names that the folder's table has are kept: {counted(n_named, 'photo')}."
-    return names, [note] if n_named else []
+    return np.array([name_of[label] for label in labels.tolist()]), [note] if n_named else []
 
 
 def mistakes_table(facts: dict) -> pd.DataFrame:

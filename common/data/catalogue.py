@@ -250,11 +250,13 @@ def _from_source(
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
         reasons = "".join(f"; {problem.text()}" for problem in problems)
+        advice = "if the animals' folders lie deeper, name the folder above them"
+        if listed is not None:
+            advice = "write the names of others into the table's column of animals"
         raise InputError(
             f"{where} has {counted(len(table), 'photo')} of "
             f"{counted(n_identities, 'known animal')}"
             f"{' (' + table['identity'].iloc[0] + ')' if n_identities else ''}, expected at least "
-            f"{fewest_identities}; if the animals' folders lie deeper, name the folder above them"
-            f"{reasons}"
+            f"{fewest_identities}; {advice}{reasons}"
         )
     return Catalogue(tidy_name(name), root, table, tuple(problems), listed)

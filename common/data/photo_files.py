@@ -30,6 +30,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
 BOX_MARK = "#xywh="  # behind a path: of this photo only a box, as in the W3C's media fragments
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?"
+BOXED = rf"([\s\S]*){BOX_MARK}({NUMBER}(?:,{NUMBER}){{3}})"  # in Python and on the sheet's page
 MOST_PIXELS = 200_000_000  # of one photo, as the largest cameras have
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
 N_PHOTOS_WITH_BAR = 500  # a check of fewer takes seconds
@@ -178,11 +180,15 @@ def _read(
 
 
 def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
-    """The file of a photo, and the box of it that is meant: left, top, width, height."""
-    name, mark, box = str(path).rpartition(BOX_MARK)
-    if not mark or os.path.exists(path):
+    """The file of a photo, and the box of it that is meant: left, top, width, height.
+
+    >>> file_and_box("a#xywh=1,2.jpg#xywh=1,2,30,40")[1], file_and_box("a#xywh=1,2,3,4.jpg")[1]
+    ((1.0, 2.0, 30.0, 40.0), None)
+    """
+    found = re.fullmatch(BOXED, str(path))
+    if not found or os.path.exists(path):
         return Path(path), None
-    return Path(name), tuple(map(float, box.split(",")))
+    return Path(found[1]), tuple(map(float, found[2].split(",")))
 
 
 def _cut_out(photo: Image.Image, box: Box, remarks: list[str]) -> Image.Image:

@@ -82,6 +82,9 @@ def check_decisions(
         OTHER_PHOTO if row in others else _fault(name, answer, known, brought, held[row])
         for row, (_, name, answer) in enumerate(rows)
     ]
+    new = {row: name for row, (_, name, answer) in enumerate(rows) if answer == NEW}
+    twins = _one_number(new, kept)
+    faults = [fault or twins.get(row, "") for row, fault in enumerate(faults)]
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
     named = {path: name for path, name, _ in rows if name}
     seen = as_text(source[columns["seen"]]) if "seen" in columns else [""] * len(rows)
@@ -107,6 +110,20 @@ def check_decisions(
             f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
         )
     return {name for _, name, answer in rows if answer == NEW}
+
+
+def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
+    """New names, by row, that a spreadsheet makes one number of: the rows, and what is wrong."""
+    first, found = {}, {}
+    for row, name in new.items():
+        number = re.fullmatch(r"0*(\d+)(?:[.,]0+)?", name)
+        other = first.setdefault(number[1] if number else name, name)
+        if other != name and name not in kept:
+            found[row] = (
+                f"'{NEW}' {name}, and another row has {other}, which a spreadsheet takes for the "
+                f"same number: write one of them, or say that they are two: --keep_names {name}"
+            )
+    return found
 
 
 def _renamed_since(source: pd.DataFrame, folder: Path) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.data.photo_files import BOX_MARK
+from common.data.photo_files import file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import photo_name
@@ -41,7 +41,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     facts, present = gallery.facts, gallery.can_be_found()
     name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
-    files = np.array([path.partition(BOX_MARK)[0] for path in paths], dtype=str)
+    files = np.array([file_and_box(path)[0].as_posix() for path in paths], dtype=str)
     if Path(photo).is_file():  # not another one, to which the gallery gave the same path
         ways = [facts["picture"] == photo_name(Path(photo))]
     else:

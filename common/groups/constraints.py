@@ -2,7 +2,8 @@
 
 Who says A = B and B = C has said A = C, too. Who also says A ≠ C has made a mistake somewhere: the
 one of these answers that the photos speak against most is left out, and named. An answer that the
-photos speak strongly against counts once it is given a second time.
+photos speak strongly against counts once it is given a second time. Names that photos have come
+first: answers are held against them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,20 +63,32 @@ class Constraints:
     Args:
         n_photos: all of them.
         apart: pairs that cannot be one animal, whatever anybody says: two boxes of one photo.
+        names: of the photos' animals, "" where nobody knows it; None: nobody knows any.
 
     Attributes:
         component: photos that belong together share a number, shape (n_photos,).
+        apart: pairs of photos that are said to show two animals, int, shape (n_pairs, 2).
         kept: the answers that count.
         contradictions: those that cannot be true together with these.
         doubtful: those to be given a second time.
     """
 
-    def __init__(self, n_photos: int, apart: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self,
+        n_photos: int,
+        apart: Iterable[tuple[int, int]] = (),
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.component = np.arange(n_photos)
+        self._names = np.array([""] * n_photos if names is None else names, dtype=str)
         self.kept: list[Answer] = []
         self.contradictions: list[Contradiction] = []
         self.doubtful: list[Answer] = []
-        self._apart = [tuple(map(int, pair)) for pair in apart]
+        found, first, codes = np.unique(self._names, return_index=True, return_inverse=True)
+        self.component = np.where(self._names == "", self.component, first[codes])
+        first = first[found != ""]  # one photo of each name: what is true of it is true of all
+        between = first[np.stack(np.triu_indices(len(first), k=1), axis=1)]
+        self.apart = np.concatenate([np.array([*apart], dtype=np.intp).reshape(-1, 2), between])
 
     @classmethod
     def of(
@@ -84,6 +97,7 @@ class Constraints:
         answers: Sequence[Answer],
         probability: np.ndarray | None = None,
         apart: Iterable[tuple[int, int]] = (),
+        names: Sequence[str] | None = None,
     ) -> "Constraints":
         """All that follows from answers.
 
@@ -95,25 +109,23 @@ class Constraints:
                 that are most probable are taken first, surprising ones at the second time. None:
                 in the order given.
             apart: see the class.
+            names: see the class.
         """
-        constraints, votes = cls(n_photos, apart), {}
+        constraints, votes = cls(n_photos, apart, names), {}
         for each in answers:
             votes.setdefault(tuple(sorted((each.first, each.second))), []).append(each.is_same)
-        counted = []
-        for pair, said in votes.items():
+        pairs = np.array([*votes], dtype=np.intp).reshape(-1, 2).T
+        counted, settled = [], constraints.are_known(*pairs)  # to ask once more decides nothing
+        for (pair, said), is_settled in zip(votes.items(), settled, strict=True):
             lead = 2 * sum(said) - len(said)  # of "same"
             answer = Answer(*pair, lead > 0 or (lead == 0 and said[-1]))
             is_surprising = probability is not None and _belief(answer, probability) < SURPRISING
             is_doubtful = lead == 0 or (is_surprising and abs(lead) < 2)
+            is_doubtful &= not is_settled
             (constraints.doubtful if is_doubtful else counted).append(answer)
         for answer in sorted(counted, key=lambda each: -_belief(each, probability)):
             constraints.add(answer)
         return constraints
-
-    @property
-    def apart(self) -> np.ndarray:
-        """Pairs of photos that were said to show two animals, int, shape (n_pairs, 2)."""
-        return np.array(self._apart, dtype=np.intp).reshape(-1, 2)
 
     def add(self, answer: Answer) -> bool:
         """Take an answer; False, and one more contradiction, where it cannot be true."""
@@ -131,7 +143,7 @@ class Constraints:
             self.contradictions.append(Contradiction(answer, self._chain(*pair), pair))
             return False
         else:
-            self._apart.append((answer.first, answer.second))
+            self.apart = np.append(self.apart, [[answer.first, answer.second]], axis=0)
         self.kept.append(answer)
         return True
 
@@ -144,20 +156,23 @@ class Constraints:
 
     def _said_apart(self, one: int, other: int) -> tuple[int, int] | None:
         """A pair of photos of two components that was said to show two animals."""
-        wanted = {(one, other), (other, one)}
-        found = (p for p in self._apart if (self.component[p[0]], self.component[p[1]]) in wanted)
-        return next(found, None)
+        own = self.component[self.apart]
+        is_said = (own == (one, other)).all(axis=1) | (own == (other, one)).all(axis=1)
+        return next((tuple(pair.tolist()) for pair in self.apart[is_said][:1]), None)
 
     def _chain(self, start: int, end: int) -> tuple[int, ...]:
-        """The shortest way from a photo to another by answers "same"."""
+        """The shortest way from a photo to another by answers "same" and by names."""
         came_from, waiting = {start: start}, [start]
         for photo in waiting:
+            own = self._names[photo]
+            others = np.flatnonzero(self._names == own).tolist() if own else []
             for each in self.kept:
                 if each.is_same and photo in (each.first, each.second):
-                    other = each.second if photo == each.first else each.first
-                    if other not in came_from:
-                        came_from[other] = photo
-                        waiting.append(other)
+                    others.append(each.second if photo == each.first else each.first)
+            for other in others:
+                if other not in came_from:
+                    came_from[other] = photo
+                    waiting.append(other)
         way = [end]
         while way[-1] != start:
             way.append(came_from[way[-1]])

@@ -211,6 +211,7 @@ def grouped_again(
     grouping: Grouping,
     answers: Sequence[Answer],
     apart: Iterable[tuple[int, int]] = (),
+    names: Sequence[str] | None = None,
 ) -> tuple[Constraints, Grouping]:
     """What follows from answers, and the groups with them, up to the distance that they teach.
 
@@ -219,7 +220,9 @@ def grouped_again(
         grouping: of them without any answer.
         answers: of persons.
         apart: pairs that cannot be one animal, see `Constraints`.
+        names: of the photos' animals where they are known, see `Constraints`. They teach no
+            distance: nobody chose these pairs because they are hard to tell.
     """
-    constraints = Constraints.of(len(pairs), answers, grouping.probability, apart)
+    constraints = Constraints.of(len(pairs), answers, grouping.probability, apart, names)
     distance = distance_by_answers(grouping, answers)
     return constraints, regrouped(grouping, pairs, constraints, distance)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import count
 
-from common.data.photo_files import BOX_MARK
+from common.data.photo_files import BOXED
 from common.tables import FORMULA
 from common.visualization.matches import percent
 
@@ -98,7 +98,7 @@ def render_sheet(
         f"<p>{escape(summary)}</p>\n<details class=soft><summary>What this rests on</summary>"
         f'{lines}</details><datalist id="names">{names}</datalist>'
     )
-    sections, script = map(_section, count(), questions), _SCRIPT.replace("BOX_MARK", BOX_MARK)
+    sections, script = map(_section, count(), questions), _SCRIPT.replace("BOXED", BOXED)
     return render_page(title, top, "decisions", sections, about, script, place=place + ".")
 
 
@@ -323,7 +323,7 @@ function rowsToSave() {
     // As a catalogue names it: photos of an animal and a day are one encounter.
     const encounter = question.date && answer.identity
       ? answer.identity + ":" + question.date : question.encounter;
-    question.photos.map((each) => each.split("BOX_MARK")).forEach(([photo, box], j) =>
+    question.photos.map((each) => each.match(/^BOXED$/) || [, each]).forEach(([, photo, box], j) =>
       rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
         question.verdict, answer.place, chosen[1], chosen[2], answer.note,
         question.encounter, box || "", question.ids[j], chosen[3]]));

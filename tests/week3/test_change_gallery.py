@@ -276,6 +276,8 @@ ROWS = [
     ("new/1.png,unknown,confirmed", "row 3: 'confirmed' without a name"),
     ("new/1.png,anna,cannot be told", "row 3: 'cannot be told', but with the name anna"),
     ("new/0.png,,cannot be told", "row 3: 'cannot be told', but another row names that photo anna"),
+    ("new/1.png,01,new individual\nnew/2.png,1.0,new individual", "another row has 01, which a"),
+    ("new/1.png,1,new individual\nnew/2.png,001,new individual", "--keep_names 001"),
     ("new/1.png,anna,maybe", "row 3: the decision 'maybe', expected confirmed"),
     ("../outside/0.png,anna,confirmed", "row 3: the path ../outside/0.png leads out of"),
     ("new/../../0.png,anna,confirmed", "--photos_elsewhere"),

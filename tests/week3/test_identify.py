@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 from common.data.catalogue import load_catalogue
 from common.data.exif import day_taken
 from common.ending import run_script
+from common.errors import InputError
 from common.gallery.enrolment import open_gallery, validation_scores
 from common.models.storage import read_description
 from common.words import counted
@@ -14,9 +16,10 @@ from common.words import counted
 import numpy as np
 import pytest
 from PIL import Image
-from script_runs import help_of, load_main, refusal_of, run_elsewhere
+from script_runs import help_of, load_main, load_script, refusal_of, run_elsewhere
 
 SCRIPT = "week3/identify"
+side_of = load_script(SCRIPT).side_of
 
 
 def identify(*flags):
@@ -392,3 +395,36 @@ def test_a_picture_that_a_gallery_has_elsewhere_is_not_shown(smoke, photos, tmp_
     line = refused(capsys, photos[0], "--gallery", hostile, "--output_dir", tmp_path / "run")
 
     assert "is missing, or a link" in line
+
+
+def test_decisions_that_a_browser_saved_beside_its_page_stay_and_block_nothing(
+    gallery, photos, tmp_path
+):
+    identify(photos[0], "--gallery", gallery, "--output_dir", tmp_path)
+    names = "decisions.csv", "decisions (1).csv", "decisions.xlsx"
+    for name in names:
+        (tmp_path / name).write_text("mine")
+
+    identify(photos[1], "--gallery", gallery, "--output_dir", tmp_path)
+
+    assert [(tmp_path / name).read_text() for name in names] == ["mine"] * 3
+    assert (tmp_path / "sheet_2.html").exists()
+
+
+@pytest.mark.parametrize("word", ["links", "L", "gauche", "LEFT"])
+def test_a_side_is_understood_as_in_a_table(word):
+    gallery = SimpleNamespace(facts={"side": np.array(["left", "right", ""])})
+
+    assert side_of(word, gallery) == ("left", [])
+
+
+def test_that_a_gallery_has_no_sides_is_said():
+    gallery = SimpleNamespace(facts={"side": np.array([""])})
+
+    with pytest.raises(InputError, match="--side top: which side a photo of the gallery shows is"):
+        side_of("top", gallery)
+    side, (note,) = side_of("Rechts", gallery)
+
+    assert side == "right"
+    assert note.startswith("--side Rechts leaves out no animal: which side a photo of the gallery")
+    assert side_of(None, gallery) == ("", [])

@@ -11,6 +11,7 @@ from common.data.catalogue_checks import load_checked_card
 from common.errors import InputError
 from common.gallery.pictures import photo_name
 from common.groups.constraints import Constraints
+from common.words import counted
 
 import numpy as np
 import pandas as pd
@@ -258,17 +259,66 @@ def test_another_card_with_photos_of_the_same_names_is_refused(card, unnamed, tm
         script.read_answers([file], replace(card, root=tmp_path / "card"))
 
 
-def test_names_that_the_folder_has_are_kept(card):
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["Bella", "Cleo"], ["Bella", "Cleo", "Bella", "animal-001", "animal-002"]),
+        (["Bella", "animal-004"], ["Bella", "animal-004", "Bella", "animal-005", "animal-006"]),
+        (["Animal 1200", ""], ["Animal 1200", "animal-1201", "Animal 1200", "animal-1202"]),
+    ],
+)
+def test_names_that_the_folder_has_are_kept_and_given_to_nobody_else(card, given, expected):
     table = card.table.assign(identity="")
-    table.loc[[0, 1], "identity"] = ["Bella", "Cleo"]
+    table.loc[[0, 1], "identity"] = given
     labels = np.arange(card.n_images)
-    labels[2] = 0  # in a group with Bella alone
+    labels[2:] = [0, *range(2, card.n_images - 1)]  # the third photo in the first one's group
 
     names, (note,) = script.names_of(replace(card, table=table), labels)
 
-    assert names[:3].tolist() == ["Bella", "Cleo", "Bella"]
-    assert names[3].startswith("animal-")
-    assert "2 photos" in note
+    assert names[: len(expected)].tolist() == expected
+    assert len(set(names)) == labels.max() + 1
+    assert counted(2 - given.count(""), "photo") in note
+
+
+@pytest.fixture(scope="module")
+def half_named(unnamed, turtles, tmp_path_factory):
+    """The folder with some names in its table, and answers that deny three of them; the run."""
+    folder = tmp_path_factory.mktemp("half") / "card"
+    shutil.copytree(unnamed, folder)
+    table = pd.read_csv(folder / "metadata.csv", dtype=str, keep_default_na=False)
+    table["identity"] = ["Bella", "Dora", "Bella", "animal-004", *[""] * (len(table) - 4)]
+    table.to_csv(folder / "metadata.csv", index=False)
+    card = load_checked_card(folder)[0]
+    row_of = {path: row for row, path in enumerate(card.table["path"])}
+    bella, dora, other, proposed = (row_of[path] for path in table["path"][:4])
+    rows = [(bella, dora, "same"), (bella, other, "different"), (dora, proposed, "same")]
+    file = answers_file(folder.parent, rows, card)
+    flags = ["--smoke", str(folder), "--data_dir", str(turtles), "--answers", str(file)]
+    return script.main([*flags, "--output_dir", str(folder.parent / "run")]), folder.parent, table
+
+
+def test_numbers_are_those_of_the_individuals_where_names_are_kept(half_named):
+    result, folder, table = half_named
+
+    rows = pd.DataFrame(rows_of(folder / "run" / "individuals.csv"))
+    sizes = rows["identity"].value_counts()
+    assert result["metrics"]["groups"]["groups"] == len(sizes)
+    assert result["metrics"]["groups"]["photos in the largest group"] == sizes.max()
+    assert result["metrics"]["groups"]["groups of one photo"] == (sizes == 1).sum()
+    names = rows.set_index("path")["identity"]
+    assert names[table["path"][:4]].tolist() == table["identity"][:4].tolist()
+
+
+def test_answers_that_deny_names_are_said_with_the_names(half_named):
+    result, _, table = half_named
+
+    bella, dora, other, proposed = table["path"][:4]
+    notes = "\n".join(result["notes"])
+    assert f"{bella} (Bella) = {dora} (Dora) is left out" in notes
+    assert f"{bella} (Bella) ≠ {other} (Bella) is left out" in notes
+    assert f"{dora} (Dora) = {proposed} (animal-004) is left out" in notes
+    assert "Answers that count: 0; 3 are left out for now." in notes
+    assert "correct its table where an answer is right" in notes
 
 
 def test_photos_of_one_encounter_alone_are_grouped(tmp_path, turtles):

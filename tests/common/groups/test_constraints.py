@@ -96,3 +96,41 @@ def test_two_boxes_of_a_photo_stay_apart_whatever_is_said():
 
     assert len(constraints.contradictions) == 1
     assert constraints.component[0] != constraints.component[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (Answer(0, 2, True), "a = c, but a ≠ c: one of these is wrong; a = c is left out"),
+        (Answer(0, 1, False), "a = b, but a ≠ b: one of these is wrong; a ≠ b is left out"),
+        (Answer(1, 3, True), "a = b = d = c, but a ≠ c: one of these is wrong; b = d is left out"),
+    ],
+)
+def test_names_come_before_answers(answer, line):
+    likely = np.array([[answer.is_same] * 5] * 5, dtype=float)  # whatever the photos say
+    known = [Answer(2, 3, True)] if answer.second == 3 else []
+
+    constraints = Constraints.of(5, [*known, answer], likely, names=["X", "X", "Y", "", ""])
+
+    (found,) = constraints.contradictions
+    assert found.text("abcde") == line
+    assert constraints.doubtful == []
+    assert constraints.component[0] == constraints.component[1] != constraints.component[2]
+
+
+def test_an_answer_that_names_decide_is_not_asked_once_more():
+    impossible = np.zeros((2, 2))
+
+    agreeing = Constraints.of(2, [Answer(0, 1, True)], impossible, names=["X", "X"])
+    denying = Constraints.of(2, [Answer(0, 1, True)], impossible, names=["X", "Y"])
+
+    assert (len(agreeing.kept), agreeing.doubtful) == (1, [])
+    assert (len(denying.contradictions), denying.doubtful) == (1, [])
+
+
+def test_what_names_say_is_known():
+    constraints = Constraints(4, names=["X", "X", "Y", ""])
+
+    known = constraints.are_known(np.array([0, 0, 1, 0]), np.array([1, 2, 2, 3]))
+
+    assert known.tolist() == [True, True, True, False]

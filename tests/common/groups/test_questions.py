@@ -134,3 +134,15 @@ def test_two_boxes_of_one_photo_are_no_group(folder):
     _, again = grouped_again(named.pairs, grouping, [], [tuple(alike)])
 
     assert again.labels[alike[0]] != again.labels[alike[1]]
+
+
+def test_names_bind_and_teach_no_distance(folder):
+    named, grouping = folder
+    names = np.where(np.arange(len(named.identity)) % 2, named.identity, "")
+
+    constraints, again = grouped_again(named.pairs, grouping, [], (), names)
+
+    own, labels = names[names != ""], again.labels[names != ""]
+    assert ((own[:, None] == own) == (labels[:, None] == labels)).all()
+    assert again.distance == grouping.distance
+    assert constraints.kept == []

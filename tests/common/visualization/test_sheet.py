@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+from common.data.photo_files import BOX_MARK, BOXED
 from common.visualization.sheet import SheetCandidate, SheetQuestion, render_sheet
 
 import numpy as np
@@ -99,3 +100,19 @@ def test_answers_are_remembered_for_one_sheet_alone():
     keys = [re.search(r'data-key="(\w+)"', sheet_of(name))[1] for name in ("anna", "berta", "anna")]
 
     assert keys[0] == keys[2] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("photo", "parts"),
+    [
+        ("a.jpg", None),
+        ("a#xywh=1,2,30,40.jpg", None),
+        (f"a.jpg{BOX_MARK}1,2,30.5,1e-05", ("a.jpg", "1,2,30.5,1e-05")),
+        ("a#xywh=1,2,3,4.jpg#xywh=-1,0,2,1", ("a#xywh=1,2,3,4.jpg", "-1,0,2,1")),
+    ],
+)
+def test_a_box_is_told_from_a_file_name_on_the_page_as_elsewhere(photo, parts):
+    found = re.fullmatch(BOXED, photo)
+
+    assert (found and found.groups()) == parts
+    assert f"each.match(/^{BOXED}$/)" in sheet_of("anna")
