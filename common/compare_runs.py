@@ -149,7 +149,9 @@ def main(argv: list[str] | None = None) -> dict:
         print(f"{format_table(facts)}\n")
     else:
         print("The two runs share script, flags, split, machine and versions.\n")
-    print(f"{format_table(difference_table(differences))}\n")
+    # Each difference is named as elsewhere, "first minus second"; here the second run comes first.
+    named = {"first": "second run", "second": "minus first run"}
+    print(f"{format_table(difference_table(differences).rename(columns=named))}\n")
     print(*(each.sentence() for each in differences), sep="\n")
     return {
         "differs": facts.to_dict("records"),

@@ -268,6 +268,7 @@ def other_week(source: str, week: str) -> str:
 def submissions_in(folder: Path, week: str) -> dict[str, Path]:
     """Files of a class by name: NAME.py, NAME/exercises.py or NAME/week2/exercises.py.
 
+    A folder NAME with one file is that file, whatever its name, as learning platforms hand it out.
     A folder NAME without such a file is named with the one that is missing: its grade says so.
     Who handed in two files is there twice, with what each is called.
     """
@@ -279,7 +280,8 @@ def submissions_in(folder: Path, week: str) -> dict[str, Path]:
                 files.setdefault(name, []).append(path)
     for path in folder.iterdir() if files else ():
         if path.is_dir() and not path.name.startswith((".", "__")):
-            files.setdefault(path.name, [path / "exercises.py"])
+            only = list(path.glob("*.py"))
+            files.setdefault(path.name, only if len(only) == 1 else [path / "exercises.py"])
     found = {
         name if len(own) == 1 else path.relative_to(folder).as_posix(): path
         for name, own in files.items()

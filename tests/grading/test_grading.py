@@ -220,11 +220,13 @@ def test_submissions_are_found_in_three_kinds_of_folders(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "emil").mkdir()
+    (tmp_path / "fay").mkdir()
+    (tmp_path / "fay" / "my_week2.py").touch()
 
     found = submissions_in(tmp_path, "week2")
 
-    assert list(found) == ["anna", "berta", "carla", "dora", "emil"]
-    assert [path.exists() for path in found.values()] == [True, True, True, False, False]
+    assert list(found) == ["anna", "berta", "carla", "dora", "emil", "fay"]
+    assert [path.exists() for path in found.values()] == [True] * 3 + [False] * 2 + [True]
     assert passed_over(tmp_path) == ["notes.txt"]
 
 
