@@ -72,10 +72,19 @@ def read_json(path: Path) -> object:
 
     Raises:
         OSError: as `read_file`.
+        ValueError: as `parse_json`.
+    """
+    return parse_json(read_file(path))
+
+
+def parse_json(text: str | bytes) -> object:
+    """The same of a text.
+
+    Raises:
         ValueError: no JSON, or nested more deeply than anything that this course writes.
     """
     try:
-        return json.loads(read_file(path))
+        return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -428,7 +437,7 @@ def _entries(folder: Path) -> Iterator[dict]:
         return
     for line in (folder / LIST).read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
         with contextlib.suppress(ValueError):  # cut off by a kill, before its file appeared
-            entry = json.loads(line)
+            entry = parse_json(line)
             if isinstance(entry, dict):
                 yield entry
 

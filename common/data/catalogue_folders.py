@@ -20,6 +20,11 @@ from common.words import counted
 import pandas as pd
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+# What cameras and people call folders of a day: 100CANON, 2024-05-01 Reef, 01.05.2024.
+NO_NAME = re.compile(
+    r"\d{3}[A-Z_]{3,5}\d?|\d{4}([-_.]?)\d\d\1\d\d(\D.*)?|\d\d?[-_.]\d\d?[-_.]\d{4}.*"
+)
 # Of systems, network drives, cameras and photo programs: what lies in them are thumbnails, copies
 # or what was thrown away. Names that begin with a full stop are passed over anyway.
 SYSTEM_FOLDERS = {
@@ -73,14 +78,21 @@ class Found(NamedTuple):
 
     def problems(self) -> list[Problem]:
         """What is passed over, for people."""
+        tables = [name for name in self.others if name.lower().endswith(SPREADSHEETS)]
+        others = [name for name in self.others if name not in tables]
         what = {
+            "spreadsheet": (
+                "spreadsheets that are not read",
+                tables,
+                "passed over; save one that says who is who as 'CSV UTF-8', named metadata.csv",
+            ),
             "closed_folder": ("folders that may not be read", self.closed, "passed over"),
             "to_convert": (
                 "photos in formats that are not read (AVIF, JPEG XL, raw)",
                 self.to_convert,
                 f"left out; {HOW_TO_CONVERT}",
             ),
-            "not_a_photo": ("files that are not photos", self.others, "passed over"),
+            "not_a_photo": ("files that are not photos", others, "passed over"),
             "system_folder": ("folders of a system or of thumbnails", self.system, "passed over"),
             "result": (
                 "pictures of a gallery or of an earlier run, and no photos of a camera",
@@ -196,7 +208,12 @@ def read_folders(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
             table["split"] = [_part_of_folder(parts[0]) for parts in folders]
     stray = tuple(sorted(set(images) - set(table["path"])))
     outside = Problem("stray_photo", "photos outside an animal's folder", stray, action="left out")
-    return table, [*found.problems(), *([outside] if stray else [])]
+    names = table["identity"].unique()
+    unnamed = tuple(name for name in names if NO_NAME.fullmatch(name))
+    words = "folders that are named after a day or a camera", unnamed
+    action = "taken for animals; if nobody has named these: python week3/sort_photos.py"
+    problems = [outside, Problem("no_names", *words, action=action)]
+    return table, [*found.problems(), *(each for each in problems if each.names)]
 
 
 def _are_split_folders(tops: list[str], found: Found, root: Path) -> bool:

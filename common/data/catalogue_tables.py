@@ -59,6 +59,7 @@ ALIASES = """
 COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
+DOUBT = re.compile(r"\?\s*$|\s/\s|\s(or|oder|ou)\s")  # of a person, in a name
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -391,6 +392,8 @@ def _identities(
     advice = f"; if animals are called so: --keep_names {shlex.quote(','.join(words))}"
     unknown = "rows without a known identity", ~is_known & (names + text["path"]).ne("")
     joined = "animals whose name is written in several ways", several_spellings(spelled)
+    doubtful = tuple(name for name in sorted(set(spelled.values())) if DOUBT.search(name))
+    doubts = "names with a question mark, or of two animals", doubtful
     return (
         names.map(lambda name: spelled.get(name, "")),
         is_known,
@@ -399,6 +402,7 @@ def _identities(
                 "unknown_identity", *unknown, text["path"], f"left out{advice if words else ''}"
             ),
             Problem("joined_names", *joined, action="taken for one; if they are two: --keep_names"),
+            Problem("doubtful_names", *doubts, action="each taken for an animal of its own"),
         ],
     )
 

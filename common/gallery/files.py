@@ -26,6 +26,7 @@ from common.own_files import (
     has_list,
     is_foreign,
     note,
+    parse_json,
     read_file,
     read_json,
     remove_own,
@@ -284,7 +285,7 @@ def read_parts(folder: str | Path) -> tuple[GalleryParts, dict, Path | None]:
         try:
             content = None
             content = read_file(folder / DESCRIPTION)
-            description = json.loads(content)
+            description = parse_json(content)
             if description.get("format", FORMAT) != FORMAT:
                 raise ValueError(f"its format is {description['format']}, expected {FORMAT}")
             return read_state(folder, _checked(description))
@@ -312,7 +313,7 @@ def read_state(
             indexed=_read_array(paths["indexed"]),
             recent=np.array(_read_array(paths["recent"])),
             is_kept=np.array(_read_array(paths["kept"])),
-            facts=json.loads(paths["facts"].read_text(encoding="utf-8")),
+            facts=read_json(paths["facts"]),
             index=_read_index(paths["index"]) if "index" in paths else None,
             report=IndexReport(**state["report"]) if state["report"] else None,
         )

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from common.files import write_text
-from common.own_files import checksum
+from common.own_files import checksum, parse_json
 
 LOG = "changes.jsonl"
 TAKEN_BACK = "Taken back: "  # before what an --undo has undone
@@ -63,7 +63,7 @@ def read_log(folder: Path) -> list[dict]:
     changes = []
     for line in _lines(folder):
         with contextlib.suppress(ValueError, TypeError, KeyError):  # a person has written in it
-            change = json.loads(line)
+            change = parse_json(line)
             changes.append({**change, "what": " ".join(change["what"])})
     return changes
 

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 N_TRIED = 40  # candidates for each question
-PER_PAGE = 25  # of twice as many, the later pairs know nothing of what the first have taught
+PER_PAGE = 10  # of more, the later pairs know nothing of what the first have taught
 STRATEGIES = ("uncertainty", "disagreement", "random")
 BEST = "disagreement"  # by week3/check_pairs.py
 

@@ -5,13 +5,12 @@ JSON under one key, how photos become its input and what its outputs are called.
 `common.models.onnx_export` writes it.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.photo_files import squashed_photo
 from common.errors import InputError, first_line
-from common.own_files import read_file
+from common.own_files import parse_json, read_file
 
 import cv2
 import numpy as np
@@ -109,7 +108,7 @@ def open_session(content: bytes, n_threads: int = 0) -> onnxruntime.InferenceSes
 
 def _description_of(session: onnxruntime.InferenceSession, path: str | Path) -> OnnxDescription:
     try:
-        facts = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        facts = parse_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         lists = {name: tuple(facts[name]) for name in ("mean", "std", "identities")}
         return OnnxDescription(**facts | lists)
     except (KeyError, ValueError, TypeError) as error:

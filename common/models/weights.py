@@ -3,7 +3,6 @@
 A file is hostile until it is read: nothing in it runs, and what it says about itself is checked.
 """
 
-import json
 import pickle
 import struct
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from common.errors import InputError, first_line
-from common.own_files import what_else
+from common.own_files import parse_json, what_else
 
 import torch
 import torchvision
@@ -46,7 +45,7 @@ def stored_description(file: Path) -> dict | None:
         description = {"scores": None, "dropout": 0.0, "pooling": "average"}
         if text is None:
             return None
-        description |= json.loads(text)
+        description |= parse_json(text)
         is_sound = _is_sound(description)
     except UNREADABLE as error:
         raise InputError(

@@ -235,6 +235,24 @@ def test_links_to_another_animals_folder_are_named(place, tmp_path):
     assert "found twice: take the links out" in found.problems()[0].text()
 
 
+@pytest.mark.parametrize("name", ["2024-05-01 Reef", "20240501", "01.05.2024", "100CANON"])
+def test_folders_of_a_day_or_a_camera_are_questioned(name, animals):
+    (animals / "a").rename(animals / name)
+
+    [found] = [each for each in load_catalogue(animals).remarks if each.kind == "no_names"]
+
+    assert found.names == (name,)
+    assert "sort_photos.py" in found.text()
+
+
+def test_a_spreadsheet_beside_photos_is_told(animals):
+    (animals / "metadata.xlsx").touch()
+
+    [problem] = find_images(animals).problems()
+
+    assert problem.text().startswith("spreadsheets that are not read: 1 (metadata.xlsx)")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such folder")
 def test_a_folder_with_a_colon_is_no_drive(animals):
     (animals / "b").rename(animals / "b:c")

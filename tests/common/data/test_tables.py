@@ -188,6 +188,18 @@ def test_what_is_no_date_is_named_as_unreadable(text):
     assert is_unreadable[0]
 
 
+@pytest.mark.parametrize("name", ["anna ?", "anna?", "anna / bo", "anna oder bo"])
+def test_a_persons_doubt_in_a_name_is_told(name, tmp_path):
+    for number in "123":
+        (tmp_path / f"{number}.jpg").touch()
+    source = pd.DataFrame({"path": ["1.jpg", "2.jpg", "3.jpg"], "identity": ["anna", name, "bo"]})
+
+    catalogue = catalogue_from_table(source, tmp_path, "t")
+
+    [found] = [each for each in catalogue.remarks if each.kind == "doubtful_names"]
+    assert found.names == (name,)
+
+
 @pytest.mark.parametrize(
     "text", ["0001-01-01", "9999-12-31 00:00", "01/01/0001", "0000-00-00", "00000000"]
 )
