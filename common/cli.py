@@ -55,10 +55,14 @@ def real_number(*, above: float, up_to: float) -> Callable[[str], float]:
 
 
 def list_of(read: Callable[[str], object], *, is_rising: bool = False) -> Callable[[str], list]:
-    """Reader of a flag's list of different values, such as 1,2,5; rising ones if asked for."""
+    """Reader of a flag's list of different values, such as 1,2,5; rising ones if asked for.
+
+    A file that is there is one, whatever commas its path has.
+    """
 
     def read_all(text: str) -> list:
-        values = [read(part.strip()) for part in text.split(",")]
+        is_one = read is present_file and os.path.isfile(text)
+        values = [read(part.strip()) for part in ([text] if is_one else text.split(","))]
         if is_rising and sorted(set(values)) != values:
             raise argparse.ArgumentTypeError(f"found '{text}', expected rising values: 1,2,5")
         if len(set(values)) < len(values):

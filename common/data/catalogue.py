@@ -250,7 +250,10 @@ def _from_source(
     n_identities = table["identity"].nunique()
     if n_identities < fewest_identities:
         reasons = "".join(f"; {problem.text()}" for problem in problems)
-        advice = "if the animals' folders lie deeper, name the folder above them"
+        advice = (
+            "if the animals' folders lie deeper, name the folder above them; if nobody has named "
+            "the animals yet: week3/sort_photos.py"
+        )
         if listed is not None:
             advice = "write the names of others into the table's column of animals"
         raise InputError(

@@ -164,3 +164,14 @@ def test_a_link_that_leads_to_itself_is_no_path(tmp_path):
 
     with pytest.raises(argparse.ArgumentTypeError, match="loop', expected a path; .+: choose"):
         cli.local_path(str(tmp_path / "loop"))
+
+
+def test_a_file_with_commas_in_its_path_is_one_of_a_list(tmp_path):
+    one, other = tmp_path / "Season 2024, spring.csv", tmp_path / "b.csv"
+    one.touch()
+    other.touch()
+
+    read = cli.list_of(cli.present_file)
+
+    assert read(str(one)) == [one]
+    assert read(f"{other}, {tmp_path}/../{tmp_path.name}/b.csv")[0] == other
