@@ -60,6 +60,11 @@ COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().spl
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
 DOUBT = re.compile(r"\?\s*$|\s/\s|\s(or|oder|ou)\s")  # of a person, in a name
+# Of a sheet of decisions, which `common.gallery.decisions` reads.
+SHEET_COLUMNS = {
+    *("decision", "verdict", "rank", "similarity", "probability", "note", "asked"),
+    *("content", "seen"),
+}
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -308,7 +313,8 @@ def standardise_table(
     problems += fill_from_photos(table, root, clock_offset)
     problems += _sides_of_names(table, sides_from_names)
     others = _other_columns(source, matched, split_column)
-    unused = tuple(map(str, others.columns.difference([split_column, "relative_path"])))
+    used = {split_column, "relative_path", *(SHEET_COLUMNS if "decision" in others else ())}
+    unused = tuple(map(str, others.columns.difference(list(filter(None, used)))))
     words = "columns that nothing here goes by", unused
     problems.append(Problem("unused_column", *words, action="kept as they are"))
     table = pd.concat([table, others], axis="columns")
