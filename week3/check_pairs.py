@@ -12,9 +12,9 @@ errs?
 With no argument: the embedded turtles that nobody trained on, seen by the embedding that
 metric_learning.py stored, as if they had no names; some minutes on two laptop cores. A simulated
 person knows the truth, is right 100, 95 or 87.5 % of the time, and answers pages of pairs as
-sort_photos.py asks them. You should see that ten answers already teach when to stop joining,
-whichever pairs they are about; that with details pairs at which two groupings disagree are worth
-most; and that a person who is wrong once in eight times gives back most of what is gained.
+sort_photos.py asks them. You should see that pairs at which two groupings disagree are worth most,
+whoever judges; that where the embedding alone compares, ten answers already teach when to stop
+joining; and that careless answers about random or uncertain pairs do harm.
 Validation animals teach what likeness means and, at first, when to stop joining; the animals that
 are grouped are the test's.
 Take the --data_dir, --split and seed that the embedding was trained with.
