@@ -6,6 +6,7 @@ planned again at any time, and each photo has a random stream of its own.
 
 from dataclasses import Field, dataclass, field, fields
 from datetime import date, timedelta
+from numbers import Real
 
 from common.errors import InputError
 
@@ -154,9 +155,9 @@ def check_parameters(parameters: TurtleParameters) -> None:
     values = vars(parameters)
     for each in fields(parameters):
         low, high = each.metadata["range"]
-        if not low <= values[each.name] <= high:
+        if not (isinstance(values[each.name], Real) and low <= values[each.name] <= high):
             raise InputError(
-                f"found {each.name}={values[each.name]}, expected {low} to {high}; "
+                f"found {each.name}={values[each.name]!r}, expected {low} to {high}; "
                 f"change {each.name} in TurtleParameters."
             )
     for smaller, larger in IN_ORDER:

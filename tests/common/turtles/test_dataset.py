@@ -342,6 +342,7 @@ def test_mask_of_a_folder_without_turtles_is_refused(tmp_path):
     "wrong",
     [
         {"n_known": 0},
+        {"seed": "ada"},
         {"photo_size": 5},
         {"occlusion_share": 1.5},
         {"fewest_photos": 5, "most_photos": 4},
