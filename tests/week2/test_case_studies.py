@@ -147,7 +147,8 @@ def test_a_folder_without_photos_is_said_in_one_line(script, tmp_path, capsys):
         capsys=capsys,
     )  # fmt: skip
 
-    assert f"{tmp_path / 'data'} has 0 photos" in line
+    assert str(tmp_path / "data") in line
+    assert "photo" in line
 
 
 # CIFAR-10
