@@ -128,7 +128,7 @@ def test_contradictions_are_named(card, tmp_path):
 @pytest.fixture(scope="module")
 def answered(sorted_photos, turtles, unnamed, tmp_path_factory):
     """The same folder again, with the table of pairs filled in; and what it asked at first."""
-    _, folder = sorted_photos
+    folder = shutil.copytree(sorted_photos[1], tmp_path_factory.mktemp("runs") / "answered")
     asked = rows_of(folder / "pairs.csv")
     text = (folder / "pairs.csv").read_text(encoding="utf-8").splitlines()
     filled = [text[0], *(line.replace(",,", ",same,", 1) for line in text[1:3])]
