@@ -7,11 +7,11 @@ Question: how many animals are there, seen or not, and how far can the names be 
     python week3/count_animals.py --data_dir path/to/your/animals --days 2024-05-01,2024-08-31
     python week3/count_animals.py --simulate 200
 
-Seconds; the last one under a minute. With no argument: three years of the embedded turtles, before any
-newcomer; 60 could be met, and you should see how many of them were, and a number with an interval
-that holds 60. The folder of the run has the histories for MARK (mark.inp), RMark and marked
-(rmark.csv), secr (secr_captures.txt, secr_traps.txt), spreadsheets (animals.csv), Camtrap DP
-(datapackage.json and its three tables) and a Darwin Core archive (darwin_core.zip).
+Seconds; the last one under a minute. With no argument: three years of the embedded turtles, before
+any newcomer; 60 could be met, and you should see how many of them were, and a number with an
+interval that holds 60. The folder of the run has the histories for MARK (mark.inp), RMark and
+marked (rmark.csv), secr (secr_captures.txt, secr_traps.txt), spreadsheets (animals.csv), Camtrap
+DP (datapackage.json and its three tables) and a Darwin Core archive (darwin_core.zip).
 
 Photos are sorted with mistakes, and mistakes change the number: a missed match makes one animal
 two. sort_photos.py estimates how often, and what its result.json says beside the table is carried
