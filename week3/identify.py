@@ -26,6 +26,7 @@ from common.data.catalogue import TABLES, load_catalogue, read_card
 from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
+from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import file_and_box
 from common.ending import run_script
 from common.errors import InputError
@@ -226,8 +227,10 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
             problems += [each for each in found.problems() if each.kind != "not_a_photo"]
         else:
             photo = Path(os.path.abspath(path))
-            cut = (each for folder in photo.parents[:ABOVE] for each in boxes(folder))
-            photos += [each for each in cut if file_and_box(each)[0] == photo] or [path]
+            near = [boxes(photo.parent)]
+            near += [boxes(folder, is_above=True) for folder in photo.parents[1:ABOVE]]
+            cut = [each for part in near for each in part if file_and_box(each)[0] == photo]
+            photos += cut or [path]
     what = "none of these photos can be read" if photos else "no photo in this folder"
     photos, odd = sort_out(list(dict.fromkeys(Path(os.path.abspath(path)) for path in photos)))
     notes = [each.text() for each in [*problems, *odd]]
@@ -250,14 +253,23 @@ def refuse_two_of_one(photos: list[Path]) -> None:
         )
 
 
-def boxed(folder: Path) -> list[Path]:
-    """The photos of a folder, with the boxes of a table in it; none where no table has boxes."""
+def boxed(folder: Path, *, is_above: bool = False) -> list[Path]:
+    """The photos of a folder, with the boxes of a table in it; none where no table has boxes.
+
+    Args:
+        is_above: it holds the folder of the photos, and a table there may be of anything.
+    """
     try:
-        has_table = any(name.lower() in TABLES for name in os.listdir(folder))
-    except OSError:  # above a photo, a folder that may not be read
-        has_table = False
-    card = read_card(folder, date_order="day") if has_table else None  # no date is asked for
-    return card.paths() if card is not None and "bbox" in card.table else []
+        tables = [folder / name for name in os.listdir(folder) if name.lower() in TABLES]
+        names = [match_columns(list(read_csv(table)), str(table), required=()) for table in tables]
+        if not any("bbox" in each for each in names):
+            return []
+        card = read_card(folder, date_order="day")  # no date is asked for
+    except (OSError, InputError) as error:
+        if is_above or isinstance(error, OSError):  # one that may not be read
+            return []
+        raise
+    return card.paths() if "bbox" in card.table else []
 
 
 def new_sheet(folder: Path) -> Path:

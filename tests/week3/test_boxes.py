@@ -106,6 +106,18 @@ def test_a_photo_of_a_card_asks_about_each_animal_in_it(pairs, gallery, tmp_path
     assert all("itself is in the gallery" in " ".join(each["remarks"]) for each in answers)
 
 
+@pytest.mark.parametrize("table", ["shop,price\nreef,3\n", "bbox,path\n1,2,3\n", ""])
+def test_a_table_of_something_else_above_a_photo_is_passed_over(table, pairs, gallery, tmp_path):
+    (tmp_path / "photos").mkdir()
+    source = pairs / load_catalogue(pairs).table["path"].iloc[0]
+    photo = shutil.copy(source, tmp_path / "photos" / source.name)
+    (tmp_path / "metadata.csv").write_text(table, encoding="utf-8")
+
+    result = start("identify", photo, "--gallery", gallery, "--output_dir", tmp_path / "out")
+
+    assert len(result["metrics"]["answers"]) == 1
+
+
 def test_two_animals_of_one_photo_are_no_encounter_of_one(pairs, gallery, tmp_path, capsys):
     photo = pairs / load_catalogue(pairs).table["path"].iloc[both_of_one(load_catalogue(pairs))[0]]
     flags = str(photo), "--same_encounter", "--gallery", str(gallery)
