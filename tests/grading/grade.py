@@ -18,9 +18,8 @@ from pathlib import Path
 
 if __name__ == "__main__":
     # So that grading is found, and common before the folder of its tests, which has that name, too.
-    sys.path[:0] = map(
-        str, (Path(__file__).resolve().parents[2], Path(__file__).resolve().parents[1])
-    )
+    HERE = Path(__file__).resolve()
+    sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
 
 from common.cli import add_flag, local_path, make_parser, shared_flags
 from common.ending import run_script
