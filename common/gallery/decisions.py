@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
@@ -14,7 +15,7 @@ from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
-from common.gallery.pictures import ID_MARK, photo_id, photo_name
+from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, refuse_long, tidy_name
 
 import pandas as pd
@@ -53,63 +54,89 @@ def check_decisions(
                 "its columns as the sheet saved them; give the column its name back"
             )
         return set()
-    matched = match_columns(list(source), str(file))
-    names = as_text(source[matched["identity"]])
-    for row, name in enumerate(names, start=2):
-        refuse_long(name, f"{file}, row {row}")
-    names = [
-        name if name in kept else "" if is_unknown(name) else tidy_name(name) for name in names
-    ]
-    answers = as_text(source[columns["decision"]]).str.lower()
-    given = [(path,) for path in as_text(source[matched["path"]])]
-    paths, _ = locate_photos(given, file.parent, anywhere=True)
-    if "bbox" in matched:  # a decision is about one animal of a photo
-        boxes = parse_boxes(source[matched["bbox"]], str(file))
-        paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
-    rows = list(zip(paths, names, answers, strict=True))
+    rows = _rows_of(file, source, columns, gallery, kept)
     # One that this very file has brought, before it was corrected, is no other animal.
-    enrolled_as, brought, held, others = names_of_pictures(gallery), set(), [], set()
-    asked_about = as_text(source[columns["content"]]) if "content" in columns else [""] * len(rows)
-    for row, (path, name, answer) in enumerate(rows):
-        photo, was = file.parent / path, None
-        if file_and_box(photo)[0].is_file():
-            was = enrolled_as.get(photo_name(photo))
-            others |= {row} if answer and asked_about[row] not in ("", photo_id(photo)) else set()
-        brought |= {was} & {name} if answer == NEW else set()
-        held.append(was)
+    brought = {each.name for each in rows if each.answer == NEW and each.was == each.name}
     known = set(gallery.identities)
-    faults = [
-        OTHER_PHOTO if row in others else _fault(name, answer, known, brought, held[row])
-        for row, (_, name, answer) in enumerate(rows)
-    ]
-    new = {row: name for row, (_, name, answer) in enumerate(rows) if answer == NEW}
-    twins = _one_number(new, kept)
-    faults = [fault or twins.get(row, "") for row, fault in enumerate(faults)]
+    others = known - brought
+    faults = [_fault(each, known, others) for each in rows]
+    twins = _one_number({n: each.name for n, each in enumerate(rows) if each.answer == NEW}, kept)
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
-    named = {path: name for path, name, _ in rows if name}
-    seen = as_text(source[columns["seen"]]) if "seen" in columns else [""] * len(rows)
-    for row, (path, name, answer) in enumerate(rows):
-        is_it = enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
-        if answer == CONFIRMED and seen[row] and not is_it and not faults[row]:
+    named = {each.path: each.name for each in rows if each.name}
+    for row, each in enumerate(rows):
+        faults[row] = faults[row] or twins.get(row, "")
+        if each.answer == UNCLEAR and not each.name and each.path in named:
+            faults[row] = f"'{UNCLEAR}', but another row names that photo {named[each.path]}"
+        if each.answer in (CONFIRMED, OTHER) and each.name in renamed[row]:
             faults[row] = (
-                f"'{answer}' {name}, but the photo that was shown as {name} is not {name} in this "
-                "gallery (any more): ask anew with identify.py"
-            )
-        if answer == UNCLEAR and not name and path in named:
-            faults[row] = f"'{UNCLEAR}', but another row names that photo {named[path]}"
-        if answer in (CONFIRMED, OTHER) and name in renamed[row]:
-            faults[row] = (
-                f"'{answer}' {name}, who was renamed {renamed[row][name]} after this was asked: "
-                "write the present name, or ask anew with identify.py"
+                f"'{each.answer}' {each.name}, who was renamed {renamed[row][each.name]} after "
+                "this was asked: write the present name, or ask anew with identify.py"
             )
     faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
     if faults:
         more = "; …" if len(faults) > N_NAMED else ""
         raise InputError(
-            f"{file}: {len(faults)} of {len(names)} answers cannot be taken "
+            f"{file}: {len(faults)} of {len(rows)} answers cannot be taken "
             f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
         )
-    return {name for _, name, answer in rows if answer == NEW}
+    return {each.name for each in rows if each.answer == NEW}
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """A row, and what is there now.
+
+    Attributes:
+        path: of the photo, from the file's folder, with its box.
+        name: "" where nobody knows it.
+        answer: in small letters.
+        is_another: whether the photo of that path is none that was asked about.
+        was: animal as which the gallery has the photo; None: it has not.
+        is_seen: whether the photo that was shown still is of that name; unknown counts as so.
+    """
+
+    path: str
+    name: str
+    answer: str
+    is_another: bool
+    was: str | None
+    is_seen: bool
+
+
+def _rows_of(
+    file: Path,
+    source: pd.DataFrame,
+    columns: Mapping[str, str],
+    gallery: Gallery,
+    kept: Collection[str],
+) -> list[_Decision]:
+    """Read a table of decisions, and look for its photos."""
+    matched = match_columns(list(source), str(file))
+    answers = as_text(source[columns["decision"]]).str.lower()
+    paths, _ = locate_photos(
+        [(path,) for path in as_text(source[matched["path"]])], file.parent, anywhere=True
+    )
+    if "bbox" in matched:  # a decision is about one animal of a photo
+        boxes = parse_boxes(source[matched["bbox"]], str(file))
+        paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
+    # Older sheets do not say which photo they are about, and which one they showed.
+    nothing = [""] * len(source)
+    asked, seen = (
+        as_text(source[columns[name]]) if name in columns else nothing
+        for name in ("content", "seen")
+    )
+    enrolled_as, rows = names_of_pictures(gallery), []
+    for row, name in enumerate(as_text(source[matched["identity"]])):
+        refuse_long(name, f"{file}, row {row + 2}")
+        name = name if name in kept else "" if is_unknown(name) else tidy_name(name)
+        photo, here = file.parent / paths[row], ""
+        if file_and_box(photo)[0].is_file():
+            here = photo_name(photo)
+        is_another = bool(here and asked[row]) and asked[row] != ID_MARK + here
+        is_seen = not seen[row] or enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
+        found = paths[row], name, answers[row], is_another, enrolled_as.get(here), is_seen
+        rows.append(_Decision(*found))
+    return rows
 
 
 def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
@@ -135,10 +162,20 @@ def _renamed_since(source: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
     return [known[time or first] for time in times]
 
 
-def _fault(name: str, answer: str, known: set[str], brought: set[str], was: str | None) -> str:
-    """What is wrong with an answer about a photo, in the gallery as somebody; "" if nothing is."""
-    if answer == UNCLEAR and was and not name:
-        return f"'{UNCLEAR}', but the gallery has it as {was}: --forget it, or clear this answer"
+def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
+    """What is wrong with a row by itself; "" if nothing is.
+
+    Args:
+        known: the gallery's animals.
+        others: of these, those that the file has not brought itself.
+    """
+    name, answer = row.name, row.answer
+    if answer and row.is_another:
+        return OTHER_PHOTO
+    if answer == UNCLEAR and row.was and not name:
+        return (
+            f"'{UNCLEAR}', but the gallery has it as {row.was}: --forget it, or clear this answer"
+        )
     if answer in ("", UNCLEAR):
         return f"'{answer or 'no decision'}', but with the name {name}" if name else ""
     if answer not in (CONFIRMED, OTHER, NEW):
@@ -146,10 +183,15 @@ def _fault(name: str, answer: str, known: set[str], brought: set[str], was: str 
     if not name:
         return f"'{answer}' without a name"
     if answer == NEW:
-        alike = [each for each in known - brought if name_key(each) == name_key(name)]
+        alike = [each for each in others if name_key(each) == name_key(name)]
         return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""
     if name not in known:
         return f"'{answer}' {name}, which the gallery lacks{near_names(near_to(name, known))}"
+    if answer == CONFIRMED and not row.is_seen:
+        return (
+            f"'{answer}' {name}, but the photo that was shown as {name} is not {name} in this "
+            "gallery (any more): ask anew with identify.py"
+        )
     return ""
 
 
