@@ -153,7 +153,10 @@ def _outputs(session: InferenceSession, photos: np.ndarray) -> np.ndarray:
 
 
 def _write(network: onnx.ModelProto, path: Path, description: onnx_files.OnnxDescription) -> None:
-    """Write in one step, with the description under this course's key alone."""
+    """Write in one step, with the description and the file's checksum, and no other notes."""
     text = json.dumps(asdict(description), ensure_ascii=False)
-    onnx.helper.set_model_props(network, {onnx_files.METADATA_KEY: text})
-    write_bytes(path, network.SerializeToString())
+    notes = {onnx_files.METADATA_KEY: text, onnx_files.CHECKSUM_KEY: onnx_files.NO_CHECKSUM}
+    onnx.helper.set_model_props(network, notes)
+    content = network.SerializeToString()
+    checksum = onnx_files.content_checksum(content)
+    write_bytes(path, content.replace(onnx_files.NO_CHECKSUM.encode(), checksum.encode()))

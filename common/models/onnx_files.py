@@ -5,6 +5,7 @@ JSON under one key, how photos become its input and what its outputs are called.
 `common.models.onnx_export` writes it.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 METADATA_KEY = "recogniser"  # the same as in a stored model.safetensors
+CHECKSUM_KEY = "sha256"
+NO_CHECKSUM = "SHA-256 of this file with this text in the checksum's place".ljust(64)  # as long
 INPUT_NAME = "photos"
 # What onnxruntime raises on bytes that are no network, or one that it cannot run.
 UNREADABLE = (
@@ -81,10 +84,12 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
         n_threads: of the CPU; 0 for one per core.
 
     Raises:
-        InputError: no such file, no ONNX network, or one without this course's metadata.
+        InputError: no such file, no ONNX network, a damaged one, or one without this course's
+            metadata.
     """
     try:
-        session = open_session(read_file(Path(path)), n_threads)
+        content = read_file(Path(path))
+        session = open_session(content, n_threads)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); run python week2/export_onnx.py first, "
@@ -95,7 +100,18 @@ def open_onnx(path: str | Path, n_threads: int = 0) -> OnnxModel:
             f"{path}: is no ONNX network that onnxruntime can run ({first_line(error)}); "
             "expected a model.onnx with its weights inside"
         ) from error
+    checksum = session.get_modelmeta().custom_metadata_map.get(CHECKSUM_KEY, "")
+    if len(checksum) == len(NO_CHECKSUM) and content_checksum(content, checksum) != checksum:
+        raise InputError(
+            f"{path}: its bytes are not those that were written; expected an undamaged file; "
+            "copy it again, or run python week2/export_onnx.py again"
+        )
     return OnnxModel(_description_of(session, path), session)
+
+
+def content_checksum(content: bytes, checksum: str = NO_CHECKSUM) -> str:
+    """SHA-256 of a file's bytes, whatever checksum stands in them."""
+    return hashlib.sha256(content.replace(checksum.encode(), NO_CHECKSUM.encode())).hexdigest()
 
 
 def open_session(content: bytes, n_threads: int = 0) -> onnxruntime.InferenceSession:

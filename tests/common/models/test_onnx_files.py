@@ -119,6 +119,25 @@ def test_a_cut_off_file_is_named(exported, tmp_path):
         open_onnx(tmp_path / "half.onnx")
 
 
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_a_file_whose_weights_were_damaged_is_refused(place, exported, tmp_path):
+    content = bytearray(exported[1].read_bytes())
+    content[int(place * len(content))] ^= 1
+    (tmp_path / "damaged.onnx").write_bytes(content)
+
+    with pytest.raises(InputError, match=r"damaged\.onnx: its bytes are not those"):
+        open_onnx(tmp_path / "damaged.onnx")
+
+
+def test_a_file_without_a_checksum_is_taken(exported, tmp_path):
+    network = onnx.load(exported[1])
+    notes = {note.key: note.value for note in network.metadata_props if note.key == METADATA_KEY}
+    onnx.helper.set_model_props(network, notes)
+    onnx.save(network, tmp_path / "older.onnx")
+
+    assert list(open_onnx(tmp_path / "older.onnx").description.identities) == NAMES
+
+
 def test_a_file_without_its_weights_is_refused(exported, tmp_path):
     onnx.save(onnx.load(exported[1]), tmp_path / "bare.onnx", save_as_external_data=True,
               location="weights.data", size_threshold=0)  # fmt: skip
