@@ -24,6 +24,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from common import cli
@@ -54,6 +55,7 @@ from common.words import counted
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 COSINE, BOTH = "embedding", "embedding and details"
 RIGHT = (1.0, 0.95, 0.875)  # shares of a person's answers that are right
@@ -116,17 +118,14 @@ def main(argv: list[str] | None = None) -> dict:
     kinds = list(dict.fromkeys(each.likeness for each in folders))
     n_answers = 2 * EVERY if args.smoke else ANSWERS
     curves, gains = [], []
-    for kind in kinds:
+    persons = list(product(kinds, RIGHT, STRATEGIES))
+    for kind, right, strategy in tqdm(persons, "simulated persons", unit="person"):
         own = [each for each in folders if each.likeness == kind]
-        for right in RIGHT:
-            for strategy in STRATEGIES:
-                found = [judged(each, strategy, right, n_answers) for each in own]
-                states = [[grouping.labels for _, grouping in each] for each in found]
-                named = {"similarity": kind, "strategy": strategy, "person right": right}
-                with_intervals = right == USUAL
-                rows = curve(own, states, with_intervals=with_intervals)
-                curves += [named | row for row in rows]
-                gains.append(named | gain(own, states))
+        found = [judged(each, strategy, right, n_answers) for each in own]
+        states = [[grouping.labels for _, grouping in each] for each in found]
+        named = {"similarity": kind, "strategy": strategy, "person right": right}
+        curves += [named | row for row in curve(own, states, with_intervals=right == USUAL)]
+        gains.append(named | gain(own, states))
     curves, gains = pd.DataFrame(curves), pd.DataFrame(gains)
     groups = pd.DataFrame([before_row(each) for each in folders])
     sources = pd.DataFrame(

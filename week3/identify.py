@@ -22,7 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from common import cli
-from common.data.catalogue import TABLES, load_catalogue, read_card
+from common.data.catalogue import BOXES, TABLES, load_catalogue, read_card
 from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import find_images
@@ -261,7 +261,10 @@ def boxed(folder: Path, *, is_above: bool = False) -> list[Path]:
     """
     try:
         tables = [folder / name for name in os.listdir(folder) if name.lower() in TABLES]
-        names = [match_columns(list(read_csv(table)), str(table), required=()) for table in tables]
+        names = []
+        for table in tables:  # without boxes in boxes.csv, whole photos would be asked about
+            needed = ("path", "bbox") if table.name.lower() == BOXES else ()
+            names.append(match_columns(list(read_csv(table)), str(table), required=needed))
         if not any("bbox" in each for each in names):
             return []
         card = read_card(folder, date_order="day")  # no date is asked for

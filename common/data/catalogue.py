@@ -34,7 +34,8 @@ import numpy as np
 import pandas as pd
 
 TABLE_FILE = "metadata.csv"
-TABLES = TABLE_FILE, "boxes.csv"  # of a card, of which the first that is there is read
+BOXES = "boxes.csv"
+TABLES = TABLE_FILE, BOXES  # of a card, of which the first that is there is read
 GAP_MINUTES = 30.0  # between two photos, from which on they are of two events
 
 

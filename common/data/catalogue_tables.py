@@ -65,6 +65,7 @@ SHEET_COLUMNS = {
     *("decision", "verdict", "rank", "similarity", "probability", "note", "asked"),
     *("content", "seen"),
 }
+BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -79,7 +80,8 @@ def read_csv(file: Path) -> pd.DataFrame:
 
     Commas, semicolons and tabs are told apart by the header, or named by Excel's "sep=;" before
     it. UTF-8, or UTF-16 and UTF-32 with a byte order mark. Cells without a header are left out if
-    they are empty, and rows without any content stay as empty ones.
+    they are empty, and rows without any content stay as empty ones. A box in four columns becomes
+    one column.
 
     Raises:
         InputError: the file may not be read, is in another encoding or no table.
@@ -110,7 +112,18 @@ def read_csv(file: Path) -> pd.DataFrame:
             raise _no_table(
                 file, f"row {full[0]} has more cells than the header, {place + 1} or more"
             )
-    return unescaped(pd.DataFrame(columns, dtype=object))
+    return _with_boxes(unescaped(pd.DataFrame(columns, dtype=object)))
+
+
+def _with_boxes(table: pd.DataFrame) -> pd.DataFrame:
+    names = {re.sub("^b?box", "", _column_key(name)): name for name in table}
+    sides = next((sides for sides in BOX_SIDES if set(sides) <= set(names)), None)
+    if sides is None or {"bbox", "boundingbox"} & set(map(_column_key, table)):
+        return table
+    columns = [names[side] for side in sides]
+    rows = table[columns].map(lambda cell: cell.strip().replace(",", ".")).to_numpy()  # 12,5
+    boxes = ["" if all(map(is_unknown, row)) else ",".join(row) for row in rows]
+    return table.drop(columns=columns).assign(bbox=boxes)
 
 
 def _no_table(file: Path, found: str) -> InputError:

@@ -118,6 +118,16 @@ def test_a_table_of_something_else_above_a_photo_is_passed_over(table, pairs, ga
     assert len(result["metrics"]["answers"]) == 1
 
 
+def test_a_photo_beside_boxes_without_a_box_is_refused(gallery, pairs, tmp_path, capsys):
+    source = pairs / load_catalogue(pairs).table["path"].iloc[0]
+    photo = shutil.copy(source, tmp_path / source.name)
+    (tmp_path / "boxes.csv").write_text(f"path,xmin,xmax\n{photo.name},3,9\n", encoding="utf-8")
+
+    said = refusal_of("week3/identify", capsys, str(photo), "--gallery", str(gallery))
+
+    assert "has the columns path, xmin, xmax, expected also bbox" in said
+
+
 def test_two_animals_of_one_photo_are_no_encounter_of_one(pairs, gallery, tmp_path, capsys):
     photo = pairs / load_catalogue(pairs).table["path"].iloc[both_of_one(load_catalogue(pairs))[0]]
     flags = str(photo), "--same_encounter", "--gallery", str(gallery)

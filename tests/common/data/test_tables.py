@@ -9,6 +9,7 @@ from pathlib import Path
 from common.data.catalogue import catalogue_from_table, load_catalogue
 from common.data.catalogue_cells import normalise_orientation, parse_dates, sides_in_names
 from common.data.catalogue_checks import leave_out_unusable
+from common.data.catalogue_tables import read_csv
 from common.data.photo_files import open_photo
 from common.errors import InputError
 
@@ -460,6 +461,19 @@ def test_a_box_column_switches_no_other_check_off(tmp_path, header):
     assert found["contradictory_copy"] == ("a.jpg", "b.jpg")
     assert found["copy"] == ("e.jpg",)
     assert sorted(catalogue.table["identity"]) == ["anna", "anna", "bella", "carlo"]
+
+
+@pytest.mark.parametrize("header", ["x,y,w,h", "Bbox_X;bbox y;bboxWidth;bbox_height"])
+def test_a_box_of_four_columns_is_one(header, tmp_path):
+    separator = ";" if ";" in header else ","
+    cells = [["5", "6.5", "7", "8"], ["NA", "", "NA", ""]]
+    rows = [separator.join([f"{n}.jpg", *row]) for n, row in enumerate(cells)]
+    (tmp_path / "table.csv").write_text("\n".join([f"path{separator}{header}", *rows]))
+
+    table = read_csv(tmp_path / "table.csv")
+
+    assert dict(table.T)[0].to_dict() == {"path": "0.jpg", "bbox": "5,6.5,7,8"}
+    assert table["bbox"][1] == ""
 
 
 def test_boxes_are_cut_out_and_those_beside_the_photo_left_out(tmp_path):
