@@ -32,7 +32,13 @@ from common.ending import run_script
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
-from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
+from common.gallery.decisions import (
+    check_decisions,
+    doubtful_names,
+    near_names,
+    refuse_lookalikes,
+    refuse_no_name,
+)
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import change_of, forgotten, read_log
@@ -303,7 +309,9 @@ def add(
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Photos join; a table may also correct the animal of photos that are there."""
     newcomers: set[str] = set()
+    doubtful: list[str] = []
     if args.data_dir and args.data_dir.is_file():
+        doubtful = doubtful_names(args.data_dir, folder)
         newcomers = check_decisions(args.data_dir, gallery, args.keep_names or (), folder)
     catalogue = open_catalogue(args, fewest_identities=1)
     network, before = enrolment.network_of(gallery), set(gallery.identities)
@@ -323,6 +331,12 @@ def add(
     if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
         notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []
+    if doubtful:
+        notes.append(
+            f"{', '.join(doubtful)}: before a change of names, another animal was called so, and "
+            "the file does not say when it was asked (column 'asked'). If it was asked before, "
+            "take it back with --undo."
+        )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 

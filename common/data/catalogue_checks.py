@@ -126,7 +126,8 @@ def leave_out_unusable(
         raise InputError(
             f"{catalogue.name} has usable photos of "
             f"{counted(len(usable.identities), 'animal')}, expected "
-            f"at least {fewest_identities} ({reasons}); check the paths in its table or --data_dir"
+            f"at least {fewest_identities} ({reasons}); check --data_dir, and the paths in its "
+            "table: they count from the table's folder, so put it into the folder of its photos"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
 

@@ -61,12 +61,10 @@ def check_decisions(
     others = known - brought
     faults = [_fault(each, known, others) for each in rows]
     twins = _one_number({n: each.name for n, each in enumerate(rows) if each.answer == NEW}, kept)
+    against = _contradictions(rows)
     renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
-    named = {each.path: each.name for each in rows if each.name}
     for row, each in enumerate(rows):
-        faults[row] = faults[row] or twins.get(row, "")
-        if each.answer == UNCLEAR and not each.name and each.path in named:
-            faults[row] = f"'{UNCLEAR}', but another row names that photo {named[each.path]}"
+        faults[row] = faults[row] or twins.get(row, "") or against.get(row, "")
         if each.answer in (CONFIRMED, OTHER) and each.name in renamed[row]:
             faults[row] = (
                 f"'{each.answer}' {each.name}, who was renamed {renamed[row][each.name]} after "
@@ -88,6 +86,7 @@ class _Decision:
 
     Attributes:
         path: of the photo, from the file's folder, with its box.
+        content: of the photo, as `photo_name` gives it; "" if it is not there.
         name: "" where nobody knows it.
         answer: in small letters.
         is_another: whether the photo of that path is none that was asked about.
@@ -96,6 +95,7 @@ class _Decision:
     """
 
     path: str
+    content: str
     name: str
     answer: str
     is_another: bool
@@ -134,9 +134,26 @@ def _rows_of(
             here = photo_name(photo)
         is_another = bool(here and asked[row]) and asked[row] != ID_MARK + here
         is_seen = not seen[row] or enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
-        found = paths[row], name, answers[row], is_another, enrolled_as.get(here), is_seen
+        found = paths[row], here, name, answers[row], is_another, enrolled_as.get(here), is_seen
         rows.append(_Decision(*found))
     return rows
+
+
+def _contradictions(rows: Sequence[_Decision]) -> dict[int, str]:
+    """Rows that other rows speak against, and what is wrong: copies are one photo."""
+    named = {each.content or each.path: each.name for each in rows if each.name}
+    boxes, found = {}, {}
+    for row, each in enumerate(rows):
+        name = named.get(each.content or each.path)
+        if each.answer == UNCLEAR and not each.name and name:
+            found[row] = f"'{UNCLEAR}', but another row names that photo {name}"
+        file, box = file_and_box(each.path)
+        if each.name and boxes.setdefault((file, each.name), box) != box:
+            found[row] = (
+                f"{each.name} is in two boxes of one photo: correct a name, or delete this row if "
+                "both boxes are around one animal"
+            )
+    return found
 
 
 def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
@@ -160,6 +177,22 @@ def _renamed_since(source: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
     first = min(filter(None, times), default="9999")  # of the sheet: other rows are from it, too
     known = {time: renamed_since(folder, time) for time in {first, *filter(None, times)}}
     return [known[time or first] for time in times]
+
+
+def doubtful_names(file: Path, folder: Path) -> list[str]:
+    """Names in decisions that do not say when they were asked, and once stood for another animal.
+
+    Args:
+        folder: of the gallery, whose log knows who was renamed.
+    """
+    source = read_csv(file)
+    texts = source.astype(str).to_numpy().ravel()
+    if "decision" not in source or any(map(ASKED.search, texts)):
+        return []
+    moved = renamed_since(folder, "0")  # ever
+    return sorted(
+        set(as_text(source[match_columns(list(source), str(file))["identity"]])) & set(moved)
+    )
 
 
 def _fault(row: _Decision, known: set[str], others: set[str]) -> str:

@@ -293,6 +293,22 @@ def test_an_answer_that_cannot_be_taken_is_refused_by_its_row(gallery, capsys, r
     assert words in refused(capsys, gallery, *decide(gallery, "new/0.png,anna,confirmed", row))
 
 
+def test_copies_of_a_photo_are_one_photo_to_a_persons_answers(gallery, capsys):
+    shutil.copy(gallery.parent / "new" / "0.png", gallery.parent / "new" / "copy.png")
+    rows = "new/0.png,anna,confirmed", "new/copy.png,,cannot be told"
+
+    assert "row 3: 'cannot be told', but another" in refused(
+        capsys, gallery, *decide(gallery, *rows)
+    )
+
+
+def test_one_animal_in_two_boxes_of_a_photo_is_refused(gallery, capsys):
+    rows = 'new/0.png,anna,confirmed,"0,0,3,3"', 'new/0.png,anna,another animal,"3,3,3,3"'
+    decisions = decide(gallery, *rows, columns="path,identity,decision,bbox")
+
+    assert "row 3: anna is in two boxes of one photo" in refused(capsys, gallery, *decisions)
+
+
 def test_a_photo_that_a_person_takes_back_is_named_until_it_is_forgotten(gallery, capsys):
     build(gallery, *decide(gallery, "new/0.png,carla,new individual"))
 
@@ -323,6 +339,17 @@ def test_a_forgotten_photo_that_comes_back_is_told(gallery, built, capsys):
 
     assert "4 photos had been taken out of this gallery before" in capsys.readouterr().out
     assert len(held(gallery)) == 6
+
+
+@pytest.mark.parametrize("asked", ["", "identified 2999-01-01T00:00:00"])
+def test_decisions_without_a_time_are_told_where_a_name_moved(asked, gallery, capsys):
+    build(gallery, "--rename", "anna", "dora")
+    build(gallery, "--rename", "berta", "anna")
+    row, columns = "new/0.png,anna,confirmed", "path,identity,decision"
+
+    result = build(gallery, *decide(gallery, f"{row},{asked}", columns=f"{columns},note"))
+
+    assert any("another animal was called so" in note for note in result["notes"]) != bool(asked)
 
 
 def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, capsys):
