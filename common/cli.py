@@ -8,8 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from common.data.exif import read_offset
 from common.data.training_classes import CLASSES
@@ -354,18 +354,6 @@ _FLAGS: dict[str, dict] = {
 }
 
 
-def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Parser whose help shows the script's own docstring, and which refuses in one line."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [--flag value ...]    (--help lists the flags)",
-        description=(doc or "").strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # --epoch must not quietly mean --epochs
-    )
-    parser.error = partial(_refuse_flags, parser)
-    return parser
-
-
 DASH = ' (one that begins with - is written in quotes with a space before it: " -value")'
 # argparse's words → found and expected.
 _IN_OUR_WORDS = (
@@ -377,21 +365,49 @@ _IN_OUR_WORDS = (
     (r"the following arguments are required: (.+)", r"found no \1, expected a value of each"),
     (r"unrecognized arguments: (.+)", r"found \1, expected the flags of this script"),
 )
+# What --help lists after a script's own flags, whatever the script.
+_GROUPS = {
+    "photos and their split": (
+        *("data_dir", *PHOTO_FLAGS, "clock_offset", "gap_minutes", "split", "split_column"),
+    ),
+    "machine and results": (
+        *("seed", "seeds", "device", "mixed_precision", "compile", "workers", "cached_views"),
+        *("output_dir", "smoke"),
+    ),
+}
 
 
-def _refuse_flags(parser: argparse.ArgumentParser, message: str) -> None:
-    """End with one line, as for everything else that a person gives."""
-    for theirs, ours in _IN_OUR_WORDS:
-        message = re.sub(theirs, ours, message, flags=re.DOTALL)
-    known = re.findall(r"--\w+", parser.format_help())
-    near = (
-        difflib.get_close_matches(message.split()[1], known, n=1) if "the flags" in message else []
-    )
-    hint = f"did you mean {near[0]}? " if near else ""
-    end(2, f"error: {message}; {hint}--help lists the flags and what they take")
+class Parser(argparse.ArgumentParser):
+    """Flags in groups, and a refusal in one line."""
+
+    def __init__(self, doc: str | None):
+        super().__init__(
+            usage="%(prog)s [--flag value ...]    (--help lists the flags)",
+            description=(doc or "").strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # --epoch must not quietly mean --epochs
+        )
+        self.group_of = {}
+        for title, names in _GROUPS.items():
+            self.group_of |= dict.fromkeys(names, self.add_argument_group(title))
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line, as for everything else that a person gives."""
+        for theirs, ours in _IN_OUR_WORDS:
+            message = re.sub(theirs, ours, message, flags=re.DOTALL)
+        near, known = [], re.findall(r"--\w+", self.format_help())
+        if "the flags" in message:
+            near = difflib.get_close_matches(message.split()[1], known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        end(2, f"error: {message}; {hint}--help lists the flags and what they take")
 
 
-def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:
+def make_parser(doc: str | None) -> Parser:
+    """Parser whose help shows the script's own docstring, and which refuses in one line."""
+    return Parser(doc)
+
+
+def shared_flags(parser: Parser, *names: str, **defaults: object) -> None:
     """Add shared flags; a keyword adds its flag with this script's own default.
 
     Args:
@@ -411,16 +427,18 @@ def shared_flags(parser: argparse.ArgumentParser, *names: str, **defaults: objec
             _add_photo_flags(parser, defaults.get(name))
         else:
             changed = {"default": defaults[name]} if name in defaults else {}
-            parser.add_argument(f"--{name}", **_FLAGS[name] | changed)
+            group = parser.group_of.get(name, parser)
+            group.add_argument(f"--{name}", **_FLAGS[name] | changed)
 
 
-def _add_photo_flags(parser: argparse.ArgumentParser, data_dir: object) -> None:
+def _add_photo_flags(parser: Parser, data_dir: object) -> None:
     """Add the two ways to name photos, of which one may be used."""
-    either = parser.add_mutually_exclusive_group()
+    group = parser.group_of["data_dir"]
+    either = group.add_mutually_exclusive_group()
     either.add_argument("--data_dir", **_FLAGS["data_dir"] | {"default": data_dir})
     either.add_argument("--dataset", **_FLAGS["dataset"])
     for name in PHOTO_FLAGS:
-        parser.add_argument(f"--{name}", **_FLAGS[name])
+        group.add_argument(f"--{name}", **_FLAGS[name])
 
 
 def _add_freeze_flags(parser: argparse.ArgumentParser, default: bool) -> None:

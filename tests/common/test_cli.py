@@ -149,6 +149,15 @@ def test_help_shows_the_docstring_and_the_scripts_default(capsys):
     assert "(default: 7)" in shown
 
 
+def test_help_shows_a_scripts_own_flags_before_those_of_every_script(capsys):
+    with pytest.raises(SystemExit):
+        parser_with("device", "data_dir", "epochs").parse_args(["--help"])
+
+    order = ["--epochs N", "photos and their split:", "--data_dir", "machine and", "--device"]
+    shown = capsys.readouterr().out
+    assert sorted(order, key=shown.index) == order
+
+
 def test_help_names_every_split(capsys):
     from common.splits.splits import SPLIT_NAMES
 
