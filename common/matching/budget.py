@@ -61,17 +61,20 @@ def cost_of(
 def _measured(matcher: Matcher, photo: Path, features: Sequence[LocalFeatures]) -> Cost:
     """The best of a few trials: what other programs take is none of its cost."""
     query = matcher.describe([photo])[0]  # the first one wakes the threads
-    photo_seconds = min(_seconds(partial(matcher.describe, [photo])) for _ in range(N_TRIALS))
+    photo_seconds = min(seconds_of(partial(matcher.describe, [photo])) for _ in range(N_TRIALS))
     n_pairs, seconds = 1, 0.0
     while seconds < TRIED_SECONDS:
         n_pairs *= 2
         tried = [features[i % len(features)] for i in range(n_pairs)]
-        seconds = _seconds(partial(matcher.scores, query, tried))
+        seconds = seconds_of(partial(matcher.scores, query, tried))
     return Cost(photo_seconds, seconds / n_pairs)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """On a machine that is not busy with other programs: there the clock runs on, not the work."""
+def seconds_of(work: Callable[[], object]) -> float:
+    """What work takes on a machine that is not busy with other programs.
+
+    There the clock runs on, and the work's own time does not.
+    """
     wall, worked = time.perf_counter(), time.process_time()
     work()
     return min(time.perf_counter() - wall, time.process_time() - worked)
