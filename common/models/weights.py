@@ -112,6 +112,9 @@ def load_into(network: nn.Module, file: Path, name: str) -> None:
     _check({key: tensors[key] for key in own}, body, file, name)
     if any(key not in tensors or tensors[key].shape != expected[key].shape for key in head):
         network.reset_classifier(0)
+    else:
+        for key in head:
+            refuse_odd_numbers(tensors[key], expected[key], f"--weights {file}: {key}")
     used = {key: tensors[key] for key in network.state_dict() if key in tensors}
     network.load_state_dict(used, strict=False)  # what is not there is computed
     if trained:
@@ -195,7 +198,21 @@ def _in_own_names(
             f"--weights {file}: holds {len(learned)} tensors, expected {name}'s {len(ours)}; "
             "is it another architecture? Name it with --model"
         )
-    return {ours[i]: tensors[key] for i, key in enumerate(learned)}
+    renamed = dict(zip(ours, learned, strict=True))
+    odd = [key for key, theirs in renamed.items() if _kind(theirs) not in (None, _kind(key))]
+    if odd or file.suffix.lower() == ".safetensors":  # which does not keep an order
+        found = f"{renamed[odd[0]]} stands for {odd[0]}" if odd else f"{learned[0]} is none of them"
+        raise InputError(
+            f"--weights {file}: has neither the names nor the order of {name}'s tensors ({found}), "
+            "expected one of the two; give them timm's names, or save a .pth in timm's order"
+        )
+    return {key: tensors[theirs] for key, theirs in renamed.items()}
+
+
+def _kind(key: str) -> str | None:
+    """What a name ends in, where every library ends it so."""
+    end = key.rpartition(".")[2]
+    return end if end in ("weight", "bias", "running_mean", "running_var") else None
 
 
 def _learned(names: Iterable[str]) -> list[str]:

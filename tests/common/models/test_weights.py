@@ -141,6 +141,36 @@ def test_torchvisions_names_load_without_their_classifier(tmp_path):
         assert torch.allclose(found, model.features(images()).mean(dim=(2, 3)), atol=1e-5)
 
 
+def others_names(state):
+    """Another library's names, in the same order."""
+    return {f"layer_{n}.{key.split('.')[-1]}": each for n, (key, each) in enumerate(state.items())}
+
+
+def test_other_names_in_the_same_order_are_taken(network, features, tmp_path):
+    torch.save(others_names(network.state_dict()), tmp_path / "other.pth")
+
+    assert torch.equal(features_of(tmp_path / "other.pth"), features)
+
+
+def test_other_names_in_another_order_are_refused(network, tmp_path):
+    bias_first = dict(sorted(others_names(network.state_dict()).items(), key=lambda e: e[0][::-1]))
+    torch.save(bias_first, tmp_path / "bias_first.pth")
+    save_file(others_names(network.state_dict()), tmp_path / "unordered.safetensors")
+
+    for name in ("bias_first.pth", "unordered.safetensors"):
+        with pytest.raises(InputError, match="neither the names nor the order"):
+            features_of(tmp_path / name)
+
+
+def test_a_head_of_another_layout_is_refused(network, tmp_path):
+    state = network.state_dict()
+    state |= {"classifier.weight": state["classifier.weight"].to_sparse()}
+    torch.save(state, tmp_path / "sparse.pth")
+
+    with pytest.raises(InputError, match=r"classifier\.weight holds .* no training leaves"):
+        load_imagenet_classifier(NAME, weights=str(tmp_path / "sparse.pth"), image_size=32)
+
+
 def test_a_deeper_network_of_the_same_kind_is_refused(tmp_path):
     save_file(timm.create_model("resnet34").state_dict(), tmp_path / "deeper.safetensors")
 
