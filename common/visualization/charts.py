@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 STRONG = 0.3  # difference of two approaches that has the full colour of a map
 MOST_BANDS = 5  # in one chart; intervals of more lines stand side by side
+AXIS_WIDTH, NAME_WIDTH = 540, 12  # points: of a chart of costs, and of a slanting name
 LEGEND_WIDTH = 110  # characters of the legend's size beside each other
 
 
@@ -41,12 +42,16 @@ def cost_scatter(
         look, ends = style.look(index), (own[f"{value}_low"], own[f"{value}_high"])
         axes.vlines(own[cost], *ends, color=look["color"], alpha=0.5)
         axes.scatter(own[cost], own[value], s=40, zorder=3, label=name, **look)
-    for name, own in rows.groupby(label, sort=False):  # once, above its highest interval
-        top = own.loc[own[f"{value}_high"].idxmax(), [cost, f"{value}_high"]]
-        place = {"xytext": (0, 4), "textcoords": "offset points", "rotation": 60}
-        axes.annotate(name, top, **place, fontsize=8, color=style.INK, parse_math=False)
     axes.set_xscale("log")
     axes.set_xlim(rows[cost].min() / 1.5, rows[cost].max() * 2)  # room for the last name
+    # Each name once, above its highest interval, and beside the name before it.
+    tops = rows.loc[rows.groupby(label)[f"{value}_high"].idxmax()].sort_values(cost)
+    decades, last = np.ptp(np.log10(axes.get_xlim())), -np.inf
+    for name, x, y in zip(tops[label], tops[cost], tops[f"{value}_high"], strict=True):
+        at = np.log10(x) / decades * AXIS_WIDTH
+        last = max(at, last + NAME_WIDTH)
+        place = {"xytext": (last - at, 4), "textcoords": "offset points", "rotation": 60}
+        axes.annotate(name, (x, y), **place, fontsize=8, color=style.INK, parse_math=False)
     is_wide = rows[cost].max() > 100 * rows[cost].min()
     axes.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))

@@ -28,6 +28,7 @@ from grading.sheet import (
 
 TESTS = Path(__file__).resolve().parents[1]
 GRADED = pytest.StashKey[dict[tuple[str, str], Grades]]()
+FORMER_XML = pytest.StashKey[bytes | None]()  # of the grades, by an earlier command
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -86,7 +87,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         if reason := why_not_there(target):
             raise pytest.UsageError(f"--grade {target}: {reason}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        config.option.xmlpath = str(target.with_suffix(".xml"))
+        file = target.with_suffix(".xml")
+        config.stash[FORMER_XML] = file.read_bytes() if file.is_file() else None
+        config.option.xmlpath = str(file)
     if mine.is_dir():
         config.option.tbstyle = "no"
 
@@ -145,8 +148,12 @@ def grades_of(config: pytest.Config, name: str, week: str) -> Grades:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The table of points, and the files that hold it."""
-    graded = list(config.stash.get(GRADED, {}).values())
+    """The table of points, and the files that hold it, once everybody is graded."""
+    graded, target = list(config.stash.get(GRADED, {}).values()), config.option.grade
+    n_all = len(submissions_of(config, graded[0].week)) if graded else -1
+    is_whole = len(graded) == n_all  # not stopped, nor asked for a part
+    if target and not is_whole:
+        put_back(target, config.stash[FORMER_XML])
     if not graded or config.option.mine is None:
         return
     terminalreporter.section(f"{graded[0].week}, seed {graded[0].seed}")
@@ -156,11 +163,20 @@ def pytest_terminal_summary(
         _write(terminalreporter, [f"{n} of {len(graded)}: {text}" for text, n in mistakes[:3]])
         if others := passed_over(config.option.mine):
             _write(terminalreporter, [f"Not graded, for they are no .py: {', '.join(others)}"])
-    if target := config.option.grade:
-        is_class = config.option.mine.is_dir()
-        beside = write_class_sheet(graded, target) if is_class else []
+    if target and is_whole:
+        beside = write_class_sheet(graded, target) if config.option.mine.is_dir() else []
         written = [write_grades(graded, target, beside), target.with_suffix(".xml"), *beside]
         _write(terminalreporter, [f"Written: {path}" for path in written])
+    elif target:
+        _write(terminalreporter, [f"Nothing is written: {len(graded)} of {n_all} are graded"])
+
+
+def put_back(target: Path, former_xml: bytes | None) -> None:
+    """Undo what pytest wrote beside the grades."""
+    file = target.with_suffix(".xml")
+    file.unlink(missing_ok=True)
+    if former_xml is not None:
+        file.write_bytes(former_xml)
 
 
 def _write(reporter: pytest.TerminalReporter, lines: Iterable[str]) -> None:

@@ -319,6 +319,27 @@ def test_a_conftest_is_refused_before_it_runs(tmp_path):
     assert "ran" not in ending.stderr.split()
 
 
+def test_a_class_that_is_graded_in_part_leaves_no_grades(tmp_path):
+    (tmp_path / "class").mkdir()
+    for name in ("ada", "bob"):
+        (tmp_path / "class" / f"{name}.py").write_text("def (", encoding="utf-8")
+    flags = (
+        "--mine",
+        str(tmp_path / "class"),
+        "--grade",
+        str(tmp_path / "grades" / "week1.json"),
+        "-x",
+    )
+
+    ending = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/week1", *flags],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "Nothing is written: 1 of 2 are graded" in ending.stdout
+    assert not any((tmp_path / "grades").iterdir())
+
+
 def test_a_mistake_that_nobody_foresaw_is_counted_without_its_values(tmp_path):
     source = "import numpy as np\ndef accuracy(scores, labels):\n    return np.float64(2.0)\n"
     path = tmp_path / "somebody.py"
