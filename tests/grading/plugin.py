@@ -1,12 +1,15 @@
 """pytest's flags and reports for a learner's exercises; tests/conftest.py takes them in.
 
 pytest tests/week2 --mine my_week2.py --hint 2
-pytest tests/week2 --mine path/to/submissions --grade grades.json --seed 7
+pytest tests/week2 --mine path/to/submissions --grade grades_week2.json --seed 7
 """
 
 import contextlib
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from common.files import UnwritableError
 
 import pytest
 from grading.grade import (
@@ -19,7 +22,9 @@ from grading.grade import (
     submissions_in,
 )
 from grading.sheet import (
+    checksum_of,
     commonest_mistakes,
+    others_in,
     points_table,
     why_not_there,
     write_class_sheet,
@@ -28,7 +33,8 @@ from grading.sheet import (
 
 TESTS = Path(__file__).resolve().parents[1]
 GRADED = pytest.StashKey[dict[tuple[str, str], Grades]]()
-FORMER_XML = pytest.StashKey[bytes | None]()  # of the grades, by an earlier command
+FORMER = pytest.StashKey[str | None]()  # checksum of the grades of an earlier command
+FORMER_XML = pytest.StashKey[bytes | None]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -86,7 +92,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if target:
         if reason := why_not_there(target):
             raise pytest.UsageError(f"--grade {target}: {reason}")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=target.parent):
+                pass
+        except OSError as error:
+            raise pytest.UsageError(f"--grade {target}: {error.strerror}: take another") from None
+        config.stash[FORMER] = checksum_of(target)
         file = target.with_suffix(".xml")
         config.stash[FORMER_XML] = file.read_bytes() if file.is_file() else None
         config.option.xmlpath = str(file)
@@ -132,6 +144,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         with contextlib.suppress(ValueError):  # a file that cannot be read is graded as such
             if reason := other_week(read_source(config.option.mine), weeks[0]):
                 raise pytest.UsageError(f"--mine {config.option.mine}: {reason}")
+    target = config.option.grade
+    if target and (reason := others_in(target, weeks[0], submissions_of(config, weeks[0]))):
+        raise pytest.UsageError(f"--grade {target}: {reason}; take another name")
     config.hook.pytest_deselected(items=[item for item in items if item not in asked])
     items[:] = asked
 
@@ -163,12 +178,23 @@ def pytest_terminal_summary(
         _write(terminalreporter, [f"{n} of {len(graded)}: {text}" for text, n in mistakes[:3]])
         if others := passed_over(config.option.mine):
             _write(terminalreporter, [f"Not graded, for they are no .py: {', '.join(others)}"])
-    if target and is_whole:
-        beside = write_class_sheet(graded, target) if config.option.mine.is_dir() else []
-        written = [write_grades(graded, target, beside), target.with_suffix(".xml"), *beside]
-        _write(terminalreporter, [f"Written: {path}" for path in written])
-    elif target:
-        _write(terminalreporter, [f"Nothing is written: {len(graded)} of {n_all} are graded"])
+    if not target:
+        return
+    reason = "" if is_whole else f"{len(graded)} of {n_all} are graded"
+    if checksum_of(target) != config.stash[FORMER]:
+        reason = f"another command wrote {target} meanwhile; grade into another"
+    try:
+        lines = [f"Nothing is written: {reason}"] if reason else written(graded, target, config)
+    except UnwritableError as error:
+        lines = [f"Not everything is written: {error}"]
+    _write(terminalreporter, lines)
+
+
+def written(graded: list[Grades], target: Path, config: pytest.Config) -> list[str]:
+    """Write the grades; lines that say where they are."""
+    beside = write_class_sheet(graded, target) if config.option.mine.is_dir() else []
+    paths = [write_grades(graded, target, beside), target.with_suffix(".xml"), *beside]
+    return [f"Written: {path}" for path in paths]
 
 
 def put_back(target: Path, former_xml: bytes | None) -> None:

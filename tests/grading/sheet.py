@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from common.files import write_text
@@ -82,6 +82,17 @@ def why_not_there(path: Path) -> str:
         if os.path.lexists(each) and not is_known:
             return f"{each.name} is there and was written or changed by somebody; take another name"
     return ""
+
+
+def others_in(path: Path, week: str, names: Collection[str]) -> str:
+    """Whose grades would be lost if these were written in their place; "" if nobody's."""
+    if not path.is_file():
+        return ""
+    former = read_json(path)
+    if former["week"] != week:
+        return f"it holds grades of {former['week']}"
+    lost = [each["name"] for each in former["grades"] if each["name"] not in names]
+    return f"it holds grades of {lost[0]}, who is not here" if lost else ""
 
 
 def checksum_of(path: Path) -> str | None:

@@ -22,6 +22,7 @@ from grading.plugin import refuse_foreign_conftest
 from grading.process import Limits
 from grading.sheet import (
     commonest_mistakes,
+    others_in,
     page_of,
     points_table,
     why_not_there,
@@ -176,6 +177,15 @@ def test_grades_that_somebody_corrected_are_not_replaced(changed, a_class, tmp_p
     target.with_suffix(changed).write_text("anna,17", encoding="utf-8")
 
     assert f"grades{changed} is there" in why_not_there(target)
+
+
+def test_grades_of_other_people_or_weeks_are_not_replaced(a_class, tmp_path):
+    names = [grades.name for grades in a_class]
+    target = write_grades(a_class, tmp_path / "grades.json")
+
+    assert others_in(target, "toy", [*names, "late"]) == ""
+    assert others_in(target, "toy", names[1:]) == f"it holds grades of {names[0]}, who is not here"
+    assert others_in(target, "week2", names) == "it holds grades of toy"
 
 
 @pytest.mark.parametrize("name", ["ada.py", "grades.csv", "class", "own.json", "own.xml"])
