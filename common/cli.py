@@ -397,7 +397,7 @@ class Parser(argparse.ArgumentParser):
             message = re.sub(theirs, ours, message, flags=re.DOTALL)
         near, known = [], re.findall(r"--\w+", self.format_help())
         if "the flags" in message:
-            near = difflib.get_close_matches(message.split()[1], known, n=1)
+            near = difflib.get_close_matches(message.split()[1], known, n=1, cutoff=0.7)
         hint = f"did you mean {near[0]}? " if near else ""
         end(2, f"error: {message}; {hint}--help lists the flags and what they take")
 

@@ -59,6 +59,7 @@ FLAGS = [
     (f"{LOOK} --output_dir {'x' * 300}", "--output_dir: found 'xxx"),
     (f"{LOOK} photos", "found photos"),
     (f"{LOOK} --smoke --clock_offset 9999999:00", "of less than a million hours"),
+    (f"{EXPORT} --trained README.md --epochs 5", "--trained: found beside --epochs"),
     (f"{FINE} --plan 0:1 --epochs 5", "--plan: found beside --epochs"),
     (f"{FINE} --plan=0:1 --unfreeze=3", "--plan: found beside --unfreeze"),
     (f"{FINE} --plan 0:1 --strategy full", "--plan: found beside --strategy"),

@@ -18,7 +18,7 @@ weights in a second file: a ResNet-50 "of 245 KB" is a file without its 25 milli
 import argparse
 from pathlib import Path
 
-from common.cli import add_flag, local_path, make_parser, present_file, shared_flags
+from common.cli import add_flag, local_path, make_parser, present_file, refuse_beside, shared_flags
 from common.data.images import PhotoDataset, evaluation_transform, read_photos
 from common.ending import run_script
 from common.experiments.experiment import catalogue_experiment
@@ -62,6 +62,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     words = "the file for --check (default: model.onnx of this script's last run)"
     add_flag(parser, "onnx", local_path, "FILE", words)
     args = parser.parse_args(argv)
+    refuse_beside(parser, argv, "trained", "model", "weights", "image_size", "epochs")
     if args.onnx and not args.check:
         parser.error(
             "--onnx FILE: found alone, expected --check IMAGE, the photo that it shall name"
