@@ -2,13 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text, parse_boxes
-from common.data.catalogue_folders import locate_photos
+from common.data.catalogue_folders import OUTSIDE, find_images, locate_photos
 from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
@@ -24,8 +25,11 @@ CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual
 ASKED = re.compile(r"identified (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # in a sheet's rows
 OTHER_PHOTO = (
     "a photo of that name is here, but of other content than the one that was asked about: is it "
-    "the right folder? (If it was edited since, empty its cell 'content')"
+    "the right folder? (If a program has changed the photos since, or written keywords into them, "
+    "empty the column 'content')"
 )
+EMPTY_PHOTO = "the photo is empty (0 bytes): fetch it from its cloud, or copy it again"
+NO_PHOTO = "the photo is not there: put it back, or delete the row"
 N_NAMED = 5  # rows, or photos, that a message names
 
 
@@ -70,12 +74,10 @@ def check_decisions(
                 f"'{each.answer}' {each.name}, who was renamed {renamed[row][each.name]} after "
                 "this was asked: write the present name, or ask anew with identify.py"
             )
-    faults = [f"row {row}: {fault}" for row, fault in enumerate(faults, start=2) if fault]
-    if faults:
-        more = "; …" if len(faults) > N_NAMED else ""
+    if n_faults := sum(map(bool, faults)):
         raise InputError(
-            f"{file}: {len(faults)} of {len(rows)} answers cannot be taken "
-            f"({'; '.join(faults[:N_NAMED])}{more}); nothing is changed: correct these rows"
+            f"{file}: {n_faults} of {len(rows)} answers cannot be taken ({_listed(faults)}); "
+            "nothing is changed: correct these rows"
         )
     return {each.name for each in rows if each.answer == NEW}
 
@@ -88,8 +90,9 @@ class _Decision:
         path: of the photo, from the file's folder, with its box.
         content: of the photo, as `photo_name` gives it; "" if it is not there.
         name: "" where nobody knows it.
+        unknown: the word that says so.
         answer: in small letters.
-        is_another: whether the photo of that path is none that was asked about.
+        photo_fault: why the file of that path is not the photo that was asked about.
         was: animal as which the gallery has the photo; None: it has not.
         is_seen: whether the photo that was shown still is of that name; unknown counts as so.
     """
@@ -97,8 +100,9 @@ class _Decision:
     path: str
     content: str
     name: str
+    unknown: str
     answer: str
-    is_another: bool
+    photo_fault: str
     was: str | None
     is_seen: bool
 
@@ -113,9 +117,8 @@ def _rows_of(
     """Read a table of decisions, and look for its photos."""
     matched = match_columns(list(source), str(file))
     answers = as_text(source[columns["decision"]]).str.lower()
-    paths, _ = locate_photos(
-        [(path,) for path in as_text(source[matched["path"]])], file.parent, anywhere=True
-    )
+    ways = [(path,) for path in as_text(source[matched["path"]])]
+    paths, _ = locate_photos(ways, file.parent, near=file.stem, anywhere=True)
     if "bbox" in matched:  # a decision is about one animal of a photo
         boxes = parse_boxes(source[matched["bbox"]], str(file))
         paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
@@ -125,18 +128,54 @@ def _rows_of(
         as_text(source[columns[name]]) if name in columns else nothing
         for name in ("content", "seen")
     )
+    contents = cache(partial(_contents, file.parent))  # asked for where one is not there
     enrolled_as, rows = names_of_pictures(gallery), []
-    for row, name in enumerate(as_text(source[matched["identity"]])):
-        refuse_long(name, f"{file}, row {row + 2}")
-        name = name if name in kept else "" if is_unknown(name) else tidy_name(name)
-        photo, here = file.parent / paths[row], ""
-        if file_and_box(photo)[0].is_file():
-            here = photo_name(photo)
-        is_another = bool(here and asked[row]) and asked[row] != ID_MARK + here
+    for row, text in enumerate(as_text(source[matched["identity"]])):
+        refuse_long(text, f"{file}, row {row + 2}")
+        name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
+        here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
         is_seen = not seen[row] or enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
-        found = paths[row], here, name, answers[row], is_another, enrolled_as.get(here), is_seen
-        rows.append(_Decision(*found))
+        found = paths[row], here, name, "" if name else text, answers[row], fault
+        rows.append(_Decision(*found, enrolled_as.get(here), is_seen))
     return rows
+
+
+def _photo_at(
+    path: str, folder: Path, asked: str, contents: Callable[[], dict[str, str]]
+) -> tuple[str, str]:
+    """The content of a photo, "" if it is not there; and why it is none that was asked about.
+
+    Args:
+        contents: gives the folder's photos by content.
+    """
+    file, box = file_and_box(folder / path)
+    if not file.is_file():
+        if OUTSIDE.match(path):  # which is said where the table is read
+            return "", ""
+        now = contents().get(asked) if asked and not box else None
+        return "", NO_PHOTO + (f"; a photo of that content is {now}: write that" if now else "")
+    if not file.stat().st_size:
+        return "", EMPTY_PHOTO
+    here = photo_name(folder / path)
+    return here, OTHER_PHOTO if asked and asked != here else ""
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """Content of each photo in a folder to its path there."""
+    return {photo_name(folder / path): path for path in find_images(folder).photos}
+
+
+def _listed(faults: Sequence[str]) -> str:
+    """The first faults in words, each once with its rows."""
+    rows_of: dict[str, list[int]] = {}
+    for row, fault in enumerate(faults, start=2):
+        if fault:
+            rows_of.setdefault(fault, []).append(row)
+    parts = []
+    for fault, rows in rows_of.items():
+        few = f"rows {', '.join(map(str, rows[:N_NAMED]))}{', …' if len(rows) > N_NAMED else ''}"
+        parts.append(f"{few if len(rows) > 1 else f'row {rows[0]}'}: {fault}")
+    return "; ".join(parts[:N_NAMED]) + ("; …" if len(parts) > N_NAMED else "")
 
 
 def _contradictions(rows: Sequence[_Decision]) -> dict[int, str]:
@@ -203,8 +242,8 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
         others: of these, those that the file has not brought itself.
     """
     name, answer = row.name, row.answer
-    if answer and row.is_another:
-        return OTHER_PHOTO
+    if answer and row.photo_fault and (name or row.content):
+        return row.photo_fault
     if answer == UNCLEAR and row.was and not name:
         return (
             f"'{UNCLEAR}', but the gallery has it as {row.was}: --forget it, or clear this answer"
@@ -214,7 +253,8 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
     if answer not in (CONFIRMED, OTHER, NEW):
         return f"the decision '{answer}', expected {CONFIRMED}, {OTHER}, {NEW} or {UNCLEAR}"
     if not name:
-        return f"'{answer}' without a name"
+        is_none = f" ('{row.unknown}' is none; --keep_names {row.unknown} if it is one)"
+        return f"'{answer}' without a name{is_none if row.unknown else ''}"
     if answer == NEW:
         alike = [each for each in others if name_key(each) == name_key(name)]
         return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""

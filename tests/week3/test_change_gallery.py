@@ -274,6 +274,7 @@ ROWS = [
     ("new/1.png,,new individual", "row 3: 'new individual' without a name"),
     ("new/1.png,  ,another animal", "row 3: 'another animal' without a name"),
     ("new/1.png,unknown,confirmed", "row 3: 'confirmed' without a name"),
+    ("new/1.png,nan,new individual", "'nan' is none; --keep_names nan if it is one"),
     ("new/1.png,anna,cannot be told", "row 3: 'cannot be told', but with the name anna"),
     ("new/0.png,,cannot be told", "row 3: 'cannot be told', but another row names that photo anna"),
     ("new/1.png,01,new individual\nnew/2.png,1.0,new individual", "another row has 01, which a"),
@@ -364,6 +365,33 @@ def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, cap
     edited = f"new/1.png,dora,new individual,{photo_id(other)}"
     build(gallery, *decide(gallery, right, edited, columns=columns))
     assert {"carla", "dora"} <= set(held(gallery).values())
+
+
+def test_a_decision_about_a_photo_that_was_renamed_says_its_present_name(gallery, capsys):
+    photo = gallery.parent / "new" / "0.png"
+    row = f"new/0.png,carla,new individual,{photo_id(photo)}"
+    photo.rename(photo.with_name("carla_0.png"))
+    decisions = decide(gallery, row, columns="path,identity,decision,content")
+
+    assert "row 2: the photo is not there" in (line := refused(capsys, gallery, *decisions))
+    assert "a photo of that content is new/carla_0.png: write that" in line
+
+
+def test_a_decision_about_a_photo_without_content_says_so(gallery, capsys):
+    (gallery.parent / "new" / "0.png").write_bytes(b"")
+
+    line = refused(capsys, gallery, *decide(gallery, "new/0.png,anna,confirmed"))
+
+    assert "row 2: the photo is empty (0 bytes)" in line
+
+
+def test_one_fault_of_several_rows_is_said_once(gallery, capsys):
+    rows = [f"new/{n}.png,zoe,confirmed" for n in (0, 1, 2)]
+
+    line = refused(capsys, gallery, *decide(gallery, *rows))
+
+    assert "rows 2, 3, 4: 'confirmed' zoe, which the gallery lacks" in line
+    assert line.count("zoe") == 1
 
 
 def test_what_a_person_confirmed_is_the_animal_that_was_shown(gallery, capsys):

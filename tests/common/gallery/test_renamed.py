@@ -47,6 +47,8 @@ def test_a_row_with_a_name_that_moved_is_refused(column, answer, name, tmp_path)
     gallery.enrol(np.eye(3, 2, dtype=np.float32) + 0.1, names, {"picture": names})
     write_log(tmp_path, ("bella", "anna"), ("carlo", "bella"), ("dora", "carlo"))
     rows = {"path": ["a.jpg", "b.jpg"], "identity": [name, "anna"], "decision": [answer] * 2}
+    for path in rows["path"]:
+        (tmp_path / path).write_bytes(path.encode())
     rows[column] = [f"identified {TIMES[0]}", ""]
     pd.DataFrame(rows).to_csv(tmp_path / "decisions.csv", index=False)
 
