@@ -173,6 +173,24 @@ def joined_spellings(names: Iterable[str], kept: Collection[str] = ()) -> dict[s
     return spelled
 
 
+def number_key(name: str) -> str:
+    """Equal for names of which a spreadsheet makes one number.
+
+    >>> number_key("007"), number_key("7.0"), number_key("t07")
+    ('7', '7', 't07')
+    """
+    number = re.fullmatch(r"0*(\d+)(?:[.,]0+)?", name)
+    return number[1] if number else name
+
+
+def one_number(names: Iterable[str]) -> tuple[str, ...]:
+    """Different names of which a spreadsheet makes one number, such as "007 = 7"."""
+    ways: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        ways.setdefault(number_key(name), []).append(name)
+    return tuple(" = ".join(each) for each in ways.values() if len(each) > 1)
+
+
 def several_spellings(spelled: Mapping[str, str]) -> tuple[str, ...]:
     """Names that were written in several ways, such as "Anna = anna", of `joined_spellings`."""
     ways: dict[str, list[str]] = {}

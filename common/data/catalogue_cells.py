@@ -145,9 +145,11 @@ def _orders(text: pd.Series, order: str | None, where: str) -> dict[str, bool]:
         if len(said[mark]) != 1 and max(first, second) <= 12 and first != second
     ]
     if unclear and order is None:
+        is_both = len(said[found[unclear[0]]["mark"]]) == 2
+        which = "other rows begin with either" if is_both else "no row says which"
         raise InputError(
-            f"{where}: the date {unclear[0]} may begin with its day or with its month, and no row "
-            "says which, expected to know; add --date_order day or --date_order month, or write "
+            f"{where}: the date {unclear[0]} may begin with its day or with its month, and "
+            f"{which}, expected to know; add --date_order day or --date_order month, or write "
             "dates as 2020-05-31"
         )
     fallback = order != "month"

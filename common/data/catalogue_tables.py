@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from common.data.catalogue_cells import (
@@ -32,6 +33,7 @@ from common.names import (
     is_unknown,
     joined_spellings,
     name_key,
+    one_number,
     printable,
     refuse_long,
     several_spellings,
@@ -59,13 +61,14 @@ ALIASES = """
 COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
-DOUBT = re.compile(r"\?\s*$|\s/\s|\s(or|oder|ou)\s")  # of a person, in a name
+DOUBT = re.compile(r"\?\W*$|\s[/+]\s|^(cf|aff)\b|\s(or|oder|ou)\s", re.IGNORECASE)  # in a name
 # Of a sheet of decisions, which `common.gallery.decisions` reads.
 SHEET_COLUMNS = {
     *("decision", "verdict", "rank", "similarity", "probability", "note", "asked"),
     *("content", "seen"),
 }
 BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
+DATE_PARTS = "year", "month", "day"  # a column each
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -112,7 +115,18 @@ def read_csv(file: Path) -> pd.DataFrame:
             raise _no_table(
                 file, f"row {full[0]} has more cells than the header, {place + 1} or more"
             )
-    return _with_boxes(unescaped(pd.DataFrame(columns, dtype=object)))
+    return _with_dates(_with_boxes(unescaped(pd.DataFrame(columns, dtype=object))))
+
+
+def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
+    """Three columns of a date as one: year, month, day, also as Wildbook's Encounter.year."""
+    names = {_column_key(name).removeprefix("encounter"): name for name in table}
+    columns = [names[part] for part in DATE_PARTS if part in names]
+    if len(columns) < len(DATE_PARTS) or set(map(_column_key, COLUMN_NAMES["date"])) & set(names):
+        return table
+    rows = table[columns].to_numpy().tolist()
+    dates = ["-".join(takewhile(lambda part: not is_unknown(part), row)) for row in rows]
+    return table.drop(columns=columns).assign(date=dates)
 
 
 def _with_boxes(table: pd.DataFrame) -> pd.DataFrame:
@@ -323,7 +337,9 @@ def standardise_table(
         table["split"] = text["split"].map(split_word)
     if "bbox" in text:
         table["bbox"] = parse_boxes(source[matched["bbox"]], where)
-    problems += fill_from_photos(table, root, clock_offset)
+    written = ~text.get("date", blank).map(is_unknown).astype(bool)
+    unreadable = written & table["date"].isna()
+    problems += fill_from_photos(table, root, clock_offset, unreadable)
     problems += _sides_of_names(table, sides_from_names)
     others = _other_columns(source, matched, split_column)
     used = {split_column, "relative_path", *(SHEET_COLUMNS if "decision" in others else ())}
@@ -413,6 +429,7 @@ def _identities(
     joined = "animals whose name is written in several ways", several_spellings(spelled)
     doubtful = tuple(name for name in sorted(set(spelled.values())) if DOUBT.search(name))
     doubts = "names with a question mark, or of two animals", doubtful
+    numbers = "names that a spreadsheet takes for one number", one_number(spelled.values())
     return (
         names.map(lambda name: spelled.get(name, "")),
         is_known,
@@ -422,6 +439,11 @@ def _identities(
             ),
             Problem("joined_names", *joined, action="taken for one; if they are two: --keep_names"),
             Problem("doubtful_names", *doubts, action="each taken for an animal of its own"),
+            Problem(
+                "number_names",
+                *numbers,
+                action="each taken for an animal of its own; if they are one, write one of them",
+            ),
         ],
     )
 

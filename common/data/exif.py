@@ -149,13 +149,17 @@ def _place(gps: dict) -> tuple[float, float]:
 
 
 def fill_from_photos(
-    table: pd.DataFrame, root: Path, clock_offset: Sequence[Offset] = ()
+    table: pd.DataFrame,
+    root: Path,
+    clock_offset: Sequence[Offset] = (),
+    unreadable: pd.Series | None = None,
 ) -> list[Problem]:
     """Fill in place the dates, places and cameras that a table lacks, from the photos.
 
     Args:
         table: with path and date; latitude, longitude and camera where the source has them.
         clock_offset: see `taken`; times that the table has are not touched.
+        unreadable: bool, rows whose date somebody wrote that cannot be read: it stays unknown.
 
     Returns:
         What was filled, and dates that cannot be true, for people; some without names.
@@ -179,6 +183,7 @@ def fill_from_photos(
         own = pd.Series([getattr(each, name) for each in rows], index=table.index)
         if name == "date":
             own = pd.to_datetime(own).astype("datetime64[us]")
+            own = own if unreadable is None else own.mask(unreadable)
         if name in table:
             table[name] = table[name].where(table[name].notna() & (table[name] != ""), own)
         elif (own.notna() & (own != "")).any():

@@ -17,7 +17,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
-from common.names import is_unknown, name_key, near_to, refuse_long, tidy_name
+from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
 
 import pandas as pd
 
@@ -199,8 +199,7 @@ def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
     """New names, by row, that a spreadsheet makes one number of: the rows, and what is wrong."""
     first, found = {}, {}
     for row, name in new.items():
-        number = re.fullmatch(r"0*(\d+)(?:[.,]0+)?", name)
-        other = first.setdefault(number[1] if number else name, name)
+        other = first.setdefault(number_key(name), name)
         if other != name and name not in kept:
             found[row] = (
                 f"'{NEW}' {name}, and another row has {other}, which a spreadsheet takes for the "

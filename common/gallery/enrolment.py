@@ -47,6 +47,7 @@ N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an unt
 N_TOGETHER = 512  # photos in memory at a time, however many are embedded
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
 TRAINED = Path("runs", "metric_learning", "model.safetensors")  # where metric_learning.py stores it
+SAME_PIXELS = 0.9999  # cosine of a photo's embeddings, computed twice
 PATIENCE = 600  # seconds to wait for another program's change
 TRAIN_ONE = "train one with python week3/metric_learning.py"
 
@@ -326,6 +327,7 @@ def enrol_catalogue(
     table, paths = catalogue.table, catalogue.paths()
     refuse_lookalikes(table["identity"].unique(), gallery, kept)
     pictures = store_pictures(paths, folder, progress=len(paths) > 100)
+    pictures = _as_before(gallery, catalogue, pictures, network, device)
     enrolled_as = names_of_pictures(gallery)
     is_there = [enrolled_as.get(picture) for picture in pictures]
     rows = [i for i, was in enumerate(is_there) if was is None]
@@ -343,6 +345,34 @@ def enrol_catalogue(
     n_present = len(paths) - len(rows) - len(moved)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
     return Enrolled(len(rows), n_animals, n_present, moved, seconds)
+
+
+def _as_before(
+    gallery: Gallery, catalogue: Catalogue, pictures: list[str], network: Recogniser, device: str
+) -> list[str]:
+    """Pictures by which photos are known; by their former ones where only a file has changed.
+
+    A program that writes keywords or a rating into a photo changes its file, not what it shows.
+    """
+    enrolled_as, facts = names_of_pictures(gallery), gallery.facts
+    present = np.flatnonzero(gallery.can_be_found())
+    former = dict(zip(facts["path"][present], present, strict=True)) if len(present) else {}
+    changed = [
+        i
+        for i, (name, picture) in enumerate(zip(catalogue.names(), pictures, strict=True))
+        if name in former and picture not in enrolled_as
+    ]
+    if not changed:
+        return pictures
+    rows = np.array([former[catalogue.names()[i]] for i in changed])
+    now = embed(network, [catalogue.paths()[i] for i in changed], device=device)
+    before, pictures = gallery.embeddings_at(rows), [*pictures]
+    lengths = np.linalg.norm(now, axis=1) * np.linalg.norm(before, axis=1)
+    cosines = (now * before).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    for i, row, cosine in zip(changed, rows, cosines, strict=True):
+        if cosine > SAME_PIXELS:
+            pictures[i] = str(facts["picture"][row])
+    return pictures
 
 
 def _move(

@@ -15,6 +15,7 @@ from common.gallery.pictures import photo_id
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from script_runs import ROOT, load_main, refusal_of
 
 SCRIPT = "week3/build_gallery"
@@ -439,6 +440,19 @@ def test_a_table_moves_no_photo_to_a_name_that_nobody_called_new(gallery, capsys
     line = refused(capsys, gallery, *decide(gallery, "new/0.png,otto", columns="path,identity"))
 
     assert "no animal is named otto" in line
+
+
+def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built):
+    photo = gallery.parent / "data" / "anna" / "0.png"
+    shutil.copytree(built / "data", gallery.parent / "data", dirs_exist_ok=True)
+    tags = PngInfo()
+    tags.add_text("Keywords", "reef")
+    Image.open(photo).save(photo, pnginfo=tags)
+
+    result = build(gallery, "--add", "--data_dir", gallery.parent / "data")
+
+    assert result["tables"]["Enrolled"][0]["photos"] == 0
+    assert result["tables"]["Enrolled"][0]["there already"] == 6
 
 
 def test_a_gallery_may_become_empty_and_be_filled_again(gallery, capsys):

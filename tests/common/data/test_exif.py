@@ -159,6 +159,18 @@ def test_a_date_of_the_table_comes_before_the_photos_and_what_is_filled_is_said(
     assert [p.names for p in catalogue.remarks if p.kind == "exif_date"] == [("2.jpg",)]
 
 
+def test_a_date_that_somebody_wrote_and_nobody_can_read_is_not_the_cameras(tmp_path):
+    for name in ("1.jpg", "2.jpg"):
+        photo(tmp_path / name, "2024:05:31 09:00:00")
+    (tmp_path / "metadata.csv").write_text("path,identity,date\n1.jpg,a,45413\n2.jpg,b,01.05.24\n")
+
+    catalogue = load_catalogue(tmp_path)
+
+    assert catalogue.table["date"].isna().all()
+    assert "unreadable_date" in (kinds := {p.kind for p in catalogue.remarks})
+    assert "exif_date" not in kinds
+
+
 def test_a_heic_photo_is_read_upright_as_any_other(tmp_path):
     path = photo(tmp_path / "a.heic", "2024:05:31 09:00:00", orientation=6)
 

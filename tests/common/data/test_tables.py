@@ -189,7 +189,9 @@ def test_what_is_no_date_is_named_as_unreadable(text):
     assert is_unreadable[0]
 
 
-@pytest.mark.parametrize("name", ["anna ?", "anna?", "anna / bo", "anna oder bo"])
+@pytest.mark.parametrize(
+    "name", ["anna ?", "anna?", "anna (?)", "cf. anna", "anna + bo", "anna / bo", "anna oder bo"]
+)
 def test_a_persons_doubt_in_a_name_is_told(name, tmp_path):
     for number in "123":
         (tmp_path / f"{number}.jpg").touch()
@@ -243,6 +245,15 @@ def test_a_day_above_12_says_how_a_column_is_meant():
     assert not is_unreadable.any()
 
 
+def test_names_of_which_a_spreadsheet_makes_one_number_are_told(tmp_path):
+    names = ["007", "7.0", "7", "12", "t7"]
+    table = table_in(tmp_path, "\n".join(["path,identity", *(f"{n}.jpg,{n}" for n in names)]))
+
+    [found] = [each for each in load_catalogue(table).remarks if each.kind == "number_names"]
+
+    assert found.names == ("007 = 7 = 7.0",)
+
+
 def test_dates_with_another_mark_say_nothing_of_the_order():
     dates, is_unreadable, _ = parse_dates(pd.Series(["05/31/2024", "01.06.2024", "30.06.2024"]))
 
@@ -250,6 +261,22 @@ def test_dates_with_another_mark_say_nothing_of_the_order():
     assert not is_unreadable.any()
     with pytest.raises(InputError, match=r"01\.06\.2024 may begin with its day or with its month"):
         parse_dates(pd.Series(["05/31/2024", "01.06.2024"]))
+
+
+def test_a_column_of_both_orders_is_said_to_be_one():
+    with pytest.raises(InputError, match=r"05/06/2024 may begin .* other rows begin with either"):
+        parse_dates(pd.Series(["31/05/2024", "05/31/2024", "05/06/2024"]))
+
+
+@pytest.mark.parametrize(
+    "header", ["year,month,day", "Encounter.year,Encounter.month,Encounter.day"]
+)
+def test_a_date_of_three_columns_is_one(header, tmp_path):
+    (tmp_path / "table.csv").write_text(
+        f"path,{header}\n1.jpg,2024,5,31\n2.jpg,2024,5,\n3.jpg,,,7\n"
+    )
+
+    assert read_csv(tmp_path / "table.csv")["date"].tolist() == ["2024-5-31", "2024-5", ""]
 
 
 @pytest.mark.parametrize(("order", "month"), [("day", 6), ("month", 5)])
