@@ -32,7 +32,7 @@ from common.data.catalogue import Catalogue
 from common.ending import run_script
 from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
-from common.own_files import read_json
+from common.own_files import is_foreign, read_json
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.visualization import style
@@ -185,11 +185,18 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], str, list[str]]:
         and (args.data_dir if args.data_dir.is_dir() else args.data_dir.parent) / "result.json"
     )
     given = [getattr(args, flag) for flag in RATES]
-    if beside and os.path.lexists(beside) and None in given:
+    has_rates = beside and os.path.lexists(beside) and None in given
+    if has_rates and is_foreign(args.data_dir):
+        note = (
+            f"{beside} says how often photos were sorted wrongly in a table that this is not, or "
+            "no longer: not used. Sort again with the names that are right, or name the mistakes "
+            "of these names with --missed_matches and --false_matches."
+        )
+    elif has_rates:
         measured, n_answers = measured_rates(beside)
         source = where_from(n_answers) if measured else ""
         note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
-    if not measured and given == [None, None]:
+    if not (measured or note) and given == [None, None]:
         note = (
             "Every name is taken as right. If photos were sorted by a program, name its mistakes "
             "with --missed_matches and --false_matches: they change the number."

@@ -1,6 +1,7 @@
 """Capture histories: which animal was seen on which occasion.
 
-A capture is an animal on an occasion, however many photos and encounters it had then. Photos
+A capture is an animal on an occasion, however many photos and encounters it had then. An encounter
+counts on the occasion on which it began, also where it goes over midnight. Photos
 without a date, or of another side than the one that counts, are left out and named.
 """
 
@@ -91,8 +92,11 @@ def histories_of(
             "expected photos with an identity and a date; name them, fill in the column date, or "
             "change --side or --days"
         )
-    period = table["date"].dt.to_period(OCCASIONS[occasion])
-    table = table.assign(occasion=[_words(each, occasion) for each in period])
+    begun = table.groupby(["identity", "encounter"])["date"].transform("min")
+    periods = [day.dt.to_period(OCCASIONS[occasion]) for day in (table["date"], begun)]
+    if n_long := table["encounter"][periods[0] != periods[1]].nunique():
+        notes.append(f"{counted(n_long, 'encounter')} over the end of a {occasion}: counted once")
+    table = table.assign(occasion=[_words(each, occasion) for each in periods[1]])
     encounters = table.groupby(["identity", "occasion"])["encounter"].nunique()
     encounters = encounters.unstack(fill_value=0).sort_index(axis="columns")
     return Histories(encounters, table.reset_index(drop=True), tuple(notes), warning)

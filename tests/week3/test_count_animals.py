@@ -2,6 +2,7 @@
 
 import json
 
+from common import own_files
 from common.counts.simulation import World, survey_table
 
 import numpy as np
@@ -83,6 +84,19 @@ def test_measured_rates_beside_the_table_change_the_number(table, tmp_path):
     assert rows[2]["animals"] < rows[0]["animals"]
     assert result["metrics"]["rates"]["missed"]["value"] == 0.125
     assert result["metrics"]["estimate"]["value"] == rows[2]["animals"]
+
+
+def test_rates_of_a_table_that_was_changed_since_are_not_used(table, tmp_path):
+    own_files.begin_list(table.parent)
+    own_files.note(table, own_files.checksum(table))
+    write_rates(table, missed={"value": 0.125, "low": 0.08, "high": 0.18})
+    assert count(tmp_path, table)[0]["metrics"]["rates"]["missed"]["value"] == 0.125
+
+    pd.read_csv(table).assign(note="looked at").to_csv(table, index=False)
+
+    result, _ = count(tmp_path, table)
+    assert result["metrics"]["rates"]["missed"]["value"] == 0
+    assert any("no longer: not used" in note for note in result["notes"])
 
 
 @pytest.mark.parametrize(

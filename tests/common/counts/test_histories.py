@@ -42,6 +42,15 @@ def test_occasions_are_months_seasons_or_years(occasion, names):
     assert list(histories_of(catalogue_of(ROWS), occasion).encounters) == names
 
 
+def test_an_encounter_over_midnight_is_one_capture():
+    rows = [("Anna", "2024-05-31T23:58", "a1", "left"), ("Anna", "2024-06-01T00:03", "a1", "left")]
+
+    for occasion in ("day", "month"):
+        histories = histories_of(catalogue_of(rows), occasion)
+        assert histories.texts == ["1"]
+        assert f"1 encounter over the end of a {occasion}: counted once" in histories.notes
+
+
 def test_one_side_alone_may_count():
     histories = histories_of(catalogue_of(ROWS), "day", side="left")
 
