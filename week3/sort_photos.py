@@ -67,6 +67,11 @@ PLACES = ("latitude", "longitude")
 TRUTH = "Against the truth, which is known of this card"
 READING = ("keep_names", "photos_elsewhere", "date_order", "sides_from_names")
 ANSWERED = ("first", "second", "answer", "first_path", "second_path")
+CHANGED = (
+    "; photos of these paths are here, with other content: if a program has changed them since, or "
+    "written keywords into them, empty their cells in the columns first and second, and the paths "
+    "count"
+)
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
 
@@ -225,11 +230,11 @@ def read_answers(
                     f"--answers {file}: row {number} says '{row['answer']}', expected {SAME}, "
                     f"{DIFFERENT} or {UNCLEAR}; correct the row"
                 )
-            pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
             if not answer:
                 continue
+            pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
             if None in pair:
-                lost.append(f"{row['first_path']} and {row['second_path']}")
+                lost.append((row["first_path"], row["second_path"]))
             elif pair[0] == pair[1]:
                 raise InputError(
                     f"--answers {file}: row {number} is about {row['first_path']} twice, expected "
@@ -237,23 +242,31 @@ def read_answers(
                 )
             else:  # of one asking the last: a page may be saved twice
                 said[*sorted(pair), row.get("asked", "")] = ANSWER_WORDS[answer]
+    changed = CHANGED * any(set(each) <= set(card.table["path"]) for each in lost)
+    shown = " and ".join(lost[0]) if lost else ""
     if lost and not said:
         raise InputError(
-            f"--answers {files[0]}: no row is about two photos of {card.root} ({lost[0]}), "
-            "expected the folder that was asked about, with the same photos"
+            f"--answers {files[0]}: no row is about two photos of {card.root} ({shown}), "
+            f"expected the folder that was asked about, with the same photos{changed}"
         )
-    note = f"Answers about photos that are not here (any more): {len(lost)} ({''.join(lost[:1])})."
+    note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
     asked = [(first, second) for first, second, _ in said]
     answers = [Answer(i, j, is_same) for (i, j, _), is_same in said.items() if is_same is not None]
     return answers, asked, [note] if lost else []
 
 
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
-    """What finds the row of a photo by its content and its path; None where it is not there."""
+    """What finds the row of a photo by its content and its path; None where it is not there.
+
+    Where somebody has emptied the cell of the content, the path of a photo without boxes counts.
+    """
     paths, rows_of = card.paths(), card.table.groupby("path").indices
     id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
 
     def find(name: str, path: str) -> int | None:
+        if not name:
+            rows = rows_of.get(path, ())
+            return int(rows[0]) if len(rows) == 1 else None
         # Where no photo has the path, folders were renamed perhaps: all are looked through.
         rows = rows_of.get(path, range(card.n_images))
         return next((int(i) for i in rows if id_of(int(i)) == name), None)

@@ -220,6 +220,25 @@ def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, 
     assert "not here (any more): 1" in note
 
 
+def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their_cells_are_empty(
+    card, unnamed, tmp_path
+):
+    file = answers_file(tmp_path, [(0, 1, "same"), (2, 3, "different")], card)
+    shutil.copytree(unnamed, tmp_path / "card")
+    tagged = replace(card, root=tmp_path / "card")
+    for path in tagged.table["path"].iloc[[0, 1, 2]]:
+        (tagged.root / path).write_bytes((tagged.root / path).read_bytes() + b"keyword")
+
+    with pytest.raises(InputError, match="paths are here, with other content: if a program"):
+        script.read_answers([file], tagged)
+    emptied = re.sub("(?m)^photo-[^,]*,", ",", file.read_text(encoding="utf-8"))
+    file.write_text(re.sub("(?m)^,photo-[^,]*,same", ",,same", emptied), encoding="utf-8")
+    answers, _, notes = script.read_answers([file], tagged)
+
+    assert [(each.first, each.second) for each in answers] == [(0, 1), (2, 3)]
+    assert notes == []
+
+
 def excel(text):
     return "sep=;\n" + text.replace(",", ";")
 
