@@ -22,10 +22,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from common import cli
-from common.data.catalogue import BOXES, TABLES, load_catalogue, read_card
+from common.data.catalogue import load_catalogue, read_card
 from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
-from common.data.catalogue_folders import find_images
+from common.data.catalogue_folders import BOXES, TABLES, find_images
 from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import file_and_box
 from common.ending import run_script

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import (
+    TABLE_FILE,
     TABLE_SUFFIXES,
+    TABLES,
     find_images,
     is_card,
     locate_photos,
@@ -33,9 +35,6 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
-TABLE_FILE = "metadata.csv"
-BOXES = "boxes.csv"
-TABLES = TABLE_FILE, BOXES  # of a card, of which the first that is there is read
 GAP_MINUTES = 30.0  # between two photos, from which on they are of two events
 
 

@@ -19,6 +19,9 @@ from common.words import counted
 
 import pandas as pd
 
+TABLE_FILE = "metadata.csv"
+BOXES = "boxes.csv"
+TABLES = TABLE_FILE, BOXES  # of a card, of which the first that is there is read
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 # What cameras and people call folders of a day: 100CANON, 2024-05-01 Reef, 01.05.2024.
@@ -79,12 +82,20 @@ class Found(NamedTuple):
     def problems(self) -> list[Problem]:
         """What is passed over, for people."""
         tables = [name for name in self.others if name.lower().endswith(SPREADSHEETS)]
-        others = [name for name in self.others if name not in tables]
+        deep = [
+            name for name in self.others if "/" in name and name.split("/")[-1].lower() in TABLES
+        ]
+        others = [name for name in self.others if name not in {*tables, *deep}]
         what = {
             "spreadsheet": (
                 "spreadsheets that are not read",
                 tables,
                 "passed over; save one that says who is who as 'CSV UTF-8', named metadata.csv",
+            ),
+            "deep_table": (
+                "tables in folders further down",
+                deep,
+                "passed over; name their folder, or put their rows into a table above all photos",
             ),
             "closed_folder": ("folders that may not be read", self.closed, "passed over"),
             "to_convert": (

@@ -2,7 +2,7 @@
 
 import os
 
-from common.data.catalogue import load_catalogue
+from common.data.catalogue import load_catalogue, read_card
 from common.data.catalogue_checks import leave_out_unusable
 from common.data.catalogue_folders import find_images
 from common.data.class_folders import read_class_folders
@@ -250,6 +250,17 @@ def test_folders_of_a_day_or_a_camera_are_questioned(name, animals):
 
     assert found.names == (name,)
     assert "sort_photos.py" in found.text()
+
+
+def test_a_table_further_down_of_a_card_is_told_to_be_passed_over(tmp_path):
+    photo(tmp_path / "DCIM" / "100CANON" / "1.jpg", 1)
+    (tmp_path / "DCIM" / "100CANON" / "Metadata.csv").write_text("path,identity\n1.jpg,anna\n")
+
+    [told] = read_card(tmp_path).remarks[:1]
+
+    assert told.text() in photos_of([tmp_path])[1]
+    assert "further down: 1 (DCIM/100CANON/Metadata.csv); passed over" in told.text()
+    assert "further down" not in str(read_card(tmp_path / "DCIM" / "100CANON").remarks)
 
 
 def test_a_spreadsheet_beside_photos_is_told(animals):
