@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from common.data.exif import day_taken
+from common.data.exif import time_taken
 from common.data.photo_files import open_photo
 from common.errors import InputError
 from common.gallery.local_matching import LocalMatching, Plan
@@ -159,13 +159,12 @@ def on_sheet(
             *(answer[column] for column in columns), strict=True
         )
     ]
-    days = {day_taken(photo) for photo in photos}
     return SheetQuestion(
         title=answer["title"],
         photos=[(photo.relative_to(folder) if folder else photo).as_posix() for photo in photos],
         ids=[photo_id(photo) for photo in photos],
         side=side,
-        date=days.pop() if len(days) == 1 else "",
+        dates=[time_taken(photo) for photo in photos],
         encounter=f"identified {asked:%Y-%m-%dT%H:%M:%S}",  # of an animal, one encounter
         pictures=[small_picture(photo, SHEET_SIDE) for photo in photos[:N_SHOWN]],
         verdict=answer["verdict"],

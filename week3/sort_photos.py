@@ -32,6 +32,7 @@ from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_tables import read_csv
+from common.data.exif import NO_TIME
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
@@ -376,7 +377,8 @@ def finish(
     columns = [*COPIED, *(name for name in PLACES if card.table[name].notna().any())]
     individuals = card.table.assign(identity=names)
     individuals = individuals[[name for name in columns if name in individuals]]
-    dates = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
+    times = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
+    dates = times.str.removesuffix(NO_TIME)
     individuals = individuals.assign(date=dates).sort_values(["identity", "date", "path"])
     # What a person has changed or may be answering stays; the new one is written beside it.
     who, rows, sheet = (

@@ -22,6 +22,7 @@ import pandas as pd
 from PIL import ExifTags
 
 TIMES = "%Y:%m:%d %H:%M:%S"
+NO_TIME = "T00:00:00"  # what a day becomes that nobody knows the time of
 # Folders that cameras make on a card (DCF, the design rule for camera file systems).
 CAMERA_FOLDER = re.compile(r"dcim|\d{3}(?!\d{5})[a-z0-9_]{5}", re.IGNORECASE)
 Offset = tuple[str, timedelta]  # a camera, "" for all, and what is added to its clock
@@ -85,10 +86,13 @@ def read_offset(text: str) -> Offset:
     return camera.strip(), -offset if sign == "-" else offset
 
 
-def day_taken(photo: str | Path) -> str:
-    """The day on which the camera says that it took a photo, "2024-05-31"; "" if it does not."""
+def time_taken(photo: str | Path) -> str:
+    """When the camera says that it took a photo, "2024-05-31T10:11:00"; "" if it does not say it.
+
+    Where only a day is known, it is the day.
+    """
     date = taken(photo).date
-    return f"{date:%Y-%m-%d}" if date else ""
+    return f"{date:%Y-%m-%dT%H:%M:%S}".removesuffix(NO_TIME) if date else ""
 
 
 def _text(value: object) -> str:

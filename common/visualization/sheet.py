@@ -49,8 +49,9 @@ class SheetQuestion:
 
     Attributes:
         ids: of the photos, each the same for the same content only.
-        date: of all of them, such as "2024-05-31", or "".
-        encounter: its name where there is no date; of questions about one animal, one is enough.
+        dates: of the photos, such as "2024-05-31T10:11:00", "2024-05-31", or "".
+        encounter: its name, once it is answered, where the photos are not of one known day; of
+            questions about one animal, one is enough.
         verdict: such as "known: anna" or "probably new".
         remarks: sentences that a person should know.
     """
@@ -59,7 +60,7 @@ class SheetQuestion:
     photos: Sequence[str]
     ids: Sequence[str]
     side: str
-    date: str
+    dates: Sequence[str]
     encounter: str
     pictures: Sequence[Image.Image]
     verdict: str
@@ -85,12 +86,13 @@ def render_sheet(
     """
     about = []
     for each in questions:
-        plain = {name: getattr(each, name) for name in ("side", "date", "encounter", "verdict")}
+        plain = {name: getattr(each, name) for name in ("side", "encounter", "verdict")}
         plain["candidates"] = [
             [c.identity, round(c.similarity, 4), round(c.probability, 4), c.photo]
             for c in each.candidates
         ]
-        about.append({"photos": list(each.photos), "ids": list(each.ids), **plain})
+        plain |= {name: list(getattr(each, name)) for name in ("photos", "ids", "dates")}
+        about.append(plain)
     names = "".join(f'<option value="{escape(name)}">' for name in identities)
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
@@ -320,12 +322,14 @@ function rowsToSave() {
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", "", ""];
-    // As a catalogue names it: photos of an animal and a day are one encounter.
-    const encounter = question.date && answer.identity
-      ? answer.identity + ":" + question.date : question.encounter;
+    // As a catalogue names it: photos of an animal and a day are one encounter. Without an answer
+    // nobody knows which photos are of one.
+    const days = [...new Set(question.dates.map((each) => each.slice(0, 10)))];
+    const ofDay = days.length === 1 && days[0] && answer.identity + ":" + days[0];
+    const encounter = answer.identity ? ofDay || question.encounter : "";
     question.photos.map((each) => each.match(/^BOXED$/) || [, each]).forEach(([, photo, box], j) =>
-      rows.push([photo, answer.identity, question.side, question.date, encounter, answer.decision,
-        question.verdict, answer.place, chosen[1], chosen[2], answer.note,
+      rows.push([photo, answer.identity, question.side, question.dates[j], encounter,
+        answer.decision, question.verdict, answer.place, chosen[1], chosen[2], answer.note,
         question.encounter, box || "", question.ids[j], chosen[3]]));
   });
   return rows;

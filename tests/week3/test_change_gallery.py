@@ -238,7 +238,7 @@ def test_a_corrected_file_moves_the_photo(gallery, columns):
 def test_a_correction_brings_its_date_and_side(gallery):
     columns = "path,identity,orientation,date,decision"
     build(gallery, *decide(gallery, "new/0.png,anna,,,confirmed", columns=columns))
-    row = "new/0.png,berta,L,2024-05-31,another animal"
+    row = "new/0.png,berta,L,2024-05-31T10:11:00,another animal"
     build(gallery, *decide(gallery, row, columns=columns))
 
     facts = open_gallery(gallery).facts

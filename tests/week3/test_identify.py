@@ -6,7 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 from common.data.catalogue import load_catalogue
-from common.data.exif import day_taken
+from common.data.exif import time_taken
 from common.ending import run_script
 from common.errors import InputError
 from common.gallery.enrolment import open_gallery, validation_scores
@@ -349,7 +349,7 @@ def test_a_sheet_that_a_person_has_saved_with_answers_stays(gallery, photos, tmp
     assert (tmp_path / "sheet.html").read_text() == "with my answers"
 
 
-def test_decisions_have_paths_from_the_photos_folder_and_their_day(gallery, photos, tmp_path):
+def test_decisions_have_paths_from_the_photos_folder_and_their_time(gallery, photos, tmp_path):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2024:05:31 10:00:00"
     (tmp_path / "season" / "east").mkdir(parents=True)
@@ -359,8 +359,8 @@ def test_decisions_have_paths_from_the_photos_folder_and_their_day(gallery, phot
     identify(tmp_path / "season", "--gallery", gallery, "--output_dir", tmp_path / "run")
 
     dated, undated = data_of(tmp_path / "run" / "sheet.html")
-    assert (dated["photos"], dated["date"]) == (["east/dated.jpg"], "2024-05-31")
-    assert (undated["photos"], undated["date"]) == (["undated.jpg"], "")
+    assert (dated["photos"], dated["dates"]) == (["east/dated.jpg"], ["2024-05-31T10:00:00"])
+    assert (undated["photos"], undated["dates"]) == (["undated.jpg"], [""])
     assert undated["encounter"].startswith("identified 20")
     page = (tmp_path / "run" / "sheet.html").read_text(encoding="utf-8")
     assert f"<b>{tmp_path / 'season'}</b>" in page
@@ -372,7 +372,7 @@ def test_an_odd_day_is_no_day(tmp_path, taken):
     exif.get_ifd(0x8769)[0x9003] = taken
     Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg", exif=exif)
 
-    assert day_taken(tmp_path / "a.jpg") == ""
+    assert time_taken(tmp_path / "a.jpg") == ""
 
 
 def test_an_interrupted_run_claims_nothing(gallery, photos, tmp_path, capsys, monkeypatch):

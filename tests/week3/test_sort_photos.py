@@ -73,6 +73,12 @@ def test_every_photo_is_in_one_proposed_individual(sorted_photos, turtles):
     assert len({row["identity"] for row in rows}) == result["metrics"]["groups"]["groups"]
 
 
+def test_a_day_whose_time_nobody_knows_stays_a_day(sorted_photos):
+    dates = {row["date"] for row in rows_of(sorted_photos[1] / "individuals.csv")}
+
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in dates)
+
+
 def test_the_individuals_are_a_catalogue(sorted_photos, unnamed):
     rows = (sorted_photos[1] / "individuals.csv").read_text(encoding="utf-8")
     (unnamed / "proposed.csv").write_text(rows, encoding="utf-8")

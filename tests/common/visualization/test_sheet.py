@@ -2,9 +2,12 @@
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 from common.data.photo_files import BOX_MARK, BOXED
+from common.visualization import sheet
 from common.visualization.sheet import SheetCandidate, SheetQuestion, render_sheet
 
 import numpy as np
@@ -24,7 +27,7 @@ def sheet_of(name, n_candidates=2):
         for i in range(n_candidates)
     ]
     question = SheetQuestion(
-        f"1. {name}", [f"/photos/{name}.jpg"], [f"photo-{name}"], "left", "", "e1",
+        f"1. {name}", [f"/photos/{name}.jpg"], [f"photo-{name}"], "left", [""], "e1",
         [picture()], f"known: {name}", [f"{name} is a remark"], candidates,
     )  # fmt: skip
     return render_sheet(f"Who? {name}", [f"Gallery {name}."], [question], [name])
@@ -64,6 +67,37 @@ def test_names_come_back_from_the_pages_data_as_they_are():
 
     assert question["candidates"][0][0] == f"{EVIL}0"
     assert question["photos"] == [f"/photos/{EVIL}.jpg"]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="this system runs no JavaScript")
+@pytest.mark.parametrize(
+    ("ticked", "dates", "encounter"),
+    [
+        ("0", ["2024-05-31T10:11:00", "2024-05-31"], "anna0:2024-05-31"),
+        ("0", ["2024-05-31T23:59:00", "2024-06-01T00:01:00"], "e1"),
+        ("0", ["", ""], "e1"),
+        ("unclear", ["2024-05-31T10:11:00", ""], ""),
+        (None, ["", ""], ""),
+    ],
+)
+def test_saved_rows_have_the_times_of_photos_and_the_encounter_of_answers(ticked, dates, encounter):
+    [question] = json.loads(Elements(sheet_of("anna")).script["application/json"])
+    question |= {"photos": ["a.jpg", "b.jpg"], "ids": ["1", "2"], "dates": dates}
+    radio = "null" if ticked is None else json.dumps({"value": ticked})
+    code = (
+        "const document = {querySelectorAll: () => []};"
+        f"const questions = [{json.dumps(question)}];"
+        "const sections = [{querySelector: (which) =>"
+        f'which.includes("radio") ? {radio} : {{value: ""}}}}];'
+        f"{sheet._SCRIPT.replace('BOXED', BOXED)}\nconsole.log(JSON.stringify(rowsToSave()))"
+    )
+
+    said = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True).stdout
+
+    names, *rows = json.loads(said)
+    saved = [dict(zip(names, row, strict=True)) for row in rows]
+    assert [row["date"] for row in saved] == dates
+    assert {row["encounter"] for row in saved} == {encounter}
 
 
 def test_the_page_needs_no_other_file_and_no_network():
