@@ -354,6 +354,27 @@ def test_decisions_without_a_time_are_told_where_a_name_moved(asked, gallery, ca
     assert any("another animal was called so" in note for note in result["notes"]) != bool(asked)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--rename", "carla", "nina"], "'new individual' carla, who was renamed nina"),
+        (["--move", "new/0.png", "berta"], "--move made the photo one of berta"),
+    ],
+)
+def test_an_older_file_does_not_undo_what_a_person_did_later(changes, words, gallery, capsys):
+    row = "new/0.png,carla,new individual,identified 2000-01-01T00:00:00"
+    decisions = decide(gallery, row, columns="path,identity,decision,asked")
+    build(gallery, *decisions)
+    build(gallery, *decisions)
+    build(gallery, *changes)
+
+    assert words in refused(capsys, gallery, *decisions)
+
+    build(gallery, "--undo")
+    build(gallery, *decisions)
+    assert held(gallery)["new/0.png"] == "carla"
+
+
 def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, capsys):
     asked, other = (gallery.parent / "new" / f"{i}.png" for i in (0, 1))
     columns = "path,identity,decision,content"
