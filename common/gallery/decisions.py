@@ -337,10 +337,12 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
         InputError: with both names.
     """
     held = gallery.identities
-    known = {name_key(name): name for name in held if name not in kept}
+    known = {number_key(name_key(name)): name for name in held if name not in kept}
     for name in sorted(set(names).difference(held, kept)):
-        if alike := known.get(name_key(name)):
+        if alike := known.get(number_key(name_key(name))):
+            is_number = name_key(alike) != name_key(name)
+            why = "is one number with it to a spreadsheet" if is_number else "looks the same"
             raise InputError(
-                f"{name} is new, but the gallery holds {alike}, which looks the same, expected "
-                f"that spelling; write it so, or say that they are two: --keep_names {name}"
+                f"{name} is new, but the gallery holds {alike}, which {why}, expected that "
+                f"spelling; write it so, or say that they are two: --keep_names {name}"
             )

@@ -476,6 +476,16 @@ def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built
     assert result["tables"]["Enrolled"][0]["there already"] == 6
 
 
+def test_names_of_which_a_spreadsheet_makes_one_number_are_not_both_taken(gallery, capsys):
+    build(gallery, "--rename", "anna", "007")
+
+    line = refused(capsys, gallery, "--rename", "berta", "7")
+    assert "7 is new, but the gallery holds 007, which is one number with it" in line
+
+    build(gallery, "--rename", "berta", "7", "--keep_names", "7")
+    assert set(held(gallery).values()) == {"007", "7"}
+
+
 def test_a_gallery_may_become_empty_and_be_filled_again(gallery, capsys):
     build(gallery, "--remove", "anna")
     build(gallery, "--remove", "berta")
