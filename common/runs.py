@@ -15,7 +15,6 @@ import numbers
 import os
 import platform
 import re
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -41,6 +40,7 @@ from common.own_files import (
 )
 from common.report import render_report
 from common.tables import csv_text, format_table
+from common.words import typed
 
 import numpy as np
 import pandas as pd
@@ -370,7 +370,7 @@ def _command(script: Path, args: Namespace) -> str:
     above = ROOT if place.is_relative_to(ROOT) else place.parents[1]
     name = place.relative_to(above).as_posix()
     if Path(sys.argv[0]).absolute() == script.absolute():
-        return shlex.join(["python", name, *sys.argv[1:]])
+        return " ".join(map(typed, ["python", name, *sys.argv[1:]]))
     words = ["python", name]
     for flag, value in vars(args).items():
         if value is True:
@@ -379,4 +379,4 @@ def _command(script: Path, args: Namespace) -> str:
             words += [f"--{flag}", ",".join(str(part) for part in value)]
         elif value is not None and value is not False:
             words += [f"--{flag}", str(value)]
-    return shlex.join(words)
+    return " ".join(map(typed, words))

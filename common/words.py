@@ -1,4 +1,8 @@
-"""Counts and times in sentences: "1 photo" is no "1 photos"."""
+"""Counts, times and what is typed, in sentences: "1 photo" is no "1 photos"."""
+
+import os
+import re
+import shlex
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
@@ -17,3 +21,17 @@ def expected_time(minutes: float) -> str:
     ('less than a minute', 'about 1 minute', 'about 18 minutes')
     """
     return "less than a minute" if minutes < 1 else f"about {counted(round(minutes), 'minute')}"
+
+
+def typed(word: object) -> str:
+    """A path or another word as it is typed in a command: quoted where it has to be.
+
+    Double quotes hold in every shell; single ones are for what these leave its meaning.
+
+    >>> typed("runs/gallery"), typed("My animals/1. May")
+    ('runs/gallery', '"My animals/1. May"')
+    """
+    text = str(word)
+    if os.name != "nt" and re.search(r'["$`\\!]', text):
+        return shlex.quote(text)
+    return text if re.fullmatch(r"[\w@%+=:,./\\-]+", text) else f'"{text}"'

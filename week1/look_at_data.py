@@ -28,6 +28,7 @@ from common.runs import Run, describe_split, start_run
 from common.splits.splits import Split, make_split
 from common.splits.study import open_study, reading_flags
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
+from common.words import typed
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,8 @@ def look_at_card(args: argparse.Namespace, run: Run) -> dict:
         figures={"A few encounters": sheet},
         notes=[
             *(problem.text() for problem in report.problems),
-            f"No animal is named here: python week3/sort_photos.py {args.data_dir} proposes names.",
+            "No animal is named here: python week3/sort_photos.py "
+            f"{typed(args.data_dir)} proposes names.",
         ],
     )
 

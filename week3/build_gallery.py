@@ -56,7 +56,7 @@ from common.own_files import listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
-from common.words import counted, expected_time
+from common.words import counted, expected_time, typed
 
 import pandas as pd
 
@@ -204,7 +204,7 @@ def finish(
         "encounter's photos together."
     )
     network = enrolment.model_name(gallery.model)
-    ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {args.output_dir}"
+    ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {typed(args.output_dir)}"
     held = holdings(gallery, run)
     report = vars(gallery.report) if gallery.report else None
     return run.finish(

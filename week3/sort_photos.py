@@ -128,7 +128,8 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
-    notes.append(learned_from(len(answers), first.distance, grouping.distance))
+    n_left = len(constraints.doubtful) + len(constraints.contradictions)
+    notes.append(learned_from(len(answers), n_left, first.distance, grouping.distance))
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,
@@ -167,8 +168,12 @@ def teaching(
     return named, notes
 
 
-def learned_from(n_answers: int, named: float, distance: float) -> str:
-    """Where the distance, and the share of mistakes, are known from."""
+def learned_from(n_answers: int, n_left: int, named: float, distance: float) -> str:
+    """Where the distance, and the share of mistakes, are known from.
+
+    Args:
+        n_left: answers that join and part no photos, and teach the distance all the same.
+    """
     if not n_answers:
         return (
             "How far alike photos must be, and how many are sorted wrongly, is a guess from named "
@@ -176,7 +181,8 @@ def learned_from(n_answers: int, named: float, distance: float) -> str:
         )
     return (
         f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "
-        f"about photos of the folder (named photos alone: {named:.2f})."
+        f"about photos of the folder{', with those left out' if n_left else ''} (named photos "
+        f"alone: {named:.2f})."
     )
 
 
@@ -268,13 +274,13 @@ def told(constraints: Constraints, card: Catalogue) -> list[str]:
     lines = [each.text(paths) for each in constraints.contradictions]
     lines += [
         f"{paths[each.first]} and {paths[each.second]}: the photos speak strongly against the "
-        "answer, or two answers disagree: asked once more, and not used until then."
+        "answer, or two answers disagree: asked once more; it joins and parts nothing until then."
         for each in constraints.doubtful
     ]
     n_left = len(lines)
     if n_answers := n_left + len(constraints.kept):
-        n_kept = n_answers - n_left
-        lines.append(f"Answers that count: {n_kept:,}; {n_left:,} are left out for now.")
+        n_kept, is_or_are = n_answers - n_left, "is" if n_left == 1 else "are"
+        lines.append(f"Answers that count: {n_kept:,}; {n_left:,} {is_or_are} left out for now.")
     if constraints.contradictions and (card.table["identity"] != "").any():
         lines.append(
             "Names in brackets are the folder's own, which come before answers: correct its table "

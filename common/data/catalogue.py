@@ -255,7 +255,7 @@ def _from_source(
             "if the animals' folders lie deeper, name the folder above them; if nobody has named "
             "the animals yet: week3/sort_photos.py"
         )
-        if listed is not None:
+        if where != str(root):  # a table
             advice = "write the names of others into the table's column of animals"
         raise InputError(
             f"{where} has {counted(len(table), 'photo')} of "

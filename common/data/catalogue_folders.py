@@ -23,7 +23,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 # What cameras and people call folders of a day: 100CANON, 2024-05-01 Reef, 01.05.2024.
 NO_NAME = re.compile(
-    r"\d{3}[A-Z_]{3,5}\d?|\d{4}([-_.]?)\d\d\1\d\d(\D.*)?|\d\d?[-_.]\d\d?[-_.]\d{4}.*"
+    r"(?i:dcim)|\d{3}[A-Z_]{3,5}\d?|\d{4}([-_.]?)\d\d\1\d\d(\D.*)?|\d\d?[-_.]\d\d?[-_.]\d{4}.*"
 )
 # Of systems, network drives, cameras and photo programs: what lies in them are thumbnails, copies
 # or what was thrown away. Names that begin with a full stop are passed over anyway.
@@ -157,9 +157,15 @@ def find_images(root: Path) -> Found:
 
 
 def is_card(photos: Sequence[str]) -> bool:
-    """Whether photos lie in folders that cameras make, and so in none of an animal."""
-    folders = [set(photo.lower().split("/")[:-1]) for photo in photos]
-    return bool(folders) and all("dcim" in each for each in folders)
+    """Whether photos lie in folders that cameras make, or loose above, and so in none of an animal.
+
+    >>> is_card(["DCIM/100CANON/1.jpg", "cover.jpg"]), is_card(["DCIM/1.jpg", "Anna/2.jpg"])
+    (True, False)
+    """
+    folders = [photo.lower().split("/")[:-1] for photo in photos]
+    cards = [each[: each.index("dcim")] for each in folders if "dcim" in each]
+    loose = [each for each in folders if "dcim" not in each]
+    return bool(cards) and all(any(card[: len(e)] == e for card in cards) for e in loose)
 
 
 def _part_for(name: str, found: Found) -> list[str]:

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import re
-import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -39,7 +38,7 @@ from common.names import (
     several_spellings,
 )
 from common.tables import unescaped
-from common.words import counted
+from common.words import counted, typed
 
 import pandas as pd
 
@@ -424,7 +423,7 @@ def _identities(
     is_known = names.map(lambda name: name in keep_names or not is_unknown(name)).astype(bool)
     spelled = joined_spellings(names[is_known], keep_names)
     words = sorted(set(names[~is_known & names.ne("")]))
-    advice = f"; if animals are called so: --keep_names {shlex.quote(','.join(words))}"
+    advice = f"; if animals are called so: --keep_names {typed(','.join(words))}"
     unknown = "rows without a known identity", ~is_known & (names + text["path"]).ne("")
     joined = "animals whose name is written in several ways", several_spellings(spelled)
     doubtful = tuple(name for name in sorted(set(spelled.values())) if DOUBT.search(name))

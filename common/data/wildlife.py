@@ -12,6 +12,7 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, catalogue_from_table
 from common.errors import InputError
 from common.machine import processes
+from common.words import typed
 
 import pandas as pd
 
@@ -158,8 +159,8 @@ def _other_column(name: str, root: Path, table: pd.DataFrame, split_column: str)
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             if split_column in lines.readline().strip().split(","):
                 return (
-                    f"{text}the source's own table has it, so take --data_dir {file} instead of "
-                    "--dataset"
+                    f"{text}the source's own table has it, so take --data_dir "
+                    f"{typed(file)} instead of --dataset"
                 )
     return text + "take one of them, or leave the flag out"
 

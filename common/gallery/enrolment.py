@@ -36,7 +36,7 @@ from common.models.extraction import extract
 from common.models.heads import EmbeddingHead, Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
 from common.own_files import checksum, claim, release
-from common.words import counted
+from common.words import counted, typed
 
 import numpy as np
 import torch
@@ -97,7 +97,7 @@ def refuse_none(folder: Path) -> None:
     if not has_gallery(folder):
         raise InputError(
             f"{folder} holds no gallery, expected one; build it with python "
-            f"week3/build_gallery.py --output_dir {folder}, or name its folder"
+            f"week3/build_gallery.py --output_dir {typed(folder)}, or name its folder"
         )
 
 

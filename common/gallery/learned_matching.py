@@ -137,8 +137,8 @@ def rows_to_ask(
         return known, new, ""
     learned = f"all but {counted(len(known), 'photo')}" if len(known) else "all photos"
     reason = (
-        f"its network has learned from {learned} here, and {len(new)} show animals that are new to "
-        f"it, expected {FEWEST_ASKED} or more"
+        f"its network has learned from {learned} here, and animals that are new to it have "
+        f"{counted(len(new), 'photo')}, expected {FEWEST_ASKED} or more"
     )
     return known, new, reason
 

@@ -120,9 +120,16 @@ def test_contradictions_are_named(card, tmp_path):
     line, counts = script.told(Constraints.of(card.n_images, answers), card)
 
     assert len(asked) == 3
-    assert counts == "Answers that count: 2; 1 are left out for now."
+    assert counts == "Answers that count: 2; 1 is left out for now."
     assert "one of these is wrong" in line
     assert all(path in line for path in card.table["path"].iloc[[a, b, c]])
+
+
+def test_answers_that_are_left_out_are_told_to_teach_the_distance():
+    assert "by 2 answers about photos of the folder (" in script.learned_from(2, 0, 0.5, 0.6)
+    assert "2 answers about photos of the folder, with those left out (" in script.learned_from(
+        2, 1, 0.5, 0.6
+    )
 
 
 @pytest.fixture(scope="module")

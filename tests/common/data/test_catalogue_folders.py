@@ -235,7 +235,14 @@ def test_links_to_another_animals_folder_are_named(place, tmp_path):
     assert "found twice: take the links out" in found.problems()[0].text()
 
 
-@pytest.mark.parametrize("name", ["2024-05-01 Reef", "20240501", "01.05.2024", "100CANON"])
+def test_a_folder_of_one_animal_is_told_where_folders_are_looked_for(tmp_path):
+    photo(tmp_path / "a" / "1.jpg", 1)
+
+    with pytest.raises(InputError, match="name the folder above them"):
+        load_catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["2024-05-01 Reef", "20240501", "01.05.2024", "100CANON", "DCIM"])
 def test_folders_of_a_day_or_a_camera_are_questioned(name, animals):
     (animals / "a").rename(animals / name)
 

@@ -206,7 +206,11 @@ def test_events_may_be_folders_that_people_made(dives):
     assert set(read_card(dives, gap_minutes=None).table["encounter"]) == {"north", "south"}
 
 
-def test_a_card_is_no_folder_of_animals(dives):
+@pytest.mark.parametrize("loose", [[], ["cover.jpg", "north/IMG_0001 (1).jpg"]])
+def test_a_card_is_no_folder_of_animals(loose, dives):
+    for name in loose:
+        photo(dives / name)
+
     assert is_unnamed(dives)
     with pytest.raises(InputError, match=r"memory card \(DCIM\).*sort_photos\.py"):
         load_catalogue(dives)
