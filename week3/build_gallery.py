@@ -193,7 +193,9 @@ def finish(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
             "as --list shows: take them out again if that was meant for good."
         )
-    made = change_of(run.command, notes, table, args.rename, sorted(before - now))
+    moved = gallery.facts["picture"][find_photo(gallery, args.move[0])] if args.move else ()
+    gone = sorted(before - now)
+    made = change_of(run.command, notes, table, args.rename, gone, [*map(str, moved)])
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
     meaning = (

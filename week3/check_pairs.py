@@ -34,7 +34,7 @@ from common.gallery import enrolment
 from common.gallery.local_matching import installed
 from common.groups.choice import Grouping, Named, distance_for, patterns, regrouped
 from common.groups.constraints import Answer, Constraints
-from common.groups.likeness import Likeness, Pairs, embed_stored, open_network, pairs_of
+from common.groups.likeness import Likeness, Pairs, embed_stored, pairs_of
 from common.groups.questions import (
     BEST,
     PER_PAGE,
@@ -171,7 +171,10 @@ def folders_of(
 ) -> list[Folder]:
     """Group the test's new animals by one model, by the embedding alone and with details."""
     questions = questions_of(study.catalogue, study.split)
-    network, known, folders = open_network(model, args.seed), [], []
+    network, known, folders = enrolment.open_network(model, args.seed), [], []
+    if model:
+        asked = np.union1d(questions.validation_new, questions.unknown)
+        enrolment.refuse_seen(model, study.catalogue, asked)
     taught = questions.validation_new
     if args.smoke:  # too few photos for an honest answer
         taught = np.union1d(questions.train, questions.validation)

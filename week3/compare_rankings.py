@@ -26,7 +26,7 @@ from pathlib import Path
 from common import cli
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery.enrolment import embed
+from common.gallery.enrolment import embed, refuse_seen
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
 from common.matching import reordering
@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> dict:
     # Photos, split, leak; who asks and what is searched, on validation photos and on test photos.
     study = open_study(args)
     questions = questions_of(study.catalogue, study.split, n_enrolled=[args.n_enrolled])
+    if args.trained:
+        refuse_seen(args.trained, study.catalogue, np.union1d(questions.validation, questions.test))
     validation, test = validation_queries(questions, study, args), test_queries(questions)
     rows = np.unique(np.concatenate([np.union1d(*each) for each in [*validation, *test.values()]]))
 
@@ -294,7 +296,7 @@ def notes_on(
     ]
     n_taught = sum(len(each.query) for each in taught)
     kinds = ", ".join(f"{kind} {value:.3f}" for kind, value in chosen.items())
-    notes = [
+    return [
         "Intervals: 95 %, over animals; differences are paired, photo by photo. "
         f"{'; '.join(counts)}.",
         f"What a score means is learned from {counted(n_taught, 'validation photo')}; "
@@ -311,12 +313,6 @@ def notes_on(
         "has no others is a miss. Ties count against the right photo.",
         *questions.reasons,
     ]
-    if args.trained:
-        notes.append(
-            "A stored model does not say which photos it was trained on: the figures hold for a "
-            "model of this split."
-        )
-    return notes
 
 
 if __name__ == "__main__":

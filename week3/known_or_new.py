@@ -35,9 +35,6 @@ from common.gallery.verdicts import (
 )
 from common.measures.intervals import mean_columns
 from common.measures.open_set import Queries, choose_threshold, evaluate_open_set
-from common.models.backbones import load_backbone
-from common.models.heads import EmbeddingHead, Recogniser
-from common.models.storage import load_recogniser
 from common.runs import describe_split, start_run
 from common.splits.questions import Questions, questions_of
 from common.splits.study import Study, open_study
@@ -45,7 +42,6 @@ from common.visualization import style
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 PARTS = {
@@ -69,10 +65,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    model = load_embedding(args)
+    stored = args.trained or (None if args.smoke else enrolment.stored_embedding())
+    model = enrolment.open_network(stored, args.seed)
     run = start_run(__file__, args)
     study = open_study(args)
     questions = questions_of(study.catalogue, study.split)
+    if stored:
+        enrolment.refuse_seen(
+            stored, study.catalogue, np.union1d(questions.validation, questions.test)
+        )
     if not questions.can_reject:
         raise InputError(
             f"--split {study.split.name}: validation or test lacks photos of known or of new "
@@ -119,17 +120,6 @@ def main(argv: list[str] | None = None) -> dict:
         figures={"How alike the most alike gallery photo is": path},
         notes=[words, meaning.text(), trust_sentence(scores, meaning), *questions.reasons],
     )
-
-
-def load_embedding(args: argparse.Namespace) -> Recogniser:
-    """The stored embedding; for a smoke run without one, a small network with random weights."""
-    if args.smoke and not args.trained:
-        torch.manual_seed(args.seed)
-        backbone = load_backbone("small_cnn", image_size=64)
-        return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()
-    path = args.trained or enrolment.stored_embedding()
-    enrolment.check_embedding(path)
-    return load_recogniser(path)[0]
 
 
 def most_alike(embeddings: np.ndarray, questions: Questions, study: Study) -> pd.DataFrame:

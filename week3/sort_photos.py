@@ -42,7 +42,7 @@ from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
-from common.groups.likeness import Likeness, embed_stored, open_network, pairs_of
+from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
 from common.own_files import is_foreign
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> dict:
     answers, asked, passed = read_answers(args.answers or (), card)
 
     # What likeness means, and when to stop joining, is learned from animals with names.
-    network, matchers = open_network(model, args.seed), installed(args.device)
+    network, matchers = enrolment.open_network(model, args.seed), installed(args.device)
     matcher = next(iter(matchers[0].values()), None)
     named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)

@@ -83,7 +83,7 @@ def read_csv(file: Path) -> pd.DataFrame:
     Commas, semicolons and tabs are told apart by the header, or named by Excel's "sep=;" before
     it. UTF-8, or UTF-16 and UTF-32 with a byte order mark. Cells without a header are left out if
     they are empty, and rows without any content stay as empty ones. A box in four columns becomes
-    one column.
+    one column, and so does a date in three.
 
     Raises:
         InputError: the file may not be read, is in another encoding or no table.
@@ -123,7 +123,7 @@ def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
     columns = [names[part] for part in DATE_PARTS if part in names]
     if len(columns) < len(DATE_PARTS) or set(map(_column_key, COLUMN_NAMES["date"])) & set(names):
         return table
-    rows = table[columns].to_numpy().tolist()
+    rows = table[columns].map(lambda cell: cell.strip().removesuffix(".0")).to_numpy().tolist()
     dates = ["-".join(takewhile(lambda part: not is_unknown(part), row)) for row in rows]
     return table.drop(columns=columns).assign(date=dates)
 

@@ -14,7 +14,7 @@ from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.history import renamed_since
+from common.gallery.history import moved_since, renamed_since
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
@@ -66,14 +66,9 @@ def check_decisions(
     faults = [_fault(each, known, others) for each in rows]
     twins = _one_number({n: each.name for n, each in enumerate(rows) if each.answer == NEW}, kept)
     against = _contradictions(rows)
-    renamed = _renamed_since(source, folder) if folder else [{}] * len(rows)
-    for row, each in enumerate(rows):
-        faults[row] = faults[row] or twins.get(row, "") or against.get(row, "")
-        if each.answer in (CONFIRMED, OTHER) and each.name in renamed[row]:
-            faults[row] = (
-                f"'{each.answer}' {each.name}, who was renamed {renamed[row][each.name]} after "
-                "this was asked: write the present name, or ask anew with identify.py"
-            )
+    later = _changed_since(rows, _times_of(source), folder) if folder else {}
+    for row in range(len(rows)):
+        faults[row] = later.get(row) or faults[row] or twins.get(row) or against.get(row, "")
     if n_faults := sum(map(bool, faults)):
         raise InputError(
             f"{file}: {n_faults} of {len(rows)} answers cannot be taken ({_listed(faults)}); "
@@ -208,13 +203,36 @@ def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
     return found
 
 
-def _renamed_since(source: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
-    """For each row, who was renamed since its sheet was made; see `renamed_since`."""
+def _changed_since(rows: Sequence[_Decision], times: Sequence[str], folder: Path) -> dict[int, str]:
+    """Rows that a person's later --rename or --move speaks against, and what is wrong.
+
+    Args:
+        times: when each row was asked.
+        folder: of the gallery, whose log knows what was changed.
+    """
+    renamed = {time: renamed_since(folder, time) for time in set(times)}
+    moved = {time: moved_since(folder, time) for time in set(times)}
+    found = {}
+    for row, (each, time) in enumerate(zip(rows, times, strict=True)):
+        if each.content in moved[time] and each.name and each.was not in (None, each.name):
+            found[row] = (
+                f"'{each.answer}' {each.name}, but after this was asked --move made the photo one "
+                f"of {each.was}: clear this answer, or --move it back"
+            )
+        elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[time]:
+            found[row] = (
+                f"'{each.answer}' {each.name}, who was renamed {renamed[time][each.name]} after "
+                "this was asked: write the present name, or ask anew with identify.py"
+            )
+    return found
+
+
+def _times_of(source: pd.DataFrame) -> list[str]:
+    """For each row, when its sheet was made; "9999" where nothing says so."""
     texts = source.astype(str).agg(" ".join, axis="columns") if len(source) else []
     times = [match[1] if (match := ASKED.search(text)) else "" for text in texts]
     first = min(filter(None, times), default="9999")  # of the sheet: other rows are from it, too
-    known = {time: renamed_since(folder, time) for time in {first, *filter(None, times)}}
-    return [known[time or first] for time in times]
+    return [time or first for time in times]
 
 
 def doubtful_names(file: Path, folder: Path) -> list[str]:
@@ -319,10 +337,12 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
         InputError: with both names.
     """
     held = gallery.identities
-    known = {name_key(name): name for name in held if name not in kept}
+    known = {number_key(name_key(name)): name for name in held if name not in kept}
     for name in sorted(set(names).difference(held, kept)):
-        if alike := known.get(name_key(name)):
+        if alike := known.get(number_key(name_key(name))):
+            is_number = name_key(alike) != name_key(name)
+            why = "is one number with it to a spreadsheet" if is_number else "looks the same"
             raise InputError(
-                f"{name} is new, but the gallery holds {alike}, which looks the same, expected "
-                f"that spelling; write it so, or say that they are two: --keep_names {name}"
+                f"{name} is new, but the gallery holds {alike}, which {why}, expected that "
+                f"spelling; write it so, or say that they are two: --keep_names {name}"
             )

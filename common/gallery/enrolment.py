@@ -26,7 +26,7 @@ from common.gallery.files import (
 from common.gallery.gallery import Gallery
 from common.gallery.photos import names_of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
-from common.gallery.scores import ValidationScores, ask_validation, draw_encounters
+from common.gallery.scores import ValidationScores, ask_validation, draw_encounters, short_names
 from common.machine import processes
 from common.machine.device import pick_device
 from common.matching.details import drop_details, store_details
@@ -47,6 +47,7 @@ N_CENTRED_BY = 500  # photos whose mean and spread centre the features of an unt
 N_TOGETHER = 512  # photos in memory at a time, however many are embedded
 N_ASKED = 500  # photos of the gallery that learn what a similarity means, about
 TRAINED = Path("runs", "metric_learning", "model.safetensors")  # where metric_learning.py stores it
+MOST_COPIES = 0.05  # share of the photos asked about that may be copies of training photos
 SAME_PIXELS = 0.9999  # cosine of a photo's embeddings, computed twice
 PATIENCE = 600  # seconds to wait for another program's change
 TRAIN_ONE = "train one with python week3/metric_learning.py"
@@ -217,6 +218,46 @@ def check_embedding(path: Path) -> None:
             "animals out"
         )
     _sound(description["scores"], f"--trained {path}", TRAIN_ONE)
+
+
+def open_network(trained: Path | None, seed: int = 0) -> Recogniser:
+    """A stored embedding; None: a small network with random weights, to try whether all runs.
+
+    Args:
+        trained: model.safetensors of metric_learning.py.
+        seed: of random weights.
+
+    Raises:
+        InputError: a classifier, or no model.
+    """
+    if trained is not None:
+        check_embedding(trained)
+        return load_recogniser(trained)[0]
+    torch.manual_seed(seed)
+    backbone = load_backbone("small_cnn", image_size=64)
+    return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()
+
+
+def refuse_seen(model: Path, catalogue: Catalogue, rows: np.ndarray) -> None:
+    """Refuse a network that has learned from the photos that it is asked about.
+
+    Args:
+        rows: of the catalogue, that are asked about. A few may be copies of training photos, which
+            a published split has.
+
+    Raises:
+        InputError: with the number of these photos. A model that does not know is taken.
+    """
+    trained_on = (read_description(model)["scores"] or {}).get("trained_on")
+    if not trained_on:
+        return
+    n_seen = int(np.isin(short_names(catalogue, rows), trained_on).sum())
+    if n_seen > MOST_COPIES * len(rows):
+        raise InputError(
+            f"--trained {model} has learned from {n_seen:,} of the {len(rows):,} photos that it is "
+            "asked about here, expected none; take the --data_dir, --split and --seed that it was "
+            "trained with, and a model without --for_the_field"
+        )
 
 
 def untrained_embedding(

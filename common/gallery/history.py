@@ -22,6 +22,7 @@ def change_of(
     table: Path | None = None,
     renamed: Sequence[str] | None = None,
     forgotten: Sequence[str] = (),
+    moved: Sequence[str] = (),
 ) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
@@ -29,6 +30,7 @@ def change_of(
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
         forgotten: names of the pictures of photos that are taken out.
+        moved: likewise, of photos that a person moved to another animal by name.
     """
     try:
         who = getpass.getuser()
@@ -40,6 +42,8 @@ def change_of(
         change["renamed"] = list(renamed)
     if forgotten:
         change["forgotten"] = list(forgotten)
+    if moved:
+        change["moved"] = list(moved)
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
@@ -72,6 +76,18 @@ def forgotten(folder: Path) -> set[str]:
     """Names of the pictures of photos that were taken out of a gallery at any time."""
     lists = [change.get("forgotten") for change in read_log(folder)]
     return {str(name) for each in lists if isinstance(each, list) for name in each}
+
+
+def moved_since(folder: Path, time: str) -> set[str]:
+    """Names of the pictures of photos that were moved by name since a time, in UTC."""
+    lasting: list[dict] = []
+    for change in read_log(folder):
+        if not change["what"].startswith(TAKEN_BACK):
+            lasting.append(change)
+        elif lasting:
+            lasting.pop()
+    later = (change for change in lasting if change["when"][: len(time)] > time)
+    return {str(name) for change in later for name in change.get("moved") or ()}
 
 
 def renamed_since(folder: Path, time: str) -> dict[str, str]:

@@ -18,21 +18,18 @@ from common import ROOT
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.files import read_array, storing, write_array
-from common.gallery.enrolment import check_embedding, embed
+from common.gallery.enrolment import embed
 from common.machine.device import pick_device
 from common.matching.descriptions import photo_keys
 from common.matching.fusion import ROUNDING
 from common.matching.matchers import Matcher
 from common.matching.pair_scores import PairScores
 from common.measures.calibration import Calibration, calibrate
-from common.models.backbones import load_backbone
-from common.models.heads import EmbeddingHead, Recogniser
-from common.models.storage import load_recogniser
+from common.models.heads import Recogniser
 from common.own_files import checksum
 from common.splits.encounters import comparable, same_encounter
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 N_COMPARED = 30  # most alike photos of each photo, whose details are compared
@@ -224,21 +221,3 @@ def embed_stored(
                 write_array(file, [part], part.shape, part.dtype)
         parts.append(np.asarray(part))
     return np.concatenate(parts)
-
-
-def open_network(trained: Path | None, seed: int = 0) -> Recogniser:
-    """A stored embedding; None: a small network with random weights, to try whether all runs.
-
-    Args:
-        trained: model.safetensors of metric_learning.py.
-        seed: of random weights.
-
-    Raises:
-        InputError: a classifier, or no model.
-    """
-    if trained is not None:
-        check_embedding(trained)
-        return load_recogniser(trained)[0]
-    torch.manual_seed(seed)
-    backbone = load_backbone("small_cnn", image_size=64)
-    return Recogniser(backbone, EmbeddingHead(backbone.n_features)).eval()

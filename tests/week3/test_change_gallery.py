@@ -354,6 +354,27 @@ def test_decisions_without_a_time_are_told_where_a_name_moved(asked, gallery, ca
     assert any("another animal was called so" in note for note in result["notes"]) != bool(asked)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--rename", "carla", "nina"], "'new individual' carla, who was renamed nina"),
+        (["--move", "new/0.png", "berta"], "--move made the photo one of berta"),
+    ],
+)
+def test_an_older_file_does_not_undo_what_a_person_did_later(changes, words, gallery, capsys):
+    row = "new/0.png,carla,new individual,identified 2000-01-01T00:00:00"
+    decisions = decide(gallery, row, columns="path,identity,decision,asked")
+    build(gallery, *decisions)
+    build(gallery, *decisions)
+    build(gallery, *changes)
+
+    assert words in refused(capsys, gallery, *decisions)
+
+    build(gallery, "--undo")
+    build(gallery, *decisions)
+    assert held(gallery)["new/0.png"] == "carla"
+
+
 def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, capsys):
     asked, other = (gallery.parent / "new" / f"{i}.png" for i in (0, 1))
     columns = "path,identity,decision,content"
@@ -453,6 +474,16 @@ def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built
 
     assert result["tables"]["Enrolled"][0]["photos"] == 0
     assert result["tables"]["Enrolled"][0]["there already"] == 6
+
+
+def test_names_of_which_a_spreadsheet_makes_one_number_are_not_both_taken(gallery, capsys):
+    build(gallery, "--rename", "anna", "007")
+
+    line = refused(capsys, gallery, "--rename", "berta", "7")
+    assert "7 is new, but the gallery holds 007, which is one number with it" in line
+
+    build(gallery, "--rename", "berta", "7", "--keep_names", "7")
+    assert set(held(gallery).values()) == {"007", "7"}
 
 
 def test_a_gallery_may_become_empty_and_be_filled_again(gallery, capsys):

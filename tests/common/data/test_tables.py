@@ -273,7 +273,7 @@ def test_a_column_of_both_orders_is_said_to_be_one():
 )
 def test_a_date_of_three_columns_is_one(header, tmp_path):
     (tmp_path / "table.csv").write_text(
-        f"path,{header}\n1.jpg,2024,5,31\n2.jpg,2024,5,\n3.jpg,,,7\n"
+        f"path,{header}\n1.jpg,2024,5.0,31\n2.jpg,2024,5,\n3.jpg,,,7\n"
     )
 
     assert read_csv(tmp_path / "table.csv")["date"].tolist() == ["2024-5-31", "2024-5", ""]

@@ -1,12 +1,17 @@
 """What similarities mean: learned on validation photos alone, and honest about few of them."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
+from common.errors import InputError
+from common.gallery import enrolment
 from common.gallery.scores import (
     N_CANDIDATES,
     ValidationScores,
     ask_validation,
+    short_names,
     validation_scores_of,
 )
 from common.splits.questions import questions_of
@@ -172,3 +177,16 @@ def test_damaged_scores_are_refused(asked, catalogue, damage):
 
     with pytest.raises(ValueError, match="share of right guesses|answers before training"):
         ValidationScores.from_dict(scores.to_dict() | damage)
+
+
+@pytest.mark.parametrize(("asked_from", "is_refused"), [(0, True), (38, False), (40, False)])
+def test_a_network_is_not_asked_about_photos_that_it_learned_from(
+    asked_from, is_refused, catalogue, monkeypatch
+):
+    names = short_names(catalogue, np.arange(40))
+    description = {"scores": {"trained_on": names}}
+    monkeypatch.setattr(enrolment, "read_description", lambda path: description)
+    rows = np.arange(asked_from, asked_from + 50)
+
+    with pytest.raises(InputError, match="40 of the 50") if is_refused else nullcontext():
+        enrolment.refuse_seen(Path("model.safetensors"), catalogue, rows)
