@@ -18,6 +18,8 @@ shows the candidates to a person, who confirms or rejects them and saves the dec
 import argparse
 import os
 from collections import Counter
+from collections.abc import Sequence
+from datetime import date, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
 from common.data.catalogue_folders import BOXES, TABLES, find_images
 from common.data.catalogue_tables import match_columns, read_csv
+from common.data.exif import time_taken
 from common.data.photo_files import file_and_box
 from common.ending import run_script
 from common.errors import InputError
@@ -62,6 +65,7 @@ import pandas as pd
 
 GALLERY, SHEET = Path("runs", "gallery"), "sheet.html"
 ABOVE = 3  # folders, from a photo's own, whose table may have boxes: a card's lies above DCIM
+NIGHT = timedelta(days=1)  # an encounter may go over midnight
 N_DRAWN, N_COLUMNS = 8, 8  # questions, and candidates of each, in the figure; the sheet has all
 
 
@@ -123,6 +127,7 @@ def main(argv: list[str] | None = None) -> dict:
     notes += [*passed_over, *without]
     if args.same_encounter:
         refuse_two_of_one(photos)
+        notes += days_of(photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
     queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
@@ -251,6 +256,17 @@ def refuse_two_of_one(photos: list[Path]) -> None:
             f"--same_encounter: {file} has boxes of {counted(n_boxes, 'animal')}, expected photos "
             "of one animal; leave the flag out, and each is asked about by itself"
         )
+
+
+def days_of(photos: Sequence[Path]) -> list[str]:
+    """--same_encounter: a word where the camera's dates say that there were several."""
+    days = sorted(filter(None, (time_taken(file_and_box(photo)[0])[:10] for photo in photos)))
+    if not days or date.fromisoformat(days[-1]) - date.fromisoformat(days[0]) <= NIGHT:
+        return []
+    return [
+        f"By their cameras these photos are of {days[0]} to {days[-1]}: if that is so, ask about "
+        "them without --same_encounter, which is for photos of one meeting."
+    ]
 
 
 def boxed(folder: Path, *, is_above: bool = False) -> list[Path]:

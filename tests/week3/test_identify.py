@@ -143,6 +143,21 @@ def test_photos_of_one_encounter_get_one_answer_with_its_own_threshold(gallery, 
     assert together["metrics"]["meaning"]["kind"] == "encounter"
 
 
+@pytest.mark.parametrize(
+    ("later", "is_told"), [("2024:06:01 00:10:00", False), ("2026:06:01", True)]
+)
+def test_photos_of_several_years_are_no_encounter_unsaid(later, is_told, gallery, photos, tmp_path):
+    for name, taken in {"a.jpg": "2024:05:31 23:50:00", "b.jpg": later}.items():
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = taken
+        Image.open(photos[0]).save(tmp_path / name, exif=exif)
+    flags = tmp_path / "a.jpg", tmp_path / "b.jpg", "--gallery", gallery, "--same_encounter"
+
+    notes = identify(*flags, "--output_dir", tmp_path / "out")["notes"]
+
+    assert any("of 2024-05-31 to 2026-06-01" in note for note in notes) == is_told
+
+
 def test_the_threshold_keeps_to_the_stated_rate_on_validation(gallery, photos, tmp_path):
     scores = validation_scores(open_gallery(gallery)).photos
     new = [each[0] for each, known in zip(scores.similarities, scores.is_known, strict=True)
