@@ -13,8 +13,9 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, read_card
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, look_at
+from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, file_and_box, look_at
 from common.errors import InputError
+from common.own_files import checksum
 from common.words import counted
 
 import numpy as np
@@ -130,6 +131,33 @@ def leave_out_unusable(
             "table: they count from the table's folder, so put it into the folder of its photos"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
+
+
+def leave_out_copies(catalogue: Catalogue) -> tuple[Catalogue, list[Problem]]:
+    """Leave out copies, by which one animal would be two, or one meeting two.
+
+    Of the photos that are there, only files of one size are read.
+    """
+    table, paths = catalogue.table, pd.Series(map(str, catalogue.paths()))
+    files = paths.map(lambda path: file_and_box(path)[0])
+    sizes = files.map(lambda file: file.stat().st_size if file.is_file() else None)
+    is_alone = sizes.isna() | ~sizes.duplicated(keep=False)
+    doubtful = files[~is_alone].drop_duplicates().tolist()
+    contents = each_photo(_content_of, doubtful, "looking for copies")
+    known = dict(zip(doubtful, contents, strict=True))
+    digests = files.map(lambda file: known.get(file, str(file))).to_numpy(dtype=object)
+    if "bbox" in table:
+        digests = _with_places(digests, table["bbox"])
+    problems = [each for each in _copy_problems(table, digests) if each.names]
+    problems = [replace(each, action="left out") for each in problems]
+    return drop_rows(catalogue, {row for each in problems for row in each.rows}), problems
+
+
+def _content_of(file: Path) -> str:
+    try:
+        return checksum(file)
+    except OSError:  # what may not be read is no copy
+        return str(file)
 
 
 def check_catalogue(catalogue: Catalogue) -> CatalogueReport:

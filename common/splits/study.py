@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, load_catalogue
-from common.data.catalogue_checks import leave_out_unusable
+from common.data.catalogue_checks import leave_out_copies, leave_out_unusable
 from common.data.exif import read_offset
 from common.data.wildlife import open_dataset
 from common.errors import InputError
@@ -118,7 +118,8 @@ def open_catalogue(
     else:
         catalogue = load_catalogue(_data_dir(flags), **reading)
     if not are_photos_opened:
-        print(*(problem.text() for problem in catalogue.remarks), sep="\n")
+        catalogue, copies = leave_out_copies(catalogue)
+        print(*(problem.text() for problem in (*catalogue.remarks, *copies)), sep="\n")
         return catalogue
     # A published split is a division of all photos, copies among them.
     drop_copies = _split_name(flags) not in PUBLISHED_SPLITS

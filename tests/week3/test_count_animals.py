@@ -99,6 +99,25 @@ def test_rates_of_a_table_that_was_changed_since_are_not_used(table, tmp_path):
     assert any("no longer: not used" in note for note in result["notes"])
 
 
+def test_copies_of_photos_are_counted_as_the_check_of_photos_takes_them(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    contents = {"a": b"1", "b": b"2", "b_copy": b"2", "c": b"3", "c_copy": b"3", "d": b"4444"}
+    rows = [("a", "A", 1), ("a2", "A", 2), ("b", "B", 1), ("b_copy", "C", 2), ("c", "D", 1),
+            ("c_copy", "D", 2), ("d", "E", 2)]  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / "photos" / f"{name}.jpg").write_bytes(content)
+    lines = [f"{path}.jpg,{animal},2024-05-0{day}" for path, animal, day in rows]
+    table = tmp_path / "photos" / "metadata.csv"
+    table.write_text("\n".join(["path,identity,date", *lines]), encoding="utf-8")
+
+    result, _ = count(tmp_path, table)
+
+    said = capsys.readouterr().out
+    assert "identical photos under different identities: 2 (b.jpg, b_copy.jpg); left out" in said
+    assert "further copies of a photo of the same animal: 1 (c_copy.jpg); left out" in said
+    assert result["metrics"]["n_animals_seen"] == 3
+
+
 @pytest.mark.parametrize(
     ("n_answers", "words"),
     [(0, "no answer about these has been given"), (50, "corrected by 50 answers about these")],
