@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from common.data.catalogue import is_unnamed, load_catalogue, read_card
 from common.data.catalogue_checks import load_checked_card
-from common.data.exif import day_taken, taken
+from common.data.exif import taken, time_taken
 from common.data.photo_files import look_at, open_photo
 from common.errors import InputError
 from common.gallery.pictures import photo_name
@@ -75,7 +75,7 @@ def test_dates_in_photos_that_cannot_be_true_are_named(tmp_path):
 
 
 def test_a_day_without_a_time_is_a_day(tmp_path):
-    assert day_taken(photo(tmp_path / "a.jpg", "2024:05:31")) == "2024-05-31"
+    assert time_taken(photo(tmp_path / "a.jpg", "2024:05:31")) == "2024-05-31"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_place_that_cannot_be_is_unknown(gps, tmp_path):
 
     assert math.isnan(taken(path).latitude)
     assert math.isnan(taken(path).longitude)
-    assert day_taken(path) == "2024-05-31"
+    assert time_taken(path) == "2024-05-31T09:05:07"
 
 
 def test_odd_exif_or_no_file_at_all_is_nothing_known(tmp_path):
@@ -107,7 +107,7 @@ def test_odd_exif_or_no_file_at_all_is_nothing_known(tmp_path):
 def test_a_clock_is_put_right_by_camera_or_for_all(tmp_path):
     path = photo(tmp_path / "a.jpg", "2024:05:31 00:30:00")
 
-    assert day_taken(path) == "2024-05-31"
+    assert time_taken(path) == "2024-05-31T00:30:00"
     assert f"{taken(path, [('canon eos 70d', -HOUR)]).date:%d %H}" == "30 23"
     assert f"{taken(path, [('', -HOUR)]).date:%d %H}" == "30 23"
     assert f"{taken(path, [('Canon EOS 7D', -HOUR)]).date:%d %H}" == "31 00"
