@@ -82,6 +82,8 @@ def train_epoch(
 ) -> tuple[float, float]:
     """Show the network each batch once, with a step after each (4 points, 25 minutes).
 
+    The network learns in training mode, whatever mode it comes in.
+
     Args:
         model: images to scores, (n_images, n_identities); changed in place.
         batches: images and labels, (n_images, ...) and (n_images,); the last may be

@@ -30,7 +30,7 @@ def freeze(model: nn.Sequential, n_trainable: int) -> None:
         model: the stages of a backbone, photo first, then the head; changed in place.
         n_trainable: stages that learn, counted from the head; 0: the head alone.
 
-    >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
+    >>> model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2), nn.Linear(2, 3))
     >>> freeze(model, 1)
     >>> [part.training for part in model]
     [False, True, True]

@@ -124,11 +124,13 @@ def leave_out_unusable(
     usable = drop_rows(catalogue, report.rows(*dropped_kinds))
     if len(usable.identities) < fewest_identities:
         reasons = "; ".join(problem.text() for problem in problems if problem.rows)
+        is_lost = any(problem.kind == "missing_file" and problem.rows for problem in problems)
+        paths = "the paths in its table: they count from the table's folder, so put it into the"
+        advice = f"check --data_dir, and {paths} folder of its photos" if is_lost else "add others"
         raise InputError(
             f"{catalogue.name} has usable photos of "
             f"{counted(len(usable.identities), 'animal')}, expected "
-            f"at least {fewest_identities} ({reasons}); check --data_dir, and the paths in its "
-            "table: they count from the table's folder, so put it into the folder of its photos"
+            f"at least {fewest_identities} ({reasons}); {advice}"
         )
     return usable, replace(report, counts=count_rows(usable.table), problems=problems)
 

@@ -65,7 +65,9 @@ def call_new_head(new_head, n_features, n_identities, features, labels) -> dict:
     own = photos @ linear.weight.T + linear.bias
     return {
         "shape of the scores": list(scores.shape),
+        "whether all of it learns": all(each.requires_grad for each in head.parameters()),
         "spread of the weights": linear.weight.std(),
+        "share of the weights beyond two spreads": (linear.weight.abs() > 0.02).float().mean(),
         "mean of the weights": linear.weight.mean(),
         "largest bias": linear.bias.abs().max(),
         "what is between features and scores, beside the layer": (scores - own).abs().max(),
@@ -78,6 +80,10 @@ def agree_on_head(inputs: dict, expected: dict, found: dict) -> list[str]:
     first = math.log(inputs["n_identities"])
     is_right = {
         "shape of the scores": found["shape of the scores"] == expected["shape of the scores"],
+        "whether all of it learns": found["whether all of it learns"],
+        "share of the weights beyond two spreads": 0.03
+        < found["share of the weights beyond two spreads"]
+        < 0.06,
         "spread of the weights": 0.008 < found["spread of the weights"] < 0.012,
         "mean of the weights": abs(found["mean of the weights"]) < 0.002,
         "largest bias": found["largest bias"] == 0,
@@ -107,19 +113,19 @@ def stages_with_rates(rng: np.random.Generator, case: int) -> dict:
     n_stages = int(rng.integers(3, 6))
     return {
         "n_stages": n_stages,
-        "n_frozen": (0, 1, 2, n_stages)[case % 4],
+        "resting": ([], [0], [1], list(range(n_stages)))[case % 4],
         "rates": [float(rate) for rate in rng.uniform(1e-4, 1e-2, 2)],
         "layer_decay": float(rng.uniform(0.5, 0.9)),
         "weight_decay": float(rng.uniform(0.001, 0.1)),
     }
 
 
-def call_rate_groups(rate_groups, n_stages, n_frozen, rates, layer_decay, weight_decay) -> dict:
+def call_rate_groups(rate_groups, n_stages, resting, rates, layer_decay, weight_decay) -> dict:
     """How often each parameter is in a group, and with what."""
     stages = [nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)) for _ in range(n_stages)]
     head = nn.Linear(3, 2)
-    for stage in stages[:n_frozen]:
-        stage.requires_grad_(False)
+    for place in resting:
+        stages[place].requires_grad_(False)
     groups = rate_groups(stages, head, *rates, layer_decay, weight_decay)
     members = [(each, group) for group in groups for each in list(group["params"])]
     own = [parameter for part in [*stages, head] for parameter in part.parameters()]

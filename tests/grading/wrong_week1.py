@@ -69,6 +69,10 @@ WRONG = {
         "the identity ignored: another animal of that encounter gives nothing away": [
             ("pairs = list(zip(identities, encounters, strict=True))", "pairs = list(encounters)"),
         ],
+        "the two texts joined, so that 1 in 23 is 12 in 3": [
+            ("pairs = list(zip(identities, encounters, strict=True))",
+             "pairs = [a + b for a, b in zip(identities, encounters, strict=True)]"),
+        ],
         "the encounter ignored: photos of an animal in training are no leak by themselves": [
             ("pairs = list(zip(identities, encounters, strict=True))", "pairs = list(identities)"),
         ],
@@ -174,6 +178,9 @@ WRONG = {
     "interval_over_animals": {
         "photos drawn instead of animals: much too sure": [
             ("    names = np.unique(animals)", "    animals = np.arange(len(values))\n    names = np.unique(animals)"),
+        ],
+        "another generator than the given one": [
+            ("generator.integers(len(names),", "np.random.default_rng().integers(len(names),"),
         ],
         "drawn without replacement: all means are the same": [
             ("generator.integers(len(names), size=(n_resamples, len(names)))",

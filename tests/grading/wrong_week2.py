@@ -34,6 +34,13 @@ WRONG = {
         "softmax inside, which the loss does again": [
             ("return head", "return nn.Sequential(head, nn.Softmax(dim=1))"),
         ],
+        "frozen, so that it never learns": [
+            ("return head", "head.weight.requires_grad_(False)\n    return head"),
+        ],
+        "uniform instead of normal": [
+            ("nn.init.normal_(head.weight, std=0.01)",
+             "nn.init.uniform_(head.weight, -0.01 * 3**0.5, 0.01 * 3**0.5)"),
+        ],
         "standard deviation of 1": [(", std=0.01", "")],
         "all weights 0: no gradient reaches the backbone at first": [
             ("nn.init.normal_(head.weight, std=0.01)", "nn.init.zeros_(head.weight)"),
@@ -68,6 +75,11 @@ WRONG = {
     "rate_groups": {
         "the earliest stage fastest: decay the wrong way round": [
             ("(len(stages) - 1 - index)", "index"),
+        ],
+        "resting stages not counted": [
+            ("    groups = []",
+             "    stages = [e for e in stages if any(p.requires_grad for p in e.parameters())]\n"
+             "    groups = []"),
         ],
         "resting parameters in the groups": [
             ("[each for each in part.parameters() if each.requires_grad]", "list(part.parameters())"),
