@@ -230,8 +230,9 @@ def _check_and_describe(table: pd.DataFrame, part: np.ndarray, name: str, unit: 
         two = "two photos" if unit == "photo" else f"photos of two {unit}s"
         raise InputError(
             f"--split {name} found no animal with {two} besides the new ones, "
-            "expected some to test known animals on; use another --split, a lower newcomer "
-            "share, or add photos"
+            "expected some to test known animals on; "
+            f"{'use another --split, or ' if table['identity'].duplicated().any() else ''}"
+            "add further photos of these animals"
         )
     one_unit = f"With one {unit} only, so trained on and not tested"
     notes = name_animals(HELD_OUT, sorted(validation - train))
