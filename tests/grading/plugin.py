@@ -186,7 +186,11 @@ def pytest_terminal_summary(
     try:
         lines = [f"Nothing is written: {reason}"] if reason else written(graded, target, config)
     except UnwritableError as error:
-        lines = [f"Not everything is written: {error}"]
+        why = getattr(error.__cause__, "strerror", None) or error
+        lines = [
+            f"Not everything is written ({why}), and {target.name} is not: make room, or name "
+            "another folder with --grade, and grade again"
+        ]
     _write(terminalreporter, lines)
 
 
