@@ -190,7 +190,7 @@ def pinned(file: Path) -> dict[str, str]:
 def module_of(package: str) -> str:
     """What is imported of a package."""
     modules = {name: module for module, name in RENAMED.items()}
-    modules |= {"onnxscript": "onnxscript", "pytest-xdist": "xdist"}
+    modules |= {"onnxscript": "onnxscript", "pytest-xdist": "xdist", "python-dwca-reader": "dwca"}
     return modules.get(package, package.replace("-", "_"))
 
 

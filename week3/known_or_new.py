@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> dict:
     if not questions.can_reject:
         raise InputError(
             f"--split {study.split.name}: validation or test lacks photos of known or of new "
-            "animals, of which a threshold needs both; take --split time_aware"
+            "animals, of which a threshold needs both; take another --split, or more animals"
         )
 
     # Every photo's most alike gallery photo: whose is it, and how alike?

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib.util import find_spec
 
 from common import CORE, EXTRA, ROOT, check_setup
 from common.check_setup import FAIL, GB, NOTE, OK, Finding
@@ -174,6 +175,13 @@ def no_network(address, timeout):
 def slow_network(address, timeout):
     time.sleep(1.5)
     raise OSError("timed out")
+
+
+@pytest.mark.parametrize("file", ["requirements-core.txt", "requirements-tests.txt"])
+def test_what_is_imported_of_each_requirement_is_there(file):
+    modules = map(check_setup.module_of, check_setup.pinned(ROOT / file))
+
+    assert [name for name in modules if find_spec(name) is None] == []
 
 
 def test_a_hub_out_of_reach_is_a_note():

@@ -80,4 +80,4 @@ def test_without_a_trained_embedding_it_says_how_to_train_one(tmp_path, monkeypa
 def test_a_split_without_new_animals_is_refused(turtles, tmp_path, capsys):
     flags = ["--smoke", "--data_dir", turtles, "--output_dir", tmp_path, "--split", "disjoint"]
 
-    assert "--split time_aware" in refusal_of(SCRIPT, capsys, *flags)
+    assert "take another --split" in refusal_of(SCRIPT, capsys, *flags)
