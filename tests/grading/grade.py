@@ -173,7 +173,8 @@ def wrong_values(week: str, seed: int, name: str, mistake: str) -> list | None:
 
 
 def misconception_of(week: str, seed: int, exercise: Exercise, found: Sequence[object]) -> str:
-    """The known wrong answer with the same values; "" if there is none."""
+    """The known wrong answer with the same values; "" if there is none, or more than one."""
+    alike = []
     for mistake in WRONG.get(exercise.name, ()):
         values = wrong_values(week, seed, exercise.name, mistake)
         if values is not None and not any(
@@ -182,8 +183,8 @@ def misconception_of(week: str, seed: int, exercise: Exercise, found: Sequence[o
                 expected_of(week, seed)[exercise.name], values, found, strict=True
             )
         ):
-            return mistake
-    return ""
+            alike.append(mistake)
+    return alike[0] if len(alike) == 1 else ""
 
 
 def mark_of(week: str, seed: int, exercise: Exercise, replies: Sequence[Reply]) -> Mark:

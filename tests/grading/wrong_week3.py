@@ -181,6 +181,11 @@ WRONG = {
         "chosen on the test photos": [
             ("    best, chosen = -1.0", "    is_validation = ~is_validation\n    best, chosen = -1.0"),
         ],
+        "a photo at the threshold itself rejected": [("scores >= threshold", "scores > threshold")],
+        "the sum of the two shares in place of the root of their product": [
+            ("math.sqrt(np.mean(shares[True]) * np.mean(shares[False]))",
+             "np.mean(shares[True]) + np.mean(shares[False])"),
+        ],
         "a wrong name taken for right": [("is_accepted & is_named_right", "is_accepted")],
         "only known animals asked: everything is accepted": [
             ("math.sqrt(np.mean(shares[True]) * np.mean(shares[False]))", "np.mean(shares[True])"),
