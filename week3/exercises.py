@@ -173,7 +173,7 @@ def enrol(
     Args:
         gallery: identity to embeddings of unit length, shape (n_images, embedding_dim).
         identity: whose photos are added; it may be in the gallery already, or new.
-        embeddings: of any length but 0, shape (n_new, embedding_dim).
+        embeddings: of any length but 0, shape (n_new, embedding_dim); they stay as they are.
 
     Returns:
         The gallery with the new photos, scaled to unit length, behind those that were there.

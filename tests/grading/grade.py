@@ -279,7 +279,7 @@ def submissions_in(folder: Path, week: str) -> dict[str, Path]:
     for pattern in ("*.py", "*/exercises.py", f"*/{week}/exercises.py"):
         for path in folder.glob(pattern):
             name = re.sub(r"\.py$", "", path.relative_to(folder).parts[0])
-            if name not in ("conftest", "__init__"):
+            if name not in ("conftest", "__init__") and not name.startswith("."):  # a Mac's ._
                 files.setdefault(name, []).append(path)
     for path in folder.iterdir() if files else ():
         if path.is_dir() and not path.name.startswith((".", "__")):

@@ -232,6 +232,7 @@ def test_submissions_are_found_in_three_kinds_of_folders(tmp_path):
     (tmp_path / "emil").mkdir()
     (tmp_path / "fay").mkdir()
     (tmp_path / "fay" / "my_week2.py").touch()
+    (tmp_path / "._ada.py").write_bytes(b"\0\5\x16\7")  # of a Mac, beside each file
 
     found = submissions_in(tmp_path, "week2")
 

@@ -158,10 +158,13 @@ def photos_to_enrol(rng: np.random.Generator, case: int) -> dict:
 
 
 def call_enrol(enrol, arrivals) -> dict:
-    gallery = {}
+    gallery, is_kept = {}, True
     for identity, embeddings in arrivals:
-        gallery = enrol(gallery, identity, embeddings)
+        given = embeddings.copy()
+        gallery = enrol(gallery, identity, given)
+        is_kept = is_kept and np.array_equal(given, embeddings)
     return {
+        "new embeddings left as they were": is_kept,
         "animals": sorted(gallery),
         "photos": {identity: len(own) for identity, own in gallery.items()},
         "embeddings": {identity: np.asarray(own, dtype=float) for identity, own in gallery.items()},

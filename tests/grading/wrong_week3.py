@@ -198,6 +198,10 @@ WRONG = {
         "the worst threshold": [("best, chosen = -1.0", "best, chosen = -2.0"), ("value > best", "-value > best"), ("best, chosen = value", "best, chosen = -value")],
     },
     "enrol": {
+        "the given embeddings scaled in place": [
+            ("unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)",
+             "embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)\n    unit = embeddings"),
+        ],
         "older photos of the animal overwritten": [
             ("np.concatenate([before, unit])", "unit"),
         ],
