@@ -219,7 +219,8 @@ def similarity_histogram(photos: pd.DataFrame, threshold: float) -> Figure:
 
 
 def label_sides(axes: object, threshold: float) -> None:
-    """What the answer is on either side of the threshold."""
+    """What the answer is on either side of the threshold, above all bars."""
+    axes.set_ylim(top=1.15 * axes.get_ylim()[1])
     top = {"xy": (threshold, 0.92), "xycoords": axes.get_xaxis_transform(), "fontsize": 9.5}
     top |= {"textcoords": "offset points", "color": style.INK}
     axes.annotate('← "new individual"', xytext=(-6, 0), ha="right", **top)
