@@ -32,13 +32,7 @@ from common.ending import run_script
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import enrolment
-from common.gallery.decisions import (
-    check_decisions,
-    doubtful_names,
-    near_names,
-    refuse_lookalikes,
-    refuse_no_name,
-)
+from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import change_of, forgotten, read_log
@@ -313,8 +307,8 @@ def add(
     newcomers: set[str] = set()
     doubtful: list[str] = []
     if args.data_dir and args.data_dir.is_file():
-        doubtful = doubtful_names(args.data_dir, folder)
-        newcomers = check_decisions(args.data_dir, gallery, args.keep_names or (), folder)
+        kept = args.keep_names or ()
+        newcomers, doubtful = check_decisions(args.data_dir, gallery, kept, folder)
     catalogue = open_catalogue(args, fewest_identities=1)
     network, before = enrolment.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(

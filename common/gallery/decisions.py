@@ -1,7 +1,6 @@
 """Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
 import re
-import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,6 +17,7 @@ from common.gallery.history import moved_since, renamed_since
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
+from common.words import typed
 
 import pandas as pd
 
@@ -30,12 +30,13 @@ OTHER_PHOTO = (
 )
 EMPTY_PHOTO = "the photo is empty (0 bytes): fetch it from its cloud, or copy it again"
 NO_PHOTO = "the photo is not there: put it back, or delete the row"
+UNDATED = "9999"  # after any change
 N_NAMED = 5  # rows, or photos, that a message names
 
 
 def check_decisions(
     file: Path, gallery: Gallery, kept: Collection[str] = (), folder: Path | None = None
-) -> set[str]:
+) -> tuple[set[str], list[str]]:
     """Refuse a file with answers that cannot be taken as they are, each by its row.
 
     Args:
@@ -44,7 +45,8 @@ def check_decisions(
         folder: of the gallery, whose log knows who was renamed; None: nobody was.
 
     Returns:
-        Animals that are called new.
+        Animals that are called new; and names that once stood for another animal, in a file that
+        does not say when it was asked.
 
     Raises:
         InputError: with the first of these rows.
@@ -57,7 +59,7 @@ def check_decisions(
                 f"{file}: looks like decisions of a sheet, but has no column 'decision', expected "
                 "its columns as the sheet saved them; give the column its name back"
             )
-        return set()
+        return set(), []
     rows = _rows_of(file, source, columns, gallery, kept)
     # One that this very file has brought, before it was corrected, is no other animal.
     brought = {each.name for each in rows if each.answer == NEW and each.was == each.name}
@@ -66,7 +68,8 @@ def check_decisions(
     faults = [_fault(each, known, others) for each in rows]
     twins = _one_number({n: each.name for n, each in enumerate(rows) if each.answer == NEW}, kept)
     against = _contradictions(rows)
-    later = _changed_since(rows, _times_of(source), folder) if folder else {}
+    times = _times_of(source)
+    later = _changed_since(rows, times, folder) if folder else {}
     for row in range(len(rows)):
         faults[row] = later.get(row) or faults[row] or twins.get(row) or against.get(row, "")
     if n_faults := sum(map(bool, faults)):
@@ -74,7 +77,10 @@ def check_decisions(
             f"{file}: {n_faults} of {len(rows)} answers cannot be taken ({_listed(faults)}); "
             "nothing is changed: correct these rows"
         )
-    return {each.name for each in rows if each.answer == NEW}
+    is_dated = not folder or UNDATED not in times
+    doubtful = set() if is_dated else renamed_since(folder, "0").keys()  # "0": ever
+    names = {each.name for each in rows if each.answer in (CONFIRMED, OTHER)}
+    return {each.name for each in rows if each.answer == NEW}, sorted(names & doubtful)
 
 
 @dataclass(frozen=True)
@@ -228,27 +234,11 @@ def _changed_since(rows: Sequence[_Decision], times: Sequence[str], folder: Path
 
 
 def _times_of(source: pd.DataFrame) -> list[str]:
-    """For each row, when its sheet was made; "9999" where nothing says so."""
+    """For each row, when its sheet was made; `UNDATED` where nothing says so."""
     texts = source.astype(str).agg(" ".join, axis="columns") if len(source) else []
     times = [match[1] if (match := ASKED.search(text)) else "" for text in texts]
-    first = min(filter(None, times), default="9999")  # of the sheet: other rows are from it, too
+    first = min(filter(None, times), default=UNDATED)  # of the sheet: other rows are from it, too
     return [time or first for time in times]
-
-
-def doubtful_names(file: Path, folder: Path) -> list[str]:
-    """Names in decisions that do not say when they were asked, and once stood for another animal.
-
-    Args:
-        folder: of the gallery, whose log knows who was renamed.
-    """
-    source = read_csv(file)
-    texts = source.astype(str).to_numpy().ravel()
-    if "decision" not in source or any(map(ASKED.search, texts)):
-        return []
-    moved = renamed_since(folder, "0")  # ever
-    return sorted(
-        set(as_text(source[match_columns(list(source), str(file))["identity"]])) & set(moved)
-    )
 
 
 def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
@@ -270,7 +260,7 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
     if answer not in (CONFIRMED, OTHER, NEW):
         return f"the decision '{answer}', expected {CONFIRMED}, {OTHER}, {NEW} or {UNCLEAR}"
     if not name:
-        is_none = f" ('{row.unknown}' is none; --keep_names {row.unknown} if it is one)"
+        is_none = f" ('{row.unknown}' is none; --keep_names {typed(row.unknown)} if it is one)"
         return f"'{answer}' without a name{is_none if row.unknown else ''}"
     if answer == NEW:
         alike = [each for each in others if name_key(each) == name_key(name)]
@@ -323,7 +313,7 @@ def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> N
     if is_unknown(name) and name not in (*kept, *gallery.identities):
         raise InputError(
             f"found the name {name}, which says that nobody knows who it is, expected an "
-            f"animal's; if it is truly called so: --keep_names {shlex.quote(name)}"
+            f"animal's; if it is truly called so: --keep_names {typed(name)}"
         )
 
 
@@ -344,5 +334,5 @@ def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[s
             why = "is one number with it to a spreadsheet" if is_number else "looks the same"
             raise InputError(
                 f"{name} is new, but the gallery holds {alike}, which {why}, expected that "
-                f"spelling; write it so, or say that they are two: --keep_names {name}"
+                f"spelling; write it so, or say that they are two: --keep_names {typed(name)}"
             )

@@ -396,17 +396,19 @@ def _as_before(
     A program that writes keywords or a rating into a photo changes its file, not what it shows.
     """
     enrolled_as, facts = names_of_pictures(gallery), gallery.facts
-    present = np.flatnonzero(gallery.can_be_found())
+    present, names, paths = (
+        np.flatnonzero(gallery.can_be_found()),
+        catalogue.names(),
+        catalogue.paths(),
+    )
     former = dict(zip(facts["path"][present], present, strict=True)) if len(present) else {}
     changed = [
-        i
-        for i, (name, picture) in enumerate(zip(catalogue.names(), pictures, strict=True))
-        if name in former and picture not in enrolled_as
+        i for i, name in enumerate(names) if name in former and pictures[i] not in enrolled_as
     ]
     if not changed:
         return pictures
-    rows = np.array([former[catalogue.names()[i]] for i in changed])
-    now = embed(network, [catalogue.paths()[i] for i in changed], device=device)
+    rows = np.array([former[names[i]] for i in changed])
+    now = embed(network, [paths[i] for i in changed], device=device)
     before, pictures = gallery.embeddings_at(rows), [*pictures]
     lengths = np.linalg.norm(now, axis=1) * np.linalg.norm(before, axis=1)
     cosines = (now * before).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
