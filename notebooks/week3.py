@@ -41,7 +41,7 @@ FLAGS = []  # ["--smoke"]: a trial of seconds, whose numbers mean nothing
 import math
 
 import common
-from common.gallery.enrolment import embed
+from common.gallery.embedding import embed
 from common.models.storage import load_recogniser
 from common.splits.questions import questions_of
 from common.splits.study import open_study

@@ -31,7 +31,7 @@ from common import cli
 from common.ending import run_script
 from common.errors import InputError
 from common.files import MEGABYTE
-from common.gallery import enrolment
+from common.gallery import embedding, enrolment
 from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
@@ -63,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_flag(parser, "output_dir", cli.local_path, "PATH", words)
     network = parser.add_mutually_exclusive_group()
     words = (
-        f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()}, or "
+        f"embedding that metric_learning.py stored (default: {embedding.TRAINED.as_posix()}, or "
         "for an existing gallery its own)"
     )
     cli.add_flag(network, "trained", cli.present_file, "FILE", words)
@@ -191,13 +191,13 @@ def finish(
     gone = sorted(before - now)
     made = change_of(run.command, notes, table, args.rename, gone, [*map(str, moved)])
     enrolment.save_gallery(gallery, run.folder, made)
-    scores = learned_scores(gallery) or enrolment.validation_scores(gallery)
+    scores = learned_scores(gallery) or embedding.validation_scores(gallery)
     meaning = (
         f"What a similarity means is learned from {scores.source}: "
         f"{counted(len(scores.photos), 'question')} of one photo, {len(scores.encounters)} of an "
         "encounter's photos together."
     )
-    network = enrolment.model_name(gallery.model)
+    network = embedding.model_name(gallery.model)
     ask = f"Ask it: python week3/identify.py path/to/photo.jpg --gallery {typed(args.output_dir)}"
     held = holdings(gallery, run)
     report = vars(gallery.report) if gallery.report else None
@@ -310,7 +310,7 @@ def add(
         kept = args.keep_names or ()
         newcomers, doubtful = check_decisions(args.data_dir, gallery, kept, folder)
     catalogue = open_catalogue(args, fewest_identities=1)
-    network, before = enrolment.network_of(gallery), set(gallery.identities)
+    network, before = embedding.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(
         gallery,
         catalogue,
@@ -366,7 +366,7 @@ def show(folder: Path) -> dict:
         print(f"\n{title}\n\n{format_table(table)}")
     n_animals = len(gallery.identities)
     print(f"\n{folder}: {counted(len(gallery), 'photo')} of {counted(n_animals, 'animal')}.")
-    print(trust_sentence(learned_scores(gallery) or enrolment.validation_scores(gallery)))
+    print(trust_sentence(learned_scores(gallery) or embedding.validation_scores(gallery)))
     return {"photos": photos.to_dict("records"), "changes": changes}
 
 
@@ -397,7 +397,7 @@ def network_of(args: argparse.Namespace) -> Path | None:
         args.model = args.model or "small_cnn"
     if args.model or args.trained:
         return args.trained
-    return enrolment.stored_embedding(", or take an untrained one: --model efficientnet_lite0")
+    return embedding.stored_embedding(", or take an untrained one: --model efficientnet_lite0")
 
 
 def one_row(enrolled: enrolment.Enrolled) -> pd.DataFrame:

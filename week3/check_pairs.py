@@ -30,7 +30,7 @@ from pathlib import Path
 from common import cli
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery import enrolment
+from common.gallery import embedding
 from common.gallery.local_matching import installed
 from common.groups.choice import Grouping, Named, distance_for, patterns, regrouped
 from common.groups.constraints import Answer, Constraints
@@ -87,11 +87,11 @@ class Folder:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
     cli.shared_flags(parser, "data_dir", "split", "split_column", "device", "output_dir", "smoke")
-    words = f"embeddings that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
+    words = f"embeddings that metric_learning.py stored (default: {embedding.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.list_of(cli.present_file), "FILE,...", words)
     cli.shared_flags(parser, seeds="0")
     args = parser.parse_args(argv)
-    n_models = len(args.trained or [enrolment.TRAINED])
+    n_models = len(args.trained or [embedding.TRAINED])
     if n_models != len(args.seeds):
         parser.error(
             f"--seeds: found {len(args.seeds)} for {counted(n_models, 'model')}, expected the seed "
@@ -102,7 +102,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    models = args.trained or [None if args.smoke else enrolment.stored_embedding()]
+    models = args.trained or [None if args.smoke else embedding.stored_embedding()]
     run = start_run(__file__, args)
     matchers, why_not = installed(args.device)
     matcher = next(iter(matchers.values()), None)
@@ -171,10 +171,10 @@ def folders_of(
 ) -> list[Folder]:
     """Group the test's new animals by one model, by the embedding alone and with details."""
     questions = questions_of(study.catalogue, study.split)
-    network, known, folders = enrolment.open_network(model, args.seed), [], []
+    network, known, folders = embedding.open_network(model, args.seed), [], []
     if model:
         asked = np.union1d(questions.validation_new, questions.unknown)
-        enrolment.refuse_seen(model, study.catalogue, asked)
+        embedding.refuse_seen(model, study.catalogue, asked)
     taught = questions.validation_new
     if args.smoke:  # too few photos for an honest answer
         taught = np.union1d(questions.train, questions.validation)

@@ -26,7 +26,7 @@ from pathlib import Path
 from common import cli
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery.enrolment import embed, refuse_seen
+from common.gallery.embedding import embed, refuse_seen
 from common.machine.device import pick_device
 from common.machine.timing import images_per_second
 from common.matching import reordering

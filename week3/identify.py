@@ -34,7 +34,7 @@ from common.data.photo_files import file_and_box
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
-from common.gallery import enrolment
+from common.gallery import embedding, enrolment
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.local_matching import SECONDS, open_matching
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
             f"the gallery {args.gallery} is empty, expected photos of an animal or more; add some "
             "with python week3/build_gallery.py --add"
         )
-    network = enrolment.network_of(gallery)
+    network = embedding.network_of(gallery)
     args.side, without = side_of(args.side, gallery)
 
     # The queries: each photo asks by itself, or all photos of one encounter ask together.
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict:
         refuse_two_of_one(photos)
         notes += days_of(photos)
     groups = [photos] if args.same_encounter else [[photo] for photo in photos]
-    queries = np.split(enrolment.embed(network, photos, device=args.device), len(groups))
+    queries = np.split(embedding.embed(network, photos, device=args.device), len(groups))
     questions = [Question(each, [args.side] * len(each)) for each in queries]
 
     # Details find more than the embedding does, and take longer: a cascade of matchers compares
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> dict:
     if yours:
         choose = partial(threshold_by, yours["choose_threshold"])
         notes.append("Your threshold goes by √(BAKS·BAUS): --false_match_rate has no say.")
-    scores = plan.scores if plan else enrolment.validation_scores(gallery)
+    scores = plan.scores if plan else embedding.validation_scores(gallery)
     meaning = meaning_of(scores, kind, args.false_match_rate, args.false_new_rate, choose)
     trust = trust_sentence(scores, meaning)
 
@@ -311,7 +311,7 @@ def report(
     facts = [
         f"Gallery {args.gallery}: {counted(len(gallery.identities), 'animal')}, "
         f"{counted(len(gallery), 'photo')}. "
-        f"Model: {enrolment.model_name(gallery.model)}.",
+        f"Model: {embedding.model_name(gallery.model)}.",
         meaning.text(),
         *notes,
     ]

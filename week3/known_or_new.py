@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from common import cli
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery import enrolment
+from common.gallery import embedding
 from common.gallery.gallery import Gallery
 from common.gallery.scores import AskedScores, ask_catalogue, validation_scores_of
 from common.gallery.verdicts import (
@@ -56,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
     cli.shared_flags(parser, "data_dir", "split", "split_column", "seed", "device", "output_dir")
     cli.shared_flags(parser, "smoke")
-    words = f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
+    words = f"embedding that metric_learning.py stored (default: {embedding.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     rates = {"false_match_rate": FALSE_MATCH_RATE, "false_new_rate": FALSE_NEW_RATE}
     cli.shared_flags(parser, **rates)
@@ -65,13 +65,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    stored = args.trained or (None if args.smoke else enrolment.stored_embedding())
-    model = enrolment.open_network(stored, args.seed)
+    stored = args.trained or (None if args.smoke else embedding.stored_embedding())
+    model = embedding.open_network(stored, args.seed)
     run = start_run(__file__, args)
     study = open_study(args)
     questions = questions_of(study.catalogue, study.split)
     if stored:
-        enrolment.refuse_seen(
+        embedding.refuse_seen(
             stored, study.catalogue, np.union1d(questions.validation, questions.test)
         )
     if not questions.can_reject:
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> dict:
         )
 
     # Every photo's most alike gallery photo: whose is it, and how alike?
-    embeddings = enrolment.embed(model, study.catalogue.paths(), device=args.device)
+    embeddings = embedding.embed(model, study.catalogue.paths(), device=args.device)
     photos = most_alike(embeddings, questions, study)
 
     # Validation chooses the threshold; test photos are judged once.

@@ -36,7 +36,7 @@ from common.data.exif import NO_TIME
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
-from common.gallery import enrolment
+from common.gallery import embedding
 from common.gallery.local_matching import installed
 from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
@@ -84,7 +84,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "animals with names, that the embedding was trained on others of; see metric_learning.py"
     )
     cli.add_flag(parser, "data_dir", cli.present_path, "PATH", f"{words} (default: the turtles)")
-    words = f"embedding that metric_learning.py stored (default: {enrolment.TRAINED.as_posix()})"
+    words = f"embedding that metric_learning.py stored (default: {embedding.TRAINED.as_posix()})"
     cli.add_flag(parser, "trained", cli.present_file, "FILE", words)
     words = "pairs that a person has judged: files that pairs.html saved, or pairs.csv filled in"
     cli.add_flag(parser, "answers", cli.list_of(cli.present_file), "FILE,...", words)
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     model, truth = args.trained, None
     if not (model or args.smoke):  # a smoke run has a network with random weights
-        model = enrolment.stored_embedding()
+        model = embedding.stored_embedding()
     if args.photo is None:
         args.photo, truth = ensure_card(is_small=args.smoke)
     run = start_run(__file__, args, may_hold_others=True)  # pairs.csv that a person has filled in
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> dict:
     answers, asked, passed = read_answers(args.answers or (), card)
 
     # What likeness means, and when to stop joining, is learned from animals with names.
-    network, matchers = enrolment.open_network(model, args.seed), installed(args.device)
+    network, matchers = embedding.open_network(model, args.seed), installed(args.device)
     matcher = next(iter(matchers[0].values()), None)
     named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)

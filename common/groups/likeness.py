@@ -18,7 +18,7 @@ from common import ROOT
 from common.data.catalogue import Catalogue
 from common.errors import InputError
 from common.files import read_array, storing, write_array
-from common.gallery.enrolment import embed
+from common.gallery.embedding import embed
 from common.machine.device import pick_device
 from common.matching.descriptions import photo_keys
 from common.matching.fusion import ROUNDING

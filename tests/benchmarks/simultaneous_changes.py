@@ -22,7 +22,8 @@ from threading import BrokenBarrierError
 
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery.enrolment import network_of, open_gallery
+from common.gallery.embedding import network_of
+from common.gallery.enrolment import open_gallery
 from common.gallery.history import LOG
 from common.gallery.pictures import has_picture
 from common.runs import start_run

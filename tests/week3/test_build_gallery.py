@@ -4,7 +4,8 @@ import csv
 import json
 import shutil
 
-from common.gallery.enrolment import open_gallery, validation_scores
+from common.gallery.embedding import validation_scores
+from common.gallery.enrolment import open_gallery
 from common.gallery.files import N_FORMER
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_every_photo_of_the_catalogue_is_enrolled_with_what_is_known_of_it(built
 def test_the_folder_alone_is_enough(built, tmp_path, turtles):
     """Moved elsewhere, it has its network and its pictures, and embeds as it did."""
     from common.data.catalogue import load_catalogue
-    from common.gallery.enrolment import embed
+    from common.gallery.embedding import embed
     from common.gallery.pictures import picture_path
     from common.models.storage import load_recogniser
 

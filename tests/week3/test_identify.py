@@ -9,7 +9,8 @@ from common.data.catalogue import load_catalogue
 from common.data.exif import time_taken
 from common.ending import run_script
 from common.errors import InputError
-from common.gallery.enrolment import open_gallery, validation_scores
+from common.gallery.embedding import validation_scores
+from common.gallery.enrolment import open_gallery
 from common.models.storage import read_description
 from common.words import counted
 

@@ -6,7 +6,7 @@ import pickle
 import struct
 
 from common.errors import InputError
-from common.gallery import enrolment
+from common.gallery import embedding, enrolment
 from common.gallery.files import ENDINGS
 from common.gallery.gallery import Gallery
 from common.gallery.pictures import has_picture, picture_path
@@ -232,7 +232,7 @@ def test_odd_validation_scores_are_refused(folder, scores, tmp_path):
     gallery.about = {"scores": scores}
 
     with pytest.raises(InputError, match="validation photos"):
-        enrolment.validation_scores(gallery)
+        embedding.validation_scores(gallery)
 
 
 @pytest.mark.parametrize("head", [EmbeddingHead, lambda n: linear_classifier(n, 2)])
@@ -243,7 +243,7 @@ def test_a_network_of_other_embeddings_is_refused(folder, head, tmp_path):
     gallery.model = save_recogniser(network, tmp_path / "model.safetensors", ["a", "b"])
 
     with pytest.raises(InputError, match="not of one gallery"):
-        enrolment.network_of(gallery)
+        embedding.network_of(gallery)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads anything")

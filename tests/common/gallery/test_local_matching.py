@@ -6,7 +6,7 @@ import shutil
 
 from common.data.catalogue import load_catalogue
 from common.files import write_array
-from common.gallery import enrolment, learned_matching, local_matching
+from common.gallery import embedding, enrolment, learned_matching, local_matching
 from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.learned_matching import Effort, learn_matching, to_describe
@@ -52,7 +52,7 @@ def folder(whole, tmp_path):
 def ask(folder, photos, seconds=3.0):
     """What a gallery answers about each photo; and the plan, or why there is none."""
     gallery = enrolment.open_gallery(folder)
-    embeddings = enrolment.embed(enrolment.network_of(gallery), photos, device="cpu")
+    embeddings = embedding.embed(embedding.network_of(gallery), photos, device="cpu")
     questions = [Question(each[None], [""]) for each in embeddings]
     matching, fault = open_matching(gallery, folder, "cpu")
     if matching is None:

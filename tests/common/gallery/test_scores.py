@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import InputError
-from common.gallery import enrolment
+from common.gallery import embedding
 from common.gallery.scores import (
     N_CANDIDATES,
     ValidationScores,
@@ -185,8 +185,8 @@ def test_a_network_is_not_asked_about_photos_that_it_learned_from(
 ):
     names = short_names(catalogue, np.arange(40))
     description = {"scores": {"trained_on": names}}
-    monkeypatch.setattr(enrolment, "read_description", lambda path: description)
+    monkeypatch.setattr(embedding, "read_description", lambda path: description)
     rows = np.arange(asked_from, asked_from + 50)
 
     with pytest.raises(InputError, match="40 of the 50") if is_refused else nullcontext():
-        enrolment.refuse_seen(Path("model.safetensors"), catalogue, rows)
+        embedding.refuse_seen(Path("model.safetensors"), catalogue, rows)
