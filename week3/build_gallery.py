@@ -24,6 +24,7 @@ folder's changes.jsonl, and can be taken back.
 """
 
 import argparse
+import contextlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -32,27 +33,35 @@ from common.ending import run_script
 from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import embedding, enrolment
-from common.gallery.decisions import check_decisions, near_names, refuse_lookalikes, refuse_no_name
+from common.gallery.decisions import (
+    NOTHING,
+    check_decisions,
+    near_names,
+    refuse_lookalikes,
+    refuse_no_name,
+)
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
-from common.gallery.history import change_of, forgotten, read_log
+from common.gallery.history import BUILT, LOG, change_of, forgotten, read_log, time_now
 from common.gallery.index import INDEXES
 from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
 from common.gallery.local_matching import installed, learned_scores
-from common.gallery.photos import find_photo, names_of_pictures, number
+from common.gallery.photos import DECIDED, find_photo, names_of_pictures, number
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
 from common.matching.details import FOLDER as DETAILS
 from common.matching.matchers import Matcher
 from common.mine import own_functions
 from common.names import near_to, storable, tidy_name
-from common.own_files import listed_files
+from common.own_files import is_foreign, listed_files
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
 from common.words import counted, expected_time, typed
 
 import pandas as pd
+
+N_NAMED = 3  # changes of a name that a note names
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -144,7 +153,9 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     with enrolment.changing(run.folder):
         refuse_to_replace(args)
+        former = former_names(run.folder)
         gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
+        notes += lost_names(former, names_of_pictures(gallery))
         return finish(args, run, gallery, tables, mine, notes)
 
 
@@ -187,9 +198,8 @@ def finish(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
             "as --list shows: take them out again if that was meant for good."
         )
-    moved = gallery.facts["picture"][find_photo(gallery, args.move[0])] if args.move else ()
     gone = sorted(before - now)
-    made = change_of(run.command, notes, table, args.rename, gone, [*map(str, moved)])
+    made = change_of(run.command, notes, table, args.rename, gone)
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or embedding.validation_scores(gallery)
     meaning = (
@@ -238,7 +248,7 @@ def build(
     )
     gallery.about |= {"is_smoke": args.smoke, "details": list(matchers)}
     animals = counted(enrolled.n_animals, "animal")
-    notes = [f"Built of {counted(enrolled.n_photos, 'photo')} of {animals}."]
+    notes = [f"{BUILT}{counted(enrolled.n_photos, 'photo')} of {animals}."]
     if why_not:
         notes.append(f"Photos' details are not compared: {why_not}")
     elif len(matchers) < len(found) and not args.smoke:
@@ -247,6 +257,29 @@ def build(
             "and is left out; on a GPU it is not."
         )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
+
+
+def former_names(folder: Path) -> dict[str, str]:
+    """Pictures and animals of the gallery that is to be replaced; none where it is damaged."""
+    with contextlib.suppress(InputError):
+        return names_of_pictures(Gallery.load(folder))
+    return {}
+
+
+def lost_names(former: dict[str, str], now: dict[str, str]) -> list[str]:
+    """A note on photos that have another name than in the gallery that was here, or are not in."""
+    renamed = {(name, now[photo]) for photo, name in former.items() if now.get(photo, name) != name}
+    n_renamed = sum(now.get(photo, name) != name for photo, name in former.items())
+    n_gone = len(former.keys() - now.keys())
+    if not (n_renamed or n_gone):
+        return []
+    few = ", ".join(f"{was} is {name} now" for was, name in sorted(renamed)[:N_NAMED])
+    more = f" ({few}{', …' if len(renamed) > N_NAMED else ''})" if renamed else ""
+    return [
+        f"Of the gallery that was here, {counted(n_renamed, 'photo')} have another name{more}, and "
+        f"{n_gone:,} are not in this one: names given by --rename, --move or decisions stand in no "
+        "folder. --undo brings it back."
+    ]
 
 
 def matchers_of(args: argparse.Namespace, gallery: Gallery) -> dict[str, Matcher]:
@@ -282,7 +315,7 @@ def change(
                 f"--move: {photo} is in the gallery as {animal} already, expected another animal; "
                 "nothing to do"
             )
-        gallery.relabel(rows, animal)
+        gallery.relabel(rows, animal, {DECIDED: time_now()})
         notes = [f"{photo}: {was} before, {animal} now."]
     elif args.forget:
         rows = find_photo(gallery, args.forget)
@@ -304,11 +337,10 @@ def add(
     args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Photos join; a table may also correct the animal of photos that are there."""
-    newcomers: set[str] = set()
-    doubtful: list[str] = []
+    decided = NOTHING
     if args.data_dir and args.data_dir.is_file():
         kept = args.keep_names or ()
-        newcomers, doubtful = check_decisions(args.data_dir, gallery, kept, folder)
+        decided = check_decisions(args.data_dir, gallery, kept, folder)
     catalogue = open_catalogue(args, fewest_identities=1)
     network, before = embedding.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(
@@ -318,7 +350,7 @@ def add(
         folder,
         device=args.device,
         enrol=enrol,
-        newcomers=newcomers,
+        decided=decided,
         kept=args.keep_names or (),
         matchers=matchers_of(args, gallery),
     )
@@ -327,11 +359,11 @@ def add(
     if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
         notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []
-    if doubtful:
+    if decided.doubtful:
         notes.append(
-            f"{', '.join(doubtful)}: before a change of names, another animal was called so, and "
-            "the file does not say when it was asked (column 'asked'). If it was asked before, "
-            "take it back with --undo."
+            f"{', '.join(decided.doubtful)}: before a change of names, another animal was called "
+            "so, and the file does not say when it was asked (column 'asked'). If it was "
+            "asked before, take it back with --undo."
         )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
@@ -355,6 +387,8 @@ def refuse_unknown(
 def show(folder: Path) -> dict:
     """Print what a gallery holds and how it came to be; nothing is written."""
     gallery = enrolment.open_gallery(folder)
+    if is_foreign(folder / LOG):
+        print(f"{folder / LOG} was changed by somebody: it may say what was not done.")
     facts, rows = gallery.facts, gallery.can_be_found().nonzero()[0]
     names = {"animal": "identity", "photo": "path", "side": "side", "date": "date"}
     photos = pd.DataFrame({name: facts[fact][rows] for name, fact in names.items()})

@@ -1,8 +1,9 @@
 """Capture histories: which animal was seen on which occasion.
 
 A capture is an animal on an occasion, however many photos and encounters it had then. An encounter
-counts on the occasion on which it began, also where it goes over midnight. Photos
-without a date, or of another side than the one that counts, are left out and named.
+counts on the occasion on which it began, also where it goes over midnight; one whose name comes
+back after hours, such as "dive 1" of each day, begins anew. Photos without a date, or of another
+side than the one that counts, are left out and named.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import pandas as pd
 
 # Occasion to pandas' period; a season is three months, the first from December to February.
 OCCASIONS = {"day": "D", "month": "M", "season": "Q-NOV", "year": "Y"}
+PAUSE = pd.Timedelta(hours=12)  # without a photo, after which an encounter has ended
 N_NAMED = 3  # photos that a note names
 PLACES = ("latitude", "longitude")
 
@@ -92,14 +94,32 @@ def histories_of(
             "expected photos with an identity and a date; name them, fill in the column date, or "
             "change --side or --days"
         )
-    begun = table.groupby(["identity", "encounter"])["date"].transform("min")
+    begun, is_resumed = _beginnings(table)
     periods = [day.dt.to_period(OCCASIONS[occasion]) for day in (table["date"], begun)]
     if n_long := table["encounter"][periods[0] != periods[1]].nunique():
         notes.append(f"{counted(n_long, 'encounter')} over the end of a {occasion}: counted once")
+    if n_resumed := table["encounter"][is_resumed].nunique():
+        notes.append(
+            f"{counted(n_resumed, 'encounter')} with more than {PAUSE.components.hours} hours "
+            "between two photos: each part counts"
+        )
     table = table.assign(occasion=[_words(each, occasion) for each in periods[1]])
     encounters = table.groupby(["identity", "occasion"])["encounter"].nunique()
     encounters = encounters.unstack(fill_value=0).sort_index(axis="columns")
     return Histories(encounters, table.reset_index(drop=True), tuple(notes), warning)
+
+
+def _beginnings(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """When each photo's encounter began, and whether it did so after a pause on another day."""
+    table = table.sort_values("date", kind="stable")
+    animal = [table["identity"], table["encounter"]]
+    is_resumed = table["date"].groupby(animal).diff() > PAUSE
+    part = is_resumed.groupby(animal).cumsum()
+    begun = table["date"].groupby([*animal, part]).transform("min")
+    is_other_day = (
+        begun.dt.normalize() != table["date"].groupby(animal).transform("min").dt.normalize()
+    )
+    return begun.sort_index(), (part.gt(0) & is_other_day).sort_index()
 
 
 def _keep(table: pd.DataFrame, keep: pd.Series, words: str, notes: list[str]) -> pd.DataFrame:

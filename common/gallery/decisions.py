@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.history import moved_since, renamed_since
-from common.gallery.photos import names_of_pictures
+from common.gallery.history import renamed_since
+from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
 from common.words import typed
@@ -34,9 +34,27 @@ UNDATED = "9999"  # after any change
 N_NAMED = 5  # rows, or photos, that a message names
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What a file of decisions says.
+
+    Attributes:
+        newcomers: animals that are called new.
+        asked: pictures of photos that it names, to when it was asked; "" where nothing says so.
+        doubtful: names that once stood for another animal, in a file that does not say when.
+    """
+
+    newcomers: frozenset[str] = frozenset()
+    asked: Mapping[str, str] = field(default_factory=dict)
+    doubtful: tuple[str, ...] = ()
+
+
+NOTHING = Decided()
+
+
 def check_decisions(
     file: Path, gallery: Gallery, kept: Collection[str] = (), folder: Path | None = None
-) -> tuple[set[str], list[str]]:
+) -> Decided:
     """Refuse a file with answers that cannot be taken as they are, each by its row.
 
     Args:
@@ -45,8 +63,7 @@ def check_decisions(
         folder: of the gallery, whose log knows who was renamed; None: nobody was.
 
     Returns:
-        Animals that are called new; and names that once stood for another animal, in a file that
-        does not say when it was asked.
+        What the file decides.
 
     Raises:
         InputError: with the first of these rows.
@@ -59,7 +76,7 @@ def check_decisions(
                 f"{file}: looks like decisions of a sheet, but has no column 'decision', expected "
                 "its columns as the sheet saved them; give the column its name back"
             )
-        return set(), []
+        return NOTHING
     rows = _rows_of(file, source, columns, gallery, kept)
     # One that this very file has brought, before it was corrected, is no other animal.
     brought = {each.name for each in rows if each.answer == NEW and each.was == each.name}
@@ -80,7 +97,12 @@ def check_decisions(
     is_dated = not folder or UNDATED not in times
     doubtful = set() if is_dated else renamed_since(folder, "0").keys()  # "0": ever
     names = {each.name for each in rows if each.answer in (CONFIRMED, OTHER)}
-    return {each.name for each in rows if each.answer == NEW}, sorted(names & doubtful)
+    pairs = zip(rows, times, strict=True)
+    return Decided(
+        frozenset(each.name for each in rows if each.answer == NEW),
+        {each.content: time.removesuffix(UNDATED) for each, time in pairs if each.name},
+        tuple(sorted(names & doubtful)),
+    )
 
 
 @dataclass(frozen=True)
@@ -95,6 +117,8 @@ class _Decision:
         answer: in small letters.
         photo_fault: why the file of that path is not the photo that was asked about.
         was: animal as which the gallery has the photo; None: it has not.
+        decided: when a person was asked, or moved the photo, so that it is that animal's; "":
+            nobody was.
         is_seen: whether the photo that was shown still is of that name; unknown counts as so.
     """
 
@@ -105,6 +129,7 @@ class _Decision:
     answer: str
     photo_fault: str
     was: str | None
+    decided: str
     is_seen: bool
 
 
@@ -130,14 +155,15 @@ def _rows_of(
         for name in ("content", "seen")
     )
     contents = cache(partial(_contents, file.parent))  # asked for where one is not there
-    enrolled_as, rows = names_of_pictures(gallery), []
+    enrolled_as, decided, rows = names_of_pictures(gallery), of_pictures(gallery, DECIDED), []
     for row, text in enumerate(as_text(source[matched["identity"]])):
         refuse_long(text, f"{file}, row {row + 2}")
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
         here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
         is_seen = not seen[row] or enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
         found = paths[row], here, name, "" if name else text, answers[row], fault
-        rows.append(_Decision(*found, enrolled_as.get(here), is_seen))
+        now = enrolled_as.get(here), decided.get(here, "")
+        rows.append(_Decision(*found, *now, is_seen))
     return rows
 
 
@@ -210,20 +236,20 @@ def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
 
 
 def _changed_since(rows: Sequence[_Decision], times: Sequence[str], folder: Path) -> dict[int, str]:
-    """Rows that a person's later --rename or --move speaks against, and what is wrong.
+    """Rows that a person's later decision speaks against, and what is wrong.
 
     Args:
         times: when each row was asked.
         folder: of the gallery, whose log knows what was changed.
     """
     renamed = {time: renamed_since(folder, time) for time in set(times)}
-    moved = {time: moved_since(folder, time) for time in set(times)}
     found = {}
     for row, (each, time) in enumerate(zip(rows, times, strict=True)):
-        if each.content in moved[time] and each.name and each.was not in (None, each.name):
+        is_other = each.name and each.was not in (None, each.name)
+        if is_other and each.decided[: len(time)] > time.removesuffix(UNDATED):
             found[row] = (
-                f"'{each.answer}' {each.name}, but after this was asked --move made the photo one "
-                f"of {each.was}: clear this answer, or --move it back"
+                f"'{each.answer}' {each.name}, but a later decision ({in_words(each.decided)}) "
+                f"made the photo one of {each.was}: clear this answer, or --move it back"
             )
         elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[time]:
             found[row] = (
@@ -275,25 +301,43 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
     return ""
 
 
+def in_words(time: str) -> str:
+    """When something was decided, for people."""
+    return f"{time[:19].replace('T', ' ')} UTC"
+
+
 def near_names(near: Sequence[str]) -> str:
     """Words for names that may be meant."""
     return f"; near it: {', '.join(near)}" if near else ""
 
 
 def refuse_moves(
-    catalogue: Catalogue, rows: Sequence[int], former: Sequence[str], known: Collection[str]
+    catalogue: Catalogue,
+    rows: Sequence[int],
+    former: Sequence[str],
+    known: Collection[str],
+    decided: Sequence[str],
 ) -> None:
     """Refuse photos that are in a gallery under another name, and cannot simply move.
 
     Args:
         known: animals that photos may move to.
+        decided: when a person decided on each photo's former name, which this catalogue, that does
+            not say when it was asked, must not undo; "" where it may.
 
     Raises:
-        InputError: folders say so, no table; or the new name is of no known animal.
+        InputError: folders say so, no table; the new name is of no known animal; or a person has
+            decided.
     """
     is_table = catalogue.listed_paths is not None
-    for row, was in zip(rows, former, strict=True):
+    for row, was, when in zip(rows, former, decided, strict=True):
         path, name = catalogue.table["path"].iloc[row], catalogue.table["identity"].iloc[row]
+        if is_table and when:
+            raise InputError(
+                f"{catalogue.root / path} shows {name} by this table, but was made one of {was} by "
+                f"a decision ({in_words(when)}), expected that name; write it into the table, or "
+                "--move the photo"
+            )
         if not is_table or name not in known:
             reason = f", and no animal is named {name}" if is_table else ""
             raise InputError(

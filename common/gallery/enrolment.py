@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.errors import InputError
-from common.gallery.decisions import refuse_lookalikes, refuse_moves
+from common.gallery.decisions import NOTHING, Decided, refuse_lookalikes, refuse_moves
 from common.gallery.embedding import (
     check_embedding,
     embed,
@@ -32,7 +32,7 @@ from common.gallery.files import (
     write_named,
 )
 from common.gallery.gallery import Gallery
-from common.gallery.photos import names_of_pictures, rows_of
+from common.gallery.photos import DECIDED, names_of_pictures, of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
 from common.machine import processes
 from common.matching.details import drop_details, store_details
@@ -193,7 +193,7 @@ def enrol_catalogue(
     *,
     device: str,
     enrol: Callable | None = None,
-    newcomers: Collection[str] = (),
+    decided: Decided = NOTHING,
     kept: Collection[str] = (),
     matchers: Mapping[str, Matcher] | None = None,
 ) -> Enrolled:
@@ -204,7 +204,7 @@ def enrol_catalogue(
     Args:
         enrol: puts an animal's embeddings into a dictionary of them, as the exercise of that name
             does; None: they are kept as they come.
-        newcomers: animals that a person has called new, to which photos may move, too.
+        decided: by the catalogue's table, where it is one of decisions.
         kept: names that are another's only if they are written exactly so.
         matchers: whose details of the photos the gallery keeps; None: no details.
 
@@ -221,7 +221,8 @@ def enrol_catalogue(
     is_there = [enrolled_as.get(picture) for picture in pictures]
     rows = [i for i, was in enumerate(is_there) if was is None]
     facts = _facts_of(catalogue, pictures)
-    moved = _move(gallery, catalogue, facts, is_there, {*gallery.identities, *newcomers})
+    facts[DECIDED] = [decided.asked.get(picture, "") for picture in pictures]
+    moved = _move(gallery, catalogue, facts, is_there, decided)
     if rows:
         joining = table.iloc[rows]
         embeddings = embed(network, [paths[i] for i in rows], device=device)
@@ -285,7 +286,7 @@ def _move(
     catalogue: Catalogue,
     facts: dict[str, list[str]],
     is_there: list[str | None],
-    known: Collection[str],
+    decided: Decided,
 ) -> tuple[str, ...]:
     """Move photos to the animals that a catalogue names; a sentence on each.
 
@@ -294,12 +295,18 @@ def _move(
     """
     names, has_encounter = catalogue.table["identity"], catalogue.table["encounter_known"]
     moving = [i for i, was in enumerate(is_there) if was not in (None, names.iloc[i])]
-    refuse_moves(catalogue, moving, [is_there[i] for i in moving], known)
+    known = {*gallery.identities, *decided.newcomers}
+    before, pictures = of_pictures(gallery, DECIDED), facts["picture"]
+    fixed = [before[pictures[i]] * (pictures[i] not in decided.asked) for i in moving]
+    refuse_moves(catalogue, moving, [is_there[i] for i in moving], known, fixed)
+    for i, was in enumerate(is_there):  # decided again, and the same
+        if was == names.iloc[i] and facts[DECIDED][i] > before[pictures[i]]:
+            gallery.relabel(rows_of(gallery, pictures[i]), was, {DECIDED: facts[DECIDED][i]})
     for i in moving:
         given = {name: values[i] for name, values in facts.items() if values[i]}
         if not has_encounter.iloc[i]:
             del given["encounter"]
-        gallery.relabel(rows_of(gallery, facts["picture"][i]), names.iloc[i], given)
+        gallery.relabel(rows_of(gallery, pictures[i]), names.iloc[i], given)
     return tuple(f"{facts['path'][i]}: {is_there[i]} before, {names.iloc[i]} now." for i in moving)
 
 

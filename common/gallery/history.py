@@ -14,6 +14,12 @@ from common.own_files import checksum, parse_json
 
 LOG = "changes.jsonl"
 TAKEN_BACK = "Taken back: "  # before what an --undo has undone
+BUILT = "Built of "  # before what a gallery was built of, anew perhaps
+
+
+def time_now() -> str:
+    """The time in UTC, as the log and a page of questions write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def change_of(
@@ -22,7 +28,6 @@ def change_of(
     table: Path | None = None,
     renamed: Sequence[str] | None = None,
     forgotten: Sequence[str] = (),
-    moved: Sequence[str] = (),
 ) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
@@ -30,20 +35,17 @@ def change_of(
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
         forgotten: names of the pictures of photos that are taken out.
-        moved: likewise, of photos that a person moved to another animal by name.
     """
     try:
         who = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a system without a name for this user
         who = "unknown"
-    change = {"when": datetime.now(UTC).isoformat(timespec="seconds")}
+    change = {"when": time_now()}
     change |= {"who": f"{who}@{platform.node()}", "what": list(what), "command": command}
     if renamed:
         change["renamed"] = list(renamed)
     if forgotten:
         change["forgotten"] = list(forgotten)
-    if moved:
-        change["moved"] = list(moved)
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
@@ -78,37 +80,23 @@ def forgotten(folder: Path) -> set[str]:
     return {str(name) for each in lists if isinstance(each, list) for name in each}
 
 
-def moved_since(folder: Path, time: str) -> set[str]:
-    """Names of the pictures of photos that were moved by name since a time, in UTC."""
-    lasting: list[dict] = []
-    for change in read_log(folder):
-        if not change["what"].startswith(TAKEN_BACK):
-            lasting.append(change)
-        elif lasting:
-            lasting.pop()
-    later = (change for change in lasting if change["when"][: len(time)] > time)
-    return {str(name) for change in later for name in change.get("moved") or ()}
-
-
 def renamed_since(folder: Path, time: str) -> dict[str, str]:
     """Names that stood for an animal at a time, to the name that it has now.
 
     Args:
         time: UTC, such as "2026-05-31T12:00:00".
     """
-    past, moves = [], []
-    for change in read_log(folder):
-        is_later, renamed = change["when"][: len(time)] > time, change.get("renamed")
-        if not change["what"].startswith(TAKEN_BACK):
-            past.append((is_later, renamed))
-        elif past:
-            was_later, renamed = past.pop()
-            if renamed and was_later:
-                moves.remove(renamed)
-                continue
-            renamed = renamed and renamed[::-1]
-        if renamed and is_later:
-            moves.append(renamed)
+    changes = read_log(folder)
+    n_then = sum(change["when"][: len(time)] <= time for change in changes)
+    then, lasting = _lasting(changes[:n_then]), _lasting(changes)
+    n_same = sum(one is other for one, other in zip(then, lasting, strict=False))
+    # What was taken back since is a renaming, too, from the new name to the old one.
+    moves = [each["renamed"][::-1] for each in reversed(then[n_same:]) if "renamed" in each]
+    for change in lasting[n_same:]:
+        if change["what"].startswith(BUILT):  # with the names that its photos have elsewhere
+            moves.clear()
+        elif "renamed" in change:
+            moves.append(change["renamed"])
     now: dict[str, str] = {}
     for old, new in moves:
         now = {name: new if each == old else each for name, each in now.items()}
@@ -116,6 +104,18 @@ def renamed_since(folder: Path, time: str) -> dict[str, str]:
     return {name: each for name, each in now.items() if name != each}
 
 
+def _lasting(changes: Sequence[dict]) -> list[dict]:
+    """Changes that no later one has taken back."""
+    lasting: list[dict] = []
+    for change in changes:
+        if not change["what"].startswith(TAKEN_BACK):
+            lasting.append(change)
+        elif lasting:
+            lasting.pop()
+    return lasting
+
+
 def _lines(folder: Path) -> list[str]:
     path = folder / LOG
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    # A person may have saved it in another encoding.
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

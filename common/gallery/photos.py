@@ -10,6 +10,7 @@ from common.names import near_to, storable
 
 import numpy as np
 
+DECIDED = "decided"  # fact: when a person was asked whose photo it is, or moved it; else ""
 N_DIGITS = 8  # of a picture's name that tell photos apart for people
 N_NAMED = 3  # photos that a message names
 
@@ -19,9 +20,15 @@ def names_of_pictures(gallery: Gallery) -> dict[str, str]:
 
     `common.gallery.pictures.photo_name` gives the same name for the same photo.
     """
+    return of_pictures(gallery, "identity")
+
+
+def of_pictures(gallery: Gallery, fact: str) -> dict[str, str]:
+    """A fact of each photo, by the name of its picture."""
     facts, present = gallery.facts, gallery.can_be_found()
-    pictures = facts.get("picture", np.zeros(len(present), dtype=str))
-    return dict(zip(pictures[present], facts["identity"][present], strict=True))
+    unknown = np.zeros(len(present), dtype=str)
+    pictures, values = (facts.get(name, unknown)[present] for name in ("picture", fact))
+    return dict(zip(pictures, values, strict=True))
 
 
 def rows_of(gallery: Gallery, picture: str) -> np.ndarray:

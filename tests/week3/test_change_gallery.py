@@ -358,7 +358,7 @@ def test_decisions_without_a_time_are_told_where_a_name_moved(asked, gallery, ca
     ("changes", "words"),
     [
         (["--rename", "carla", "nina"], "'new individual' carla, who was renamed nina"),
-        (["--move", "new/0.png", "berta"], "--move made the photo one of berta"),
+        (["--move", "new/0.png", "berta"], "but a later decision (20"),
     ],
 )
 def test_an_older_file_does_not_undo_what_a_person_did_later(changes, words, gallery, capsys):
@@ -373,6 +373,86 @@ def test_an_older_file_does_not_undo_what_a_person_did_later(changes, words, gal
     build(gallery, "--undo")
     build(gallery, *decisions)
     assert held(gallery)["new/0.png"] == "carla"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_of_two_pages_about_a_photo_the_later_one_counts(is_first, gallery, capsys):
+    pages = [
+        decide(
+            gallery,
+            f"new/0.png,{name},confirmed,identified 20{year}-01-01T00:00:00",
+            columns="path,identity,decision,asked",
+            name=f"{name}.csv",
+        )
+        for name, year in (("anna", 20), ("berta", 21))
+    ]
+    if is_first:
+        build(gallery, *pages[0])
+    build(gallery, *pages[1])
+    (gallery / LOG).unlink()
+
+    assert "'confirmed' anna, but a later decision (2021-01-01 00:00:00 UTC) made the" in refused(
+        capsys, gallery, *pages[0]
+    )
+    assert held(gallery)["new/0.png"] == "berta"
+
+
+def test_a_decision_that_was_given_again_later_counts_from_then(gallery, capsys):
+    columns = "path,identity,decision,asked"
+    answer = "new/0.png,{},confirmed,identified {}-01-01T00:00:00"
+    for year in (2020, 2022):
+        build(gallery, *decide(gallery, answer.format("anna", year), columns=columns))
+
+    words = refused(
+        capsys, gallery, *decide(gallery, answer.format("berta", 2021), columns=columns)
+    )
+
+    assert "a later decision (2022-01-01 00:00:00 UTC) made the photo one of anna" in words
+
+
+@pytest.mark.parametrize("way", ["--move", "page"])
+@pytest.mark.parametrize("columns", ["path,identity", "path,identity,decision"])
+def test_a_table_without_times_does_not_undo_a_decision(way, columns, gallery, capsys):
+    table = decide(
+        gallery, f"new/0.png,anna{',confirmed' * columns.count('decision')}", columns=columns
+    )
+    build(gallery, *table)
+    row = "new/0.png,berta,another animal,identified 2999-01-01T00:00:00"
+    page = decide(gallery, row, columns="path,identity,decision,asked", name="page.csv")
+    build(gallery, *(page if way == "page" else ["--move", "new/0.png", "berta"]))
+
+    assert "made" in refused(capsys, gallery, *table)
+
+
+def test_names_that_a_gallery_built_anew_has_lost_are_told_and_come_back(gallery, built, capsys):
+    before = held(gallery)
+    build(gallery, "--rename", "anna", "dora")
+    build(gallery, "--move", "berta/1.png", "dora")
+    build(gallery, *decide(gallery, "new/0.png,dora", columns="path,identity"))
+    changed = held(gallery)
+
+    result = build(gallery, "--replace", "--data_dir", built / "data")
+
+    assert held(gallery) == before
+    [note] = [note for note in result["notes"] if "--undo brings it back" in note]
+    assert note.startswith(
+        "Of the gallery that was here, 4 photos have another name (dora is anna now, dora is berta "
+        "now), and 1 are not in this one"
+    )
+    decisions = "new/1.png,anna,confirmed,identified 2000-01-01T00:00:00"
+    build(gallery, *decide(gallery, decisions, columns="path,identity,decision,asked"))
+    build(gallery, "--undo")
+    build(gallery, "--undo")
+    assert held(gallery) == changed
+
+
+def test_a_log_that_a_person_saved_in_another_encoding_is_shown_and_told(gallery, capsys):
+    log = gallery / LOG
+    log.write_bytes(log.read_bytes() + '{"what": ["André"]}\n'.encode("latin-1"))
+
+    build(gallery, "--list")
+
+    assert f"{log} was changed by somebody" in capsys.readouterr().out
 
 
 def test_decisions_about_other_photos_of_the_same_names_are_refused(gallery, capsys):

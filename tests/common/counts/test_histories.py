@@ -51,6 +51,19 @@ def test_an_encounter_over_midnight_is_one_capture():
         assert f"1 encounter over the end of a {occasion}: counted once" in histories.notes
 
 
+@pytest.mark.parametrize("hour", ["", "T10:00"])
+def test_an_encounter_whose_name_comes_back_on_another_day_is_another_capture(hour):
+    days = ["2024-05-01", "2024-05-02", "2024-06-21"]
+    rows = [("Anna", f"{day}{hour}", "dive 1", "left") for day in days for _ in range(2)]
+
+    histories = histories_of(catalogue_of(rows), "day")
+
+    assert histories.texts == ["111"]
+    assert histories.notes == (
+        "1 encounter with more than 12 hours between two photos: each part counts",
+    )
+
+
 def test_one_side_alone_may_count():
     histories = histories_of(catalogue_of(ROWS), "day", side="left")
 
