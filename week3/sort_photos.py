@@ -21,6 +21,7 @@ judge them, save, and give the file back with --answers, as often as you like.
 """
 
 import argparse
+import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -45,14 +46,21 @@ from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
-from common.own_files import is_foreign
-from common.runs import Run, start_run
+from common.own_files import is_foreign, read_json
+from common.runs import RESULT, Run, start_run
 from common.splits.questions import questions_of
 from common.splits.study import Study, open_study, reading_flags
 from common.tables import csv_text, unescaped
 from common.turtles.card import ensure_card
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.pair_sheet import DIFFERENT, SAME, UNCLEAR, PairQuestion, render_pairs
+from common.visualization.pair_sheet import (
+    COLUMNS,
+    DIFFERENT,
+    SAME,
+    UNCLEAR,
+    PairQuestion,
+    render_pairs,
+)
 from common.words import counted
 
 import numpy as np
@@ -108,7 +116,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(report.text())
     if card.n_images < 2:
         raise InputError(f"{args.photo}: one photo that can be used, expected two or more to group")
-    answers, asked, passed = read_answers(args.answers or (), card)
+    answers, asked, given, passed = read_answers(args.answers or (), card)
 
     # What likeness means, and when to stop joining, is learned from animals with names.
     network, matchers = embedding.open_network(model, args.seed), installed(args.device)
@@ -145,7 +153,8 @@ def main(argv: list[str] | None = None) -> dict:
         "misidentification": mistakes,
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
-    return finish(run, card, labels, facts, questions, [*warnings, *notes])
+    lost = fewer_than_before(run.folder, len(answers))
+    return finish(run, card, labels, facts, questions, given, [*lost, *warnings, *notes])
 
 
 def teaching(
@@ -204,9 +213,21 @@ def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
     return np.flatnonzero(~np.isin(study.identity, study.identity[is_trained]))
 
 
+def fewer_than_before(folder: Path, n_answers: int) -> list[str]:
+    """A note where the run before knew answers that this one was not given."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        n_before = int(read_json(folder / RESULT)["metrics"]["answers"]["given"])
+        if n_before > n_answers:
+            return [
+                f"The run before in this folder knew {counted(n_before, 'answer')}, this one "
+                f"{n_answers:,}: to keep them, name all files together, --answers FILE,FILE."
+            ]
+    return []
+
+
 def read_answers(
     files: Sequence[Path], card: Catalogue
-) -> tuple[list[Answer], list[tuple[int, int]], list[str]]:
+) -> tuple[list[Answer], list[tuple[int, int]], list[dict[str, str]], list[str]]:
     """What persons have said of pairs.
 
     A photo is known by its content: on another memory card, too, there is an IMG_0001.JPG.
@@ -214,9 +235,10 @@ def read_answers(
     Returns:
         answers.
         asked: all pairs that they were asked about.
+        rows: that have an answer, as they are in the files, for the next page to keep.
         notes: how many rows are passed over, for their photos are not in the folder (any more).
     """
-    row_of, said, lost = row_finder(card), {}, []
+    row_of, said, lost, rows = row_finder(card), {}, [], {}
     for file in files:
         table = read_csv(file)
         if missing := [name for name in ANSWERED if name not in table]:
@@ -224,7 +246,7 @@ def read_answers(
                 f"--answers {file} has no column {missing[0]}, expected {', '.join(ANSWERED)}, "
                 "as pairs.html saves them; choose that file"
             )
-        table = unescaped(table.apply(as_text))
+        table = unescaped(table.apply(as_text)).reindex(columns=list(COLUMNS), fill_value="")
         for number, row in enumerate(table.to_dict("records"), start=2):
             if (answer := row["answer"].lower()) not in ANSWER_WORDS:
                 raise InputError(
@@ -233,6 +255,7 @@ def read_answers(
                 )
             if not answer:
                 continue
+            rows[tuple(row.values())] = row
             pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
             if None in pair:
                 lost.append((row["first_path"], row["second_path"]))
@@ -242,7 +265,7 @@ def read_answers(
                     "two photos; take the row out"
                 )
             else:  # of one asking the last: a page may be saved twice
-                said[*sorted(pair), row.get("asked", "")] = ANSWER_WORDS[answer]
+                said[*sorted(pair), row["asked"]] = ANSWER_WORDS[answer]
     changed = CHANGED * any(set(each) <= set(card.table["path"]) for each in lost)
     shown = " and ".join(lost[0]) if lost else ""
     if lost and not said:
@@ -253,7 +276,7 @@ def read_answers(
     note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
     asked = [(first, second) for first, second, _ in said]
     answers = [Answer(i, j, is_same) for (i, j, _), is_same in said.items() if is_same is not None]
-    return answers, asked, [note] if lost else []
+    return answers, asked, list(rows.values()), [note] if lost else []
 
 
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
@@ -370,9 +393,14 @@ def finish(
     labels: np.ndarray,
     facts: dict,
     questions: Sequence[PairQuestion],
+    given: Sequence[dict[str, str]],
     notes: Sequence[str],
 ) -> dict:
-    """Tables, picture and page."""
+    """Tables, picture and page.
+
+    Args:
+        given: rows that have been answered; the next file has them, too.
+    """
     names, kept = names_of(card, labels)
     columns = [*COPIED, *(name for name in PLACES if card.table[name].notna().any())]
     individuals = card.table.assign(identity=names)
@@ -387,10 +415,10 @@ def finish(
     )
     write_text(run.figure_path(who), csv_text(individuals))
     if questions:
-        table = pd.DataFrame([each.row() for each in questions])
+        table = pd.DataFrame([*given, *(each.row() for each in questions)])
         write_text(run.figure_path(rows), csv_text(table))
         told = [f"{run.started:%Y-%m-%d %H:%M} UTC. Photos: {card.root}."]
-        write_text(run.figure_path(sheet), render_pairs("One animal?", told, questions))
+        write_text(run.figure_path(sheet), render_pairs("One animal?", told, questions, given))
     drawn = np.flatnonzero(labels < N_DRAWN)
     drawn = drawn[np.lexsort((card.table["date"].iloc[drawn], labels[drawn]))]
     paths = card.paths()

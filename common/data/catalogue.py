@@ -189,13 +189,6 @@ def read_card(
             rows["path"], problems = locate_photos(ways, root, **near)
         except InputError as error:
             raise InputError(f"{where}, {error}") from error
-        names = [name for name in os.listdir(root) if name.lower() in TABLES]
-        if unread := sorted(set(names) - {table_file.name}):
-            action = f"{table_file.name} is read: put their columns into it"
-            problems = [
-                *problems,
-                Problem("unread_table", "tables that are not read", (*unread,), (), action),
-            ]
     unlisted = [photo for photo in found.photos if photo not in set(rows["path"])]
     rows = pd.concat([rows, pd.DataFrame({"path": unlisted}, dtype=object)]).fillna("")
     if rows.empty:
@@ -209,7 +202,8 @@ def read_card(
     for name in ("latitude", "longitude", "camera"):
         if name not in table:
             table[name] = "" if name == "camera" else float("nan")
-    spared = [each for each in found.problems() if each.kind != "not_a_photo"]
+    passed = found.problems("" if table_file is None else table_file.name)
+    spared = [each for each in passed if each.kind != "not_a_photo"]
     return Catalogue(tidy_name(source.name), root, table, (*spared, *problems, *more))
 
 

@@ -79,18 +79,28 @@ class Found(NamedTuple):
     back: list[str]
     twice: list[str]
 
-    def problems(self) -> list[Problem]:
-        """What is passed over, for people."""
+    def problems(self, read: str = "") -> list[Problem]:
+        """What is passed over, for people.
+
+        Args:
+            read: name of the table that is read.
+        """
         tables = [name for name in self.others if name.lower().endswith(SPREADSHEETS)]
         deep = [
             name for name in self.others if "/" in name and name.split("/")[-1].lower() in TABLES
         ]
-        others = [name for name in self.others if name not in {*tables, *deep}]
+        unread = [name for name in self.others if name != read and _may_name(name)]
+        others = [name for name in self.others if name not in {*tables, *deep, *unread, read}]
         what = {
             "spreadsheet": (
                 "spreadsheets that are not read",
                 tables,
                 "passed over; save one that says who is who as 'CSV UTF-8', named metadata.csv",
+            ),
+            "unread_table": (
+                "tables that are not read",
+                unread,
+                f"passed over; put what they say into {TABLE_FILE}",
             ),
             "deep_table": (
                 "tables in folders further down",
@@ -122,6 +132,13 @@ class Found(NamedTuple):
             for kind, (summary, names, action) in what.items()
         ]
         return [problem for problem in problems if problem.names]
+
+
+def _may_name(path: str) -> bool:
+    """Whether a file beside the photos may be a table of them under another name."""
+    name = path.lower()
+    is_table = name.startswith(TABLE_FILE.split(".")[0]) and name.endswith(TABLE_SUFFIXES)
+    return "/" not in name and (is_table or name.endswith(TABLE_SUFFIXES[:2]))
 
 
 def find_images(root: Path) -> Found:

@@ -119,7 +119,8 @@ class _Decision:
         was: animal as which the gallery has the photo; None: it has not.
         decided: when a person was asked, or moved the photo, so that it is that animal's; "":
             nobody was.
-        is_seen: whether the photo that was shown still is of that name; unknown counts as so.
+        shown: animal as which the gallery has the photo that was shown beside it; "" if it has not,
+            and `name` where nothing says which was shown.
     """
 
     path: str
@@ -130,7 +131,7 @@ class _Decision:
     photo_fault: str
     was: str | None
     decided: str
-    is_seen: bool
+    shown: str
 
 
 def _rows_of(
@@ -160,10 +161,10 @@ def _rows_of(
         refuse_long(text, f"{file}, row {row + 2}")
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
         here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
-        is_seen = not seen[row] or enrolled_as.get(seen[row].removeprefix(ID_MARK)) == name
+        shown = enrolled_as.get(seen[row].removeprefix(ID_MARK), "") if seen[row] else name
         found = paths[row], here, name, "" if name else text, answers[row], fault
         now = enrolled_as.get(here), decided.get(here, "")
-        rows.append(_Decision(*found, *now, is_seen))
+        rows.append(_Decision(*found, *now, shown))
     return rows
 
 
@@ -293,10 +294,11 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
         return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""
     if name not in known:
         return f"'{answer}' {name}, which the gallery lacks{near_names(near_to(name, known))}"
-    if answer == CONFIRMED and not row.is_seen:
+    if answer == CONFIRMED and row.shown != name:
+        is_now = f"shows {row.shown} here" if row.shown else "is not in this gallery (any more)"
         return (
-            f"'{answer}' {name}, but the photo that was shown as {name} is not {name} in this "
-            "gallery (any more): ask anew with identify.py"
+            f"'{answer}' {name}, but the photo that was shown beside it {is_now}: write '{OTHER}' "
+            f"if {name} is right, or ask anew with identify.py"
         )
     return ""
 

@@ -10,7 +10,7 @@ from html import escape
 from itertools import count
 
 from common.visualization.matches import percent
-from common.visualization.sheet import embedded_picture, radio_button, render_page
+from common.visualization.sheet import embedded_picture, json_for_script, radio_button, render_page
 
 from PIL import Image
 
@@ -45,11 +45,22 @@ class PairQuestion:
         return dict(zip(COLUMNS, plain, strict=True))
 
 
-def render_pairs(title: str, facts: Sequence[str], questions: Sequence[PairQuestion]) -> str:
-    """HTML of a page, with sentences beneath its title and the questions one after the other."""
+def render_pairs(
+    title: str,
+    facts: Sequence[str],
+    questions: Sequence[PairQuestion],
+    former: Sequence[dict[str, str]] = (),
+) -> str:
+    """HTML of a page, with sentences beneath its title and the questions one after the other.
+
+    Args:
+        former: rows that earlier pages have saved; this one saves them with its own.
+    """
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     sections, rows = map(_section, count(), questions), [each.row() for each in questions]
-    return render_page(title, lines, "answers", sections, rows, _SCRIPT, style=_PAIRS)
+    before = [[row[name] for name in COLUMNS] for row in former]
+    script = _SCRIPT.replace("FORMER", json_for_script(before))
+    return render_page(title, lines, "answers", sections, rows, script, style=_PAIRS)
 
 
 def _section(index: int, question: PairQuestion) -> str:
@@ -79,7 +90,7 @@ _SCRIPT = """
 const isAnswered = (section) => section.querySelector("input[type=radio]:checked") !== null;
 
 function rowsToSave() {
-  const rows = [Object.keys(questions[0] || {first: "", second: "", answer: ""})];
+  const rows = [Object.keys(questions[0] || {first: "", second: "", answer: ""}), ...FORMER];
   questions.forEach((question, i) => {
     const ticked = sections[i].querySelector("input[type=radio]:checked");
     const note = sections[i].querySelector(".note").value.trim();

@@ -126,8 +126,7 @@ def render_page(
         place: HTML that says where the file goes.
         style: CSS of this page alone.
     """
-    # Inside a script element only "<" could end it.
-    data = json.dumps(questions, ensure_ascii=False).replace("<", "\\u003c")
+    data = json_for_script(questions)
     # What is ticked is kept under a key of this very page: browsers share it among files.
     key = hashlib.blake2b(data.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
     body = "\n".join(sections)
@@ -141,6 +140,11 @@ def render_page(
         f'data-file="{kind}.csv" id="data" data-key="{key}">{data}</script>\n'
         f"<script>{_BEFORE}{script}{_BEHIND}</script>\n</body>\n</html>\n"
     )
+
+
+def json_for_script(value: object) -> str:
+    """JSON that may stand in a script element, which only a "<" could end."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _section(index: int, question: SheetQuestion) -> str:

@@ -504,7 +504,7 @@ def test_what_a_person_confirmed_is_the_animal_that_was_shown(gallery, capsys):
     build(gallery, "--rename", "berta", "anna")
 
     line = refused(capsys, gallery, *decide(gallery, row, columns=columns))
-    assert "row 2: 'confirmed' anna, but the photo that was shown as anna is not anna" in line
+    assert "row 2: 'confirmed' anna, but the photo that was shown beside it is not in this" in line
 
     row = f"new/0.png,anna,confirmed,photo-{pictures['berta']}"
     build(gallery, *decide(gallery, row, columns=columns))

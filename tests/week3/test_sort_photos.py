@@ -122,7 +122,7 @@ def test_contradictions_are_named(card, tmp_path):
     a, b, c = (int(i) for i in np.flatnonzero(card.sides == "left")[:3])
     file = answers_file(tmp_path, [(a, b, "same"), (b, c, "same"), (a, c, "different")], card)
 
-    answers, asked, _ = script.read_answers([file], card)
+    answers, asked, *_ = script.read_answers([file], card)
     line, counts = script.told(Constraints.of(card.n_images, answers), card)
 
     assert len(asked) == 3
@@ -163,8 +163,30 @@ def test_answers_are_kept_to_and_never_asked_again(answered):
     rows = rows_of(folder / "individuals.csv")
     names = {row["path"]: row["identity"] for row in rows}
     assert all(names[one] == names[other] for one, other in asked[:2])
-    new = {(row["first_path"], row["second_path"]) for row in rows_of(folder / "pairs_2.csv")}
+    new = {
+        (row["first_path"], row["second_path"])
+        for row in rows_of(folder / "pairs_2.csv")
+        if not row["answer"]
+    }
+    assert new
     assert not new & set(asked[:3])
+
+
+def test_the_next_file_has_the_answers_that_were_given(answered):
+    rows = rows_of(answered[1] / "pairs_2.csv")
+    page = (answered[1] / "pairs_2.html").read_text(encoding="utf-8")
+
+    said = ["same", "same", "cannot be told", "same", "same"]
+    assert [row["answer"] for row in rows if row["answer"]] == said
+    assert json.dumps(list(rows[0].values())) in page
+
+
+def test_a_run_with_fewer_answers_than_the_one_before_says_so(answered, tmp_path):
+    folder = answered[1]
+
+    assert script.fewer_than_before(folder, 5) == []
+    assert script.fewer_than_before(tmp_path, 0) == []
+    assert "knew 4 answers, this one 0: to keep them" in script.fewer_than_before(folder, 0)[0]
 
 
 def test_a_table_that_a_person_has_filled_in_stays(answered):
@@ -208,7 +230,7 @@ def test_a_page_that_is_saved_twice_is_one_answer(card, tmp_path):
     once = answers_file(tmp_path, [(0, 1, "different")] * 2, card, "a.csv", asked="today")
     again = answers_file(tmp_path, [(1, 0, "same")], card, "b.csv", asked="today")
 
-    answers, asked, _ = script.read_answers([once, again], card)
+    answers, asked, *_ = script.read_answers([once, again], card)
 
     assert [each.is_same for each in answers] == [True]  # of one page, what was saved last
     assert asked == [(0, 1)]
@@ -220,7 +242,7 @@ def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, 
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(card.table["path"][1], "DCIM/other.jpg"), encoding="utf-8")
 
-    _, asked, (note,) = script.read_answers([file], other)
+    _, asked, _, (note,) = script.read_answers([file], other)
 
     assert asked == [(0, 1)]  # a folder that was renamed hides no photo
     assert "not here (any more): 1" in note
@@ -239,7 +261,7 @@ def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their
         script.read_answers([file], tagged)
     emptied = re.sub("(?m)^photo-[^,]*,", ",", file.read_text(encoding="utf-8"))
     file.write_text(re.sub("(?m)^,photo-[^,]*,same", ",,same", emptied), encoding="utf-8")
-    answers, _, notes = script.read_answers([file], tagged)
+    answers, _, _, notes = script.read_answers([file], tagged)
 
     assert [(each.first, each.second) for each in answers] == [(0, 1), (2, 3)]
     assert notes == []
@@ -264,7 +286,7 @@ def test_answers_are_read_as_a_spreadsheet_saves_them(card, tmp_path, changed, e
     file = answers_file(tmp_path, [(0, 1, "same"), (0, 2, "cannot be told")], card)
     file.write_bytes(changed(file.read_text(encoding="utf-8")).encode(encoding))
 
-    answers, asked, notes = script.read_answers([file], card)
+    answers, asked, _, notes = script.read_answers([file], card)
 
     assert [(each.first, each.second, each.is_same) for each in answers] == [(0, 1, True)]
     assert (asked, notes) == ([(0, 1), (0, 2)], [])

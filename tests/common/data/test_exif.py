@@ -271,12 +271,18 @@ def test_a_path_of_a_cards_table_that_leads_out_is_told_with_the_table(tmp_path)
         read_card(tmp_path)
 
 
-def test_a_table_that_is_not_read_beside_another_is_told(tmp_path):
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize(
+    "other", ["boxes.csv", "metadata (1).csv", "metadata.csv.csv", "metadata.txt", "names.tsv"]
+)
+def test_a_table_that_is_not_read_is_told(is_named, other, tmp_path):
     photo(tmp_path / "1.jpg")
-    (tmp_path / "boxes.csv").write_text('path,bbox\n1.jpg,"0,0,9,9"\n')
-    (tmp_path / "metadata.csv").write_text("path,identity\n1.jpg,anna\n")
+    (tmp_path / other).write_text('path,bbox\n1.jpg,"0,0,9,9"\n')
+    (tmp_path / "notes.txt").write_text("rain")
+    if is_named:
+        (tmp_path / "metadata.csv").write_text("path,identity\n1.jpg,anna\n")
 
-    [told] = [each for each in read_card(tmp_path).remarks if each.kind == "unread_table"]
+    told = [each for each in read_card(tmp_path).remarks if each.kind == "unread_table"]
 
-    assert told.names == ("boxes.csv",)
-    assert "metadata.csv is read" in told.text()
+    is_read = other == "boxes.csv" and not is_named
+    assert [each.names for each in told] == ([] if is_read else [(other,)])
