@@ -37,6 +37,7 @@ from common.gallery.decisions import (
     NOTHING,
     check_decisions,
     near_names,
+    refuse_former_names,
     refuse_lookalikes,
     refuse_no_name,
 )
@@ -337,11 +338,13 @@ def add(
     args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Photos join; a table may also correct the animal of photos that are there."""
-    decided = NOTHING
+    decided, kept = NOTHING, args.keep_names or ()
     if args.data_dir and args.data_dir.is_file():
-        kept = args.keep_names or ()
         decided = check_decisions(args.data_dir, gallery, kept, folder)
     catalogue = open_catalogue(args, fewest_identities=1)
+    doubtful = decided.doubtful
+    if not decided.asked:
+        doubtful = refuse_former_names(catalogue.identities, gallery, folder, kept)
     network, before = embedding.network_of(gallery), set(gallery.identities)
     enrolled = enrolment.enrol_catalogue(
         gallery,
@@ -351,19 +354,19 @@ def add(
         device=args.device,
         enrol=enrol,
         decided=decided,
-        kept=args.keep_names or (),
+        kept=kept,
         matchers=matchers_of(args, gallery),
     )
     new = sorted(set(gallery.identities) - before)
-    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved]
+    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved, *enrolled.notes]
     if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
         notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []
-    if decided.doubtful:
+    if doubtful:
         notes.append(
-            f"{', '.join(decided.doubtful)}: before a change of names, another animal was called "
-            "so, and the file does not say when it was asked (column 'asked'). If it was "
-            "asked before, take it back with --undo."
+            f"{', '.join(doubtful)}: before a change of names, another animal was called so, and "
+            "nothing says when these photos were named (column 'asked'). If it was before, take "
+            "this back with --undo."
         )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
@@ -438,7 +441,7 @@ def one_row(enrolled: enrolment.Enrolled) -> pd.DataFrame:
     """A table of what joined."""
     names = {"n_photos": "photos", "n_animals": "animals", "n_present": "there already"}
     cells = {**vars(enrolled), "moved": len(enrolled.moved)}
-    return pd.DataFrame([cells]).rename(columns=names)
+    return pd.DataFrame([cells]).drop(columns="notes").rename(columns=names)
 
 
 def holdings(gallery: Gallery, run: Run) -> dict:

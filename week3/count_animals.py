@@ -32,7 +32,7 @@ from common.data.catalogue import Catalogue
 from common.ending import run_script
 from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
-from common.own_files import is_foreign, read_json
+from common.own_files import is_foreign, read_json, remove_own
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
 from common.visualization import style
@@ -60,6 +60,7 @@ WORLDS = (  # of the simulation
     World(missed=0.125, false=0.025, unequal=0.5),
 )
 DAMAGE = (OSError, ValueError, AttributeError, KeyError, TypeError)  # of a result
+WITH_PLACES = ("secr_*.txt", "datapackage.json", "deployments.csv", "media.csv", "observations.csv")
 FAR = 500  # km between places, above which one may be wrong
 COVERAGE = "Coverage with and without the correction"
 
@@ -281,6 +282,9 @@ def export(run: Run, histories: Histories, catalogue: Catalogue, species: str) -
             f"The places lie up to about {across:,.0f} km apart. Are all right? The files for secr "
             "lay them on a plane, which holds for some hundred."
         )
+    remove_own(
+        run.folder, *WITH_PLACES, keep=texts
+    )  # those of another table would pass for its own
     for name, text in texts.items():
         write_text(run.figure_path(name), text)
     archive = standards.darwin_core(histories.photos, species)

@@ -24,7 +24,7 @@ from common.data.catalogue_cells import (
     split_word,
 )
 from common.data.catalogue_folders import locate_photos
-from common.data.exif import Offset, fill_from_photos
+from common.data.exif import ALONE, Offset, fill_from_photos
 from common.errors import InputError
 from common.names import (
     LONGEST_NAME,
@@ -249,11 +249,11 @@ def name_encounters(
     has_given = given.ne("") if given is not None else pd.Series(False, index=table.index)
     has_date = table["date"].notna()
     day = table["identity"] + ":" + table["date"].dt.strftime("%Y-%m-%d").fillna("")
-    encounter = day.where(has_date, "photo:" + table["image_id"]) if events is None else events
+    encounter = day.where(has_date, ALONE + table["image_id"]) if events is None else events
     if given is not None:
         encounter = given.where(has_given, encounter)
     if events is not None:
-        return encounter, ~encounter.str.startswith("photo:")
+        return encounter, ~encounter.str.startswith(ALONE)
     # A sighting number may be used for several animals; here an encounter is of one animal.
     is_shared = _of_several_identities(encounter, table["identity"])
     named = encounter.where(~is_shared, table["identity"] + ":" + encounter)

@@ -22,6 +22,7 @@ import pandas as pd
 from PIL import ExifTags
 
 TIMES = "%Y:%m:%d %H:%M:%S"
+ALONE = "photo:"  # how an encounter that nobody knows begins: it is the photo alone
 NO_TIME = "T00:00:00"  # what a day becomes that nobody knows the time of
 # Folders that cameras make on a card (DCF, the design rule for camera file systems).
 CAMERA_FOLDER = re.compile(r"dcim|\d{3}(?!\d{5})[a-z0-9_]{5}", re.IGNORECASE)
@@ -213,7 +214,7 @@ def name_events(table: pd.DataFrame, gap_minutes: float | None) -> pd.Series:
             (of a person: what lies in DCIM/100CANON lies above it); None: a folder is an event.
     """
     folders = table["path"].map(_own_folder)
-    alone = "photo:" + table["path"]
+    alone = ALONE + table["path"]
     if gap_minutes is None:
         return folders.where(folders != "", alone)
     keys = [table.get("camera", pd.Series("", index=table.index)), folders]

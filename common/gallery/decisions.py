@@ -31,6 +31,7 @@ OTHER_PHOTO = (
 EMPTY_PHOTO = "the photo is empty (0 bytes): fetch it from its cloud, or copy it again"
 NO_PHOTO = "the photo is not there: put it back, or delete the row"
 UNDATED = "9999"  # after any change
+EVER = "0"  # before any
 N_NAMED = 5  # rows, or photos, that a message names
 
 
@@ -95,7 +96,7 @@ def check_decisions(
             "nothing is changed: correct these rows"
         )
     is_dated = not folder or UNDATED not in times
-    doubtful = set() if is_dated else renamed_since(folder, "0").keys()  # "0": ever
+    doubtful = set() if is_dated else renamed_since(folder, EVER).keys()
     names = {each.name for each in rows if each.answer in (CONFIRMED, OTHER)}
     pairs = zip(rows, times, strict=True)
     return Decided(
@@ -361,6 +362,32 @@ def refuse_no_name(name: str, gallery: Gallery, kept: Collection[str] = ()) -> N
             f"found the name {name}, which says that nobody knows who it is, expected an "
             f"animal's; if it is truly called so: --keep_names {typed(name)}"
         )
+
+
+def refuse_former_names(
+    names: Iterable[str], gallery: Gallery, folder: Path, kept: Collection[str] = ()
+) -> list[str]:
+    """Refuse new names that are old ones of the gallery's animals.
+
+    Args:
+        folder: of the gallery, whose log knows who was renamed.
+        kept: names that are other animals' all the same.
+
+    Returns:
+        Names of the gallery that once were another animal's.
+
+    Raises:
+        InputError: with the name that the animal has now.
+    """
+    held, now = set(gallery.identities), renamed_since(folder, EVER)
+    once = sorted(now.keys() & set(names) - set(kept))
+    for name in once:
+        if name not in held and now[name] in held:
+            raise InputError(
+                f"{name} is new, but the gallery's {now[name]} was called so before, expected the "
+                f"present name; write it so, or say that they are two: --keep_names {typed(name)}"
+            )
+    return [name for name in once if name in held]
 
 
 def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:

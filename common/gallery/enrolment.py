@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
+from common.data.exif import ALONE
 from common.errors import InputError
 from common.gallery.decisions import NOTHING, Decided, refuse_lookalikes, refuse_moves
 from common.gallery.embedding import (
@@ -40,7 +41,7 @@ from common.matching.matchers import Matcher
 from common.models.heads import Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
 from common.own_files import checksum, claim, release
-from common.words import typed
+from common.words import counted, typed
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class Enrolled:
     Attributes:
         n_present: photos that were there already, under the same name.
         moved: sentences on those that were there under another name.
+        notes: sentences on what was filled in, and what was not taken over.
         seconds: from photo files to embeddings in the gallery.
     """
 
@@ -62,6 +64,7 @@ class Enrolled:
     n_animals: int
     n_present: int
     moved: tuple[str, ...]
+    notes: tuple[str, ...]
     seconds: float
 
 
@@ -223,6 +226,8 @@ def enrol_catalogue(
     facts = _facts_of(catalogue, pictures)
     facts[DECIDED] = [decided.asked.get(picture, "") for picture in pictures]
     moved = _move(gallery, catalogue, facts, is_there, decided)
+    same = [i for i, was in enumerate(is_there) if was == table["identity"].iloc[i]]
+    notes = _complete(gallery, facts, same, table["encounter_known"].to_numpy())
     if rows:
         joining = table.iloc[rows]
         embeddings = embed(network, [paths[i] for i in rows], device=device)
@@ -234,7 +239,7 @@ def enrol_catalogue(
         store_details(matcher, paths, pictures, folder)
     n_present = len(paths) - len(rows) - len(moved)
     n_animals, seconds = table["identity"].iloc[rows].nunique(), time.perf_counter() - started
-    return Enrolled(len(rows), n_animals, n_present, moved, seconds)
+    return Enrolled(len(rows), n_animals, n_present, moved, notes, seconds)
 
 
 def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> None:
@@ -299,15 +304,48 @@ def _move(
     before, pictures = of_pictures(gallery, DECIDED), facts["picture"]
     fixed = [before[pictures[i]] * (pictures[i] not in decided.asked) for i in moving]
     refuse_moves(catalogue, moving, [is_there[i] for i in moving], known, fixed)
-    for i, was in enumerate(is_there):  # decided again, and the same
-        if was == names.iloc[i] and facts[DECIDED][i] > before[pictures[i]]:
-            gallery.relabel(rows_of(gallery, pictures[i]), was, {DECIDED: facts[DECIDED][i]})
     for i in moving:
         given = {name: values[i] for name, values in facts.items() if values[i]}
         if not has_encounter.iloc[i]:
             del given["encounter"]
         gallery.relabel(rows_of(gallery, pictures[i]), names.iloc[i], given)
     return tuple(f"{facts['path'][i]}: {is_there[i]} before, {names.iloc[i]} now." for i in moving)
+
+
+def _complete(
+    gallery: Gallery, facts: dict[str, list[str]], same: list[int], has_encounter: np.ndarray
+) -> tuple[str, ...]:
+    """Fill in what was not known of photos that are there; sentences for how many, and on others.
+
+    Args:
+        same: photos that the gallery has under the same name.
+        has_encounter: whether the encounter of each photo is known.
+    """
+    known, n_completed, n_otherwise = gallery.facts, 0, 0
+    row_of = {str(known["picture"][row]): row for row in np.flatnonzero(gallery.can_be_found())}
+    for i in same:
+        row = row_of[facts["picture"][i]]
+        old = {fact: str(values[row]) for fact, values in known.items()}
+        new = {fact: facts[fact][i] for fact in ("side", "date") if facts[fact][i]}
+        given = {fact: value for fact, value in new.items() if not old[fact]}
+        if has_encounter[i] and old["encounter"].startswith(ALONE):
+            given["encounter"] = facts["encounter"][i]
+        n_completed += bool(given)
+        n_otherwise += any(old[fact] not in ("", value) for fact, value in new.items())
+        if facts[DECIDED][i] > old.get(DECIDED, ""):
+            given[DECIDED] = facts[DECIDED][i]  # decided again, and the same
+        if given:
+            gallery.relabel([row], old["identity"], given)
+    notes = []
+    if n_completed:
+        filled_in = "were there already, and got a side, a date or an encounter from here"
+        notes.append(f"{counted(n_completed, 'photo')} {filled_in}.")
+    if n_otherwise:
+        notes.append(
+            f"{counted(n_otherwise, 'photo')} with another side or date here than in the gallery, "
+            "which keeps its own: if the new one is right, --forget the photo and add it again."
+        )
+    return tuple(notes)
 
 
 def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]:

@@ -446,6 +446,45 @@ def test_names_that_a_gallery_built_anew_has_lost_are_told_and_come_back(gallery
     assert held(gallery) == changed
 
 
+def test_a_folder_with_an_old_name_does_not_tear_an_animal_in_two(gallery, capsys):
+    save_photos(gallery.parent / "season" / "anna", 2, seed=8)
+    season = ["--add", "--data_dir", gallery.parent / "season"]
+    build(gallery, "--rename", "anna", "dora")
+
+    assert "anna is new, but the gallery's dora was called so before" in refused(
+        capsys, gallery, *season
+    )
+
+    result = build(gallery, *season, "--keep_names", "anna")
+    assert "New animals: anna." in result["notes"]
+    assert not any("another animal was called so" in note for note in result["notes"])
+
+
+def test_after_names_were_swapped_a_folder_with_one_of_them_is_told(gallery):
+    save_photos(gallery.parent / "season" / "anna", 2, seed=8)
+    for old, new in (("anna", "x"), ("berta", "anna"), ("x", "berta")):
+        build(gallery, "--rename", old, new)
+
+    result = build(gallery, "--add", "--data_dir", gallery.parent / "season")
+
+    [note] = [note for note in result["notes"] if "another animal was called so" in note]
+    assert note.startswith("anna: before a change of names")
+
+
+def test_what_was_not_known_of_a_photo_is_filled_in_and_what_was_stays(gallery):
+    columns = "path,identity,orientation,date"
+    build(gallery, *decide(gallery, "new/0.png,anna,,", columns=columns))
+    build(gallery, *decide(gallery, "new/0.png,anna,left,2024-05-31", columns=columns))
+    facts = {name: values[-1] for name, values in open_gallery(gallery).facts.items()}
+
+    result = build(gallery, *decide(gallery, "new/0.png,anna,right,", columns=columns))
+
+    assert (facts["side"], facts["date"]) == ("left", "2024-05-31")
+    assert facts["encounter"] == "anna:2024-05-31"
+    assert {name: values[-1] for name, values in open_gallery(gallery).facts.items()} == facts
+    assert any("1 photo with another side or date here" in note for note in result["notes"])
+
+
 def test_a_log_that_a_person_saved_in_another_encoding_is_shown_and_told(gallery, capsys):
     log = gallery / LOG
     log.write_bytes(log.read_bytes() + '{"what": ["André"]}\n'.encode("latin-1"))
