@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,13 +29,14 @@ from common.data.catalogue_tables import (
 from common.data.exif import name_events
 from common.data.photo_files import BOX_MARK
 from common.errors import InputError
-from common.names import tidy_name
+from common.names import is_unknown, tidy_name
 from common.turtles.dataset import ensure_turtles
 from common.words import counted
 
 import numpy as np
 import pandas as pd
 
+N_OPENED = 20  # tables further down, that are looked into
 GAP_MINUTES = 30.0  # between two photos, from which on they are of two events
 
 
@@ -134,8 +136,25 @@ def load_catalogue(data_dir: str | Path | None = None, **reading: object) -> Cat
         reading["near"] = table_file.stem
         return _from_source(read_csv(table_file), root, name, str(table_file), **reading)
     rows, remarks = read_folders(source)
+    _refuse_tables_of_names(source, remarks)
     catalogue = _from_source(rows, source, source.name, str(source), **reading)
     return replace(catalogue, remarks=(*remarks, *catalogue.remarks), listed_paths=None)
+
+
+def _refuse_tables_of_names(root: Path, remarks: Sequence[Problem]) -> None:
+    """Refuse folders that would pass for animals, where their own tables name several in each."""
+    deep = [name for each in remarks if each.kind == "deep_table" for name in each.names]
+    for name in deep[:N_OPENED]:
+        table = read_csv(root / name)
+        column = match_columns(list(table), name, required=()).get("identity")
+        known = set() if column is None else set(table[column][~table[column].map(is_unknown)])
+        if len(known) > 1:
+            raise InputError(
+                f"{root / name} names {len(known):,} animals, so that its folder is none, expected "
+                "one folder per animal or one table; name that folder, or put the rows of "
+                f"{counted(len(deep), 'such table')} into a {TABLE_FILE} above, with paths from "
+                "there"
+            )
 
 
 def catalogue_from_table(

@@ -13,7 +13,16 @@ from pathlib import Path
 from common.data.catalogue import Catalogue, read_card
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import find_images
-from common.data.photo_files import EMPTY, NO_SUCH_PHOTO, Look, each_photo, file_and_box, look_at
+from common.data.photo_files import (
+    EMPTY,
+    NO_SUCH_PHOTO,
+    Box,
+    Look,
+    each_photo,
+    file_and_box,
+    look_at,
+    same_place,
+)
 from common.errors import InputError
 from common.own_files import checksum
 from common.words import counted
@@ -22,7 +31,6 @@ import numpy as np
 import pandas as pd
 
 N_NAMED = 100  # bad photos that a report names one by one
-MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
 DROPPED_KINDS = ("missing_file", "unreadable_file", "empty_photo", "contradictory_copy")
 
 
@@ -268,27 +276,16 @@ def sort_out(photos: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
 
 def _with_places(digests: np.ndarray, boxes: pd.Series) -> np.ndarray:
     """Checksums of photos with a number of the place, equal where boxes show the same animal."""
-    places: dict[str, list[list[float]]] = {}
+    places: dict[str, list[Box | None]] = {}
     named = []
     for digest, text in zip(digests, boxes, strict=True):
-        box = [float(number) for number in text.split(",")] if text else [0, 0, np.inf, np.inf]
+        box = tuple(map(float, text.split(","))) if text else None
         known = places.setdefault(digest, [])
-        place = next((i for i, other in enumerate(known) if _overlap(box, other)), len(known))
+        place = next((i for i, other in enumerate(known) if same_place(box, other)), len(known))
         if place == len(known):
             known.append(box)
         named.append(f"{digest} {place}")
     return np.array(named, dtype=object)
-
-
-def _overlap(one: list[float], other: list[float]) -> bool:
-    """Whether two boxes, or a box and a whole photo, share most of what they show."""
-    if np.inf in one or np.inf in other:
-        return one == other
-    sides = [
-        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1)
-    ]
-    shared = max(0, sides[0]) * max(0, sides[1])
-    return shared > MOST_SHARED * (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _photo_problem(

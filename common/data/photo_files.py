@@ -32,6 +32,7 @@ from tqdm import tqdm
 BOX_MARK = "#xywh="  # behind a path: of this photo only a box, as in the W3C's media fragments
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?"
 BOXED = rf"([\s\S]*){BOX_MARK}({NUMBER}(?:,{NUMBER}){{3}})"  # in Python and on the sheet's page
+MOST_SHARED = 0.5  # of the area that two boxes cover; above, they show the same animal
 MOST_PIXELS = 200_000_000  # of one photo, as the largest cameras have
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
 N_PHOTOS_WITH_BAR = 500  # a check of fewer takes seconds
@@ -189,6 +190,21 @@ def file_and_box(path: str | Path) -> tuple[Path, Box | None]:
     if not found or os.path.exists(path):
         return Path(path), None
     return Path(found[1]), tuple(map(float, found[2].split(",")))
+
+
+def same_place(one: Box | None, other: Box | None) -> bool:
+    """Whether two boxes of a photo share most of what they show; None is the whole photo.
+
+    >>> same_place((0, 0, 30, 40), (1, 2, 30, 40)), same_place((0, 0, 30, 40), None)
+    (True, False)
+    """
+    if one is None or other is None:
+        return one is other
+    sides = [
+        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1)
+    ]
+    shared = max(0, sides[0]) * max(0, sides[1])
+    return shared > MOST_SHARED * (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def _cut_out(photo: Image.Image, box: Box, remarks: list[str]) -> Image.Image:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.exif import ALONE
+from common.data.photo_files import BOX_MARK, file_and_box, same_place
 from common.errors import InputError
 from common.gallery.decisions import NOTHING, Decided, refuse_lookalikes, refuse_moves
 from common.gallery.embedding import (
@@ -46,6 +47,7 @@ from common.words import counted, typed
 import numpy as np
 
 SAME_PIXELS = 0.9999  # cosine of a photo's embeddings, computed twice
+N_NAMED = 3  # photos that a sentence names
 PATIENCE = 600  # seconds to wait for another program's change
 
 
@@ -235,6 +237,7 @@ def enrol_catalogue(
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         joined = {name: [values[i] for i in rows] for name, values in facts.items()}
         gallery.enrol(embeddings, joining["identity"].tolist(), joined)
+        notes += _shown_twice(gallery, len(rows))
     for matcher in (matchers or {}).values():
         store_details(matcher, paths, pictures, folder)
     n_present = len(paths) - len(rows) - len(moved)
@@ -346,6 +349,34 @@ def _complete(
             "which keeps its own: if the new one is right, --forget the photo and add it again."
         )
     return tuple(notes)
+
+
+def _shown_twice(gallery: Gallery, n_joined: int) -> tuple[str, ...]:
+    """A sentence on the last photos, where their place in the photo file had joined before.
+
+    A box that somebody has corrected by a little would else show its animal twice.
+    """
+    facts, present = gallery.facts, gallery.can_be_found()
+    split = [path.rpartition(BOX_MARK)[0] or path for path in facts["path"].tolist()]
+    photos = list(zip(split, facts["date"].tolist(), strict=True))
+    before: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(present[:-n_joined]):
+        before.setdefault(photos[row], []).append(row)
+    found = []
+    for row in range(len(photos) - n_joined, len(photos)):
+        for other in before.get(photos[row], ()):
+            boxes = [file_and_box(facts["path"][each])[1] for each in (row, other)]
+            is_whole = boxes.count(None) == 1
+            if is_whole or (None not in boxes and same_place(*boxes)):
+                pair = (f"{facts['path'][i]} of {facts['identity'][i]}" for i in (row, other))
+                found.append(" beside ".join(pair))
+    if not found:
+        return ()
+    few = "; ".join(found[:N_NAMED]) + ("; …" if len(found) > N_NAMED else "")
+    return (
+        f"{counted(len(found), 'photo')} of a place that the gallery had already ({few}): if it is "
+        "one animal twice, --forget one of the two, by its number in --list.",
+    )
 
 
 def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]:

@@ -148,3 +148,22 @@ def test_a_decision_is_about_one_animal_of_a_photo(pairs, gallery):
 
     assert len(check_decisions(file, open_gallery(gallery)).asked) == 2
     assert file_and_box(catalogue.paths()[rows.index[0]])[1] is not None
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.9, True), (None, True), (0.3, False)])
+def test_a_place_that_the_gallery_has_already_is_told(share, is_told, pairs, gallery, tmp_path):
+    catalogue = load_catalogue(pairs)
+    row = both_of_one(catalogue)[0]
+    path, name, box = catalogue.table.iloc[row][["path", "identity", "bbox"]]
+    x, y, width, height = map(float, box.split(","))
+    box = "" if share is None else str([x, y, width * share, height * share])
+    table = pairs.parent / "card" / "again.csv"
+    pd.DataFrame([{"path": path, "identity": name, "bbox": box}]).to_csv(table, index=False)
+    folder = shutil.copytree(gallery, tmp_path / "gallery")
+
+    result = start("build_gallery", "--add", "--data_dir", table, "--output_dir", folder)
+
+    told = [note for note in result["notes"] if "of a place that the gallery had already" in note]
+    assert bool(told) == is_told
+    assert not told or f"of {name} beside {path}{BOX_MARK}" in told[0]
+    table.unlink()

@@ -1,6 +1,7 @@
 """What lies beside photos: systems' folders, other formats, pipes, what may not be read."""
 
 import os
+from contextlib import nullcontext
 
 from common.data.catalogue import load_catalogue, read_card
 from common.data.catalogue_checks import leave_out_unusable
@@ -250,6 +251,15 @@ def test_folders_of_a_day_or_a_camera_are_questioned(name, animals):
 
     assert found.names == (name,)
     assert "sort_photos.py" in found.text()
+
+
+@pytest.mark.parametrize(("names", "is_refused"), [("anna,berta", True), ("anna,NA", False)])
+def test_folders_whose_own_tables_name_several_animals_are_no_animals(names, is_refused, animals):
+    rows = [f"{n}.jpg,{name}" for n, name in enumerate(names.split(","))]
+    (animals / "a" / "metadata.csv").write_text("\n".join(["path,identity", *rows]))
+
+    with pytest.raises(InputError, match="names 2 animals") if is_refused else nullcontext():
+        load_catalogue(animals)
 
 
 def test_a_table_further_down_of_a_card_is_told_to_be_passed_over(tmp_path):
