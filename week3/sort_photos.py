@@ -22,6 +22,7 @@ judge them, save, and give the file back with --answers, as often as you like.
 
 import argparse
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ from common.data.catalogue_cells import as_text
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_tables import read_csv
 from common.data.exif import NO_TIME
+from common.data.photo_files import file_and_box
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
@@ -68,7 +70,9 @@ import pandas as pd
 
 INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
 FEWEST_ANIMALS = 4  # that the embedding has not learned from
-PROPOSED = re.compile(r"animal\W*(\d{1,9})", re.IGNORECASE)  # as `names_of` writes it, or a person
+PROPOSED = re.compile(
+    r"animal\W*(\d{1,9})(-\w{4})?", re.IGNORECASE
+)  # as `names_of` writes it, or a person
 N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
@@ -452,7 +456,8 @@ def finish(
 def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """A name for each photo: the one that the folder's table has for its group, or a new one.
 
-    A new one has a number beyond those of earlier proposals that the table has; and a note.
+    A new one has a number beyond those of earlier proposals that the table has, and four digits of
+    this folder: the first animal of another card is another one. And a note.
     """
     own = card.table["identity"].tolist()
     name_of = {label: name for label, name in zip(labels.tolist(), own, strict=True) if name}
@@ -461,9 +466,17 @@ def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]
     others = [label for label in range(int(labels.max()) + 1) if label not in name_of]
     first = max(taken, default=0) + 1
     width = max(3, len(str(first + len(others) - 1)))
-    name_of |= {label: f"animal-{n:0{width}}" for n, label in enumerate(others, start=first)}
+    mark = mark_of(card)
+    name_of |= {each: f"animal-{n:0{width}}-{mark}" for n, each in enumerate(others, start=first)}
     note = f"Names that the folder's table has are kept: {counted(n_named, 'photo')}."
     return np.array([name_of[label] for label in labels.tolist()]), [note] if n_named else []
+
+
+def mark_of(card: Catalogue) -> str:
+    """Four digits that other photos than these would hardly have."""
+    sizes = [file_and_box(path)[0].stat().st_size for path in card.paths()]
+    photos = sorted(zip(card.table["path"], card.table["date"].astype(str), sizes, strict=True))
+    return hashlib.blake2b(repr(photos).encode(), digest_size=2).hexdigest()
 
 
 def mistakes_table(facts: dict) -> pd.DataFrame:

@@ -318,6 +318,7 @@ def test_another_card_with_photos_of_the_same_names_is_refused(card, unnamed, tm
     [
         (["Bella", "Cleo"], ["Bella", "Cleo", "Bella", "animal-001", "animal-002"]),
         (["Bella", "animal-004"], ["Bella", "animal-004", "Bella", "animal-005", "animal-006"]),
+        (["", "animal-7-e1ab"], ["animal-008", "animal-7-e1ab", "animal-008", "animal-009"]),
         (["Animal 1200", ""], ["Animal 1200", "animal-1201", "Animal 1200", "animal-1202"]),
     ],
 )
@@ -329,9 +330,19 @@ def test_names_that_the_folder_has_are_kept_and_given_to_nobody_else(card, given
 
     names, (note,) = script.names_of(replace(card, table=table), labels)
 
-    assert names[: len(expected)].tolist() == expected
+    mark = f"-{script.mark_of(card)}"
+    assert [name.removesuffix(mark) for name in names[: len(expected)]] == expected
     assert len(set(names)) == labels.max() + 1
     assert counted(2 - given.count(""), "photo") in note
+
+
+def test_the_first_animals_of_two_folders_have_two_names(card):
+    other = replace(card, table=card.table.assign(date=card.table["date"] + pd.Timedelta(days=1)))
+
+    names = [script.names_of(each, np.zeros(card.n_images, int))[0][0] for each in (card, other)]
+
+    assert names[0] != names[1]
+    assert all(script.PROPOSED.fullmatch(name)[1] == "001" for name in names)
 
 
 @pytest.fixture(scope="module")
