@@ -39,6 +39,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.local_matching import SECONDS, open_matching
 from common.gallery.photos import names_of_pictures
+from common.gallery.pictures import ID_MARK
 from common.gallery.verdicts import (
     FALSE_MATCH_RATE,
     FALSE_NEW_RATE,
@@ -318,11 +319,12 @@ def report(
     if not args.side and set(SIDES) <= set(gallery.facts["side"]):
         facts.append("The gallery knows sides: --side left or right compares like with like.")
     folder = common_folder([photo for photos, _ in answered for photo in photos])
+    photo_of = {name: ID_MARK + photo for photo, name in names_of_pictures(gallery).items()}
     sheet = render_sheet(
         "Who is this?",
         [f"{run.started:%Y-%m-%d %H:%M} UTC.", *facts],
         [on_sheet(run.started, args.side, folder, *each) for each in answered],
-        gallery.identities,
+        {name: photo_of[name] for name in gallery.identities},
         "" if folder is None else str(folder),
         trust,
     )

@@ -134,18 +134,27 @@ def main(argv: list[str] | None = None) -> dict:
     embeddings = embed_stored(network, model, card.paths(), device=args.device)
     pairs = pairs_of(card, rows, embeddings, matcher)
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
-    known = boxes_of_one_photo(card), card.table["identity"].tolist()
-    constraints, grouping = grouped_again(pairs, first, answers, *known)
-    labels = grouping.labels
-    mistakes = misidentified(first, grouping, answers, pairs.encounter)
+    boxes, names = boxes_of_one_photo(card), card.table["identity"].tolist()
+    constraints, grouping = grouped_again(pairs, first, answers, boxes, names)
+    labels, proved = grouping.labels, (constraints, grouping)
+    if n_proposed := sum(map(bool, map(PROPOSED.fullmatch, names))):
+        names = ["" if PROPOSED.fullmatch(name) else name for name in names]
+        proved = grouped_again(pairs, first, answers, boxes, names)
+    mistakes = misidentified(first, proved[1], answers, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
-    chosen = choose_pairs(BEST, grouping, pairs, constraints, args.questions, **options)
+    chosen = choose_pairs(BEST, proved[1], pairs, proved[0], args.questions, **options)
     when = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
-    questions = [ask(card, pair, when, grouping.probability, constraints) for pair in chosen]
+    questions = [ask(card, pair, when, grouping.probability, proved[0]) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
+    if n_proposed:
+        notes.append(
+            f"{counted(n_proposed, 'photo')} with a name that a sorting proposed, such as "
+            "animal-001: they stay together, but mistakes are counted, and pairs asked, as if "
+            "nobody had named them. Rename the animals that you know."
+        )
     n_left = len(constraints.doubtful) + len(constraints.contradictions)
     notes.append(learned_from(len(answers), n_left, first.distance, grouping.distance))
     facts = {

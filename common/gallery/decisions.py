@@ -29,7 +29,11 @@ OTHER_PHOTO = (
     "empty the column 'content')"
 )
 EMPTY_PHOTO = "the photo is empty (0 bytes): fetch it from its cloud, or copy it again"
-NO_PHOTO = "the photo is not there: put it back, or delete the row"
+SAVED = re.compile(r"saved (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+NO_PHOTO = (
+    "the photo is not there: put this file into the folder of its photos, which the page names, or "
+    "the photo back"
+)
 UNDATED = "9999"  # after any change
 EVER = "0"  # before any
 N_NAMED = 5  # rows, or photos, that a message names
@@ -41,7 +45,8 @@ class Decided:
 
     Attributes:
         newcomers: animals that are called new.
-        asked: pictures of photos that it names, to when it was asked; "" where nothing says so.
+        asked: pictures of photos that it names, to when it was asked, and saved; "" where nothing
+            says so.
         doubtful: names that once stood for another animal, in a file that does not say when.
     """
 
@@ -86,8 +91,7 @@ def check_decisions(
     faults = [_fault(each, known, others) for each in rows]
     twins = _one_number({n: each.name for n, each in enumerate(rows) if each.answer == NEW}, kept)
     against = _contradictions(rows)
-    times = _times_of(source)
-    later = _changed_since(rows, times, folder) if folder else {}
+    later = _changed_since(rows, folder) if folder else {}
     for row in range(len(rows)):
         faults[row] = later.get(row) or faults[row] or twins.get(row) or against.get(row, "")
     if n_faults := sum(map(bool, faults)):
@@ -95,13 +99,12 @@ def check_decisions(
             f"{file}: {n_faults} of {len(rows)} answers cannot be taken ({_listed(faults)}); "
             "nothing is changed: correct these rows"
         )
-    is_dated = not folder or UNDATED not in times
+    is_dated = not folder or all(each.asked != UNDATED for each in rows)
     doubtful = set() if is_dated else renamed_since(folder, EVER).keys()
     names = {each.name for each in rows if each.answer in (CONFIRMED, OTHER)}
-    pairs = zip(rows, times, strict=True)
     return Decided(
         frozenset(each.name for each in rows if each.answer == NEW),
-        {each.content: time.removesuffix(UNDATED) for each, time in pairs if each.name},
+        {each.content: each.time for each in rows if each.name},
         tuple(sorted(names & doubtful)),
     )
 
@@ -116,12 +119,14 @@ class _Decision:
         name: "" where nobody knows it.
         unknown: the word that says so.
         answer: in small letters.
+        asked: when its page was made; `UNDATED` where nothing says so.
+        saved: when the page was saved; "" in older ones.
         photo_fault: why the file of that path is not the photo that was asked about.
         was: animal as which the gallery has the photo; None: it has not.
         decided: when a person was asked, or moved the photo, so that it is that animal's; "":
             nobody was.
-        shown: animal as which the gallery has the photo that was shown beside it; "" if it has not,
-            and `name` where nothing says which was shown.
+        shown: animal as which the gallery has the photo that stood for `name` when it was asked; ""
+            if it has not, and `name` where nothing says which that was.
     """
 
     path: str
@@ -129,10 +134,17 @@ class _Decision:
     name: str
     unknown: str
     answer: str
+    asked: str
+    saved: str
     photo_fault: str
     was: str | None
     decided: str
     shown: str
+
+    @property
+    def time(self) -> str:
+        """By which decisions are ordered: of a page that was saved twice, the last counts."""
+        return "" if self.asked == UNDATED else f"{self.asked} {self.saved}"
 
 
 def _rows_of(
@@ -157,13 +169,16 @@ def _rows_of(
         for name in ("content", "seen")
     )
     contents = cache(partial(_contents, file.parent))  # asked for where one is not there
+    times = _times_of(source)
     enrolled_as, decided, rows = names_of_pictures(gallery), of_pictures(gallery, DECIDED), []
     for row, text in enumerate(as_text(source[matched["identity"]])):
         refuse_long(text, f"{file}, row {row + 2}")
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
         here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
-        shown = enrolled_as.get(seen[row].removeprefix(ID_MARK), "") if seen[row] else name
-        found = paths[row], here, name, "" if name else text, answers[row], fault
+        photo, _, then = seen[row].removeprefix(ID_MARK).partition(" ")  # older ones: no name
+        is_of_name = photo and tidy_name(then) in ("", name)  # else a person has corrected the name
+        shown = enrolled_as.get(photo, "") if is_of_name else name
+        found = paths[row], here, name, "" if name else text, answers[row], *times[row], fault
         now = enrolled_as.get(here), decided.get(here, "")
         rows.append(_Decision(*found, *now, shown))
     return rows
@@ -237,36 +252,39 @@ def _one_number(new: dict[int, str], kept: Collection[str]) -> dict[int, str]:
     return found
 
 
-def _changed_since(rows: Sequence[_Decision], times: Sequence[str], folder: Path) -> dict[int, str]:
+def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
     """Rows that a person's later decision speaks against, and what is wrong.
 
     Args:
-        times: when each row was asked.
         folder: of the gallery, whose log knows what was changed.
     """
-    renamed = {time: renamed_since(folder, time) for time in set(times)}
+    renamed = {time: renamed_since(folder, time) for time in {each.asked for each in rows}}
     found = {}
-    for row, (each, time) in enumerate(zip(rows, times, strict=True)):
+    for row, each in enumerate(rows):
         is_other = each.name and each.was not in (None, each.name)
-        if is_other and each.decided[: len(time)] > time.removesuffix(UNDATED):
+        if is_other and each.decided > each.time:
             found[row] = (
                 f"'{each.answer}' {each.name}, but a later decision ({in_words(each.decided)}) "
                 f"made the photo one of {each.was}: clear this answer, or --move it back"
             )
-        elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[time]:
+        elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[each.asked]:
+            now = renamed[each.asked][each.name]
             found[row] = (
-                f"'{each.answer}' {each.name}, who was renamed {renamed[time][each.name]} after "
-                "this was asked: write the present name, or ask anew with identify.py"
+                f"'{each.answer}' {each.name}, who was renamed {now} after this was asked: write "
+                "the present name, or ask anew with identify.py"
             )
     return found
 
 
-def _times_of(source: pd.DataFrame) -> list[str]:
-    """For each row, when its sheet was made; `UNDATED` where nothing says so."""
+def _times_of(source: pd.DataFrame) -> list[tuple[str, str]]:
+    """For each row, when its sheet was made, `UNDATED` where nothing says so, and saved."""
     texts = source.astype(str).agg(" ".join, axis="columns") if len(source) else []
-    times = [match[1] if (match := ASKED.search(text)) else "" for text in texts]
-    first = min(filter(None, times), default=UNDATED)  # of the sheet: other rows are from it, too
-    return [time or first for time in times]
+    asked, saved = (
+        [match[1] if (match := when.search(text)) else "" for text in texts]
+        for when in (ASKED, SAVED)
+    )
+    first = min(filter(None, asked), default=UNDATED)  # of the sheet: other rows are from it, too
+    return list(zip([each or first for each in asked], saved, strict=True))
 
 
 def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
@@ -295,11 +313,11 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
         return f"'{NEW}' {name}, but the gallery holds {alike[0]}" if alike else ""
     if name not in known:
         return f"'{answer}' {name}, which the gallery lacks{near_names(near_to(name, known))}"
-    if answer == CONFIRMED and row.shown != name:
+    if answer in (CONFIRMED, OTHER) and row.shown != name:
         is_now = f"shows {row.shown} here" if row.shown else "is not in this gallery (any more)"
         return (
-            f"'{answer}' {name}, but the photo that was shown beside it {is_now}: write '{OTHER}' "
-            f"if {name} is right, or ask anew with identify.py"
+            f"'{answer}' {name}, but the photo that stood for {name} {is_now}: if {name} is right, "
+            "empty the cell 'seen', or ask anew with identify.py"
         )
     return ""
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import count
@@ -72,7 +72,7 @@ def render_sheet(
     title: str,
     facts: Sequence[str],
     questions: Sequence[SheetQuestion],
-    identities: Sequence[str],
+    identities: Mapping[str, str],
     folder: str = "",
     summary: str = "",
 ) -> str:
@@ -80,7 +80,8 @@ def render_sheet(
 
     Args:
         facts: sentences beneath it: which gallery, which model, what the threshold rests on.
-        identities: all animals of the gallery, offered where it is none of the candidates.
+        identities: all animals of the gallery, offered where it is none of the candidates, each
+            with the id of a photo that says later who was meant.
         folder: that the questions' photos lie in, for a person to put the decisions there.
         summary: above the answers: how far they can be trusted.
     """
@@ -93,7 +94,10 @@ def render_sheet(
         ]
         plain |= {name: list(getattr(each, name)) for name in ("photos", "ids", "dates")}
         about.append(plain)
-    names = "".join(f'<option value="{escape(name)}">' for name in identities)
+    names = "".join(
+        f'<option value="{escape(name)}" data-photo="{escape(photo)}">'
+        for name, photo in identities.items()
+    )
     lines = "".join(f"<p>{escape(fact)}</p>" for fact in facts)
     place = f" and put the file into <b>{escape(folder)}</b>: its paths start there" * bool(folder)
     top = (
@@ -288,7 +292,8 @@ refresh();
 """
 
 _SCRIPT = """
-const animals = new Set([...document.querySelectorAll("#names option")].map((each) => each.value));
+const animals = new Map([...document.querySelectorAll("#names option")].map(
+  (each) => [each.value, each.dataset.photo]));
 
 function answerOf(section, question) {
   const ticked = section.querySelector("input[type=radio]:checked");
@@ -323,6 +328,7 @@ function isAnswered(section, i) {
 function rowsToSave() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
     "rank", "similarity", "probability", "note", "asked", "bbox", "content", "seen"]];
+  const now = ", saved " + new Date().toISOString().slice(0, 19);
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", "", ""];
@@ -331,10 +337,13 @@ function rowsToSave() {
     const days = [...new Set(question.dates.map((each) => each.slice(0, 10)))];
     const ofDay = days.length === 1 && days[0] && answer.identity + ":" + days[0];
     const encounter = answer.identity ? ofDay || question.encounter : "";
+    const isOther = answer.decision === "another animal";
+    const photo = chosen[3] || (isOther && animals.get(answer.identity)), name = answer.identity;
+    const seen = photo ? photo + " " + name : "";  // and the name that it had
     question.photos.map((each) => each.match(/^BOXED$/) || [, each]).forEach(([, photo, box], j) =>
       rows.push([photo, answer.identity, question.side, question.dates[j], encounter,
         answer.decision, question.verdict, answer.place, chosen[1], chosen[2], answer.note,
-        question.encounter, box || "", question.ids[j], chosen[3]]));
+        question.encounter + now, box || "", question.ids[j], seen]));
   });
   return rows;
 }

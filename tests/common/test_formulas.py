@@ -47,7 +47,7 @@ def test_any_names_come_back(names, tmp_path_factory):
     assert read_csv(file)["animal"].tolist() == names
 
 
-@pytest.mark.parametrize("page", [render_sheet("t", [], [], []), render_pairs("t", [], [])])
+@pytest.mark.parametrize("page", [render_sheet("t", [], [], {}), render_pairs("t", [], [])])
 def test_the_pages_own_writers_have_the_same_rule(page):
     assert page.count(f"const formula = /{FORMULA.pattern}/;") == 1
     assert "/" not in FORMULA.pattern

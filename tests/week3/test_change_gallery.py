@@ -397,6 +397,23 @@ def test_of_two_pages_about_a_photo_the_later_one_counts(is_first, gallery, caps
     assert held(gallery)["new/0.png"] == "berta"
 
 
+def test_of_a_page_that_was_saved_twice_the_last_one_counts(gallery, capsys):
+    asked = "2020-01-01T00:00:00"
+    first, last = (
+        decide(
+            gallery,
+            f'new/0.png,{name},confirmed,"identified {asked}, saved {asked.replace("2020", year)}"',
+            columns="path,identity,decision,asked",
+            name=f"{name}.csv",
+        )
+        for name, year in (("anna", "2020"), ("berta", "2021"))
+    )
+    build(gallery, *first)
+    build(gallery, *last)
+
+    assert "'confirmed' anna, but a later decision (2020" in refused(capsys, gallery, *first)
+
+
 def test_a_decision_that_was_given_again_later_counts_from_then(gallery, capsys):
     columns = "path,identity,decision,asked"
     answer = "new/0.png,{},confirmed,identified {}-01-01T00:00:00"
@@ -535,17 +552,30 @@ def test_one_fault_of_several_rows_is_said_once(gallery, capsys):
     assert line.count("zoe") == 1
 
 
-def test_what_a_person_confirmed_is_the_animal_that_was_shown(gallery, capsys):
+def test_a_name_that_a_person_has_corrected_in_the_file_is_taken(gallery):
+    photo = next(p for p, n in names_of_pictures(open_gallery(gallery)).items() if n == "anna")
+
+    row = f"new/0.png,berta,confirmed,photo-{photo} anna"
+    build(gallery, *decide(gallery, row, columns="path,identity,decision,seen"))
+
+    assert held(gallery)["new/0.png"] == "berta"
+
+
+@pytest.mark.parametrize("answer", ["confirmed", "another animal"])
+@pytest.mark.parametrize("then", ["", " anna"])
+def test_who_was_meant_is_the_animal_of_the_photo_that_stood_for_the_name(
+    answer, then, gallery, capsys
+):
     columns = "path,identity,decision,seen"
     pictures = {name: picture for picture, name in names_of_pictures(open_gallery(gallery)).items()}
-    row = f"new/0.png,anna,confirmed,photo-{pictures['anna']}"
+    row = f"new/0.png,anna,{answer},photo-{pictures['anna']}{then}"
     build(gallery, "--remove", "anna")
     build(gallery, "--rename", "berta", "anna")
 
     line = refused(capsys, gallery, *decide(gallery, row, columns=columns))
-    assert "row 2: 'confirmed' anna, but the photo that was shown beside it is not in this" in line
+    assert f"row 2: '{answer}' anna, but the photo that stood for anna is not in this" in line
 
-    row = f"new/0.png,anna,confirmed,photo-{pictures['berta']}"
+    row = f"new/0.png,anna,{answer},photo-{pictures['berta']}{then}"
     build(gallery, *decide(gallery, row, columns=columns))
     assert len(held(gallery)) == 4
 

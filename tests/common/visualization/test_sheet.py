@@ -23,14 +23,16 @@ def picture():
 
 def sheet_of(name, n_candidates=2):
     candidates = [
-        SheetCandidate(f"{name}{i}", 0.8 - i / 10, 0.6 - i / 10, picture(), f"left, {name}")
+        SheetCandidate(
+            f"{name}{i}", 0.8 - i / 10, 0.6 - i / 10, picture(), f"left, {name}", f"photo-{i}"
+        )
         for i in range(n_candidates)
     ]
     question = SheetQuestion(
         f"1. {name}", [f"/photos/{name}.jpg"], [f"photo-{name}"], "left", [""], "e1",
         [picture()], f"known: {name}", [f"{name} is a remark"], candidates,
     )  # fmt: skip
-    return render_sheet(f"Who? {name}", [f"Gallery {name}."], [question], [name])
+    return render_sheet(f"Who? {name}", [f"Gallery {name}."], [question], {name: "photo-9"})
 
 
 class Elements(HTMLParser):
@@ -71,24 +73,29 @@ def test_names_come_back_from_the_pages_data_as_they_are():
 
 @pytest.mark.skipif(not shutil.which("node"), reason="this system runs no JavaScript")
 @pytest.mark.parametrize(
-    ("ticked", "dates", "encounter"),
+    ("ticked", "dates", "encounter", "seen"),
     [
-        ("0", ["2024-05-31T10:11:00", "2024-05-31"], "anna0:2024-05-31"),
-        ("0", ["2024-05-31T23:59:00", "2024-06-01T00:01:00"], "e1"),
-        ("0", ["", ""], "e1"),
-        ("unclear", ["2024-05-31T10:11:00", ""], ""),
-        (None, ["", ""], ""),
+        ("0", ["2024-05-31T10:11:00", "2024-05-31"], "anna0:2024-05-31", "photo-0 anna0"),
+        ("0", ["2024-05-31T23:59:00", "2024-06-01T00:01:00"], "e1", "photo-0 anna0"),
+        ("0", ["", ""], "e1", "photo-0 anna0"),
+        ("other", ["", ""], "e1", "photo-9 anna"),
+        ("new", ["", ""], "e1", ""),
+        ("unclear", ["2024-05-31T10:11:00", ""], "", ""),
+        (None, ["", ""], "", ""),
     ],
 )
-def test_saved_rows_have_the_times_of_photos_and_the_encounter_of_answers(ticked, dates, encounter):
+def test_saved_rows_have_times_encounters_and_the_photo_that_stood_for_a_name(
+    ticked, dates, encounter, seen
+):
     [question] = json.loads(Elements(sheet_of("anna")).script["application/json"])
     question |= {"photos": ["a.jpg", "b.jpg"], "ids": ["1", "2"], "dates": dates}
     radio = "null" if ticked is None else json.dumps({"value": ticked})
     code = (
-        "const document = {querySelectorAll: () => []};"
+        'const known = [{value: "anna", dataset: {photo: "photo-9"}}];'
+        "const document = {querySelectorAll: () => known};"
         f"const questions = [{json.dumps(question)}];"
         "const sections = [{querySelector: (which) =>"
-        f'which.includes("radio") ? {radio} : {{value: ""}}}}];'
+        f'which.includes("radio") ? {radio} : {{value: which.includes("for=") ? "anna" : ""}}}}];'
         f"{sheet._SCRIPT.replace('BOXED', BOXED)}\nconsole.log(JSON.stringify(rowsToSave()))"
     )
 
@@ -98,6 +105,8 @@ def test_saved_rows_have_the_times_of_photos_and_the_encounter_of_answers(ticked
     saved = [dict(zip(names, row, strict=True)) for row in rows]
     assert [row["date"] for row in saved] == dates
     assert {row["encounter"] for row in saved} == {encounter}
+    assert {row["seen"] for row in saved} == {seen}
+    assert all(re.fullmatch(r"e1, saved 20[-\dT:]{17}", row["asked"]) for row in saved)
 
 
 def test_the_page_needs_no_other_file_and_no_network():
