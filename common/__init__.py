@@ -10,6 +10,7 @@ torch is loaded; a policy that a person has set, such as ACTIVE, stays.
 import importlib.metadata
 import os
 import sys
+import traceback
 from pathlib import Path
 
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -48,6 +49,14 @@ def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> Non
     if issubclass(kind, KeyboardInterrupt):
         print("stopped", file=sys.stderr, flush=True)
         return
+    if fault := _of_a_package(error, trace):
+        print(
+            f"error: {fault}; python -m common.check_setup looks at all packages, and a variable "
+            "of this terminal that a package reads may be wrong",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(2)
     name = (getattr(error, "name", None) or "").split(".")[0]
     package = RENAMED.get(name, name)
     known = "".join(file.read_text("utf-8") for file in (CORE, EXTRA) if file.is_file())
@@ -61,6 +70,21 @@ def _say_what_is_missing(kind: type, error: BaseException, trace: object) -> Non
         flush=True,
     )
     os._exit(2)  # Python itself would end with 1
+
+
+def _of_a_package(error: BaseException, trace: object) -> str:
+    """What went wrong in a package while the course imported it; "" if it was something else."""
+    frames = traceback.extract_tb(trace)
+    own = [each for each in frames if _is_ours(Path(each.filename))]
+    is_import = own and all(each.name == "<module>" for each in own) and own[-1] is not frames[-1]
+    if not is_import or isinstance(error, ModuleNotFoundError):
+        return ""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"`{own[-1].line}` failed ({words}), expected packages that can be loaded"
+
+
+def _is_ours(file: Path) -> bool:
+    return file.is_relative_to(ROOT) and "site-packages" not in file.parts  # of .venv, perhaps
 
 
 sys.excepthook = _say_what_is_missing

@@ -134,11 +134,12 @@ def first_pair(
 
 
 def common_folder(photos: Sequence[Path]) -> Path | None:
-    """The folder that all photos lie in, at any depth; None where they share no drive."""
+    """The folder that all photos lie in, at any depth; None where they share but a disk."""
     try:
-        return Path(os.path.commonpath([photo.parent for photo in photos]))
+        folder = Path(os.path.commonpath([photo.parent for photo in photos]))
     except ValueError:
         return None
+    return None if folder == folder.parent else folder
 
 
 def on_sheet(

@@ -33,6 +33,7 @@ from common import cli
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
 from common.data.catalogue_checks import load_checked_card
+from common.data.catalogue_folders import TABLE_FILE
 from common.data.catalogue_tables import read_csv
 from common.data.exif import NO_TIME
 from common.data.photo_files import file_and_box
@@ -77,6 +78,7 @@ N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
 PLACES = ("latitude", "longitude")
+MADE_HERE = ("encounter_known",)  # columns that are no table's
 TRUTH = "Against the truth, which is known of this card"
 READING = ("keep_names", "photos_elsewhere", "date_order", "sides_from_names")
 ANSWERED = ("first", "second", "answer", "first_path", "second_path")
@@ -246,7 +248,8 @@ def read_answers(
     A photo is known by its content: on another memory card, too, there is an IMG_0001.JPG.
 
     Returns:
-        answers.
+        answers; what was said before of a pair that "cannot be told" when it was asked again
+            counts no more.
         asked: all pairs that they were asked about.
         rows: that have an answer, as they are in the files, for the next page to keep.
         notes: how many rows are passed over, for their photos are not in the folder (any more).
@@ -287,8 +290,11 @@ def read_answers(
             f"expected the folder that was asked about, with the same photos{changed}"
         )
     note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
-    asked = [(first, second) for first, second, _ in said]
-    answers = [Answer(i, j, is_same) for (i, j, _), is_same in said.items() if is_same is not None]
+    asked, lasting = [(first, second) for first, second, _ in said], {}
+    for (first, second, _), is_same in sorted(said.items(), key=lambda each: each[0]):
+        earlier = lasting.setdefault((first, second), [])
+        earlier.clear() if is_same is None else earlier.append(Answer(first, second, is_same))
+    answers = [answer for each in lasting.values() for answer in each]
     return answers, asked, list(rows.values()), [note] if lost else []
 
 
@@ -415,9 +421,10 @@ def finish(
         given: rows that have been answered; the next file has them, too.
     """
     names, kept = names_of(card, labels)
-    columns = [*COPIED, *(name for name in PLACES if card.table[name].notna().any())]
     individuals = card.table.assign(identity=names)
-    individuals = individuals[[name for name in columns if name in individuals]]
+    empty = [name for name in PLACES if individuals[name].isna().all()]
+    others = individuals.columns.drop([*COPIED, *empty, *MADE_HERE], errors="ignore")
+    individuals = individuals[[*(name for name in COPIED if name in individuals), *others]]
     times = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
     dates = times.str.removesuffix(NO_TIME)
     individuals = individuals.assign(date=dates).sort_values(["identity", "date", "path"])
@@ -434,7 +441,12 @@ def finish(
         write_text(run.figure_path(sheet), render_pairs("One animal?", told, questions, given))
     drawn = np.flatnonzero(labels < N_DRAWN)
     drawn = drawn[np.lexsort((card.table["date"].iloc[drawn], labels[drawn]))]
-    paths = card.paths()
+    paths, there = card.paths(), ""
+    if (card.root / TABLE_FILE).exists():
+        there = (
+            "; keep a copy of the one that is there, which may have rows of photos that were not "
+            "found or read"
+        )
     days = card.table["date"].dt.strftime("%Y-%m-%d").fillna("").to_numpy()
     figure = contact_sheet(
         [paths[row] for row in drawn],
@@ -456,7 +468,7 @@ def finish(
             *notes,
             *kept,
             f"Who is who, proposed: {run.folder / who}. Rename the animals, and copy it as "
-            "metadata.csv into the folder.",
+            f"metadata.csv into the folder{there}.",
             asked if questions else "No pair is left that is worth asking.",
         ],
     )

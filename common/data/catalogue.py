@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.data.catalogue_cells import Problem
 from common.data.catalogue_folders import (
+    BOXES,
     TABLE_FILE,
     TABLE_SUFFIXES,
     TABLES,
@@ -25,6 +26,7 @@ from common.data.catalogue_tables import (
     match_columns,
     read_csv,
     standardise_table,
+    with_identity,
 )
 from common.data.exif import name_events
 from common.data.photo_files import BOX_MARK
@@ -199,6 +201,8 @@ def read_card(
     where = str(source if table_file is None else table_file)
     if table_file is not None:
         rows = read_csv(table_file)
+        if table_file.name.lower() != BOXES:  # a detector's, whose names are of species
+            rows = with_identity(rows, where)
         path = match_columns(list(rows), where, required=REQUIRED_COLUMNS[:1])["path"]
         rows = rows[rows[path] != ""].rename(columns={path: "path"})
         anywhere = bool(reading.get("photos_elsewhere"))

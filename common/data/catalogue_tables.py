@@ -58,6 +58,7 @@ ALIASES = """
     relative_path folder folder_name directory dir
 """
 COLUMN_NAMES = {names.split()[0]: names.split() for names in ALIASES.strip().splitlines()}
+SPECIES = ("class", "label")  # of an animal, or of a photo, where nobody says who it is
 REQUIRED_COLUMNS = ("path", "identity")
 CATALOGUE_COLUMNS = (*COLUMN_NAMES, "encounter_known")
 DOUBT = re.compile(r"\?\W*$|\s[/+]\s|^(cf|aff)\b|\s(or|oder|ou)\s", re.IGNORECASE)  # in a name
@@ -67,6 +68,7 @@ SHEET_COLUMNS = {
     *("content", "seen"),
 }
 BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
+TIME = r"\d\d?:\d\d(:\d\d)?"  # of a day
 DATE_PARTS = "year", "month", "day"  # a column each
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
@@ -83,7 +85,8 @@ def read_csv(file: Path) -> pd.DataFrame:
     Commas, semicolons and tabs are told apart by the header, or named by Excel's "sep=;" before
     it. UTF-8, or UTF-16 and UTF-32 with a byte order mark. Cells without a header are left out if
     they are empty, and rows without any content stay as empty ones. A box in four columns becomes
-    one column, and so does a date in three.
+    one column, and so does a date in three. A first column without a name, as R and pandas number
+    rows, is left out.
 
     Raises:
         InputError: the file may not be read, is in another encoding or no table.
@@ -110,7 +113,11 @@ def read_csv(file: Path) -> pd.DataFrame:
             raise _no_table(file, f"two columns are called {name!r}")
         if name:
             columns[name] = column
-        elif full := [row for row, cell in enumerate(column, start=2) if cell.strip()]:
+        elif place and (full := [row for row, cell in enumerate(column, start=2) if cell.strip()]):
+            if place < len(header):
+                raise _no_table(
+                    file, f"column {place + 1} has no name, but row {full[0]} has a cell in it"
+                )
             raise _no_table(
                 file, f"row {full[0]} has more cells than the header, {place + 1} or more"
             )
@@ -118,10 +125,19 @@ def read_csv(file: Path) -> pd.DataFrame:
 
 
 def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
-    """Three columns of a date as one: year, month, day, also as Wildbook's Encounter.year."""
+    """Three columns of a date as one: year, month, day, also as Wildbook's Encounter.year.
+
+    A time in a column of its own, as camera traps' programs write it, goes behind its day.
+    """
     names = {_column_key(name).removeprefix("encounter"): name for name in table}
     columns = [names[part] for part in DATE_PARTS if part in names]
-    if len(columns) < len(DATE_PARTS) or set(map(_column_key, COLUMN_NAMES["date"])) & set(names):
+    own = set(map(_column_key, COLUMN_NAMES["date"])) & set(names)
+    if own == {"date"} and "time" in names:
+        dates, times = (table[names[each]].str.strip() for each in ("date", "time"))
+        is_apart = times.str.fullmatch(TIME) & ~dates.str.contains(":") & ~dates.map(is_unknown)
+        dates = dates.where(~is_apart.astype(bool), dates + " " + times)
+        return table.drop(columns=names["time"]).assign(**{names["date"]: dates})
+    if len(columns) < len(DATE_PARTS) or own:
         return table
     rows = table[columns].map(lambda cell: cell.strip().removesuffix(".0")).to_numpy().tolist()
     dates = ["-".join(takewhile(lambda part: not is_unknown(part), row)) for row in rows]
@@ -214,6 +230,17 @@ def match_columns(
             "rename the column that holds it"
         )
     return matched
+
+
+def with_identity(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """A person's table with its column of animals called identity, if there is one.
+
+    Raises:
+        InputError: two columns could be it.
+    """
+    names = [name for name in COLUMN_NAMES["identity"] if name not in SPECIES]
+    column = _alias_column("identity", names, list(table), where)
+    return table if column is None else table.rename(columns={column: "identity"})
 
 
 def _column_key(name: object) -> str:

@@ -134,13 +134,27 @@ def rows_to_ask(
     }
     known, new = np.sort(np.concatenate([*chosen.values()])), chosen[True]
     if len(new) >= FEWEST_ASKED:
-        return known, new, ""
+        reason = "" if _are_met_again(facts, known) else "no animal here was met in two encounters"
+        return known, new, reason
     learned = f"all but {counted(len(known), 'photo')}" if len(known) else "all photos"
     reason = (
         f"its network has learned from {learned} here, and animals that are new to it have "
         f"{counted(len(new), 'photo')}, expected {FEWEST_ASKED} or more"
     )
     return known, new, reason
+
+
+def _are_met_again(facts: Mapping[str, np.ndarray], rows: np.ndarray) -> bool:
+    """Whether any of these photos can be named right by a photo of another encounter."""
+    identity, encounter, side = (facts[name] for name in ("identity", "encounter", "side"))
+    return any(
+        (
+            (identity == identity[row])
+            & ~same_encounter(encounter[row], encounter)
+            & comparable(side[[row]], side)
+        ).any()
+        for row in rows
+    )
 
 
 class _Asked:

@@ -269,7 +269,11 @@ def trust_sentence(scores: ValidationScores, meaning: Meaning | None = None) -> 
     kind = meaning.kind if meaning else "photo"
     known = np.array(asked.is_known, dtype=bool)
     if not known.any():
-        return f"No {kind} of a known animal could be asked: how often a name is right is unknown."
+        return (
+            f"No {kind} of a known animal could be asked: how often a name is right is unknown, "
+            "and identify.py needs to know. Add photos of another encounter of some animals, or "
+            "build with a model that metric_learning.py trained."
+        )
     place = np.array(asked.right_place)[known]
     sentences = [
         f"Of 100 {_named(kind)} of animals that it knows, about {_in_100(place == 0)} are named "

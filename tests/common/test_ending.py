@@ -55,6 +55,24 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(module, pac
 
 
 @pytest.mark.parametrize(
+    ("variable", "package"), [("TQDM_MININTERVAL", "tqdm"), ("TIMM_FUSED_ATTN", "timm")]
+)
+def test_a_variable_that_a_package_cannot_read_is_one_line(variable, package):
+    ending = subprocess.run(
+        [sys.executable, "week1/baseline_cnn.py", "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {variable: "abc"},
+        cwd=ROOT,
+    )
+
+    assert ending.returncode == 2
+    assert package in ending.stderr
+    assert len(ending.stderr.splitlines()) == 1
+    assert "ValueError" in ending.stderr
+
+
+@pytest.mark.parametrize(
     "fault", [ValueError("ours"), ModuleNotFoundError("x", name="tests.unheard_of")]
 )
 def test_a_fault_of_ours_keeps_its_traceback(fault):

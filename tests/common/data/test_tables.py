@@ -66,8 +66,9 @@ def photo(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> None:
         "\n\n" + TWO,
         "Path , IDENTITY\n1.jpg, anna\n2.jpg, berta\n",
         "File name;Individual-ID\n1.jpg;anna\n2.jpg;berta",
+        '"","path","identity"\n"1","1.jpg","anna"\n"2","2.jpg","berta"\n',  # write.csv of R
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_what_spreadsheets_write_is_read(tmp_path, content):
     catalogue = load_catalogue(table_in(tmp_path, content))
@@ -84,12 +85,13 @@ def test_what_spreadsheets_write_is_read(tmp_path, content):
         (TWO.encode("utf-16-le"), "characters of zero.*'CSV UTF-8'"),
         (b"PK\x03\x04\xff\xfe spreadsheet", "not UTF-8 text"),
         (TWO + "3.jpg,carlo,male\n", "row 4 has more cells than the header"),
+        ("path,identity,\n1.jpg,anna,shy\n", "column 3 has no name, but row 2 has a cell in it"),
         ('path,identity\n1.jpg,"anna\n2.jpg,berta\n', "line 3: unexpected end of data"),
         ("path,identity,note,note\n1.jpg,a,,\n2.jpg,b,,\n", "two columns are called 'note'"),
         (",,\n1.jpg,anna\n", "no header line"),
         ("sep=;\n", "no header line"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_is_no_table_is_refused_with_the_way_out(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
