@@ -293,7 +293,10 @@ def read_answers(
     asked, lasting = [(first, second) for first, second, _ in said], {}
     for (first, second, _), is_same in sorted(said.items(), key=lambda each: each[0]):
         earlier = lasting.setdefault((first, second), [])
-        earlier.clear() if is_same is None else earlier.append(Answer(first, second, is_same))
+        if is_same is None:
+            earlier.clear()
+        else:
+            earlier.append(Answer(first, second, is_same))
     answers = [answer for each in lasting.values() for answer in each]
     return answers, asked, list(rows.values()), [note] if lost else []
 

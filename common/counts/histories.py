@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.data.catalogue import Catalogue
+from common.data.catalogue_cells import normalise_orientation
 from common.errors import InputError
 from common.names import near_to
 from common.words import counted
@@ -134,14 +135,15 @@ def _keep(table: pd.DataFrame, keep: pd.Series, words: str, notes: list[str]) ->
 
 def _of_side(table: pd.DataFrame, side: str, notes: list[str]) -> pd.DataFrame:
     sides = sorted(set(table["side"]) - {""})
-    if side.casefold() not in sides:
+    meant = normalise_orientation(pd.Series([side])).item()  # in the words of tables
+    if meant not in sides:
         near = near_to(side, sides)
         hint = f"did you mean {near[0]}?" if near else "leave --side out, or name one of them"
         raise InputError(
             f"--side {side}: no photo shows it, expected one of {', '.join(sides) or 'left, right'}"
             f" in the column orientation; {hint}"
         )
-    return _keep(table, table["side"] == side.casefold(), f"that do not show the {side}", notes)
+    return _keep(table, table["side"] == meant, f"that do not show the {meant}", notes)
 
 
 def _unjoined_sides(table: pd.DataFrame) -> tuple[str, str]:

@@ -236,6 +236,17 @@ def test_a_page_that_is_saved_twice_is_one_answer(card, tmp_path):
     assert asked == [(0, 1)]
 
 
+def test_what_cannot_be_told_when_it_is_asked_again_takes_the_earlier_answer_back(card, tmp_path):
+    said = [("2024", "same"), ("2025", "cannot be told"), ("2026", "different")]
+    files = [
+        answers_file(tmp_path, [(0, 1, word)], card, f"{when}.csv", asked=when)
+        for when, word in said
+    ]
+
+    assert script.read_answers(files[:2], card)[0] == []
+    assert [each.is_same for each in script.read_answers(files[::-1], card)[0]] == [False]
+
+
 def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, tmp_path):
     file = answers_file(tmp_path, [(0, 1, "same"), (0, 2, "different")], card)
     other = replace(card, table=card.table.drop(index=2).reset_index(drop=True))
@@ -384,6 +395,37 @@ def test_answers_that_deny_names_are_said_with_the_names(half_named):
     assert f"{dora} (Dora) = {proposed} (animal-004) is left out" in notes
     assert "Answers that count: 0; 3 are left out for now." in notes
     assert "correct its table where an answer is right" in notes
+
+
+def test_a_persons_columns_go_along(half_named, turtles):
+    _, folder, table = half_named
+    shutil.copytree(folder / "card", folder / "noted")
+    noted = table.assign(sex="f", identity=["Bella", *[""] * (len(table) - 1)])
+    noted.to_csv(folder / "noted" / "metadata.csv", index=False)
+
+    flags = ["--smoke", str(folder / "noted"), "--data_dir", str(turtles)]
+    result = script.main([*flags, "--output_dir", str(folder / "noted_run")])
+
+    assert {row["sex"] for row in rows_of(folder / "noted_run" / "individuals.csv")} == {"f"}
+    assert any("keep a copy of the one that is there" in note for note in result["notes"])
+
+
+def test_names_that_a_sorting_proposed_prove_nothing(sorted_photos, unnamed, turtles, tmp_path):
+    result, folder = sorted_photos
+    shutil.copytree(unnamed, tmp_path / "card")
+    shutil.copy(folder / "individuals.csv", tmp_path / "card" / "metadata.csv")
+
+    flags = ["--smoke", str(tmp_path / "card"), "--data_dir", str(turtles)]
+    again = script.main([*flags, "--output_dir", str(tmp_path / "run")])
+
+    mistakes = [each["metrics"]["misidentification"] for each in (result, again)]
+    assert mistakes[0] == mistakes[1]
+    assert (tmp_path / "run" / "pairs.csv").exists()
+    assert any("with a name that a sorting proposed" in note for note in again["notes"])
+    before, after = (rows_of(each / "individuals.csv") for each in (folder, tmp_path / "run"))
+    assert {row["path"]: row["identity"] for row in before} == {
+        row["path"]: row["identity"] for row in after
+    }
 
 
 def test_photos_of_one_encounter_alone_are_grouped(tmp_path, turtles):

@@ -64,8 +64,9 @@ def test_an_encounter_whose_name_comes_back_on_another_day_is_another_capture(ho
     )
 
 
-def test_one_side_alone_may_count():
-    histories = histories_of(catalogue_of(ROWS), "day", side="left")
+@pytest.mark.parametrize("word", ["left", "Left", "L", "links"])
+def test_one_side_alone_may_count(word):
+    histories = histories_of(catalogue_of(ROWS), "day", side=word)
 
     assert list(histories.encounters.index) == ["Anna", "Cleo"]
     assert "2 photos that do not show the left: left out" in histories.notes[0]

@@ -244,6 +244,22 @@ def test_two_animals_of_one_photo_are_two_rows_of_one_event(tmp_path):
     assert [open_photo(each).size for each in card.paths()] == [(9, 9)] * 2
 
 
+@pytest.mark.parametrize("column", ["identity", "Animal ID", "name"])
+def test_a_persons_table_on_a_card_names_animals_in_any_column_for_them(column, tmp_path):
+    photo(tmp_path / "1.jpg")
+    (tmp_path / "metadata.csv").write_text(f"path,class,{column}\n1.jpg,turtle,anna\n")
+
+    assert read_card(tmp_path).table["identity"].tolist() == ["anna"]
+
+
+def test_two_columns_that_may_name_animals_are_refused_on_a_card_too(tmp_path):
+    photo(tmp_path / "1.jpg")
+    (tmp_path / "metadata.csv").write_text("path,name,id\n1.jpg,anna,7\n")
+
+    with pytest.raises(InputError, match="has the columns name and id, expected one"):
+        read_card(tmp_path)
+
+
 def test_a_detectors_class_is_nobodys_name(tmp_path):
     photo(tmp_path / "1.jpg", "2024:05:31 09:00:00")
     (tmp_path / "boxes.csv").write_text('path,bbox,class\n1.jpg,"0,0,9,9",turtle\n')

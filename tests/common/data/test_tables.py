@@ -281,6 +281,23 @@ def test_a_date_of_three_columns_is_one(header, tmp_path):
     assert read_csv(tmp_path / "table.csv")["date"].tolist() == ["2024-5-31", "2024-5", ""]
 
 
+def test_a_time_in_a_column_of_its_own_goes_behind_its_day(tmp_path):
+    rows = [
+        "2024-05-31,10:11",
+        "31.05.2024,9:05:07",
+        "2024-05-31 08:00,10:11",
+        "NA,10:11",
+        "2024-05-31,noon",
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["Date,Time", *rows]) + "\n")
+
+    table = read_csv(tmp_path / "table.csv")
+
+    joined = ["2024-05-31 10:11", "31.05.2024 9:05:07", "2024-05-31 08:00", "NA", "2024-05-31"]
+    assert table["Date"].tolist() == joined
+    assert list(table) == ["Date"]
+
+
 @pytest.mark.parametrize(("order", "month"), [("day", 6), ("month", 5)])
 def test_an_ambiguous_column_asks_for_the_order_of_day_and_month_once(order, month):
     column = pd.Series(["05/06/2024", "05/05/2024", ""])

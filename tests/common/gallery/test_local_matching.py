@@ -235,6 +235,18 @@ def test_a_model_that_does_not_tell_what_it_was_trained_on_teaches_nothing(whole
     assert "train it anew" in reason
 
 
+def test_where_no_animal_was_met_twice_the_embedding_answers_alone(whole):
+    gallery = enrolment.open_gallery(whole[0])
+    del gallery.about[ABOUT]
+    for row, name in enumerate(gallery.facts["identity"]):
+        gallery.relabel([row], name, {"encounter": name})
+
+    note = learn_matching(gallery, whole[0], installed("cpu")[0])
+
+    assert "the embedding answers alone: no animal here was met in two encounters" in note
+    assert ABOUT not in gallery.about
+
+
 def test_of_many_photos_only_the_quick_details_are_found(monkeypatch):
     monkeypatch.setattr(learned_matching, "ON_CPU", Effort(10, 10, 5))
     found = {"quick": Colours("quick"), "slow": Colours("slow")}
