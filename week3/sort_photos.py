@@ -21,20 +21,16 @@ judge them, save, and give the file back with --answers, as often as you like.
 """
 
 import argparse
-import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from common import cli
 from common.data.catalogue import Catalogue
-from common.data.catalogue_cells import as_text
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_folders import TABLE_FILE
-from common.data.catalogue_tables import read_csv
 from common.data.exif import NO_TIME
 from common.data.photo_files import file_and_box
 from common.ending import run_script
@@ -45,35 +41,28 @@ from common.gallery.local_matching import installed
 from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
-from common.groups.constraints import Answer, Constraints
+from common.groups.constraints import Constraints
 from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
-from common.own_files import is_foreign, read_json
-from common.runs import RESULT, Run, start_run
+from common.own_files import is_foreign
+from common.runs import Run, start_run
 from common.splits.questions import questions_of
 from common.splits.study import Study, open_study, reading_flags
-from common.tables import csv_text, unescaped
+from common.tables import csv_text
 from common.turtles.card import ensure_card
 from common.visualization.contact_sheet import contact_sheet
-from common.visualization.pair_sheet import (
-    COLUMNS,
-    DIFFERENT,
-    SAME,
-    UNCLEAR,
-    PairQuestion,
-    render_pairs,
-)
+from common.visualization.pair_sheet import PairQuestion, render_pairs
 from common.words import counted
+from pair_answers import fewer_than_before, learned_from, read_answers, told
 
 import numpy as np
 import pandas as pd
 
 INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
 FEWEST_ANIMALS = 4  # that the embedding has not learned from
-PROPOSED = re.compile(
-    r"animal\W*(\d{1,9})(-\w{4})?", re.IGNORECASE
-)  # as `names_of` writes it, or a person
+# As `names_of` writes it, or a person who types it.
+PROPOSED = re.compile(r"animal\W*(\d{1,9})(-\w{4})?", re.IGNORECASE)
 N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
@@ -81,13 +70,6 @@ PLACES = ("latitude", "longitude")
 MADE_HERE = ("encounter_known",)  # columns that are no table's
 TRUTH = "Against the truth, which is known of this card"
 READING = ("keep_names", "photos_elsewhere", "date_order", "sides_from_names")
-ANSWERED = ("first", "second", "answer", "first_path", "second_path")
-CHANGED = (
-    "; photos of these paths are here, with other content: if a program has changed them since, or "
-    "written keywords into them, empty their cells in the columns first and second, and the paths "
-    "count"
-)
-ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -198,24 +180,6 @@ def teaching(
     return named, notes
 
 
-def learned_from(n_answers: int, n_left: int, named: float, distance: float) -> str:
-    """Where the distance, and the share of mistakes, are known from.
-
-    Args:
-        n_left: answers that join and part no photos, and teach the distance all the same.
-    """
-    if not n_answers:
-        return (
-            "How far alike photos must be, and how many are sorted wrongly, is a guess from named "
-            "photos, and yours may be of other cameras and places: judge pairs, which teach it."
-        )
-    return (
-        f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "
-        f"about photos of the folder{', with those left out' if n_left else ''} (named photos "
-        f"alone: {named:.2f})."
-    )
-
-
 def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
     """Photos of animals that the embedding has not learned from, as it says itself, or by split."""
     scores = model and read_description(model)["scores"]
@@ -228,124 +192,10 @@ def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
     return np.flatnonzero(~np.isin(study.identity, study.identity[is_trained]))
 
 
-def fewer_than_before(folder: Path, n_answers: int) -> list[str]:
-    """A note where the run before knew answers that this one was not given."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        n_before = int(read_json(folder / RESULT)["metrics"]["answers"]["given"])
-        if n_before > n_answers:
-            return [
-                f"The run before in this folder knew {counted(n_before, 'answer')}, this one "
-                f"{n_answers:,}: to keep them, name all files together, --answers FILE,FILE."
-            ]
-    return []
-
-
-def read_answers(
-    files: Sequence[Path], card: Catalogue
-) -> tuple[list[Answer], list[tuple[int, int]], list[dict[str, str]], list[str]]:
-    """What persons have said of pairs.
-
-    A photo is known by its content: on another memory card, too, there is an IMG_0001.JPG.
-
-    Returns:
-        answers; what was said before of a pair that "cannot be told" when it was asked again
-            counts no more.
-        asked: all pairs that they were asked about.
-        rows: that have an answer, as they are in the files, for the next page to keep.
-        notes: how many rows are passed over, for their photos are not in the folder (any more).
-    """
-    row_of, said, lost, rows = row_finder(card), {}, [], {}
-    for file in files:
-        table = read_csv(file)
-        if missing := [name for name in ANSWERED if name not in table]:
-            raise InputError(
-                f"--answers {file} has no column {missing[0]}, expected {', '.join(ANSWERED)}, "
-                "as pairs.html saves them; choose that file"
-            )
-        table = unescaped(table.apply(as_text)).reindex(columns=list(COLUMNS), fill_value="")
-        for number, row in enumerate(table.to_dict("records"), start=2):
-            if (answer := row["answer"].lower()) not in ANSWER_WORDS:
-                raise InputError(
-                    f"--answers {file}: row {number} says '{row['answer']}', expected {SAME}, "
-                    f"{DIFFERENT} or {UNCLEAR}; correct the row"
-                )
-            if not answer:
-                continue
-            rows[tuple(row.values())] = row
-            pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
-            if None in pair:
-                lost.append((row["first_path"], row["second_path"]))
-            elif pair[0] == pair[1]:
-                raise InputError(
-                    f"--answers {file}: row {number} is about {row['first_path']} twice, expected "
-                    "two photos; take the row out"
-                )
-            else:  # of one asking the last: a page may be saved twice
-                said[*sorted(pair), row["asked"]] = ANSWER_WORDS[answer]
-    changed = CHANGED * any(set(each) <= set(card.table["path"]) for each in lost)
-    shown = " and ".join(lost[0]) if lost else ""
-    if lost and not said:
-        raise InputError(
-            f"--answers {files[0]}: no row is about two photos of {card.root} ({shown}), "
-            f"expected the folder that was asked about, with the same photos{changed}"
-        )
-    note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
-    asked, lasting = [(first, second) for first, second, _ in said], {}
-    for (first, second, _), is_same in sorted(said.items(), key=lambda each: each[0]):
-        earlier = lasting.setdefault((first, second), [])
-        if is_same is None:
-            earlier.clear()
-        else:
-            earlier.append(Answer(first, second, is_same))
-    answers = [answer for each in lasting.values() for answer in each]
-    return answers, asked, list(rows.values()), [note] if lost else []
-
-
-def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
-    """What finds the row of a photo by its content and its path; None where it is not there.
-
-    Where somebody has emptied the cell of the content, the path of a photo without boxes counts.
-    """
-    paths, rows_of = card.paths(), card.table.groupby("path").indices
-    id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
-
-    def find(name: str, path: str) -> int | None:
-        if not name:
-            rows = rows_of.get(path, ())
-            return int(rows[0]) if len(rows) == 1 else None
-        # Where no photo has the path, folders were renamed perhaps: all are looked through.
-        rows = rows_of.get(path, range(card.n_images))
-        return next((int(i) for i in rows if id_of(int(i)) == name), None)
-
-    return find
-
-
 def boxes_of_one_photo(card: Catalogue) -> list[tuple[int, int]]:
     """Pairs of rows that are two boxes of one photo, which cannot show one animal."""
     rows_of = card.table.groupby("path").indices.values()
     return [(int(i), int(j)) for rows in rows_of for n, i in enumerate(rows) for j in rows[:n]]
-
-
-def told(constraints: Constraints, card: Catalogue) -> list[str]:
-    """How many answers count, and a line on each that does not."""
-    table = card.table[["path", "identity"]].itertuples(index=False)
-    paths = [f"{path} ({name})" if name else path for path, name in table]
-    lines = [each.text(paths) for each in constraints.contradictions]
-    lines += [
-        f"{paths[each.first]} and {paths[each.second]}: the photos speak strongly against the "
-        "answer, or two answers disagree: asked once more; it joins and parts nothing until then."
-        for each in constraints.doubtful
-    ]
-    n_left = len(lines)
-    if n_answers := n_left + len(constraints.kept):
-        n_kept, is_or_are = n_answers - n_left, "is" if n_left == 1 else "are"
-        lines.append(f"Answers that count: {n_kept:,}; {n_left:,} {is_or_are} left out for now.")
-    if constraints.contradictions and (card.table["identity"] != "").any():
-        lines.append(
-            "Names in brackets are the folder's own, which come before answers: correct its table "
-            "where an answer is right."
-        )
-    return lines
 
 
 def ask(

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import pair_answers
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.errors import InputError
@@ -29,7 +30,7 @@ def rows_of(file):
 
 def answers_file(folder, rows, card=None, name="answers.csv", asked=""):
     """Rows of (row of the card, row of it, answer), as pairs.html saves them; or texts as given."""
-    path, columns = folder / name, (*script.ANSWERED, "asked")
+    path, columns = folder / name, (*pair_answers.ANSWERED, "asked")
     lines = [",".join(columns)]
     for first, second, answer in rows:
         pair = (first, second)
@@ -122,8 +123,8 @@ def test_contradictions_are_named(card, tmp_path):
     a, b, c = (int(i) for i in np.flatnonzero(card.sides == "left")[:3])
     file = answers_file(tmp_path, [(a, b, "same"), (b, c, "same"), (a, c, "different")], card)
 
-    answers, asked, *_ = script.read_answers([file], card)
-    line, counts = script.told(Constraints.of(card.n_images, answers), card)
+    answers, asked, *_ = pair_answers.read_answers([file], card)
+    line, counts = pair_answers.told(Constraints.of(card.n_images, answers), card)
 
     assert len(asked) == 3
     assert counts == "Answers that count: 2; 1 is left out for now."
@@ -132,9 +133,10 @@ def test_contradictions_are_named(card, tmp_path):
 
 
 def test_answers_that_are_left_out_are_told_to_teach_the_distance():
-    assert "by 2 answers about photos of the folder (" in script.learned_from(2, 0, 0.5, 0.6)
-    assert "2 answers about photos of the folder, with those left out (" in script.learned_from(
-        2, 1, 0.5, 0.6
+    assert "by 2 answers about photos of the folder (" in pair_answers.learned_from(2, 0, 0.5, 0.6)
+    assert (
+        "2 answers about photos of the folder, with those left out ("
+        in pair_answers.learned_from(2, 1, 0.5, 0.6)
     )
 
 
@@ -184,9 +186,11 @@ def test_the_next_file_has_the_answers_that_were_given(answered):
 def test_a_run_with_fewer_answers_than_the_one_before_says_so(answered, tmp_path):
     folder = answered[1]
 
-    assert script.fewer_than_before(folder, 5) == []
-    assert script.fewer_than_before(tmp_path, 0) == []
-    assert "knew 4 answers, this one 0: to keep them" in script.fewer_than_before(folder, 0)[0]
+    assert pair_answers.fewer_than_before(folder, 5) == []
+    assert pair_answers.fewer_than_before(tmp_path, 0) == []
+    assert (
+        "knew 4 answers, this one 0: to keep them" in pair_answers.fewer_than_before(folder, 0)[0]
+    )
 
 
 def test_a_table_that_a_person_has_filled_in_stays(answered):
@@ -230,7 +234,7 @@ def test_a_page_that_is_saved_twice_is_one_answer(card, tmp_path):
     once = answers_file(tmp_path, [(0, 1, "different")] * 2, card, "a.csv", asked="today")
     again = answers_file(tmp_path, [(1, 0, "same")], card, "b.csv", asked="today")
 
-    answers, asked, *_ = script.read_answers([once, again], card)
+    answers, asked, *_ = pair_answers.read_answers([once, again], card)
 
     assert [each.is_same for each in answers] == [True]  # of one page, what was saved last
     assert asked == [(0, 1)]
@@ -243,8 +247,8 @@ def test_what_cannot_be_told_when_it_is_asked_again_takes_the_earlier_answer_bac
         for when, word in said
     ]
 
-    assert script.read_answers(files[:2], card)[0] == []
-    assert [each.is_same for each in script.read_answers(files[::-1], card)[0]] == [False]
+    assert pair_answers.read_answers(files[:2], card)[0] == []
+    assert [each.is_same for each in pair_answers.read_answers(files[::-1], card)[0]] == [False]
 
 
 def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, tmp_path):
@@ -253,7 +257,7 @@ def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, 
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace(card.table["path"][1], "DCIM/other.jpg"), encoding="utf-8")
 
-    _, asked, _, (note,) = script.read_answers([file], other)
+    _, asked, _, (note,) = pair_answers.read_answers([file], other)
 
     assert asked == [(0, 1)]  # a folder that was renamed hides no photo
     assert "not here (any more): 1" in note
@@ -269,10 +273,10 @@ def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their
         (tagged.root / path).write_bytes((tagged.root / path).read_bytes() + b"keyword")
 
     with pytest.raises(InputError, match="paths are here, with other content: if a program"):
-        script.read_answers([file], tagged)
+        pair_answers.read_answers([file], tagged)
     emptied = re.sub("(?m)^photo-[^,]*,", ",", file.read_text(encoding="utf-8"))
     file.write_text(re.sub("(?m)^,photo-[^,]*,same", ",,same", emptied), encoding="utf-8")
-    answers, _, _, notes = script.read_answers([file], tagged)
+    answers, _, _, notes = pair_answers.read_answers([file], tagged)
 
     assert [(each.first, each.second) for each in answers] == [(0, 1), (2, 3)]
     assert notes == []
@@ -297,7 +301,7 @@ def test_answers_are_read_as_a_spreadsheet_saves_them(card, tmp_path, changed, e
     file = answers_file(tmp_path, [(0, 1, "same"), (0, 2, "cannot be told")], card)
     file.write_bytes(changed(file.read_text(encoding="utf-8")).encode(encoding))
 
-    answers, asked, _, notes = script.read_answers([file], card)
+    answers, asked, _, notes = pair_answers.read_answers([file], card)
 
     assert [(each.first, each.second, each.is_same) for each in answers] == [(0, 1, True)]
     assert (asked, notes) == ([(0, 1), (0, 2)], [])
@@ -321,7 +325,7 @@ def test_another_card_with_photos_of_the_same_names_is_refused(card, unnamed, tm
     shutil.copy(second, first)
 
     with pytest.raises(InputError, match="no row is about two photos of"):
-        script.read_answers([file], replace(card, root=tmp_path / "card"))
+        pair_answers.read_answers([file], replace(card, root=tmp_path / "card"))
 
 
 @pytest.mark.parametrize(
