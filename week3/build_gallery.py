@@ -43,7 +43,7 @@ from common.gallery.decisions import (
 )
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
-from common.gallery.history import BUILT, LOG, change_of, forgotten, read_log, time_now
+from common.gallery.history import BUILT, LOG, TAKEN_BACK, change_of, forgotten, read_log, time_now
 from common.gallery.index import INDEXES
 from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
 from common.gallery.local_matching import installed, learned_scores
@@ -54,8 +54,8 @@ from common.matching.details import FOLDER as DETAILS
 from common.matching.matchers import Matcher
 from common.mine import own_functions
 from common.names import near_to, storable, tidy_name
-from common.own_files import is_foreign, listed_files
-from common.runs import Run, start_run
+from common.own_files import is_foreign, listed_files, read_json
+from common.runs import RESULT, Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
 from common.words import counted, expected_time, typed
@@ -323,10 +323,24 @@ def change(
         was = gallery.facts["identity"][rows[0]]
         gallery.forget(rows)
         notes = [f"{args.forget} of {was} is forgotten."]
+    elif args.undo and (undone := stopped_undo(run.folder)):
+        notes = [
+            undone,
+            "That was done by an --undo which was stopped before it ended: this one ends it. Once "
+            "more takes one more change back.",
+        ]
     elif args.undo:
         notes = restore_parts(run.folder, change_of(run.command))
         gallery = enrolment.open_gallery(run.folder)
     return gallery, {}, notes
+
+
+def stopped_undo(folder: Path) -> str:
+    """What the last change took back, if its run was stopped before its result was there; or ""."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+        undone, told = read_log(folder)[-1]["what"], read_json(folder / RESULT)["notes"]
+        return undone if undone.startswith(TAKEN_BACK) and undone not in told else ""
+    return ""
 
 
 def held_name(text: str, gallery: Gallery) -> str:

@@ -11,6 +11,7 @@ from common.gallery.enrolment import open_gallery
 from common.gallery.history import LOG
 from common.gallery.photos import names_of_pictures
 from common.gallery.pictures import photo_id
+from common.runs import Run
 
 import numpy as np
 import pytest
@@ -158,6 +159,23 @@ def test_undo_goes_back_step_by_step(gallery, capsys):
         build(gallery, "--undo")
         assert held(gallery) == state
     assert "keeps no former state" in refused(capsys, gallery, "--undo")
+
+
+def test_an_undo_that_was_stopped_takes_nothing_more_back_when_it_is_given_again(
+    gallery, monkeypatch
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    build(gallery, "--rename", "anna", "dora")
+    build(gallery, "--rename", "berta", "carla")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(gallery, "--undo")
+    for names in ({"dora", "berta"}, {"anna", "berta"}):
+        build(gallery, "--undo")
+        assert set(held(gallery).values()) == names
 
 
 def test_a_gallery_built_in_place_of_another_can_be_had_back(gallery, built, tmp_path):
