@@ -342,11 +342,7 @@ def standardise_table(
     required = REQUIRED_COLUMNS if events is None else REQUIRED_COLUMNS[:1]
     matched = match_columns(list(source.columns), where, chosen, required)
     source = source.reset_index(drop=True)
-    text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
-    for name in set(text) & {"path", "identity", "encounter", "orientation", "camera"}:
-        for row, each in enumerate(text[name], start=2):
-            most = LONGEST_PATH if name == "path" else LONGEST_NAME
-            refuse_long(each, f"{where}, row {row}, {name}", most)
+    text = _texts(source, matched, where)
     blank = pd.Series("", index=source.index, dtype=object)
     ways = _ways_of_paths(source[matched["path"]], text.get("relative_path", blank))
     try:
@@ -367,11 +363,8 @@ def standardise_table(
     unreadable = written & table["date"].isna()
     problems += fill_from_photos(table, root, clock_offset, unreadable)
     problems += _sides_of_names(table, sides_from_names)
-    others = _other_columns(source, matched, split_column)
-    used = {split_column, "relative_path", *(SHEET_COLUMNS if "decision" in others else ())}
-    unused = tuple(map(str, others.columns.difference(list(filter(None, used)))))
-    words = "columns that nothing here goes by", unused
-    problems.append(Problem("unused_column", *words, action="kept as they are"))
+    others, found = _other_columns(source, matched, split_column)
+    problems += found
     table = pd.concat([table, others], axis="columns")
     table.insert(0, "image_id", _image_ids(text.get("image_id"), table, where, is_known))
     given, found = _given_encounters(text.get("encounter"))
@@ -382,6 +375,16 @@ def standardise_table(
     texts = [name for name in CATALOGUE_COLUMNS if name in table and name not in NOT_TEXT]
     table = table[is_known].reset_index(drop=True).astype(dict.fromkeys(texts, "str"))
     return table, [each for each in [*problems, *found] if each.names], frozenset(paths)
+
+
+def _texts(source: pd.DataFrame, matched: Mapping[str, str], where: str) -> dict[str, pd.Series]:
+    """The source's cells by our columns; refused where a name is longer than any name."""
+    text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
+    for name in set(text) & {"path", "identity", "encounter", "orientation", "camera"}:
+        for row, each in enumerate(text[name], start=2):
+            most = LONGEST_PATH if name == "path" else LONGEST_NAME
+            refuse_long(each, f"{where}, row {row}, {name}", most)
+    return text
 
 
 def _read_cells(
@@ -486,11 +489,15 @@ def _given_encounters(given: pd.Series | None) -> tuple[pd.Series | None, list[P
 
 def _other_columns(
     source: pd.DataFrame, matched: Mapping[str, str], split_column: str | None
-) -> pd.DataFrame:
-    """The source's columns that are none of ours, under names that are none of ours."""
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The source's columns that are none of ours, under names that are none of ours; told."""
     kept = {split_column, matched.get("relative_path")}
     others = source.drop(columns=list(set(matched.values()) - kept))
-    return others.rename(columns={c: f"source_{c}" for c in others if c in CATALOGUE_COLUMNS})
+    others = others.rename(columns={c: f"source_{c}" for c in others if c in CATALOGUE_COLUMNS})
+    used = {split_column, "relative_path", *(SHEET_COLUMNS if "decision" in others else ())}
+    unused = tuple(map(str, others.columns.difference(list(filter(None, used)))))
+    words = "columns that nothing here goes by", unused
+    return others, [Problem("unused_column", *words, action="kept as they are")]
 
 
 def _row_problem(
