@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.gallery.gallery import Gallery
-from common.gallery.local_matching import ABOUT, Plan, learned_scores
+from common.gallery.local_matching import ABOUT, LEFT_OUT, Plan, learned_scores, left_out
 from common.gallery.scores import N_DIGITS, ValidationScores, draw_encounters, scores_of_questions
 from common.matching.budget import cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage, learn_cascade
@@ -89,7 +89,8 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     Returns:
         A sentence on it; "" where nothing is to be learned.
     """
-    n_before = gallery.about.get(ABOUT, {}).get("n_photos", 0) if learned_scores(gallery) else 0
+    is_learned = left_out(gallery) or learned_scores(gallery)
+    n_before = gallery.about[ABOUT].get("n_photos", 0) if is_learned else 0
     if not matchers or len(gallery) < n_before * GROWN:
         return ""
     rows = np.flatnonzero(gallery.can_be_found())
@@ -103,9 +104,12 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     if reason:
         return f"Local matching is not learned, and the embedding answers alone: {reason}."
     asked = _Asked(gallery.embeddings_at(rows), facts, known, new, matchers, features)
-    cascade, plans = asked.learn()
+    cascade, plans, reason = asked.learn()
     learned = {"cascade": cascade.to_dict(), "plans": [each.to_dict() for each in plans]}
     gallery.about[ABOUT] = {"n_photos": len(rows), **learned}
+    if reason:
+        gallery.about[ABOUT][LEFT_OUT] = reason
+        return f"The embedding answers alone: {reason}."
     return f"What local matching means is learned from {asked.source}."
 
 
@@ -183,8 +187,12 @@ class _Asked:
         n_photos = counted(len(known), "photo")
         self.source = f"{n_photos} of the gallery that its network has not learned from"
 
-    def learn(self) -> tuple[Cascade, list[Plan]]:
-        """What scores mean, and what the questions get with less and with more time."""
+    def learn(self) -> tuple[Cascade, list[Plan], str]:
+        """What scores mean, and what the questions get with less and with more time.
+
+        The text says so where each way names fewer of them right than the embedding alone: then
+        details are left out. Those of animals without a sharp pattern are those of the ground.
+        """
         first, *later = self.matchers
         whole = Stage(first, MOST_COMPARED, MOST_COMPARED)
         most = effort_of(self.matchers).compared
@@ -196,7 +204,13 @@ class _Asked:
             for row, new in zip(self.rows, self.is_new, strict=True)
         ]
         cascade, _ = learn_cascade(questions, self.labels[self.rows], ways[-1])
-        return cascade, [Plan(way, self._scores(cascade, questions, way)) for way in ways]
+        plans = [Plan(way, self._scores(cascade, questions, way)) for way in ways]
+        alone, *right = (
+            sum(place == 0 for place in scores.photos.right_place)
+            for scores in (self._scores(cascade, questions, []), *(each.scores for each in plans))
+        )
+        reason = f"of {self.source}, it names {alone:,} right, with their details {max(right):,}"
+        return cascade, plans, reason * (max(right) < alone)
 
     def _pairs(self, row: int, compare: Compare, *, is_new: bool) -> Pairs:
         """The question about one photo."""

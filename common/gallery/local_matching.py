@@ -26,6 +26,7 @@ SECONDS = 2.0  # for one question
 N_REMEMBERED = 32  # descriptions of questions' photos
 DAMAGE = (InputError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 ABOUT = "local_matching"  # its place in `Gallery.about`
+LEFT_OUT = "left_out"  # why it is not asked although it was learned
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,20 @@ class LocalMatching:
 
 def learned_scores(gallery: Gallery) -> ValidationScores | None:
     """What validation photos got with the plan that compares most; None where there is none."""
+    if left_out(gallery):
+        return None
     try:
         return Plan.from_dict(gallery.about[ABOUT]["plans"][-1]).scores
     except DAMAGE:  # `open_matching` tells
         return None
+
+
+def left_out(gallery: Gallery) -> str:
+    """Why a gallery's details are not compared although they were learned; "" if they are."""
+    try:
+        return str(gallery.about[ABOUT].get(LEFT_OUT, ""))
+    except DAMAGE:
+        return ""
 
 
 @functools.cache
@@ -172,6 +183,8 @@ def open_matching(gallery: Gallery, folder: Path, device: str) -> tuple[LocalMat
     learned = gallery.about.get(ABOUT)
     if not learned:
         return None, ""
+    if reason := left_out(gallery):
+        return None, _alone(reason)
     matchers, fault = installed(device)
     try:
         cascade = Cascade.from_dict(learned["cascade"])

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 from common.data.catalogue import load_catalogue
 from common.files import write_array
@@ -233,6 +234,29 @@ def test_a_model_that_does_not_tell_what_it_was_trained_on_teaches_nothing(whole
     monkeypatch.setattr(learned_matching, "read_description", lambda path: {"scores": {}})
     *_, reason = learned_matching.rows_to_ask(gallery, gallery.facts, 1000)
     assert "train it anew" in reason
+
+
+def test_details_that_name_fewer_right_than_the_embedding_are_left_out(folder, monkeypatch):
+    gallery = enrolment.open_gallery(folder)
+    del gallery.about[ABOUT]
+    ask = learned_matching._Asked._scores
+
+    def worse(self, cascade, questions, stages):
+        scores = ask(self, cascade, questions, stages)
+        nothing = replace(scores.photos, right_place=[-1] * len(scores.photos))
+        return replace(scores, photos=nothing) if stages else scores
+
+    monkeypatch.setattr(learned_matching._Asked, "_scores", worse)
+
+    note = learn_matching(gallery, folder, installed("cpu")[0])
+
+    assert note.startswith("The embedding answers alone: of 100 photos of the gallery")
+    assert note.endswith("right, with their details 0.")
+    assert learn_matching(gallery, folder, installed("cpu")[0]) == ""
+    gallery.save(folder)
+    matching, told = open_matching(Gallery.load(folder), folder, "cpu")
+    assert matching is None
+    assert told == note
 
 
 def test_where_no_animal_was_met_twice_the_embedding_answers_alone(whole):
