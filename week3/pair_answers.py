@@ -23,6 +23,7 @@ CHANGED = (
     "written keywords into them, empty their cells in the columns first and second, and the paths "
     "count"
 )
+SAVED = ", saved "  # in the column asked, before the time
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}
 
 
@@ -40,7 +41,7 @@ def read_answers(
         rows: that have an answer, as they are in the files, for the next page to keep.
         notes: how many rows are passed over, for their photos are not in the folder (any more).
     """
-    row_of, said, lost, rows = row_finder(card), {}, [], {}
+    row_of, given, lost, rows = row_finder(card), [], [], {}
     for file in files:
         table = read_csv(file)
         if missing := [name for name in ANSWERED if name not in table]:
@@ -66,25 +67,52 @@ def read_answers(
                     f"--answers {file}: row {number} is about {row['first_path']} twice, expected "
                     "two photos; take the row out"
                 )
-            else:  # of one asking the last: a page may be saved twice
-                said[*sorted(pair), row["asked"]] = ANSWER_WORDS[answer]
+            else:
+                asked, _, saved = row["asked"].partition(SAVED)
+                given.append((tuple(sorted(pair)), asked, saved, ANSWER_WORDS[answer]))
     changed = CHANGED * any(set(each) <= set(card.table["path"]) for each in lost)
     shown = " and ".join(lost[0]) if lost else ""
-    if lost and not said:
+    if lost and not given:
         raise InputError(
             f"--answers {files[0]}: no row is about two photos of {card.root} ({shown}), "
             f"expected the folder that was asked about, with the same photos{changed}"
         )
     note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
-    asked, lasting = [(first, second) for first, second, _ in said], {}
-    for (first, second, _), is_same in sorted(said.items(), key=lambda each: each[0]):
-        earlier = lasting.setdefault((first, second), [])
+    answers, twice = lasting(given)
+    notes = [note] if lost else []
+    if twice:
+        one, other = (card.table["path"].iloc[row] for row in twice[0])
+        notes.append(
+            f"Pairs that were answered otherwise when the same page was saved before: {len(twice)} "
+            f"({one} and {other}): the last saving counts. If two persons disagree, ask them."
+        )
+    asked = list(dict.fromkeys(pair for pair, *_ in given))
+    return answers, asked, list(rows.values()), notes
+
+
+def lasting(
+    given: Sequence[tuple[tuple[int, int], str, str, bool | None]],
+) -> tuple[list[Answer], list[tuple[int, int]]]:
+    """The answers that count, and pairs that were answered otherwise on the same page.
+
+    Args:
+        given: pair, when it was asked, when saved, and whether it is one animal; None: nobody can
+            tell. Of one asking the last saving counts.
+    """
+    said: dict[tuple[tuple[int, int], str], bool | None] = {}
+    twice = []
+    for pair, asked, _, is_same in sorted(given, key=lambda each: each[1:3]):
+        if said.setdefault((pair, asked), is_same) != is_same:
+            twice.append(pair)
+        said[pair, asked] = is_same
+    answers: dict[tuple[int, int], list[Answer]] = {}
+    for (pair, _), is_same in said.items():  # in the order of asking
+        earlier = answers.setdefault(pair, [])
         if is_same is None:
             earlier.clear()
         else:
-            earlier.append(Answer(first, second, is_same))
-    answers = [answer for each in lasting.values() for answer in each]
-    return answers, asked, list(rows.values()), [note] if lost else []
+            earlier.append(Answer(*pair, is_same))
+    return [answer for each in answers.values() for answer in each], twice
 
 
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
@@ -146,13 +174,23 @@ def learned_from(n_answers: int, n_left: int, named: float, distance: float) -> 
     )
 
 
-def fewer_than_before(folder: Path, n_answers: int) -> list[str]:
-    """A note where the run before knew answers that this one was not given."""
+def pairs_in(rows: Sequence[dict[str, str]]) -> list[str]:
+    """The pairs that rows have an answer to, for the result of a run."""
+    names = ([row[name] or row[f"{name}_path"] for name in ("first", "second")] for row in rows)
+    return sorted({" ".join(sorted(pair)) for pair in names})
+
+
+def fewer_than_before(folder: Path, rows: Sequence[dict[str, str]]) -> list[str]:
+    """A note where the run before knew answers that this one was not given.
+
+    Args:
+        rows: that have an answer.
+    """
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        n_before = int(read_json(folder / RESULT)["metrics"]["answers"]["given"])
-        if n_before > n_answers:
+        before = set(read_json(folder / RESULT)["metrics"]["answers"]["pairs"])
+        if n_lost := len(before - set(pairs_in(rows))):
             return [
-                f"The run before in this folder knew {counted(n_before, 'answer')}, this one "
-                f"{n_answers:,}: to keep them, name all files together, --answers FILE,FILE."
+                f"Answers that the run before in this folder knew and this one does not: "
+                f"{n_lost:,}. To keep them, name all files together: --answers FILE,FILE."
             ]
     return []

@@ -54,7 +54,7 @@ from common.turtles.card import ensure_card
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.pair_sheet import PairQuestion, render_pairs
 from common.words import counted
-from pair_answers import fewer_than_before, learned_from, read_answers, told
+from pair_answers import fewer_than_before, learned_from, pairs_in, read_answers, told
 
 import numpy as np
 import pandas as pd
@@ -146,11 +146,11 @@ def main(argv: list[str] | None = None) -> dict:
         "distance": grouping.distance,
         "distance by named photos": first.distance,
         "photos a group": per_group,
-        "answers": {"given": len(answers), "kept": len(constraints.kept)},
+        "answers": {"given": len(answers), "kept": len(constraints.kept), "pairs": pairs_in(given)},
         "misidentification": mistakes,
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
-    lost = fewer_than_before(run.folder, len(answers))
+    lost = fewer_than_before(run.folder, given)
     return finish(run, card, labels, facts, questions, given, [*lost, *warnings, *notes])
 
 

@@ -27,7 +27,7 @@ class PairQuestion:
         paths: of the two, from the folder of the photos.
         captions: beneath each, such as its date.
         probability: that they show one animal, in [0, 1].
-        asked: when; the same on a whole page.
+        asked: when; the same on a whole page, which adds when it was saved.
         remark: a sentence that a person should know, or "".
     """
 
@@ -93,8 +93,9 @@ function rowsToSave() {
   const rows = [Object.keys(questions[0] || {first: "", second: "", answer: ""}), ...FORMER];
   questions.forEach((question, i) => {
     const ticked = sections[i].querySelector("input[type=radio]:checked");
+    const answer = ticked ? ticked.value : "", asked = question.asked + savedNow();
     const note = sections[i].querySelector(".note").value.trim();
-    rows.push(Object.values({...question, answer: ticked ? ticked.value : "", note}));
+    rows.push(Object.values({...question, answer, asked, note}));
   });
   return rows;
 }

@@ -241,6 +241,7 @@ const data = document.getElementById("data");
 const questions = JSON.parse(data.textContent);
 const sections = [...document.querySelectorAll("section")];
 const formula = /FORMULA/;
+const savedNow = () => ", saved " + new Date().toISOString().slice(0, 19);
 
 function csvCell(value) {
   const isFormula = typeof value === "string" && formula.test(value);
@@ -328,7 +329,7 @@ function isAnswered(section, i) {
 function rowsToSave() {
   const rows = [["path", "identity", "orientation", "date", "encounter", "decision", "verdict",
     "rank", "similarity", "probability", "note", "asked", "bbox", "content", "seen"]];
-  const now = ", saved " + new Date().toISOString().slice(0, 19);
+  const now = savedNow();
   questions.forEach((question, i) => {
     const answer = answerOf(sections[i], question);
     const chosen = answer.place ? question.candidates[answer.place - 1] : ["", "", "", ""];

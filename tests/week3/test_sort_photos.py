@@ -185,12 +185,14 @@ def test_the_next_file_has_the_answers_that_were_given(answered):
 
 def test_a_run_with_fewer_answers_than_the_one_before_says_so(answered, tmp_path):
     folder = answered[1]
+    given = [row for row in rows_of(folder / "pairs_2.csv") if row["answer"]]
+    others = [{**row, "first": f"photo-{n}"} for n, row in enumerate(given)]  # as many
 
-    assert pair_answers.fewer_than_before(folder, 5) == []
-    assert pair_answers.fewer_than_before(tmp_path, 0) == []
-    assert (
-        "knew 4 answers, this one 0: to keep them" in pair_answers.fewer_than_before(folder, 0)[0]
-    )
+    assert pair_answers.fewer_than_before(folder, given) == []
+    assert pair_answers.fewer_than_before(tmp_path, []) == []
+    for rows in ([], others):
+        [note] = pair_answers.fewer_than_before(folder, rows)
+        assert "this one does not: 3. To keep them" in note
 
 
 def test_a_table_that_a_person_has_filled_in_stays(answered):
@@ -249,6 +251,22 @@ def test_what_cannot_be_told_when_it_is_asked_again_takes_the_earlier_answer_bac
 
     assert pair_answers.read_answers(files[:2], card)[0] == []
     assert [each.is_same for each in pair_answers.read_answers(files[::-1], card)[0]] == [False]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_one_page_the_last_saving_counts_in_whatever_order_files_are_named(
+    order, card, tmp_path
+):
+    said = [("2024-05-01", "same"), ("2024-05-02", "different")]
+    files = [
+        answers_file(tmp_path, [(0, 1, word)], card, f"{when}.csv", asked=f'"now, saved {when}"')
+        for when, word in said
+    ]
+
+    answers, _, _, (note,) = pair_answers.read_answers(files[::order], card)
+
+    assert [each.is_same for each in answers] == [False]
+    assert "answered otherwise when the same page was saved before: 1 (" in note
 
 
 def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, tmp_path):

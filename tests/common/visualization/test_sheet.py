@@ -93,7 +93,8 @@ def test_saved_rows_have_times_encounters_and_the_photo_that_stood_for_a_name(
     code = (
         'const known = [{value: "anna", dataset: {photo: "photo-9"}}];'
         "const document = {querySelectorAll: () => known};"
-        f"const questions = [{json.dumps(question)}];"
+        + re.search(r"const savedNow.*", sheet_of("anna"))[0]
+        + f"const questions = [{json.dumps(question)}];"
         "const sections = [{querySelector: (which) =>"
         f'which.includes("radio") ? {radio} : {{value: which.includes("for=") ? "anna" : ""}}}}];'
         f"{sheet._SCRIPT.replace('BOXED', BOXED)}\nconsole.log(JSON.stringify(rowsToSave()))"
