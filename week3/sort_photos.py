@@ -24,7 +24,7 @@ import argparse
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from common import cli
@@ -41,7 +41,7 @@ from common.gallery.local_matching import installed
 from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import Named, distance_for, misidentified
-from common.groups.constraints import Constraints
+from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
 from common.models.storage import read_description
@@ -63,6 +63,7 @@ INDIVIDUALS, PAIRS, SHEET = "individuals.csv", "pairs.csv", "pairs.html"
 FEWEST_ANIMALS = 4  # that the embedding has not learned from
 # As `names_of` writes it, or a person who types it.
 PROPOSED = re.compile(r"animal\W*(\d{1,9})(-\w{4})?", re.IGNORECASE)
+N_NAMED = 5  # names in a note
 N_DRAWN = 14  # groups in the picture
 PICTURE_SIDE = 480  # pixels, on the page of pairs
 COPIED = ("image_id", "path", "identity", "date", "encounter", "orientation", "bbox")
@@ -119,11 +120,16 @@ def main(argv: list[str] | None = None) -> dict:
     pairs = pairs_of(card, rows, embeddings, matcher)
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
     boxes, names = boxes_of_one_photo(card), card.table["identity"].tolist()
-    constraints, grouping = grouped_again(pairs, first, answers, boxes, names)
-    labels, proved = grouping.labels, (constraints, grouping)
-    if n_proposed := sum(map(bool, map(PROPOSED.fullmatch, names))):
-        names = ["" if PROPOSED.fullmatch(name) else name for name in names]
-        proved = grouped_again(pairs, first, answers, boxes, names)
+    by_person = ["" if PROPOSED.fullmatch(name) else name for name in names]
+    proved = constraints, grouping = grouped_again(pairs, first, answers, boxes, by_person)
+    kept = names
+    if names != by_person:  # an earlier sorting's names hold groups together, and prove nothing
+        denied = denied_proposals(constraints.kept, names)
+        kept = ["" if name in denied else name for name in names]
+        constraints, grouping = grouped_again(pairs, first, answers, boxes, kept)
+        notes += told_of_proposals(names, denied)
+    labels = grouping.labels
+    individuals, told_of_names = names_of(card, labels, kept)
     mistakes = misidentified(first, proved[1], answers, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
@@ -133,12 +139,6 @@ def main(argv: list[str] | None = None) -> dict:
     questions = [ask(card, pair, when, grouping.probability, proved[0]) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
-    if n_proposed:
-        notes.append(
-            f"{counted(n_proposed, 'photo')} with a name that a sorting proposed, such as "
-            "animal-001: they stay together, but mistakes are counted, and pairs asked, as if "
-            "nobody had named them. Rename the animals that you know."
-        )
     n_left = len(constraints.doubtful) + len(constraints.contradictions)
     notes.append(learned_from(len(answers), n_left, first.distance, grouping.distance))
     facts = {
@@ -151,7 +151,32 @@ def main(argv: list[str] | None = None) -> dict:
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
     lost = fewer_than_before(run.folder, given)
-    return finish(run, card, labels, facts, questions, given, [*lost, *warnings, *notes])
+    notes = [*lost, *warnings, *notes, *told_of_names]
+    return finish(run, card, labels, individuals, facts, questions, given, notes)
+
+
+def denied_proposals(answers: Sequence[Answer], names: Sequence[str]) -> set[str]:
+    """Names that an earlier sorting proposed, and answers speak against."""
+    denied = set()
+    for each in answers:
+        pair = {names[each.first], names[each.second]}
+        if "" not in pair and (len(pair) == 1) != each.is_same:
+            denied |= {name for name in pair if PROPOSED.fullmatch(name)}
+    return denied
+
+
+def told_of_proposals(names: Sequence[str], denied: Collection[str]) -> list[str]:
+    """What becomes of names that a sorting proposed."""
+    n_proposed = sum(map(bool, map(PROPOSED.fullmatch, names)))
+    notes = [
+        f"{counted(n_proposed, 'photo')} with a name that a sorting proposed, such as animal-001: "
+        "they stay together, but mistakes are counted, and pairs asked, as if nobody had named "
+        "them. Rename the animals that you know."
+    ]
+    if denied:
+        few = ", ".join(sorted(denied)[:N_NAMED]) + (", …" if len(denied) > N_NAMED else "")
+        notes.append(f"Proposed names that answers speak against are given up: {few}.")
+    return notes
 
 
 def teaching(
@@ -263,6 +288,7 @@ def finish(
     run: Run,
     card: Catalogue,
     labels: np.ndarray,
+    names: np.ndarray,
     facts: dict,
     questions: Sequence[PairQuestion],
     given: Sequence[dict[str, str]],
@@ -273,7 +299,6 @@ def finish(
     Args:
         given: rows that have been answered; the next file has them, too.
     """
-    names, kept = names_of(card, labels)
     individuals = card.table.assign(identity=names)
     empty = [name for name in PLACES if individuals[name].isna().all()]
     others = individuals.columns.drop([*COPIED, *empty, *MADE_HERE], errors="ignore")
@@ -319,7 +344,6 @@ def finish(
         summary=sides_sentence(facts["groups"]),
         notes=[
             *notes,
-            *kept,
             f"Who is who, proposed: {run.folder / who}. Rename the animals, and copy it as "
             f"metadata.csv into the folder{there}.",
             asked if questions else "No pair is left that is worth asking.",
@@ -327,16 +351,20 @@ def finish(
     )
 
 
-def names_of(card: Catalogue, labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def names_of(
+    card: Catalogue, labels: np.ndarray, kept: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
     """A name for each photo: the one that the folder's table has for its group, or a new one.
 
     A new one has a number beyond those of earlier proposals that the table has, and four digits of
     this folder: the first animal of another card is another one. And a note.
+
+    Args:
+        kept: names of the photos, as the table has them; "" where it has none that counts.
     """
-    own = card.table["identity"].tolist()
-    name_of = {label: name for label, name in zip(labels.tolist(), own, strict=True) if name}
-    n_named = len(own) - own.count("")
-    taken = [int(match[1]) for match in map(PROPOSED.fullmatch, set(own)) if match]
+    name_of = {label: name for label, name in zip(labels.tolist(), kept, strict=True) if name}
+    n_named, own = sum(map(bool, kept)), set(card.table["identity"])
+    taken = [int(match[1]) for match in map(PROPOSED.fullmatch, own) if match]
     others = [label for label in range(int(labels.max()) + 1) if label not in name_of]
     first = max(taken, default=0) + 1
     width = max(3, len(str(first + len(others) - 1)))
