@@ -125,19 +125,21 @@ def read_csv(file: Path) -> pd.DataFrame:
 
 
 def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
-    """Three columns of a date as one: year, month, day, also as Wildbook's Encounter.year.
+    """Columns of a date's parts as one: year, month, day, also as Wildbook's Encounter.year.
 
     A time in a column of its own, as camera traps' programs write it, goes behind its day.
     """
     names = {_column_key(name).removeprefix("encounter"): name for name in table}
-    columns = [names[part] for part in DATE_PARTS if part in names]
+    columns = [names[part] for part in takewhile(names.__contains__, DATE_PARTS)]
     own = set(map(_column_key, COLUMN_NAMES["date"])) & set(names)
     if own == {"date"} and "time" in names:
         dates, times = (table[names[each]].str.strip() for each in ("date", "time"))
         is_apart = times.str.fullmatch(TIME) & ~dates.str.contains(":") & ~dates.map(is_unknown)
-        dates = dates.where(~is_apart.astype(bool), dates + " " + times)
-        return table.drop(columns=names["time"]).assign(**{names["date"]: dates})
-    if len(columns) < len(DATE_PARTS) or own:
+        is_apart = is_apart.astype(bool)
+        dates, rest = dates.where(~is_apart, dates + " " + times), times.mask(is_apart, "")
+        others = {names["time"]: rest} if rest.any() else {}  # is told to be passed over
+        return table.drop(columns=names["time"]).assign(**{names["date"]: dates}, **others)
+    if not columns or own:
         return table
     rows = table[columns].map(lambda cell: cell.strip().removesuffix(".0")).to_numpy().tolist()
     dates = ["-".join(takewhile(lambda part: not is_unknown(part), row)) for row in rows]

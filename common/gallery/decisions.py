@@ -323,8 +323,9 @@ def _fault(row: _Decision, known: set[str], others: set[str]) -> str:
 
 
 def in_words(time: str) -> str:
-    """When something was decided, for people."""
-    return f"{time[:19].replace('T', ' ')} UTC"
+    """When something was decided, for people: `_Decision.time`, or that of a --move."""
+    asked, saved = (each[:19].replace("T", " ") for each in time.partition(" ")[::2])
+    return f"asked {asked}, saved {saved} UTC" if saved else f"{asked} UTC"
 
 
 def near_names(near: Sequence[str]) -> str:

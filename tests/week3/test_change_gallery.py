@@ -429,7 +429,9 @@ def test_of_a_page_that_was_saved_twice_the_last_one_counts(gallery, capsys):
     build(gallery, *first)
     build(gallery, *last)
 
-    assert "'confirmed' anna, but a later decision (2020" in refused(capsys, gallery, *first)
+    assert "a later decision (asked 2020-01-01 00:00:00, saved 2021" in refused(
+        capsys, gallery, *first
+    )
 
 
 def test_a_decision_that_was_given_again_later_counts_from_then(gallery, capsys):

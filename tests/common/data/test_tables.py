@@ -295,7 +295,13 @@ def test_a_time_in_a_column_of_its_own_goes_behind_its_day(tmp_path):
 
     joined = ["2024-05-31 10:11", "31.05.2024 9:05:07", "2024-05-31 08:00", "NA", "2024-05-31"]
     assert table["Date"].tolist() == joined
-    assert list(table) == ["Date"]
+    assert table["Time"].tolist() == ["", "", "10:11", "10:11", "noon"]  # told as not gone by
+
+
+def test_a_year_or_a_year_and_a_month_alone_are_a_date_without_a_day(tmp_path):
+    (tmp_path / "table.csv").write_text("path,year,month\n1.jpg,2024.0,5.0\n2.jpg,2024,\n")
+
+    assert read_csv(tmp_path / "table.csv")["date"].tolist() == ["2024-5", "2024"]
 
 
 @pytest.mark.parametrize(("order", "month"), [("day", 6), ("month", 5)])
