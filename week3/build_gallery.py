@@ -145,6 +145,7 @@ def main(argv: list[str] | None = None) -> dict:
         enrolment.refuse_none(args.output_dir)
         with enrolment.changing(args.output_dir):
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
+            refuse_to_try_on(args)
             run = start_run(__file__, args, may_hold_others=True)
             before = names_of_pictures(gallery).keys()
             gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
@@ -247,7 +248,7 @@ def build(
         matchers=matchers,
         seed=args.seed,
     )
-    gallery.about |= {"is_smoke": args.smoke, "details": list(matchers)}
+    gallery.about |= {"is_smoke": args.smoke and not args.data_dir, "details": list(matchers)}
     animals = counted(enrolled.n_animals, "animal")
     notes = [f"{BUILT}{counted(enrolled.n_photos, 'photo')} of {animals}."]
     if why_not:
@@ -390,6 +391,11 @@ def refuse_unknown(
 ) -> None:
     """A name that the gallery lacks may be a slip of the pen, unless it is said to be new."""
     if animal in gallery.identities:
+        if is_new:
+            raise InputError(
+                f"--new: the gallery has an animal named {animal}, expected another name; leave "
+                "--new out if the photo shows that one"
+            )
         return
     if not is_new:
         near = near_to(animal, gallery.identities)
@@ -431,6 +437,16 @@ def refuse_to_replace(args: argparse.Namespace) -> None:
         f"--output_dir {args.output_dir} holds a gallery already, expected a change of it; "
         "--add, --remove, --rename, --move or --forget change it, --replace builds it anew"
     )
+
+
+def refuse_to_try_on(args: argparse.Namespace) -> None:
+    """The course's drawn turtles do not join a person's own animals."""
+    is_drawn = args.smoke and args.add and not (args.data_dir or args.dataset)
+    if is_drawn and not enrolment.is_throwaway(args.output_dir):
+        raise InputError(
+            f"--smoke: {args.output_dir} is a gallery of your own, which drawn turtles would join, "
+            "expected --data_dir with those that join; leave --smoke out"
+        )
 
 
 def refuse_other_model(args: argparse.Namespace) -> None:

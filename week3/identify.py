@@ -27,7 +27,7 @@ from common import cli
 from common.data.catalogue import load_catalogue, read_card
 from common.data.catalogue_cells import normalise_orientation
 from common.data.catalogue_checks import drop_rows, fault_lines, sort_out
-from common.data.catalogue_folders import BOXES, TABLES, find_images
+from common.data.catalogue_folders import BOXES, NO_PHOTOS, TABLES, find_images
 from common.data.catalogue_tables import match_columns, read_csv
 from common.data.exif import time_taken
 from common.data.photo_files import file_and_box
@@ -50,6 +50,7 @@ from common.gallery.verdicts import (
 )
 from common.measures.open_set import threshold_by
 from common.mine import own_functions
+from common.names import refuse_long
 from common.own_files import refuse_foreign
 from common.runs import Run, start_run
 from common.splits.encounters import SIDES
@@ -212,6 +213,7 @@ def side_of(side: str | None, gallery: Gallery) -> tuple[str, list[str]]:
     written = {each.casefold(): each for each in known}
     why = "" if held else "which side a photo of the gallery shows is not known"
     if meant and meant not in written:
+        refuse_long(side, "--side")
         raise InputError(
             f"--side {side}: {why or 'the gallery has no such side'}, expected one of "
             f"{', '.join(known)}; name one of them, or leave --side out"
@@ -230,7 +232,7 @@ def photos_of(given: list[Path]) -> tuple[list[Path], list[str]]:
         if os.path.isdir(path):
             found = find_images(path)
             photos += found.photos and (boxes(path) or [path / name for name in found.photos])
-            problems += [each for each in found.problems() if each.kind != "not_a_photo"]
+            problems += [each for each in found.problems() if each.kind not in NO_PHOTOS]
         else:
             photo = Path(os.path.abspath(path))
             near = [boxes(photo.parent)]

@@ -23,6 +23,8 @@ TABLE_FILE = "metadata.csv"
 BOXES = "boxes.csv"
 TABLES = TABLE_FILE, BOXES  # of a card, of which the first that is there is read
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+SAVED = ("decisions", "answers", "pairs")  # by pages, and read by other flags
+NO_PHOTOS = {"not_a_photo", "unread_table"}  # problems of no concern where no table is read
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 # What cameras and people call folders of a day: 100CANON, 2024-05-01 Reef, 01.05.2024.
 NO_NAME = re.compile(
@@ -138,7 +140,8 @@ def _may_name(path: str) -> bool:
     """Whether a file beside the photos may be a table of them under another name."""
     name = path.lower()
     is_table = name.startswith(TABLE_FILE.split(".")[0]) and name.endswith(TABLE_SUFFIXES)
-    return "/" not in name and (is_table or name.endswith(TABLE_SUFFIXES[:2]))
+    is_table |= name.endswith(TABLE_SUFFIXES[:2]) and not name.startswith(SAVED)
+    return "/" not in name and is_table
 
 
 def find_images(root: Path) -> Found:

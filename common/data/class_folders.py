@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue_checks import fault_lines, photo_problems
-from common.data.catalogue_folders import SPLIT_FOLDER, find_images
+from common.data.catalogue_folders import NO_PHOTOS, SPLIT_FOLDER, find_images
 from common.data.photo_files import each_photo, look_at
 from common.errors import InputError
 from common.files import replacing
@@ -21,7 +21,6 @@ from common.words import counted
 import numpy as np
 from PIL import Image
 
-NO_PHOTOS = {"not_a_photo", "unread_table"}  # problems that other files do not make here
 SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
 SMOKE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "cache" / "noise_photos"
 

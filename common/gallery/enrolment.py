@@ -34,6 +34,7 @@ from common.gallery.files import (
     write_named,
 )
 from common.gallery.gallery import Gallery
+from common.gallery.history import BUILT, read_log
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
 from common.machine import processes
@@ -47,6 +48,7 @@ from common.words import counted, typed
 import numpy as np
 
 SAME_PIXELS = 0.9999  # cosine of a photo's embeddings, computed twice
+FACTS = {"path", "picture", "side", "date", "encounter"}  # of each photo, in every gallery here
 N_NAMED = 3  # photos that a sentence names
 PATIENCE = 600  # seconds to wait for another program's change
 
@@ -85,8 +87,9 @@ def refuse_none(folder: Path) -> None:
 
 
 def is_throwaway(folder: Path) -> bool:
-    """Whether a folder's gallery comes from a smoke run."""
-    return bool(Gallery.load(folder).about.get("is_smoke"))
+    """Whether a folder's gallery comes from a smoke run, and nobody has changed it since."""
+    is_changed = any(not each["what"].startswith(BUILT) for each in read_log(folder))
+    return bool(Gallery.load(folder).about.get("is_smoke")) and not is_changed
 
 
 def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
@@ -100,7 +103,7 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
     """
     refuse_none(folder)
     gallery = Gallery.load(folder)
-    has_facts = {"path", "picture", "side"} <= set(gallery.facts)
+    has_facts = set(gallery.facts) >= FACTS
     if gallery.model is None or not has_facts or stored_scores(gallery) is None:
         raise InputError(
             f"{folder}: this gallery was stored without its network or its photos' facts, expected "

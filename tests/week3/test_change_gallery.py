@@ -161,6 +161,13 @@ def test_undo_goes_back_step_by_step(gallery, capsys):
     assert "keeps no former state" in refused(capsys, gallery, "--undo")
 
 
+@pytest.mark.parametrize("is_add", [True, False])
+def test_drawn_turtles_neither_replace_nor_join_a_persons_animals(is_add, gallery, capsys):
+    build(gallery, "--rename", "anna", "dora")
+
+    refused(capsys, gallery, "--smoke", *["--add"] * is_add)
+
+
 def test_an_undo_that_was_stopped_takes_nothing_more_back_when_it_is_given_again(
     gallery, monkeypatch
 ):
