@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     network = parser.add_mutually_exclusive_group()
     words = (
         f"embedding that metric_learning.py stored (default: {embedding.TRAINED.as_posix()}, or "
-        "for an existing gallery its own)"
+        "where a gallery is changed its own)"
     )
     cli.add_flag(network, "trained", cli.present_file, "FILE", words)
     words = "an untrained backbone instead, with --weights and --image_size"
@@ -195,7 +195,7 @@ def finish(
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
     now = names_of_pictures(gallery).keys()
-    if back := (now - before) & forgotten(run.folder):
+    if not args.undo and (back := (now - before) & forgotten(run.folder)):
         notes.append(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
             "as --list shows: take them out again if that was meant for good."
