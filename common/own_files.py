@@ -36,6 +36,7 @@ LIST = "written.jsonl"
 ABOUT = "Files that the animal re-identification course wrote. It removes and replaces no other."
 HEADER = json.dumps({"about": ABOUT}) + "\n"
 SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}  # that a system puts into any folder
+SYSTEM_BEGINNINGS = (".~lock.", "~$", "._")  # of a spreadsheet that is open, and of macOS
 DEEPEST = 2  # folders below the one with the list: a gallery has pictures/ab/
 N_NAMED = 3  # files of a person that a message names
 UNFINISHED = "*.part*"  # names that `common.files` writes to
@@ -411,7 +412,9 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.is_dir() and not _is_link(path):
             if not has_list(path):
                 yield from _files(path)
-        elif path.name not in SYSTEM_FILES or _is_link(path):
+        elif _is_link(path) or not (
+            path.name in SYSTEM_FILES or path.name.startswith(SYSTEM_BEGINNINGS)
+        ):
             yield path
 
 

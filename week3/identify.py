@@ -107,7 +107,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
-    run = start_run(__file__, args, spared=["decisions*"])  # a browser saves it here
+    run = start_run(__file__, args, spared=["[Dd]ecisions*"])  # a browser saves it here
     yours, notes = own_functions(args, __file__, "choose_threshold")
     if args.smoke and not args.gallery:
         args.gallery, turtles = few_turtles(run.folder, args.device)

@@ -112,6 +112,8 @@ def test_a_file_of_ours_that_was_changed_is_a_persons(name, tmp_path):
 def test_files_of_the_system_and_empty_folders_are_nobodys(tmp_path):
     write(tmp_path / ".DS_Store")
     write(tmp_path / "below" / "Thumbs.db")
+    for name in (".~lock.decisions.csv#", "~$notes.xlsx", "._sheet.html"):
+        write(tmp_path / name)
     (tmp_path / "empty").mkdir()
 
     start(tmp_path)
