@@ -34,6 +34,7 @@ from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import embedding, enrolment
 from common.gallery.decisions import (
+    EVER,
     NOTHING,
     check_decisions,
     near_names,
@@ -43,7 +44,16 @@ from common.gallery.decisions import (
 )
 from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
-from common.gallery.history import BUILT, LOG, TAKEN_BACK, change_of, forgotten, read_log, time_now
+from common.gallery.history import (
+    BUILT,
+    LOG,
+    TAKEN_BACK,
+    change_of,
+    forgotten,
+    read_log,
+    renamed_since,
+    time_now,
+)
 from common.gallery.index import INDEXES
 from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
 from common.gallery.local_matching import installed, learned_scores
@@ -307,6 +317,7 @@ def change(
         refuse_lookalikes({new}, gallery, (old, *(args.keep_names or ())))
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
+        notes += told_of_former(new, run.folder)
     elif args.move:
         photo, animal = args.move[0], tidy_name(args.move[1])
         rows = find_photo(gallery, photo)
@@ -319,6 +330,7 @@ def change(
             )
         gallery.relabel(rows, animal, {DECIDED: time_now()})
         notes = [f"{photo}: {was} before, {animal} now."]
+        notes += told_of_former(animal, run.folder) if args.new else []
     elif args.forget:
         rows = find_photo(gallery, args.forget)
         was = gallery.facts["identity"][rows[0]]
@@ -342,6 +354,14 @@ def stopped_undo(folder: Path) -> str:
         undone, told = read_log(folder)[-1]["what"], read_json(folder / RESULT)["notes"]
         return undone if undone.startswith(TAKEN_BACK) and undone not in told else ""
     return ""
+
+
+def told_of_former(name: str, folder: Path) -> list[str]:
+    """A note where a name given to an animal was another one's before."""
+    other = renamed_since(folder, EVER).get(name)
+    if not other:
+        return []
+    return [f"{name} was the name of {other} before: older folders and tables may mean that one."]
 
 
 def held_name(text: str, gallery: Gallery) -> str:

@@ -400,15 +400,16 @@ def refuse_former_names(
     Raises:
         InputError: with the name that the animal has now.
     """
-    held, now = set(gallery.identities), renamed_since(folder, EVER)
-    once = sorted(now.keys() & set(names) - set(kept))
-    for name in once:
-        if name not in held and now[name] in held:
+    held, renamed = set(gallery.identities), renamed_since(folder, EVER)
+    now = {number_key(name_key(name)): each for name, each in renamed.items() if each in held}
+    given = sorted(set(names) - set(kept))
+    for name in given:
+        if name not in held and (each := now.get(number_key(name_key(name)))):
             raise InputError(
-                f"{name} is new, but the gallery's {now[name]} was called so before, expected the "
+                f"{name} is new, but the gallery's {each} was called so before, expected the "
                 f"present name; write it so, or say that they are two: --keep_names {typed(name)}"
             )
-    return [name for name in once if name in held]
+    return [name for name in given if name in held and name in renamed]
 
 
 def refuse_lookalikes(names: Iterable[str], gallery: Gallery, kept: Collection[str] = ()) -> None:
