@@ -20,6 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 from side_by_side import read_flags, store
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 N_KILLS = 10  # of each kind of work
@@ -200,6 +202,7 @@ def in_child(work: Callable[[], object]) -> int:
     child = os.fork()
     if child:
         return child
+    tqdm.set_lock(threading.RLock())  # its own outlives the processes, and a killed one may hold it
     checkpoints.CHECKPOINT_SECONDS = 0.0  # so that kills fall between checkpoints, too
     code = 1
     try:
