@@ -31,6 +31,7 @@ from common.own_files import (
     begin_list,
     claim,
     is_foreign,
+    read_json,
     refuse_foreign,
     refuse_others,
     refuse_photos,
@@ -239,8 +240,8 @@ def start_run(
             writes none of such a name.
 
     Raises:
-        InputError: the folder cannot be made or written to, it holds what is a person's, or another
-            process is writing there.
+        InputError: the folder cannot be made or written to, it holds what is a person's, or a
+            result in whose place a trial would put its own, or another process is writing there.
     """
     script = Path(script_file)
     is_smoke = bool(getattr(args, "smoke", False))
@@ -253,6 +254,11 @@ def start_run(
     folder = processes.run_folder(folder)
     try:
         if not may_hold_others:
+            if is_smoke and _is_no_trial(folder):
+                raise InputError(
+                    f"--smoke: {folder} holds a result that is no trial, in whose place this one "
+                    "would put its own, expected another folder; leave --output_dir out"
+                )
             refuse_others(folder, script.name)
             for path in refuse_foreign(folder, (*FOREIGN_CHECKPOINTS, *spared)):
                 if not any(map(path.match, spared)):
@@ -277,6 +283,13 @@ def start_run(
         started=datetime.now(UTC).replace(microsecond=0),
         clock_start=time.perf_counter(),
     )
+
+
+def _is_no_trial(folder: Path) -> bool:
+    """Whether a folder holds the result of a run that was meant."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return read_json(folder / RESULT)["arguments"]["smoke"] is False
+    return False
 
 
 def describe_split(split: object, leak: object) -> dict:

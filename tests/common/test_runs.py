@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 from argparse import Namespace
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -46,6 +47,16 @@ TABLE = pd.DataFrame(
 def save_square(path):
     Image.new("RGB", (4, 4), "white").save(path)
     return path
+
+
+@pytest.mark.parametrize("is_trial", [True, False])
+def test_a_trial_takes_no_real_results_place(is_trial, args):
+    args.smoke = is_trial
+    runs.start_run("script.py", args).finish(metrics={})
+    args.smoke = True
+
+    with nullcontext() if is_trial else pytest.raises(InputError, match="result that is no trial"):
+        runs.start_run("script.py", args)
 
 
 def test_a_result_holds_command_versions_split_and_metrics(run):
