@@ -68,7 +68,7 @@ SHEET_COLUMNS = {
     *("content", "seen"),
 }
 BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
-TIME = r"\d\d?:\d\d(:\d\d)?"  # of a day
+TIME = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"  # of a day
 DATE_PARTS = "year", "month", "day"  # a column each
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16

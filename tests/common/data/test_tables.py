@@ -295,7 +295,7 @@ def test_a_time_in_a_column_of_its_own_goes_behind_its_day(tmp_path):
 
     joined = ["2024-05-31 10:11", "31.05.2024 9:05:07", "2024-05-31 08:00", "NA", "2024-05-31"]
     assert table["Date"].tolist() == joined
-    assert table["Time"].tolist() == ["", "", "10:11", "10:11", "noon"]  # told as not gone by
+    assert table["Time"].tolist() == ["", "", "10:11", "10:11", "24:00"]  # told as not gone by
 
 
 def test_a_year_or_a_year_and_a_month_alone_are_a_date_without_a_day(tmp_path):
