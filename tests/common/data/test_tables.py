@@ -287,7 +287,7 @@ def test_a_time_in_a_column_of_its_own_goes_behind_its_day(tmp_path):
         "31.05.2024,9:05:07",
         "2024-05-31 08:00,10:11",
         "NA,10:11",
-        "2024-05-31,noon",
+        "2024-05-31,24:00",
     ]
     (tmp_path / "table.csv").write_text("\n".join(["Date,Time", *rows]) + "\n")
 
