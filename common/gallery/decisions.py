@@ -14,7 +14,7 @@ from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import renamed_since
-from common.gallery.photos import DECIDED, ENROLLED, names_of_pictures, of_pictures
+from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
 from common.words import typed
@@ -123,8 +123,8 @@ class _Decision:
         saved: when the page was saved; "" in older ones.
         photo_fault: why the file of that path is not the photo that was asked about.
         was: animal as which the gallery has the photo; None: it has not.
-        decided: when a person was asked, or moved the photo, so that it is that animal's; where
-            nobody was, when it joined, and "" if this row does not say when it was asked.
+        decided: when a person was asked, or moved the photo, so that it is that animal's; "":
+            nobody was.
         shown: animal as which the gallery has the photo that stood for `name` when it was asked; ""
             if it has not, and `name` where nothing says which that was.
     """
@@ -170,8 +170,7 @@ def _rows_of(
     )
     contents = cache(partial(_contents, file.parent))  # asked for where one is not there
     times = _times_of(source)
-    enrolled_as, rows = names_of_pictures(gallery), []
-    decided, joined = of_pictures(gallery, DECIDED), of_pictures(gallery, ENROLLED)
+    enrolled_as, decided, rows = names_of_pictures(gallery), of_pictures(gallery, DECIDED), []
     for row, text in enumerate(as_text(source[matched["identity"]])):
         refuse_long(text, f"{file}, row {row + 2}")
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
@@ -180,8 +179,7 @@ def _rows_of(
         is_of_name = photo and tidy_name(then) in ("", name)  # else a person has corrected the name
         shown = enrolled_as.get(photo, "") if is_of_name else name
         found = paths[row], here, name, "" if name else text, answers[row], *times[row], fault
-        is_dated = times[row][0] != UNDATED
-        now = enrolled_as.get(here), decided.get(here, "") or joined.get(here, "") * is_dated
+        now = enrolled_as.get(here), decided.get(here, "")
         rows.append(_Decision(*found, *now, shown))
     return rows
 
@@ -266,8 +264,8 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
         is_other = each.name and each.was not in (None, each.name)
         if is_other and each.decided > each.time:
             found[row] = (
-                f"'{each.answer}' {each.name}, but the photo was made one of {each.was} later "
-                f"({in_words(each.decided)}): clear this answer, or --move it back"
+                f"'{each.answer}' {each.name}, but a later decision ({in_words(each.decided)}) "
+                f"made the photo one of {each.was}: clear this answer, or --move it back"
             )
         elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[each.asked]:
             now = renamed[each.asked][each.name]

@@ -34,8 +34,8 @@ from common.gallery.files import (
     write_named,
 )
 from common.gallery.gallery import Gallery
-from common.gallery.history import BUILT, read_log, time_now
-from common.gallery.photos import DECIDED, ENROLLED, names_of_pictures, of_pictures, rows_of
+from common.gallery.history import BUILT, read_log
+from common.gallery.photos import DECIDED, names_of_pictures, of_pictures, rows_of
 from common.gallery.pictures import drop_pictures, store_pictures
 from common.machine import processes
 from common.matching.details import drop_details, store_details
@@ -239,7 +239,6 @@ def enrol_catalogue(
         if enrol:
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         joined = {name: [values[i] for i in rows] for name, values in facts.items()}
-        joined[ENROLLED] = [time_now()] * len(rows)
         gallery.enrol(embeddings, joining["identity"].tolist(), joined)
         notes += _shown_twice(gallery, len(rows))
     for matcher in (matchers or {}).values():

@@ -11,7 +11,6 @@ from common.names import near_to, storable
 import numpy as np
 
 DECIDED = "decided"  # fact: when a person was asked whose photo it is, or moved it; else ""
-ENROLLED = "enrolled"  # fact: when it joined; "" in older galleries
 N_DIGITS = 8  # of a picture's name that tell photos apart for people
 N_NAMED = 3  # photos that a message names
 
