@@ -296,9 +296,11 @@ def _photo_problem(
 
 
 def _copy_problems(table: pd.DataFrame, digests: np.ndarray) -> list[Problem]:
-    groups = table.groupby(digests[table.index])
-    is_contradictory = groups["identity"].transform("nunique") > 1
-    is_later_copy = ~is_contradictory & (groups.cumcount() > 0)
+    name = table["identity"].mask(table["identity"] == "")  # on a card nobody may know one copy
+    is_contradictory = name.groupby(digests[table.index]).transform("nunique") > 1
+    named_first = name.isna().sort_values(kind="stable").index
+    place = table.loc[named_first].groupby(digests[named_first]).cumcount()
+    is_later_copy = ~is_contradictory & (place.reindex(table.index) > 0)
     contradictory = "identical photos under different identities"
     copies = "further copies of a photo of the same animal"
     return [

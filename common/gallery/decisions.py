@@ -230,6 +230,8 @@ def _contradictions(rows: Sequence[_Decision]) -> dict[int, str]:
         name = named.get(each.content or each.path)
         if each.answer == UNCLEAR and not each.name and name:
             found[row] = f"'{UNCLEAR}', but another row names that photo {name}"
+        elif each.name and each.name != name:
+            found[row] = f"'{each.answer}' {each.name}, but another row names that photo {name}"
         file, box = file_and_box(each.path)
         if each.name and boxes.setdefault((file, each.name), box) != box:
             found[row] = (

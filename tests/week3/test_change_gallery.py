@@ -422,6 +422,15 @@ def test_of_two_pages_about_a_photo_the_later_one_counts(is_first, gallery, caps
     assert held(gallery)["new/0.png"] == "berta"
 
 
+def test_a_copy_of_a_photo_with_another_name_is_refused_by_its_row(gallery, capsys):
+    shutil.copy(gallery.parent / "new" / "0.png", gallery.parent / "new" / "copy.png")
+    rows = ["new/0.png,anna,confirmed", "new/copy.png,berta,confirmed", "new/1.png,anna,confirmed"]
+
+    line = refused(capsys, gallery, *decide(gallery, *rows))
+
+    assert "row 2: 'confirmed' anna, but another row names that photo berta" in line
+
+
 def test_of_a_page_that_was_saved_twice_the_last_one_counts(gallery, capsys):
     asked = "2020-01-01T00:00:00"
     first, last = (

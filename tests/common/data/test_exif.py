@@ -1,6 +1,7 @@
 """When, where and with what a photo was taken, from the file; and cards of unnamed photos."""
 
 import math
+import shutil
 import struct
 from datetime import timedelta
 
@@ -250,6 +251,19 @@ def test_a_persons_table_on_a_card_names_animals_in_any_column_for_them(column, 
     (tmp_path / "metadata.csv").write_text(f"path,class,{column}\n1.jpg,turtle,anna\n")
 
     assert read_card(tmp_path).table["identity"].tolist() == ["anna"]
+
+
+@pytest.mark.parametrize("rows", ["", "b.jpg,\n", "b.jpg,unknown\n"])
+def test_a_copy_that_nobody_has_named_takes_nothing_from_the_photo_with_a_name(rows, tmp_path):
+    photo(tmp_path / "c.jpg")
+    for name in ("b.jpg", "a.jpg", "d.jpg"):
+        shutil.copy(tmp_path / "c.jpg", tmp_path / name)
+    (tmp_path / "metadata.csv").write_text(f"path,identity\n{rows}c.jpg,anna\n")
+
+    card, report = load_checked_card(tmp_path)
+
+    assert card.table[["path", "identity"]].to_numpy().tolist() == [["c.jpg", "anna"]]
+    assert "further copies of a photo" in report.text()
 
 
 def test_two_columns_that_may_name_animals_are_refused_on_a_card_too(tmp_path):
