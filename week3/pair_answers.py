@@ -19,9 +19,8 @@ from common.words import counted
 
 ANSWERED = ("first", "second", "answer", "first_path", "second_path")
 CHANGED = (
-    "; photos of these paths are here, with other content: if a program has changed them since, or "
-    "written keywords into them, empty their cells in the columns first and second, and the paths "
-    "count"
+    "; photos of these paths are here, with other content: if a program has changed them since, "
+    "empty their cells in the columns first and second, and the paths count"
 )
 SAVED = ", saved "  # in the column asked, before the time
 ANSWER_WORDS = {SAME: True, DIFFERENT: False, UNCLEAR: None, "": None}

@@ -18,13 +18,14 @@ from common.data.photo_files import (
     NO_SUCH_PHOTO,
     Box,
     Look,
+    content_checksum,
+    content_size,
     each_photo,
     file_and_box,
     look_at,
     same_place,
 )
 from common.errors import InputError
-from common.own_files import checksum
 from common.words import counted
 
 import numpy as np
@@ -146,11 +147,11 @@ def leave_out_unusable(
 def leave_out_copies(catalogue: Catalogue) -> tuple[Catalogue, list[Problem]]:
     """Leave out copies, by which one animal would be two, or one meeting two.
 
-    Of the photos that are there, only files of one size are read.
+    Of the photos that are there, only those of one size are read.
     """
     table, paths = catalogue.table, pd.Series(map(str, catalogue.paths()))
     files = paths.map(lambda path: file_and_box(path)[0])
-    sizes = files.map(lambda file: file.stat().st_size if file.is_file() else None)
+    sizes = files.map(_size_of)
     is_alone = sizes.isna() | ~sizes.duplicated(keep=False)
     doubtful = files[~is_alone].drop_duplicates().tolist()
     contents = each_photo(_content_of, doubtful, "looking for copies")
@@ -165,9 +166,16 @@ def leave_out_copies(catalogue: Catalogue) -> tuple[Catalogue, list[Problem]]:
 
 def _content_of(file: Path) -> str:
     try:
-        return checksum(file)
+        return content_checksum(file)
     except OSError:  # what may not be read is no copy
         return str(file)
+
+
+def _size_of(file: Path) -> int | None:
+    try:
+        return content_size(file)
+    except OSError:
+        return None
 
 
 def check_catalogue(catalogue: Catalogue) -> CatalogueReport:

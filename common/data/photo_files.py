@@ -6,6 +6,7 @@ by the training.
 """
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -21,7 +22,7 @@ from typing import BinaryIO, TypeVar
 
 from common.errors import InputError, first_line
 from common.machine.freed_memory import hand_back_freed_memory
-from common.own_files import checksum
+from common.own_files import open_file
 
 import numpy as np
 import pillow_heif
@@ -37,6 +38,10 @@ MOST_PIXELS = 200_000_000  # of one photo, as the largest cameras have
 PIXELS_AT_ONCE = 100_000_000  # being decoded by all threads together, at 4 to 8 bytes a pixel
 N_PHOTOS_WITH_BAR = 500  # a check of fewer takes seconds
 PIXELS_OF_BAND = 4_000_000  # that are converted at a time
+BYTES_AT_ONCE = 2**20
+# Markers of a JPEG's segments; APP14 says how its colours are to be read.
+JPEG_BEGINS, JPEG_PIXELS = b"\xff\xd8", b"\xda"
+JPEG_METADATA = {bytes([0xE0 + n]) for n in range(16) if n != 14} | {b"\xfe"}
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses twice as many
 # Odd metadata: the photo is read all the same, or refused with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -103,7 +108,7 @@ class Look:
 
     Attributes:
         fault: why there is no photo in it; "" where there is one.
-        checksum: of the file's bytes; "" where there is no photo.
+        checksum: see `content_checksum`; "" where there is no photo.
         remarks: what is odd about the photo and what was done about it.
         is_empty: whether it is black, grey or white all over. It can be read, but shows nothing.
     """
@@ -143,11 +148,57 @@ def look_at(path: str | Path) -> Look:
     try:
         _read(path, LOOK, remarks)
         is_empty, odd = EMPTY in remarks, tuple(each for each in remarks if each != EMPTY)
-        return Look("", checksum(file_and_box(path)[0]), odd, is_empty)
+        return Look("", content_checksum(file_and_box(path)[0]), odd, is_empty)
     except _NoPhotoError as fault:
         return Look(str(fault))
     except OSError as error:  # gone in between
         return Look(f"may not be read ({error.strerror or error})")
+
+
+def content_checksum(file: Path) -> str:
+    """Of a photo's bytes, 32 hexadecimal digits; of a JPEG's without its metadata.
+
+    A program that writes keywords, a rating or a place into a photo does not make another one.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_file(file) as photo:
+        digest = hashlib.blake2b(_tables_of_jpeg(photo), digest_size=16)
+        while part := photo.read(BYTES_AT_ONCE):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def content_size(file: Path) -> int:
+    """The bytes of which `content_checksum` is the checksum.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_file(file) as photo:
+        n_tables = len(_tables_of_jpeg(photo))
+        return n_tables + os.fstat(photo.fileno()).st_size - photo.tell()
+
+
+def _tables_of_jpeg(photo: BinaryIO) -> bytes:
+    """What stands before a JPEG's pixels but for metadata; its pixels are what is read next.
+
+    Of another file nothing, and all of it is read next. See ITU-T T.81, B.1.1.
+    """
+    tables = photo.read(2)
+    if tables == JPEG_BEGINS:
+        while (head := photo.read(4))[:1] == JPEG_BEGINS[:1]:
+            marker, length = head[1:2], int.from_bytes(head[2:]) - 2
+            if marker == JPEG_PIXELS:
+                photo.seek(-len(head), os.SEEK_CUR)
+                return tables
+            if marker in JPEG_METADATA:
+                photo.seek(max(length, 0), os.SEEK_CUR)
+            else:
+                tables += head + photo.read(max(length, 0))
+    photo.seek(0)
+    return b""
 
 
 def _read(

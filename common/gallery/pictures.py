@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.data.photo_files import each_photo, file_and_box, open_photo
+from common.data.photo_files import content_checksum, each_photo, file_and_box, open_photo
 from common.errors import InputError
 from common.files import replacing
-from common.own_files import checksum, remove_own
+from common.own_files import remove_own
 
 from PIL import Image
 
@@ -46,14 +46,14 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
 
 
 def photo_name(photo: Path) -> str:
-    """Checksum of a photo's file: equal for the same file, and the same box of it, only.
+    """Checksum of what a photo's file shows: equal for the same photo, and box of it, only.
 
     Raises:
         InputError: the file cannot be read.
     """
     try:
         file, box = file_and_box(photo)
-        name = checksum(file)
+        name = content_checksum(file)
         if box is None:
             return name
         return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()

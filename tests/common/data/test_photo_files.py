@@ -1,5 +1,6 @@
 """Photos as they come: what is read, what is refused and why, and how much is held at once."""
 
+import hashlib
 import os
 import socket
 import struct
@@ -14,6 +15,8 @@ from common.data.photo_files import (
     NO_SUCH_PHOTO,
     ON_WHITE,
     STRETCHED,
+    content_checksum,
+    content_size,
     each_photo,
     look_at,
     open_photo,
@@ -394,3 +397,62 @@ def test_a_box_that_reaches_out_of_its_photo_may_be_two_corners(box, is_told, tm
 
     assert not found.fault
     assert any("not the two corners" in each for each in found.remarks) == is_told
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        b"\xff\xe1\x00\x08http:/",  # XMP
+        b"\xff\xed\x00\x0aPhotosho",  # IPTC
+        b"\xff\xfe\x00\x06reef",  # a comment
+        b"\xff\xe1\x00\x02\xff\xfe\x00\x02",  # both empty
+        b"\xff\xe2\xff\xff" + bytes(0xFFFD),  # the longest there can be
+    ],
+)
+def test_what_a_program_writes_into_a_jpeg_beside_its_picture_makes_no_other_photo(
+    tmp_path, segments
+):
+    photo, other = save(tmp_path / "a.jpg"), tmp_path / "b.jpg"
+    content = photo.read_bytes()
+
+    other.write_bytes(content[:2] + segments + content[2:])
+
+    assert content_checksum(other) == content_checksum(photo)
+    assert content_size(other) == content_size(photo)
+    assert len(look_at(photo).checksum) == 32
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("place", [-40, -1])
+def test_a_photo_with_another_byte_in_its_picture_is_another_one(tmp_path, name, place):
+    photo = save(tmp_path / name)
+    before = content_checksum(photo)
+    content = bytearray(photo.read_bytes())
+
+    content[place] ^= 1
+    photo.write_bytes(content)
+
+    assert content_checksum(photo) != before
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 2, 3, 5, 21, 40, 200])
+def test_a_jpeg_that_ends_before_its_picture_is_known_by_all_its_bytes(tmp_path, n_bytes):
+    photo = save(tmp_path / "a.jpg")
+    content = photo.read_bytes()[:n_bytes]
+
+    photo.write_bytes(content)
+
+    assert content_checksum(photo) == hashlib.blake2b(content, digest_size=16).hexdigest()
+    assert content_size(photo) == n_bytes
+
+
+def test_the_colours_that_a_jpeg_says_it_has_belong_to_its_picture(tmp_path):
+    photo = tmp_path / "a.jpg"
+    Image.new("CMYK", (40, 30), (9, 80, 120, 3)).save(photo)
+    content = photo.read_bytes()
+    before = content_checksum(photo)
+
+    photo.write_bytes(content.replace(b"Adobe", b"adobe"))
+
+    assert b"Adobe" in content
+    assert content_checksum(photo) != before
