@@ -68,7 +68,8 @@ SHEET_COLUMNS = {
     *("content", "seen"),
 }
 BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
-TIME = r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?"  # of a day
+HALF_DAY = r"(0?[1-9]|1[0-2])(:[0-5]\d){1,2}\s*[ap]\.?m\.?"
+TIME = rf"([01]?\d|2[0-3])(:[0-5]\d){{1,2}}|{HALF_DAY}"  # of a day
 DATE_PARTS = "year", "month", "day"  # a column each
 NOT_TEXT = ("date", "encounter_known", "latitude", "longitude")
 BYTE_ORDER_MARKS = {  # UTF-32 first, as its mark begins like that of UTF-16
@@ -134,7 +135,11 @@ def _with_dates(table: pd.DataFrame) -> pd.DataFrame:
     own = set(map(_column_key, COLUMN_NAMES["date"])) & set(names)
     if own == {"date"} and "time" in names:
         dates, times = (table[names[each]].str.strip() for each in ("date", "time"))
-        is_apart = times.str.fullmatch(TIME) & ~dates.str.contains(":") & ~dates.map(is_unknown)
+        is_apart = (
+            times.str.fullmatch(TIME, case=False)
+            & ~dates.str.contains(":")
+            & ~dates.map(is_unknown)
+        )
         is_apart = is_apart.astype(bool)
         dates, rest = dates.where(~is_apart, dates + " " + times), times.mask(is_apart, "")
         others = {names["time"]: rest} if rest.any() else {}  # is told to be passed over

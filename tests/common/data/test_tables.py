@@ -288,14 +288,17 @@ def test_a_time_in_a_column_of_its_own_goes_behind_its_day(tmp_path):
         "2024-05-31 08:00,10:11",
         "NA,10:11",
         "2024-05-31,24:00",
+        "5/31/2024,2:30:00 PM",
+        "5/31/2024,14:30 p.m.",
     ]
     (tmp_path / "table.csv").write_text("\n".join(["Date,Time", *rows]) + "\n")
 
     table = read_csv(tmp_path / "table.csv")
 
     joined = ["2024-05-31 10:11", "31.05.2024 9:05:07", "2024-05-31 08:00", "NA", "2024-05-31"]
-    assert table["Date"].tolist() == joined
-    assert table["Time"].tolist() == ["", "", "10:11", "10:11", "24:00"]  # told as not gone by
+    assert table["Date"].tolist() == [*joined, "5/31/2024 2:30:00 PM", "5/31/2024"]
+    left = ["", "", "10:11", "10:11", "24:00", "", "14:30 p.m."]
+    assert table["Time"].tolist() == left  # told as not gone by
 
 
 def test_a_year_or_a_year_and_a_month_alone_are_a_date_without_a_day(tmp_path):
