@@ -34,7 +34,6 @@ from common.errors import InputError
 from common.files import MEGABYTE
 from common.gallery import embedding, enrolment
 from common.gallery.decisions import (
-    EVER,
     NOTHING,
     check_decisions,
     near_names,
@@ -49,9 +48,9 @@ from common.gallery.history import (
     LOG,
     TAKEN_BACK,
     change_of,
+    ever_renamed,
     forgotten,
     read_log,
-    renamed_since,
     time_now,
 )
 from common.gallery.index import INDEXES
@@ -225,7 +224,12 @@ def finish(
     report = vars(gallery.report) if gallery.report else None
     return run.finish(
         summary=trust_sentence(scores),
-        metrics={"gallery": held, "index": report, "model": network},
+        metrics={
+            "gallery": held,
+            "index": report,
+            "model": network,
+            "n_changes": len(read_log(run.folder)),
+        },
         tables={"The gallery": pd.DataFrame([held]), **tables},
         notes=[*mine, *notes, f"Model: {network}.", meaning, ask],
     )
@@ -351,14 +355,15 @@ def change(
 def stopped_undo(folder: Path) -> str:
     """What the last change took back, if its run was stopped before its result was there; or ""."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
-        undone, told = read_log(folder)[-1]["what"], read_json(folder / RESULT)["notes"]
-        return undone if undone.startswith(TAKEN_BACK) and undone not in told else ""
+        changes, known = read_log(folder), read_json(folder / RESULT)["metrics"]["n_changes"]
+        undone = changes[-1]["what"]
+        return undone if undone.startswith(TAKEN_BACK) and known < len(changes) else ""
     return ""
 
 
 def told_of_former(name: str, folder: Path) -> list[str]:
     """A note where a name given to an animal was another one's before."""
-    other = renamed_since(folder, EVER).get(name)
+    other = ever_renamed(folder).get(name)
     if not other:
         return []
     return [f"{name} was the name of {other} before: older folders and tables may mean that one."]

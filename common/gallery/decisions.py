@@ -13,7 +13,7 @@ from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.history import renamed_since
+from common.gallery.history import ever_renamed, renamed_since
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
@@ -34,7 +34,6 @@ NO_PHOTO = (
     "the photo back"
 )
 UNDATED = "9999"  # after any change
-EVER = "0"  # before any
 N_NAMED = 5  # rows, or photos, that a message names
 
 
@@ -99,7 +98,7 @@ def check_decisions(
             "nothing is changed: correct these rows"
         )
     is_dated = not folder or all(each.asked != UNDATED for each in rows)
-    doubtful = set() if is_dated else renamed_since(folder, EVER).keys()
+    doubtful = set() if is_dated else ever_renamed(folder).keys()
     names = {each.name for each in rows if each.answer in (CONFIRMED, OTHER)}
     return Decided(
         frozenset(each.name for each in rows if each.answer == NEW),
@@ -399,7 +398,7 @@ def refuse_former_names(
     Raises:
         InputError: with the name that the animal has now.
     """
-    held, renamed = set(gallery.identities), renamed_since(folder, EVER)
+    held, renamed = set(gallery.identities), ever_renamed(folder)
     now = {number_key(name_key(name)): each for name, each in renamed.items() if each in held}
     given = sorted(set(names) - set(kept))
     for name in given:

@@ -87,7 +87,20 @@ def renamed_since(folder: Path, time: str) -> dict[str, str]:
         time: UTC, such as "2026-05-31T12:00:00".
     """
     changes = read_log(folder)
-    n_then = sum(change["when"][: len(time)] <= time for change in changes)
+    return _renamed(changes, sum(change["when"][: len(time)] <= time for change in changes))
+
+
+def ever_renamed(folder: Path) -> dict[str, str]:
+    """Names that once stood for an animal, also if only until it was taken back, to that of now."""
+    changes, now = read_log(folder), {}
+    undone = [n for n, each in enumerate(changes) if each["what"].startswith(TAKEN_BACK)]
+    for n_then in [0, *undone]:
+        now = _renamed(changes, n_then) | now
+    return now
+
+
+def _renamed(changes: Sequence[dict], n_then: int) -> dict[str, str]:
+    """`renamed_since` a time at which the log had so many changes."""
     then, lasting = _lasting(changes[:n_then]), _lasting(changes)
     n_same = sum(one is other for one, other in zip(then, lasting, strict=False))
     # What was taken back since is a renaming, too, from the new name to the old one.

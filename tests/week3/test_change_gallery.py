@@ -185,6 +185,31 @@ def test_an_undo_that_was_stopped_takes_nothing_more_back_when_it_is_given_again
         assert set(held(gallery).values()) == names
 
 
+def test_an_undo_goes_back_also_after_one_and_photos_that_were_there_already(gallery, built):
+    before = held(gallery)
+    build(gallery, "--rename", "anna", "dora")
+    build(gallery, "--rename", "berta", "carla")
+    build(gallery, "--undo")
+    build(
+        gallery, *decide(gallery, f"{built}/data/berta/0.png,berta,confirmed"), "--photos_elsewhere"
+    )
+
+    build(gallery, "--undo")
+
+    assert held(gallery) == before
+
+
+def test_a_folder_with_a_name_that_was_taken_back_brings_no_other_animal(gallery, capsys):
+    save_photos(gallery.parent / "season" / "Annie", 2, seed=9)
+    build(gallery, "--rename", "anna", "Annie")
+    build(gallery, "--undo")
+    build(gallery, "--rename", "anna", "Ann")
+
+    line = refused(capsys, gallery, "--add", "--data_dir", gallery.parent / "season")
+
+    assert "the gallery's Ann was called so before" in line
+
+
 def test_a_gallery_built_in_place_of_another_can_be_had_back(gallery, built, tmp_path):
     before = held(gallery)
     save_photos(tmp_path / "other" / "nemo", 2, seed=9)

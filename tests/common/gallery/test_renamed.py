@@ -3,7 +3,7 @@
 from common.errors import InputError
 from common.gallery.decisions import check_decisions
 from common.gallery.gallery import Gallery
-from common.gallery.history import TAKEN_BACK, append_to_log, renamed_since
+from common.gallery.history import TAKEN_BACK, append_to_log, ever_renamed, renamed_since
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,21 @@ def test_the_log_knows_whose_name_moved(changes, asked, now, tmp_path):
     write_log(tmp_path, *changes)
 
     assert renamed_since(tmp_path, TIMES[asked]) == now
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ([("anna", "bella"), None, ("anna", "carla")], {"anna": "carla", "bella": "carla"}),
+        ([("a", "b"), ("b", "c"), None, None], {"b": "a", "c": "a"}),
+        ([("a", "b"), None, ("c", "b")], {"b": "a", "c": "b"}),
+        ([("a", "b"), None, ("a", "b")], {"a": "b"}),
+    ],
+)
+def test_a_name_that_stood_for_an_animal_until_it_was_taken_back_is_known(changes, now, tmp_path):
+    write_log(tmp_path, *changes)
+
+    assert ever_renamed(tmp_path) == now
 
 
 @pytest.mark.parametrize("column", ["encounter", "asked"])
