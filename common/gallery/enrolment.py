@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
@@ -36,7 +37,7 @@ from common.gallery.files import (
 from common.gallery.gallery import Gallery
 from common.gallery.history import BUILT, read_log
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures, rows_of
-from common.gallery.pictures import drop_pictures, store_pictures
+from common.gallery.pictures import drop_pictures, look_of, store_pictures
 from common.machine import processes
 from common.matching.details import drop_details, store_details
 from common.matching.matchers import Matcher
@@ -48,6 +49,11 @@ from common.words import counted, typed
 import numpy as np
 
 SAME_PIXELS = 0.9999  # cosine of a photo's embeddings, computed twice
+# Copies that were saved anew differ by up to 3 grey values, at half the size by 12; photos of other
+# animals of one set, of turtles, cows and nyalas, by more than 50.
+SAME_LOOK = 12
+N_LIKE = 10  # photos of the gallery that a new one is compared with
+N_LOOKS = 10_000
 FACTS = {"path", "picture", "side", "date", "encounter"}  # of each photo, in every gallery here
 N_NAMED = 3  # photos that a sentence names
 PATIENCE = 600  # seconds to wait for another program's change
@@ -240,7 +246,7 @@ def enrol_catalogue(
             embeddings = _kept_by(enrol, gallery, embeddings, joining["identity"].to_numpy(str))
         joined = {name: [values[i] for i in rows] for name, values in facts.items()}
         gallery.enrol(embeddings, joining["identity"].tolist(), joined)
-        notes += _shown_twice(gallery, len(rows))
+        notes += _shown_twice(gallery, folder, len(rows))
     for matcher in (matchers or {}).values():
         store_details(matcher, paths, pictures, folder)
     n_present = len(paths) - len(rows) - len(moved)
@@ -354,32 +360,55 @@ def _complete(
     return tuple(notes)
 
 
-def _shown_twice(gallery: Gallery, n_joined: int) -> tuple[str, ...]:
-    """A sentence on the last photos, where their place in the photo file had joined before.
+def _shown_twice(gallery: Gallery, folder: Path, n_joined: int) -> tuple[str, ...]:
+    """A sentence on the last photos that the gallery seems to have already.
 
-    A box that somebody has corrected by a little would else show its animal twice.
+    A box that somebody has corrected by a little would else show its animal twice, and a copy that
+    was saved anew be a second animal's photo.
     """
     facts, present = gallery.facts, gallery.can_be_found()
+    rows = range(len(present) - n_joined, len(present))
+    pairs = {*_same_places(facts, present, rows), *_same_looks(gallery, folder, rows)}
+    if not pairs:
+        return ()
+    paths, names = facts["path"], facts["identity"]
+    found = [" beside ".join(f"{paths[i]} of {names[i]}" for i in pair) for pair in sorted(pairs)]
+    few = "; ".join(found[:N_NAMED]) + ("; …" if len(found) > N_NAMED else "")
+    return (
+        f"{counted(len(found), 'photo')} that the gallery seems to have had already ({few}): if it "
+        "is one animal twice, --forget one of the two, by its number in --list.",
+    )
+
+
+def _same_places(
+    facts: Mapping[str, np.ndarray], present: np.ndarray, rows: range
+) -> Iterator[tuple[int, int]]:
+    """Photos whose place in the photo file had joined before, each with the one that had."""
     split = [path.rpartition(BOX_MARK)[0] or path for path in facts["path"].tolist()]
     photos = list(zip(split, facts["date"].tolist(), strict=True))
     before: dict[tuple[str, str], list[int]] = {}
-    for row in np.flatnonzero(present[:-n_joined]):
+    for row in np.flatnonzero(present[: rows.start]):
         before.setdefault(photos[row], []).append(row)
-    found = []
-    for row in range(len(photos) - n_joined, len(photos)):
+    for row in rows:
         for other in before.get(photos[row], ()):
             boxes = [file_and_box(facts["path"][each])[1] for each in (row, other)]
             is_whole = boxes.count(None) == 1
             if is_whole or (None not in boxes and same_place(*boxes)):
-                pair = (f"{facts['path'][i]} of {facts['identity'][i]}" for i in (row, other))
-                found.append(" beside ".join(pair))
-    if not found:
-        return ()
-    few = "; ".join(found[:N_NAMED]) + ("; …" if len(found) > N_NAMED else "")
-    return (
-        f"{counted(len(found), 'photo')} of a place that the gallery had already ({few}): if it is "
-        "one animal twice, --forget one of the two, by its number in --list.",
-    )
+                yield row, int(other)
+
+
+def _same_looks(gallery: Gallery, folder: Path, rows: range) -> Iterator[tuple[int, int]]:
+    """Photos that look in every part as one of another animal does, each with that one."""
+    pictures, names = gallery.facts["picture"], gallery.facts["identity"]
+    look = lru_cache(maxsize=N_LOOKS)(lambda row: look_of(folder, pictures[row]))
+    _, alike = gallery.search(gallery.embeddings_at(np.array(rows)), k=N_LIKE)
+    for row, near in zip(rows, alike.tolist(), strict=True):
+        others = [each for each in near if each < row and names[each] != names[row]]
+        yield from [(row, each) for each in others if _is_near(look(row), look(each))][:1]
+
+
+def _is_near(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is not None and other is not None and np.abs(one - other).max() <= SAME_LOOK
 
 
 def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]:

@@ -13,11 +13,13 @@ from common.errors import InputError
 from common.files import replacing
 from common.own_files import remove_own
 
+import numpy as np
 from PIL import Image
 
 FOLDER = "pictures"
 SIDE = 256  # pixels, of the longer side
 QUALITY = 85  # of JPEG
+LOOK = 16  # pixels of a side
 
 
 def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = True) -> list[str]:
@@ -91,6 +93,21 @@ def small_picture(photo: Path, side: int = SIDE) -> Image.Image:
     picture = open_photo(photo, smallest_side=side)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     return picture
+
+
+def look_of(folder: Path, name: str) -> np.ndarray | None:
+    """A picture's grey values in so few pixels that a copy which was saved anew keeps them.
+
+    Returns:
+        int, shape (16, 16), 0 to 255; None where there is no such picture.
+    """
+    if not has_picture(folder, name):
+        return None
+    try:
+        picture = open_photo(picture_path(folder, name), smallest_side=LOOK)
+    except InputError:
+        return None
+    return np.asarray(picture.convert("L").resize((LOOK, LOOK), Image.Resampling.BOX), dtype=int)
 
 
 def drop_pictures(folder: Path, keep: Iterable[str]) -> None:

@@ -688,6 +688,20 @@ def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built
     assert result["tables"]["Enrolled"][0]["there already"] == 6
 
 
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_a_copy_that_was_saved_anew_for_another_animal_is_told(gallery, built, tmp_path, is_copy):
+    save_photos(tmp_path / "season" / "dora", 2, seed=9)
+    if is_copy:
+        picture = Image.open(built / "data" / "anna" / "1.png")
+        picture.save(tmp_path / "season" / "dora" / "sent.jpg", quality=80)
+
+    notes = build(gallery, "--add", "--data_dir", tmp_path / "season")["notes"]
+
+    told = [note for note in notes if "dora/sent.jpg of dora beside anna/1.png of anna" in note]
+    assert bool(told) == is_copy
+    assert any("seems to have had already" in note for note in notes) == is_copy
+
+
 def test_names_of_which_a_spreadsheet_makes_one_number_are_not_both_taken(gallery, capsys):
     build(gallery, "--rename", "anna", "007")
 
