@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> dict:
         tested = learned if has_own_test else tested
         notes.append(ON_ALL.format("validation photos" if has_own_test else "all other photos"))
         if scores:  # a gallery asks none of the photos that were learned from
-            scores = replace(scores, trained_on=short_names(catalogue, on_all.train))
+            scores = replace(scores, trained_photos=short_names(catalogue, on_all.train))
 
     # The model itself; then the test photos are asked once.
     whole, means = learned.approach.recogniser(learned.trained), scores and scores.to_dict()

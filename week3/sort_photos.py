@@ -208,12 +208,12 @@ def teaching(
 def unseen_rows(study: Study, model: Path | None) -> np.ndarray:
     """Photos of animals that the embedding has not learned from, as it says itself, or by split."""
     scores = model and read_description(model)["scores"]
-    trained_on = scores and scores.get("trained_on")
-    if not trained_on:
+    trained_photos = scores and scores.get("trained_photos")
+    if not trained_photos:
         questions = questions_of(study.catalogue, study.split)
         return np.union1d(questions.validation_new, questions.unknown)
     everybody = np.arange(study.catalogue.n_images)
-    is_trained = np.isin(short_names(study.catalogue, everybody), trained_on)
+    is_trained = np.isin(short_names(study.catalogue, everybody), trained_photos)
     return np.flatnonzero(~np.isin(study.identity, study.identity[is_trained]))
 
 

@@ -104,10 +104,10 @@ def refuse_seen(model: Path, catalogue: Catalogue, rows: np.ndarray) -> None:
     Raises:
         InputError: with the number of these photos. A model that does not know is taken.
     """
-    trained_on = (read_description(model)["scores"] or {}).get("trained_on")
-    if not trained_on:
+    trained_photos = (read_description(model)["scores"] or {}).get("trained_photos")
+    if not trained_photos:
         return
-    n_seen = int(np.isin(short_names(catalogue, rows), trained_on).sum())
+    n_seen = int(np.isin(short_names(catalogue, rows), trained_photos).sum())
     if n_seen > MOST_COPIES * len(rows):
         raise InputError(
             f"--trained {model} has learned from {n_seen:,} of the {len(rows):,} photos that it is "

@@ -124,12 +124,12 @@ def rows_to_ask(
         reason: why there are too few; "" where there are enough.
     """
     scores = read_description(gallery.model)["scores"]
-    trained_on = [] if scores is None else scores.get("trained_on")
-    if trained_on is None:
+    trained_photos = [] if scores is None else scores.get("trained_photos")
+    if trained_photos is None:
         nobody = np.empty(0, dtype=np.intp)
         reason = "its network does not say which photos it was trained on; train it anew"
         return nobody, nobody, reason
-    is_trained = np.isin(facts["picture"].astype(f"U{N_DIGITS}"), trained_on)
+    is_trained = np.isin(facts["picture"].astype(f"U{N_DIGITS}"), trained_photos)
     is_new = ~np.isin(facts["identity"], facts["identity"][is_trained])
     n_wanted = n_asked if is_new.all() else n_asked // 2  # of either kind
     chosen = {

@@ -96,7 +96,7 @@ class ValidationScores:
             where it was not stored.
         untrained_place: `right_place` of the photos as the same network gave it before it was
             trained; None where it was not stored.
-        trained_on: names of the photos that were trained on, shortened, so that a gallery knows
+        trained_photos: names of the photos that were trained on, shortened, so that a gallery knows
             which of its own it may ask; None where it was not stored.
     """
 
@@ -105,7 +105,7 @@ class ValidationScores:
     source: str
     chance: float | None = None
     untrained_place: list[int] | None = None
-    trained_on: list[str] | None = None
+    trained_photos: list[str] | None = None
 
     def to_dict(self) -> dict:
         """Plain JSON types, which `from_dict` reads."""
@@ -127,7 +127,7 @@ class ValidationScores:
         is_place = FIELDS["right_place"]
         if places is not None and not _are(is_place, places, len(photos)):
             raise InputError("its answers before training do not fit")
-        names = values.get("trained_on")
+        names = values.get("trained_photos")
         if names is not None and not (
             isinstance(names, list) and all(isinstance(each, str) for each in names)
         ):
@@ -233,7 +233,7 @@ def validation_scores_of(
     source = f"{len(known) + len(new)} validation photos of {catalogue.name}"
     rows = {"gallery": gallery, "known": asked, "new": new}
     scores = ask_catalogue(embed, catalogue, **rows, source=source)
-    scores = replace(scores, trained_on=short_names(catalogue, train))
+    scores = replace(scores, trained_photos=short_names(catalogue, train))
     if untrained is None:
         return scores
     before = ask_catalogue(untrained, catalogue, **rows, source=source)

@@ -153,7 +153,7 @@ def test_training_on_all_comes_after_validation_has_chosen(turtles, tmp_path):
     assert len(set(found)) == 1  # the test was asked before
     scores = [read_description(tmp_path / name / "model.safetensors")["scores"]
               for name in ("chosen", "all")]  # fmt: skip
-    fewer, more = (set(each.pop("trained_on")) for each in scores)
+    fewer, more = (set(each.pop("trained_photos")) for each in scores)
     assert fewer < more
     assert len(more) == 104
     assert scores[0] == scores[1]  # a gallery learns its threshold from them

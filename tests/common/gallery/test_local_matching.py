@@ -221,7 +221,7 @@ def test_photos_that_were_trained_on_are_not_asked(whole, monkeypatch):
     is_old = np.isin(facts["identity"], animals[: len(animals) // 2])
     trained = is_old & (np.arange(len(is_old)) % 2 == 0)
     names = [name[:12] for name in facts["picture"][trained]]
-    description = {"scores": {"trained_on": names}}
+    description = {"scores": {"trained_photos": names}}
     monkeypatch.setattr(learned_matching, "read_description", lambda path: description)
     known, new, _ = learned_matching.rows_to_ask(gallery, facts, 1000)
     assert not trained[known].any()

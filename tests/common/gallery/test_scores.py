@@ -184,7 +184,7 @@ def test_a_network_is_not_asked_about_photos_that_it_learned_from(
     asked_from, is_refused, catalogue, monkeypatch
 ):
     names = short_names(catalogue, np.arange(40))
-    description = {"scores": {"trained_on": names}}
+    description = {"scores": {"trained_photos": names}}
     monkeypatch.setattr(embedding, "read_description", lambda path: description)
     rows = np.arange(asked_from, asked_from + 50)
 
