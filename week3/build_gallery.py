@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> dict:
         former = former_names(run.folder)
         gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
         notes += lost_names(former, names_of_pictures(gallery))
-        return finish(args, run, gallery, tables, mine, notes)
+        return finish(args, run, gallery, tables, mine, notes, former.keys())
 
 
 def is_change(args: argparse.Namespace) -> bool:

@@ -32,6 +32,7 @@ from common.data.catalogue import Catalogue
 from common.ending import run_script
 from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
+from common.groups.choice import AGREEMENT, LITTLE_AGREEMENT
 from common.own_files import is_foreign, read_json, remove_own
 from common.runs import Run, start_run
 from common.splits.study import open_catalogue
@@ -194,8 +195,8 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], str, list[str]]:
             "of these names with --missed_matches and --false_matches."
         )
     elif has_rates:
-        measured, n_answers = measured_rates(beside)
-        source = where_from(n_answers) if measured else ""
+        measured, source = measured_rates(beside)
+        source = source if measured else ""
         note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
     if not (measured or note) and given == [None, None]:
         note = (
@@ -216,8 +217,18 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], str, list[str]]:
     return rates, source, [note] if note else []
 
 
-def where_from(n_answers: int) -> str:
-    """What the rates of sort_photos.py go by."""
+def where_from(n_answers: int, agreed: float) -> str:
+    """What the rates of sort_photos.py go by.
+
+    Args:
+        agreed: how well its groups of named photos agree with their names, AMI.
+    """
+    if agreed < LITTLE_AGREEMENT:
+        return (
+            "The network that sorted hardly knows such animals (sort_photos.py says so), so that "
+            "the truth may be far outside this interval: have names checked by people, or sort "
+            "again with a network that was trained on photos like yours."
+        )
     if not n_answers:
         return (
             "How often names are wrong was learned on other photos than these, and no answer about "
@@ -230,8 +241,8 @@ def where_from(n_answers: int) -> str:
     )
 
 
-def measured_rates(path: Path) -> tuple[dict[str, Rate], int]:
-    """Rates that a run has measured, by how many answers; none where its result holds none.
+def measured_rates(path: Path) -> tuple[dict[str, Rate], str]:
+    """Rates that a run has measured, and what they go by; none where its result holds none.
 
     Raises:
         InputError: the file is damaged.
@@ -241,13 +252,14 @@ def measured_rates(path: Path) -> tuple[dict[str, Rate], int]:
         metrics = result.get("metrics", {}) if isinstance(result, dict) else {}  # else not ours
         found = metrics.get("misidentification") or {}
         n_answers = int((metrics.get("answers") or {}).get("given", 0))
+        source = where_from(n_answers, float(metrics.get(AGREEMENT, 1)))
         return {
             name: Rate(
                 *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))
             )
             for name in RATES.values()
             if name in found
-        }, n_answers
+        }, source
     except (*DAMAGE, argparse.ArgumentTypeError) as error:
         raise InputError(
             f"{path}: the rates of wrong names cannot be read ({first_line(error)}), expected "

@@ -40,7 +40,14 @@ from common.gallery import embedding
 from common.gallery.local_matching import installed
 from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
-from common.groups.choice import Named, distance_for, misidentified
+from common.groups.choice import (
+    AGREEMENT,
+    LITTLE_AGREEMENT,
+    Named,
+    agreement_of_named,
+    distance_for,
+    misidentified,
+)
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
@@ -112,6 +119,8 @@ def main(argv: list[str] | None = None) -> dict:
     matcher = next(iter(matchers[0].values()), None)
     named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)
+    agreed = agreement_of_named(named, likeness)
+    notes.append(told_of_agreement(agreed))
 
     # The folder's photos are compared and grouped; then what persons have said comes in: names that
     # its table has, and answers.
@@ -148,6 +157,7 @@ def main(argv: list[str] | None = None) -> dict:
         "photos a group": per_group,
         "answers": {"given": len(answers), "kept": len(constraints.kept), "pairs": pairs_in(given)},
         "misidentification": mistakes,
+        AGREEMENT: agreed,
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
     lost = fewer_than_before(run.folder, given)
@@ -203,6 +213,21 @@ def teaching(
         f"{study.catalogue.name}."
     )
     return named, notes
+
+
+def told_of_agreement(agreed: float) -> str:
+    """What the groups of named photos say of the network; a warning where it is little."""
+    text = (
+        f"Put together in the same way, these named photos agree with their names by {agreed:.2f} "
+        "(AMI: 1 as named, 0 as chance would)."
+    )
+    if agreed >= LITTLE_AGREEMENT:
+        return text
+    return (
+        f"{text} That is little: the network hardly knows such animals, so that groups, mistakes "
+        "and what is counted from them may be far from the truth, also outside their intervals. "
+        "Train one on photos like yours before you count."
+    )
 
 
 def unseen_rows(study: Study, model: Path | None) -> np.ndarray:

@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -229,8 +229,11 @@ def enrol_catalogue(
     started = time.perf_counter()
     table, paths = catalogue.table, catalogue.paths()
     refuse_lookalikes(table["identity"].unique(), gallery, kept)
-    pictures = store_pictures(paths, folder, progress=len(paths) > 100)
-    pictures = _as_before(gallery, catalogue, pictures, network, device)
+    now = store_pictures(paths, folder, progress=len(paths) > 100)
+    pictures = _as_before(gallery, catalogue, now, network, device)
+    times = decided.asked
+    asked = {was: times[each] for each, was in zip(now, pictures, strict=True) if each in times}
+    decided = replace(decided, asked=asked)
     enrolled_as = names_of_pictures(gallery)
     is_there = [enrolled_as.get(picture) for picture in pictures]
     rows = [i for i, was in enumerate(is_there) if was is None]
@@ -314,7 +317,8 @@ def _move(
     moving = [i for i, was in enumerate(is_there) if was not in (None, names.iloc[i])]
     known = {*gallery.identities, *decided.newcomers}
     before, pictures = of_pictures(gallery, DECIDED), facts["picture"]
-    fixed = [before[pictures[i]] * (pictures[i] not in decided.asked) for i in moving]
+    times = [(before[pictures[i]], decided.asked.get(pictures[i], "")) for i in moving]
+    fixed = [old * (old > new) for old, new in times]
     refuse_moves(catalogue, moving, [is_there[i] for i in moving], known, fixed)
     for i in moving:
         given = {name: values[i] for name, values in facts.items() if values[i]}

@@ -32,6 +32,8 @@ SWALLOWED = 1 / 3  # of all photos in one group: more is suspicious
 SPREAD = 1.0  # log odds, by which the distance of a folder differs from that of named photos
 STEEPNESS = 3.0  # log odds that two photos are one animal, by log odds of where they join
 ERRING = 0.1  # share of answers that are thought wrong
+AGREEMENT = "agreement of named photos"  # in the result of a run
+LITTLE_AGREEMENT = 0.5  # AMI; new cows have 0.8, nyalas, where answers mend nothing, 0.3
 FEWEST_TO_SWALLOW = 20  # photos of which that is a question
 
 
@@ -134,6 +136,14 @@ def best_distance(named: Named, probability: np.ndarray) -> float:
     )
     tied = np.flatnonzero(scores >= scores.max() - 1e-9)
     return float(candidates[tied[(len(tied) - 1) // 2]])
+
+
+def agreement_of_named(named: Named, likeness: Likeness) -> float:
+    """How well the groups of photos with names agree with the names: AMI, at the best distance."""
+    probability = likeness.probability(named.pairs)
+    tree = merge_tree(probability, named.pairs.comparable)
+    labels = cut(tree, best_distance(named, probability))
+    return float(adjusted_mutual_info_score(named.pattern, labels))
 
 
 def distance_for(

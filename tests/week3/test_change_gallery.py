@@ -215,6 +215,9 @@ def test_a_gallery_built_in_place_of_another_can_be_had_back(gallery, built, tmp
     save_photos(tmp_path / "other" / "nemo", 2, seed=9)
     build(gallery, "--replace", "--data_dir", tmp_path / "other")
     assert set(held(gallery).values()) == {"nemo"}
+    notes = build(gallery, "--add", "--data_dir", built / "data")["notes"]
+    assert any("6 photos had been taken out of this gallery before" in note for note in notes)
+    build(gallery, "--undo")
 
     build(gallery, "--undo")
 
@@ -673,6 +676,32 @@ def test_a_table_moves_no_photo_to_a_name_that_nobody_called_new(gallery, capsys
     line = refused(capsys, gallery, *decide(gallery, "new/0.png,otto", columns="path,identity"))
 
     assert "no animal is named otto" in line
+
+
+@pytest.mark.parametrize(("year", "name"), [("2021", "berta"), ("2019", "anna")])
+def test_the_later_decision_stands_also_for_a_photo_whose_file_has_changed(
+    gallery, capsys, year, name
+):
+    columns = "path,identity,decision,asked"
+
+    def page(name, year):
+        row = f'new/0.png,{name},confirmed,"identified {year}-01-01T00:00:00"'
+        return decide(gallery, row, columns=columns)
+
+    build(gallery, *page("anna", "2020"))
+    tags = PngInfo()
+    tags.add_text("Keywords", "reef")
+    photo = gallery.parent / "new" / "0.png"
+    Image.open(photo).save(photo, pnginfo=tags)
+
+    if name == "berta":
+        build(gallery, *page("berta", year))
+    else:
+        assert "was made one of anna by a decision" in refused(
+            capsys, gallery, *page("berta", year)
+        )
+
+    assert held(gallery)["new/0.png"] == name
 
 
 def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built):

@@ -4,6 +4,7 @@ import json
 
 from common import own_files
 from common.counts.simulation import World, survey_table
+from common.groups.choice import AGREEMENT
 
 import numpy as np
 import pandas as pd
@@ -31,8 +32,9 @@ def table(tmp_path):
     return folder / "individuals.csv"
 
 
-def write_rates(table, n_answers=0, **rates):
+def write_rates(table, n_answers=0, agreed=1.0, **rates):
     metrics = {"misidentification": rates} if rates else {}
+    metrics[AGREEMENT] = agreed
     metrics["answers"] = {"given": n_answers, "kept": n_answers}
     (table.parent / "result.json").write_text(json.dumps({"metrics": metrics}), encoding="utf-8")
 
@@ -84,6 +86,17 @@ def test_measured_rates_beside_the_table_change_the_number(table, tmp_path):
     assert rows[2]["animals"] < rows[0]["animals"]
     assert result["metrics"]["rates"]["missed"]["value"] == 0.125
     assert result["metrics"]["estimate"]["value"] == rows[2]["animals"]
+
+
+@pytest.mark.parametrize(("agreed", "is_told"), [(0.3, True), (0.8, False)])
+def test_groups_of_a_network_that_hardly_knows_the_animals_are_no_ground_for_a_number(
+    agreed, is_told, table, tmp_path
+):
+    write_rates(table, agreed=agreed, missed={"value": 0.01, "low": 0.0, "high": 0.02})
+
+    result, _ = count(tmp_path, table)
+
+    assert ("hardly knows such animals" in result["summary"]) == is_told
 
 
 def test_rates_of_a_table_that_was_changed_since_are_not_used(table, tmp_path):

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from common.errors import InputError
 from common.groups.choice import (
+    LITTLE_AGREEMENT,
     Grouping,
+    agreement_of_named,
     best_distance,
     by_size,
     distance_by_answers,
@@ -44,6 +46,15 @@ def test_the_distance_is_that_of_the_highest_agreement():
         for each in (distance, *np.linspace(0, 1, 101))
     ]
     assert agreement[0] >= max(agreement) - 1e-9
+
+
+@pytest.mark.parametrize(("noise", "is_little"), [(0.2, False), (30.0, True)])
+def test_photos_with_names_say_whether_their_groups_mean_anything(noise, is_little):
+    named = animals(noise=noise)
+
+    agreed = agreement_of_named(named, Likeness.learned(named.pairs, named.identity))
+
+    assert (agreed < LITTLE_AGREEMENT) == is_little
 
 
 def test_photos_are_thinned_to_as_many_of_a_pattern_as_asked():
