@@ -25,7 +25,7 @@ folder's changes.jsonl, and can be taken back.
 
 import argparse
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from common import cli
@@ -56,7 +56,14 @@ from common.gallery.history import (
 from common.gallery.index import INDEXES
 from common.gallery.learned_matching import expected_minutes, learn_matching, to_describe
 from common.gallery.local_matching import installed, learned_scores
-from common.gallery.photos import DECIDED, find_photo, names_of_pictures, number
+from common.gallery.photos import (
+    DECIDED,
+    decided_of,
+    find_photo,
+    names_of_pictures,
+    number,
+    of_pictures,
+)
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
 from common.matching.details import FOLDER as DETAILS
@@ -156,7 +163,7 @@ def main(argv: list[str] | None = None) -> dict:
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             refuse_to_try_on(args)
             run = start_run(__file__, args, may_hold_others=True)
-            before = names_of_pictures(gallery).keys()
+            before = decided_of(gallery)
             gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
             return finish(args, run, gallery, tables, mine, notes, before)
     refuse_to_replace(args)
@@ -164,10 +171,10 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     with enrolment.changing(run.folder):
         refuse_to_replace(args)
-        former = former_names(run.folder)
+        former = former_photos(run.folder)
         gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
         notes += lost_names(former, names_of_pictures(gallery))
-        return finish(args, run, gallery, tables, mine, notes, former.keys())
+        return finish(args, run, gallery, tables, mine, notes, former)
 
 
 def is_change(args: argparse.Namespace) -> bool:
@@ -185,12 +192,12 @@ def finish(
     tables: dict[str, pd.DataFrame],
     mine: list[str],
     notes: list[str],
-    before: Collection[str] = (),
+    before: Mapping[str, tuple[str, str]],
 ) -> dict:
     """Save the gallery with the line of its log, and say what it holds.
 
     Args:
-        before: names of the pictures that it had.
+        before: the photos that it had, see `decided_of`.
     """
     # The index finds the most alike of many photos without comparing them all.
     if args.index or not is_change(args):
@@ -203,14 +210,16 @@ def finish(
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    now = names_of_pictures(gallery).keys()
-    if not args.undo and (back := (now - before) & forgotten(run.folder)):
+    now, lost = of_pictures(gallery, DECIDED), {}
+    if not args.undo:
+        lost = {each: was for each, was in before.items() if was[1] > now.get(each, "")}
+    if not args.undo and (back := (now.keys() - before.keys()) & forgotten(run.folder)):
         notes.append(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
             "as --list shows: take them out again if that was meant for good."
         )
-    gone = sorted(before - now)
-    made = change_of(run.command, notes, table, args.rename, gone)
+    gone = sorted(before.keys() - now.keys())
+    made = change_of(run.command, notes, table, args.rename, gone, lost)
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or embedding.validation_scores(gallery)
     meaning = (
@@ -275,15 +284,16 @@ def build(
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 
 
-def former_names(folder: Path) -> dict[str, str]:
-    """Pictures and animals of the gallery that is to be replaced; none where it is damaged."""
+def former_photos(folder: Path) -> dict[str, tuple[str, str]]:
+    """`decided_of` the gallery that is to be replaced; none where it is damaged."""
     with contextlib.suppress(InputError):
-        return names_of_pictures(Gallery.load(folder))
+        return decided_of(Gallery.load(folder))
     return {}
 
 
-def lost_names(former: dict[str, str], now: dict[str, str]) -> list[str]:
+def lost_names(before: Mapping[str, tuple[str, str]], now: dict[str, str]) -> list[str]:
     """A note on photos that have another name than in the gallery that was here, or are not in."""
+    former = {photo: name for photo, (name, _) in before.items()}
     renamed = {(name, now[photo]) for photo, name in former.items() if now.get(photo, name) != name}
     n_renamed = sum(now.get(photo, name) != name for photo, name in former.items())
     n_gone = len(former.keys() - now.keys())

@@ -13,7 +13,7 @@ from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.history import ever_renamed, renamed_since
+from common.gallery.history import ever_renamed, once_decided, renamed_since
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
@@ -259,13 +259,16 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
         folder: of the gallery, whose log knows what was changed.
     """
     renamed = {time: renamed_since(folder, time) for time in {each.asked for each in rows}}
-    found = {}
+    once, found = once_decided(folder), {}
     for row, each in enumerate(rows):
-        is_other = each.name and each.was not in (None, each.name)
-        if is_other and each.decided > each.time:
+        was, decided = once.get(each.content, ("", ""))
+        if each.was is not None and each.decided >= decided:
+            was, decided = each.was, each.decided
+        if each.name and was not in ("", each.name) and decided > each.time:
+            back = "--move it back" if was == each.was else "ask anew with identify.py"
             found[row] = (
-                f"'{each.answer}' {each.name}, but a later decision ({in_words(each.decided)}) "
-                f"made the photo one of {each.was}: clear this answer, or --move it back"
+                f"'{each.answer}' {each.name}, but a later decision ({in_words(decided)}) "
+                f"made the photo one of {was}: clear this answer, or {back}"
             )
         elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[each.asked]:
             now = renamed[each.asked][each.name]

@@ -28,6 +28,7 @@ def change_of(
     table: Path | None = None,
     renamed: Sequence[str] | None = None,
     forgotten: Sequence[str] = (),
+    decided: Mapping[str, Sequence[str]] | None = None,
 ) -> dict:
     """What the log shall say of a change, but for what the gallery knows.
 
@@ -35,6 +36,7 @@ def change_of(
         table: of decisions, or of photos, by which it was done.
         renamed: an animal's former name and its new one.
         forgotten: names of the pictures of photos that are taken out.
+        decided: what the gallery no longer knows of persons' decisions, see `once_decided`.
     """
     try:
         who = getpass.getuser()
@@ -46,6 +48,8 @@ def change_of(
         change["renamed"] = list(renamed)
     if forgotten:
         change["forgotten"] = list(forgotten)
+    if decided:
+        change["decided"] = dict(decided)
     if table:
         change |= {"decisions": str(table.absolute()), "decisions_checksum": checksum(table)}
     return change
@@ -78,6 +82,17 @@ def forgotten(folder: Path) -> set[str]:
     """Names of the pictures of photos that were taken out of a gallery at any time."""
     lists = [change.get("forgotten") for change in read_log(folder)]
     return {str(name) for each in lists if isinstance(each, list) for name in each}
+
+
+def once_decided(folder: Path) -> dict[str, tuple[str, str]]:
+    """What persons had decided of photos that were taken out since, or enrolled anew.
+
+    Returns:
+        Name of the picture to the animal, as it was called then, and when that was decided.
+    """
+    parts = [each.get("decided") for each in _lasting(read_log(folder))]
+    pairs = (item for each in parts if isinstance(each, dict) for item in each.items())
+    return {picture: (str(was[0]), str(was[1])) for picture, was in pairs if len(was) == 2}
 
 
 def renamed_since(folder: Path, time: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from common.data.photo_files import file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.pictures import photo_name
+from common.gallery.pictures import boxed_name, photo_name
 from common.names import near_to, storable
 
 import numpy as np
@@ -31,6 +31,12 @@ def of_pictures(gallery: Gallery, fact: str) -> dict[str, str]:
     return dict(zip(pictures, values, strict=True))
 
 
+def decided_of(gallery: Gallery) -> dict[str, tuple[str, str]]:
+    """Of each photo, by the name of its picture, the animal and when a person decided; else ""."""
+    times = of_pictures(gallery, DECIDED)
+    return {each: (name, times[each]) for each, name in names_of_pictures(gallery).items()}
+
+
 def rows_of(gallery: Gallery, picture: str) -> np.ndarray:
     """Rows of `Gallery.facts` that are a photo, by the name of its picture."""
     return np.flatnonzero((gallery.facts["picture"] == picture) & gallery.can_be_found())
@@ -48,9 +54,12 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     facts, present = gallery.facts, gallery.can_be_found()
     name = storable(photo).replace("\\", "/")  # as it is kept, whatever its bytes on the disk
     paths = np.strings.replace(facts["path"], "\\", "/")
-    files = np.array([file_and_box(path)[0].as_posix() for path in paths], dtype=str)
+    places = [file_and_box(path) for path in paths]
+    files = np.array([file.as_posix() for file, _ in places], dtype=str)
     if Path(photo).is_file():  # not another one, to which the gallery gave the same path
-        ways = [facts["picture"] == photo_name(Path(photo))]
+        own = photo_name(Path(photo))
+        boxed = np.array([boxed_name(own, box) if box else own for _, box in places], dtype=str)
+        ways = [facts["picture"] == boxed]
     else:
         ways = [paths == name, files == name]
         ways += [np.strings.endswith(each, f"/{name}") for each in (paths, files)]

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.data.photo_files import content_checksum, each_photo, file_and_box, open_photo
+from common.data.photo_files import Box, content_checksum, each_photo, file_and_box, open_photo
 from common.errors import InputError
 from common.files import replacing
 from common.own_files import remove_own
@@ -56,13 +56,16 @@ def photo_name(photo: Path) -> str:
     try:
         file, box = file_and_box(photo)
         name = content_checksum(file)
-        if box is None:
-            return name
-        return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()
+        return boxed_name(name, box) if box else name
     except OSError as error:
         raise InputError(
             f"{photo}: cannot be read as a photo ({error.strerror or error}); check the path"
         ) from error
+
+
+def boxed_name(name: str, box: Box) -> str:
+    """`photo_name` of a box of the photo that has a name."""
+    return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()
 
 
 ID_MARK = "photo-"  # without a word before it a spreadsheet takes 12345 or 123e45 for a number

@@ -6,8 +6,10 @@ import shutil
 from common.data.catalogue import load_catalogue
 from common.data.images import read_photos
 from common.data.photo_files import BOX_MARK, file_and_box
+from common.errors import InputError
 from common.gallery.decisions import check_decisions
 from common.gallery.enrolment import open_gallery
+from common.gallery.photos import find_photo
 from common.splits.study import Study
 from common.turtles.card import draw_card
 
@@ -70,6 +72,18 @@ def test_two_animals_of_one_photo_are_two_in_a_gallery(pairs, gallery):
     assert len(facts["identity"]) == catalogue.n_images
     assert len(set(facts["picture"])) == catalogue.n_images
     assert sorted(facts["path"]) == sorted(catalogue.names())
+
+
+def test_the_file_of_a_photo_with_boxes_is_known_in_a_gallery(pairs, gallery):
+    catalogue, whole = load_catalogue(pairs), open_gallery(gallery)
+    both = both_of_one(catalogue)
+    alone = int(np.flatnonzero(~catalogue.table["path"].duplicated(keep=False))[0])
+
+    (row,) = find_photo(whole, str(pairs / catalogue.table["path"][alone]))
+
+    assert whole.facts["path"][row] == catalogue.names()[alone]
+    with pytest.raises(InputError, match="found 2 photos of that name"):
+        find_photo(whole, str(pairs / catalogue.table["path"][both[0]]))
 
 
 def test_a_folder_with_boxes_asks_about_each_animal_in_it(pairs, gallery, tmp_path):

@@ -678,6 +678,29 @@ def test_a_table_moves_no_photo_to_a_name_that_nobody_called_new(gallery, capsys
     assert "no animal is named otto" in line
 
 
+@pytest.mark.parametrize(
+    "taken_out", [["--forget", "new/0.png"], ["--remove", "berta"], ["--replace"]]
+)
+def test_an_older_page_does_not_bring_a_photo_back_under_a_name_that_was_corrected(
+    gallery, built, capsys, taken_out
+):
+    columns = "path,identity,decision,asked"
+    older, later = (
+        [f'new/0.png,{name},confirmed,"identified {year}-01-01T00:00:00"']
+        for name, year in (("anna", "2020"), ("berta", "2021"))
+    )
+    build(gallery, *decide(gallery, *older, columns=columns))
+    build(gallery, *decide(gallery, *later, columns=columns))
+    data = ["--data_dir", built / "data"] if taken_out == ["--replace"] else []
+    build(gallery, *taken_out, *data)
+
+    line = refused(capsys, gallery, *decide(gallery, *older, columns=columns))
+
+    assert "a later decision (2021-01-01 00:00:00 UTC) made the photo one of berta" in line
+    build(gallery, "--undo")
+    assert held(gallery)["new/0.png"] == "berta"
+
+
 @pytest.mark.parametrize(("year", "name"), [("2021", "berta"), ("2019", "anna")])
 def test_the_later_decision_stands_also_for_a_photo_whose_file_has_changed(
     gallery, capsys, year, name
