@@ -272,9 +272,11 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
             )
         elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[each.asked]:
             now = renamed[each.asked][each.name]
+            # Of names that were swapped nobody can tell whether the present one was written.
+            write = "" if now in renamed[each.asked] else "write the present name, or "
             found[row] = (
-                f"'{each.answer}' {each.name}, who was renamed {now} after this was asked: write "
-                "the present name, or ask anew with identify.py"
+                f"'{each.answer}' {each.name}, who was renamed {now} after this was asked: {write}"
+                "ask anew with identify.py"
             )
     return found
 

@@ -73,3 +73,19 @@ def test_a_row_with_a_name_that_moved_is_refused(column, answer, name, tmp_path)
     rows[column] = [f"identified {TIMES[5]}", ""]
     pd.DataFrame(rows).to_csv(tmp_path / "decisions.csv", index=False)
     check_decisions(tmp_path / "decisions.csv", gallery, (), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("is_swapped", "words"), [(True, "asked: ask anew"), (False, "asked: write")]
+)
+def test_the_present_name_is_asked_for_only_where_it_would_be_taken(is_swapped, words, tmp_path):
+    gallery = Gallery(2)
+    gallery.enrol(np.eye(2, dtype=np.float32), ["anna", "bella"], {"picture": ["1", "2"]})
+    changes = [("anna", "x"), ("bella", "anna"), ("x", "bella")] if is_swapped else [("bella", "c")]
+    write_log(tmp_path, *changes)
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    row = f"path,identity,decision,asked\na.jpg,bella,confirmed,identified {TIMES[0]}\n"
+    (tmp_path / "decisions.csv").write_text(row, encoding="utf-8")
+
+    with pytest.raises(InputError, match=words):
+        check_decisions(tmp_path / "decisions.csv", gallery, (), tmp_path)
