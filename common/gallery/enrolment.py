@@ -344,8 +344,9 @@ def _complete(
         old = {fact: str(values[row]) for fact, values in known.items()}
         new = {fact: facts[fact][i] for fact in ("side", "date") if facts[fact][i]}
         given = {fact: value for fact, value in new.items() if not old[fact]}
-        if has_encounter[i] and old["encounter"].startswith(ALONE):
-            given["encounter"] = facts["encounter"][i]
+        encounter, was = facts["encounter"][i], old["encounter"]
+        if has_encounter[i] and was.startswith(ALONE) and was != encounter:
+            given["encounter"] = encounter
         n_completed += bool(given)
         n_otherwise += any(old[fact] not in ("", value) for fact, value in new.items())
         if facts[DECIDED][i] > old.get(DECIDED, ""):
