@@ -210,16 +210,16 @@ def finish(
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
     table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
-    now, lost = of_pictures(gallery, DECIDED), {}
-    if not args.undo:
-        lost = {each: was for each, was in before.items() if was[1] > now.get(each, "")}
-    if not args.undo and (back := (now.keys() - before.keys()) & forgotten(run.folder)):
+    now = of_pictures(gallery, DECIDED)
+    lost = {each: was for each, was in before.items() if was[1] > now.get(each, "")}
+    back = (now.keys() - before.keys()) & forgotten(run.folder)
+    if back and not args.undo:
         notes.append(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
             "as --list shows: take them out again if that was meant for good."
         )
     gone = sorted(before.keys() - now.keys())
-    made = change_of(run.command, notes, table, args.rename, gone, lost)
+    made = change_of(run.command, notes, table, args.rename, gone, None if args.undo else lost)
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or embedding.validation_scores(gallery)
     meaning = (

@@ -196,7 +196,6 @@ def rates_of(args: argparse.Namespace) -> tuple[list[Rate], str, list[str]]:
         )
     elif has_rates:
         measured, source = measured_rates(beside)
-        source = source if measured else ""
         note = f"How often photos are sorted wrongly was read from {beside}." if measured else ""
     if not (measured or note) and given == [None, None]:
         note = (
@@ -252,7 +251,7 @@ def measured_rates(path: Path) -> tuple[dict[str, Rate], str]:
         metrics = result.get("metrics", {}) if isinstance(result, dict) else {}  # else not ours
         found = metrics.get("misidentification") or {}
         n_answers = int((metrics.get("answers") or {}).get("given", 0))
-        source = where_from(n_answers, float(metrics.get(AGREEMENT, 1)))
+        source = where_from(n_answers, float(metrics.get(AGREEMENT, 1))) if found else ""
         return {
             name: Rate(
                 *read_rate(",".join(str(found[name][end]) for end in ("value", "low", "high")))

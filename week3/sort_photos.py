@@ -40,14 +40,7 @@ from common.gallery import embedding
 from common.gallery.local_matching import installed
 from common.gallery.pictures import photo_id, small_picture
 from common.gallery.scores import short_names
-from common.groups.choice import (
-    AGREEMENT,
-    LITTLE_AGREEMENT,
-    Named,
-    agreement_of_named,
-    distance_for,
-    misidentified,
-)
+from common.groups.choice import AGREEMENT, LITTLE_AGREEMENT, Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness, embed_stored, pairs_of
 from common.groups.questions import BEST, PER_PAGE, agreement, choose_pairs, grouped_again
@@ -119,8 +112,6 @@ def main(argv: list[str] | None = None) -> dict:
     matcher = next(iter(matchers[0].values()), None)
     named, notes = teaching(args, network, model, matcher)
     likeness = Likeness.learned(named.pairs, named.identity)
-    agreed = agreement_of_named(named, likeness)
-    notes.append(told_of_agreement(agreed))
 
     # The folder's photos are compared and grouped; then what persons have said comes in: names that
     # its table has, and answers.
@@ -128,6 +119,7 @@ def main(argv: list[str] | None = None) -> dict:
     embeddings = embed_stored(network, model, card.paths(), device=args.device)
     pairs = pairs_of(card, rows, embeddings, matcher)
     first, per_group = distance_for(named, likeness, pairs, seed=args.seed)
+    notes.append(told_of_agreement(first.agreement))
     boxes, names = boxes_of_one_photo(card), card.table["identity"].tolist()
     by_person = ["" if PROPOSED.fullmatch(name) else name for name in names]
     proved = constraints, grouping = grouped_again(pairs, first, answers, boxes, by_person)
@@ -157,7 +149,7 @@ def main(argv: list[str] | None = None) -> dict:
         "photos a group": per_group,
         "answers": {"given": len(answers), "kept": len(constraints.kept), "pairs": pairs_in(given)},
         "misidentification": mistakes,
-        AGREEMENT: agreed,
+        AGREEMENT: first.agreement,
     }
     facts |= {"truth": against_truth(card, labels, truth)} if truth else {}
     lost = fewer_than_before(run.folder, given)

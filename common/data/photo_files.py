@@ -186,13 +186,13 @@ def _tables_of_jpeg(photo: BinaryIO) -> bytes:
 
     Of another file nothing, and all of it is read next. See ITU-T T.81, B.1.1.
     """
-    tables = photo.read(2)
+    tables = bytearray(photo.read(2))
     if tables == JPEG_BEGINS:
         while (head := photo.read(4))[:1] == JPEG_BEGINS[:1]:
             marker, length = head[1:2], int.from_bytes(head[2:]) - 2
             if marker == JPEG_PIXELS:
                 photo.seek(-len(head), os.SEEK_CUR)
-                return tables
+                return bytes(tables)
             if marker in JPEG_METADATA:
                 photo.seek(max(length, 0), os.SEEK_CUR)
             else:

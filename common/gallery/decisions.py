@@ -13,7 +13,7 @@ from common.data.catalogue_tables import match_columns, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.history import ever_renamed, once_decided, renamed_since
+from common.gallery.history import ever_renamed, once_decided, renamed_since, undone_names
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
@@ -81,7 +81,8 @@ def check_decisions(
                 "its columns as the sheet saved them; give the column its name back"
             )
         return NOTHING
-    rows = _rows_of(file, source, columns, gallery, kept)
+    undone = undone_names(folder) if folder else set()
+    rows = _rows_of(file, source, columns, gallery, kept, undone)
     # One that this very file has brought, before it was corrected, is no other animal.
     brought = {each.name for each in rows if each.answer == NEW and each.was == each.name}
     known = set(gallery.identities)
@@ -151,8 +152,13 @@ def _rows_of(
     columns: Mapping[str, str],
     gallery: Gallery,
     kept: Collection[str],
+    undone: Collection[tuple[str, str]],
 ) -> list[_Decision]:
-    """Read a table of decisions, and look for its photos."""
+    """Read a table of decisions, and look for its photos.
+
+    Args:
+        undone: see `undone_names`.
+    """
     matched = match_columns(list(source), str(file))
     answers = as_text(source[columns["decision"]]).str.lower()
     ways = [(path,) for path in as_text(source[matched["path"]])]
@@ -174,7 +180,9 @@ def _rows_of(
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
         here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
         photo, _, then = seen[row].removeprefix(ID_MARK).partition(" ")  # older ones: no name
-        is_of_name = photo and tidy_name(then) in ("", name)  # else a person has corrected the name
+        then = tidy_name(then)
+        # Else a person has corrected the name; one that was taken back is no correction.
+        is_of_name = photo and (then in ("", name) or (then, name) in undone)
         shown = enrolled_as.get(photo, "") if is_of_name else name
         found = paths[row], here, name, "" if name else text, answers[row], *times[row], fault
         now = enrolled_as.get(here), decided.get(here, "")

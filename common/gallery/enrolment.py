@@ -276,7 +276,8 @@ def _as_before(
 ) -> list[str]:
     """Pictures by which photos are known; by their former ones where only a file has changed.
 
-    A program that writes keywords or a rating into a photo changes its file, not what it shows.
+    A program that writes keywords into a photo changes its file, not what it shows; of JPEGs
+    `content_checksum` knows that already.
     """
     enrolled_as, facts = names_of_pictures(gallery), gallery.facts
     present, names, paths = (
@@ -380,8 +381,8 @@ def _shown_twice(gallery: Gallery, folder: Path, n_joined: int) -> tuple[str, ..
     found = [" beside ".join(f"{paths[i]} of {names[i]}" for i in pair) for pair in sorted(pairs)]
     few = "; ".join(found[:N_NAMED]) + ("; …" if len(found) > N_NAMED else "")
     return (
-        f"{counted(len(found), 'photo')} that the gallery seems to have had already ({few}): if it "
-        "is one animal twice, --forget one of the two, by its number in --list.",
+        f"{counted(len(found), 'photo')} that the gallery seems to have had already ({few}): if "
+        "both show one animal, --forget one of the two, by its number in --list.",
     )
 
 

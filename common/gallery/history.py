@@ -74,6 +74,9 @@ def read_log(folder: Path) -> list[dict]:
     for line in _lines(folder):
         with contextlib.suppress(ValueError, TypeError, KeyError):  # a person has written in it
             change = parse_json(line)
+            if "renamed" in change:
+                old, new = change["renamed"]
+                change["renamed"] = [str(old), str(new)]
             changes.append({**change, "what": " ".join(change["what"])})
     return changes
 
@@ -92,7 +95,19 @@ def once_decided(folder: Path) -> dict[str, tuple[str, str]]:
     """
     parts = [each.get("decided") for each in _lasting(read_log(folder))]
     pairs = (item for each in parts if isinstance(each, dict) for item in each.items())
-    return {picture: (str(was[0]), str(was[1])) for picture, was in pairs if len(was) == 2}
+    return {
+        picture: (str(was[0]), str(was[1]))
+        for picture, was in pairs
+        if isinstance(was, list) and len(was) == 2
+    }
+
+
+def undone_names(folder: Path) -> set[tuple[str, str]]:
+    """Former and new name of each renaming, or joining, that was taken back."""
+    changes = read_log(folder)
+    lasting = {id(each) for each in _lasting(changes)}
+    gone = (each["renamed"] for each in changes if id(each) not in lasting and "renamed" in each)
+    return {(old, new) for old, new in gone}
 
 
 def renamed_since(folder: Path, time: str) -> dict[str, str]:

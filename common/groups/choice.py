@@ -70,12 +70,14 @@ class Grouping:
         distance: up to which groups were joined, in [0, 1].
         probability: that two photos show one animal, shape (n_photos, n_photos).
         tree: of `merge_tree`.
+        agreement: AMI of named photos with their names, grouped up to their best distance.
     """
 
     labels: np.ndarray
     distance: float
     probability: np.ndarray
     tree: np.ndarray
+    agreement: float = 1.0
 
     @property
     def n_groups(self) -> int:
@@ -118,8 +120,8 @@ def by_size(labels: np.ndarray) -> np.ndarray:
     return place[codes]
 
 
-def best_distance(named: Named, probability: np.ndarray) -> float:
-    """The distance of the highest AMI with the patterns of photos with names.
+def best_distance(named: Named, probability: np.ndarray) -> tuple[float, float]:
+    """The distance of the highest AMI with the patterns of photos with names, and that AMI.
 
     Candidates lie midway between the distances at which groups join; of tied ones the middle one
     is taken.
@@ -127,7 +129,7 @@ def best_distance(named: Named, probability: np.ndarray) -> float:
     tree = merge_tree(probability, named.pairs.comparable)
     joins = np.unique(tree[:, 2][tree[:, 2] < NEVER])
     if not len(joins):
-        return 0.5
+        return 0.5, 0.0
     candidates = np.concatenate([joins[:1] / 2, (joins[:-1] + joins[1:]) / 2, joins[-1:] + 0.01])
     spread = np.linspace(0, len(candidates) - 1, min(len(candidates), MOST_CANDIDATES))
     candidates = candidates[np.unique(spread.round().astype(int))]
@@ -135,15 +137,7 @@ def best_distance(named: Named, probability: np.ndarray) -> float:
         [adjusted_mutual_info_score(named.pattern, cut(tree, each)) for each in candidates]
     )
     tied = np.flatnonzero(scores >= scores.max() - 1e-9)
-    return float(candidates[tied[(len(tied) - 1) // 2]])
-
-
-def agreement_of_named(named: Named, likeness: Likeness) -> float:
-    """How well the groups of photos with names agree with the names: AMI, at the best distance."""
-    probability = likeness.probability(named.pairs)
-    tree = merge_tree(probability, named.pairs.comparable)
-    labels = cut(tree, best_distance(named, probability))
-    return float(adjusted_mutual_info_score(named.pattern, labels))
+    return float(candidates[tied[(len(tied) - 1) // 2]]), float(scores.max())
 
 
 def distance_for(
@@ -162,7 +156,7 @@ def distance_for(
     """
     probability, own = likeness.probability(named.pairs), likeness.probability(pairs)
     tree = merge_tree(own, pairs.comparable)
-    distance, counts = best_distance(named, probability), []
+    (distance, agreement), counts = best_distance(named, probability), []
     for _ in range(N_ROUNDS):
         labels = cut(tree, distance)
         counts.append(len(labels) / len(np.unique(labels)))
@@ -171,9 +165,9 @@ def distance_for(
         thinned = [thin(named.pattern, counts[-1], seed + drawing) for drawing in range(N_THINNED)]
         if len(thinned[0]) == len(named.pattern):
             break  # the folder is as dense or denser
-        chosen = [best_distance(named.rows(r), probability[np.ix_(r, r)]) for r in thinned]
+        chosen = [best_distance(named.rows(r), probability[np.ix_(r, r)])[0] for r in thinned]
         distance = float(np.median(chosen))
-    return Grouping(by_size(cut(tree, distance)), distance, own, tree), counts
+    return Grouping(by_size(cut(tree, distance)), distance, own, tree, agreement), counts
 
 
 def thin(pattern: np.ndarray, per_group: float, seed: int) -> np.ndarray:

@@ -727,6 +727,20 @@ def test_the_later_decision_stands_also_for_a_photo_whose_file_has_changed(
     assert held(gallery)["new/0.png"] == name
 
 
+def test_a_name_that_was_written_for_a_join_is_not_taken_once_the_join_is_undone(
+    gallery, built, capsys
+):
+    seen = photo_id(built / "data" / "anna" / "0.png")
+    row = f'new/0.png,berta,confirmed,{seen} anna,"identified 2026-01-01T00:00:00"'
+    page = decide(gallery, row, columns="path,identity,decision,seen,asked")
+    build(gallery, "--rename", "anna", "berta", "--join")
+    build(gallery, "--undo")
+
+    line = refused(capsys, gallery, *page)
+
+    assert "the photo that stood for berta shows anna here" in line
+
+
 def test_a_photo_whose_file_alone_has_changed_does_not_join_again(gallery, built):
     photo = gallery.parent / "data" / "anna" / "0.png"
     shutil.copytree(built / "data", gallery.parent / "data", dirs_exist_ok=True)

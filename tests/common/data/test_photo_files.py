@@ -446,6 +446,13 @@ def test_a_jpeg_that_ends_before_its_picture_is_known_by_all_its_bytes(tmp_path,
     assert content_size(photo) == n_bytes
 
 
+def test_a_jpeg_of_nothing_but_empty_tables_takes_no_longer_than_its_size(tmp_path):
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"\xff\xd8" + b"\xff\xdb\0\2" * 500_000)  # 2 MB, in hours where quadratic
+
+    assert content_size(photo) == photo.stat().st_size
+
+
 def test_the_colours_that_a_jpeg_says_it_has_belong_to_its_picture(tmp_path):
     photo = tmp_path / "a.jpg"
     Image.new("CMYK", (40, 30), (9, 80, 120, 3)).save(photo)

@@ -3,7 +3,15 @@
 from common.errors import InputError
 from common.gallery.decisions import check_decisions
 from common.gallery.gallery import Gallery
-from common.gallery.history import TAKEN_BACK, append_to_log, ever_renamed, renamed_since
+from common.gallery.history import (
+    LOG,
+    TAKEN_BACK,
+    append_to_log,
+    ever_renamed,
+    once_decided,
+    renamed_since,
+    undone_names,
+)
 
 import numpy as np
 import pandas as pd
@@ -89,3 +97,13 @@ def test_the_present_name_is_asked_for_only_where_it_would_be_taken(is_swapped, 
 
     with pytest.raises(InputError, match=words):
         check_decisions(tmp_path / "decisions.csv", gallery, (), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"what": ["x"], "renamed": 5}', '{"what": ["x"], "decided": {"a": 7, "b": ["c"]}}']
+)
+def test_what_a_person_has_written_into_the_log_stops_nothing(line, tmp_path):
+    (tmp_path / LOG).write_text(f"{line}\n", encoding="utf-8")
+
+    assert ever_renamed(tmp_path) == once_decided(tmp_path) == {}
+    assert undone_names(tmp_path) == set()

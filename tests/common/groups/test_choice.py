@@ -6,7 +6,6 @@ from common.errors import InputError
 from common.groups.choice import (
     LITTLE_AGREEMENT,
     Grouping,
-    agreement_of_named,
     best_distance,
     by_size,
     distance_by_answers,
@@ -38,23 +37,25 @@ def test_the_distance_is_that_of_the_highest_agreement():
     named = animals(noise=0.6)
     probability = Likeness.learned(named.pairs, named.identity).probability(named.pairs)
 
-    distance = best_distance(named, probability)
+    distance, best = best_distance(named, probability)
 
     tree = merge_tree(probability, named.pairs.comparable)
     agreement = [
         adjusted_mutual_info_score(named.identity, cut(tree, each))
         for each in (distance, *np.linspace(0, 1, 101))
     ]
-    assert agreement[0] >= max(agreement) - 1e-9
+    assert agreement[0] == pytest.approx(best)
+    assert best >= max(agreement) - 1e-9
 
 
 @pytest.mark.parametrize(("noise", "is_little"), [(0.2, False), (30.0, True)])
 def test_photos_with_names_say_whether_their_groups_mean_anything(noise, is_little):
     named = animals(noise=noise)
 
-    agreed = agreement_of_named(named, Likeness.learned(named.pairs, named.identity))
+    likeness = Likeness.learned(named.pairs, named.identity)
+    grouping, _ = distance_for(named, likeness, named.pairs)
 
-    assert (agreed < LITTLE_AGREEMENT) == is_little
+    assert (grouping.agreement < LITTLE_AGREEMENT) == is_little
 
 
 def test_photos_are_thinned_to_as_many_of_a_pattern_as_asked():
