@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from common.data.catalogue import read_card
-from common.gallery.pictures import photo_name
+from common.data.photo_names import photo_name
 from common.models.backbones import load_backbone
 from common.models.heads import EmbeddingHead, Recogniser, linear_classifier
 from common.models.onnx_export import export_onnx

@@ -31,6 +31,7 @@ from common.data.catalogue_folders import BOXES, NO_PHOTOS, TABLES, find_images
 from common.data.catalogue_tables import match_columns, read_csv
 from common.data.exif import time_taken
 from common.data.photo_files import file_and_box
+from common.data.photo_names import ID_MARK
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
@@ -39,7 +40,6 @@ from common.gallery.gallery import Gallery
 from common.gallery.identification import Question, rank_animals
 from common.gallery.local_matching import SECONDS, open_matching
 from common.gallery.photos import names_of_pictures
-from common.gallery.pictures import ID_MARK
 from common.gallery.verdicts import (
     FALSE_MATCH_RATE,
     FALSE_NEW_RATE,

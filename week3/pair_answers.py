@@ -1,15 +1,16 @@
 """What persons said of pairs of photos: read from the files that pages saved, and told again."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
 from common.data.catalogue_tables import read_csv
+from common.data.photo_names import photo_id
 from common.errors import InputError
-from common.gallery.pictures import photo_id
 from common.groups.constraints import Answer, Constraints
 from common.own_files import read_json
 from common.runs import RESULT
@@ -40,7 +41,7 @@ def read_answers(
         rows: that have an answer, as they are in the files, for the next page to keep.
         notes: how many rows are passed over, for their photos are not in the folder (any more).
     """
-    row_of, given, lost, rows = row_finder(card), [], [], {}
+    row_of, given, lost, rows = row_finder(card), [], {}, {}
     for file in files:
         table = read_csv(file)
         if missing := [name for name in ANSWERED if name not in table]:
@@ -60,7 +61,8 @@ def read_answers(
             rows[tuple(row.values())] = row
             pair = [row_of(row[name], row[f"{name}_path"]) for name in ("first", "second")]
             if None in pair:
-                lost.append((row["first_path"], row["second_path"]))
+                names = (row[each] or row[f"{each}_path"] for each in ("first", "second"))
+                lost[frozenset(names)] = row["first_path"], row["second_path"]
             elif pair[0] == pair[1]:
                 raise InputError(
                     f"--answers {file}: row {number} is about {row['first_path']} twice, expected "
@@ -69,8 +71,8 @@ def read_answers(
             else:
                 asked, _, saved = row["asked"].partition(SAVED)
                 given.append((tuple(sorted(pair)), asked, saved, ANSWER_WORDS[answer]))
-    changed = CHANGED * any(set(each) <= set(card.table["path"]) for each in lost)
-    shown = " and ".join(lost[0]) if lost else ""
+    changed = CHANGED * bool(lost and may_have_changed(lost.values(), rows.values(), card))
+    shown = " and ".join(next(iter(lost.values()))) if lost else ""
     if lost and not given:
         raise InputError(
             f"--answers {files[0]}: no row is about two photos of {card.root} ({shown}), "
@@ -87,6 +89,19 @@ def read_answers(
         )
     asked = list(dict.fromkeys(pair for pair, *_ in given))
     return answers, asked, list(rows.values()), notes
+
+
+def may_have_changed(
+    lost: Iterable[tuple[str, str]], rows: Iterable[dict[str, str]], card: Catalogue
+) -> bool:
+    """Whether photos that were not found may be those of their paths, which a program changed.
+
+    A photo that another answer is about is not: the files were numbered anew.
+    """
+    about = {row[name] for row in rows for name in ("first", "second")}
+    photos = zip(card.table["path"], card.paths(), strict=True)
+    here = {path for path, photo in photos if photo_id(photo) not in about}
+    return any(set(each) <= here for each in lost)
 
 
 def lasting(
@@ -126,8 +141,8 @@ def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
         if not name:
             rows = rows_of.get(path, ())
             return int(rows[0]) if len(rows) == 1 else None
-        # Where no photo has the path, folders were renamed perhaps: all are looked through.
-        rows = rows_of.get(path, range(card.n_images))
+        # Files may have been moved, or numbered anew, since.
+        rows = chain(rows_of.get(path, ()), range(card.n_images))
         return next((int(i) for i in rows if id_of(int(i)) == name), None)
 
     return find

@@ -7,16 +7,10 @@ from pathlib import Path
 
 from common.data.exif import time_taken
 from common.data.photo_files import open_photo
+from common.data.photo_names import ID_MARK, photo_id, photo_name
 from common.errors import InputError
 from common.gallery.local_matching import LocalMatching, Plan
-from common.gallery.pictures import (
-    ID_MARK,
-    has_picture,
-    photo_id,
-    photo_name,
-    picture_path,
-    small_picture,
-)
+from common.gallery.pictures import has_picture, picture_path, small_picture
 from common.gallery.verdicts import Meaning, Verdict
 from common.names import printable, storable
 from common.visualization.detail_matches import DetailPair

@@ -31,14 +31,16 @@ from common import cli
 from common.data.catalogue import Catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_folders import TABLE_FILE
+from common.data.catalogue_tables import CONTENT
 from common.data.exif import NO_TIME
 from common.data.photo_files import file_and_box
+from common.data.photo_names import photo_id
 from common.ending import run_script
 from common.errors import InputError
 from common.files import write_text
 from common.gallery import embedding
 from common.gallery.local_matching import installed
-from common.gallery.pictures import photo_id, small_picture
+from common.gallery.pictures import small_picture
 from common.gallery.scores import short_names
 from common.groups.choice import AGREEMENT, LITTLE_AGREEMENT, Named, distance_for, misidentified
 from common.groups.constraints import Answer, Constraints
@@ -127,7 +129,8 @@ def main(argv: list[str] | None = None) -> dict:
     if names != by_person:  # an earlier sorting's names hold groups together, and prove nothing
         denied = denied_proposals(constraints.kept, names)
         kept = ["" if name in denied else name for name in names]
-        constraints, grouping = grouped_again(pairs, first, answers, boxes, kept)
+        waiting = constraints.doubtful
+        constraints, grouping = grouped_again(pairs, first, answers, boxes, kept, waiting)
         notes += told_of_proposals(names, denied)
     labels = grouping.labels
     individuals, told_of_names = names_of(card, labels, kept)
@@ -322,7 +325,10 @@ def finish(
     individuals = individuals[[*(name for name in COPIED if name in individuals), *others]]
     times = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
     dates = times.str.removesuffix(NO_TIME)
-    individuals = individuals.assign(date=dates).sort_values(["identity", "date", "path"])
+    # Files may be numbered anew before this table is read again.
+    contents = [photo_id(file_and_box(path)[0]) for path in card.paths()]
+    individuals = individuals.assign(date=dates, **{CONTENT: contents})
+    individuals = individuals.sort_values(["identity", "date", "path"])
     # What a person has changed or may be answering stays; the new one is written beside it.
     who, rows, sheet = (
         new_name(run.folder, name) if name == SHEET or is_foreign(run.folder / name) else name

@@ -18,12 +18,13 @@ from common.data.catalogue_folders import (
     TABLES,
     find_images,
     is_card,
-    locate_photos,
     read_folders,
 )
 from common.data.catalogue_tables import (
+    CONTENT,
     REQUIRED_COLUMNS,
     match_columns,
+    photos_of_rows,
     read_csv,
     standardise_table,
     with_identity,
@@ -203,15 +204,13 @@ def read_card(
         rows = read_csv(table_file)
         if table_file.name.lower() != BOXES:  # a detector's, whose names are of species
             rows = with_identity(rows, where)
-        path = match_columns(list(rows), where, required=REQUIRED_COLUMNS[:1])["path"]
-        rows = rows[rows[path] != ""].rename(columns={path: "path"})
-        anywhere = bool(reading.get("photos_elsewhere"))
-        ways = [(each,) for each in rows["path"]]
-        try:
-            near = {"near": table_file.stem, "anywhere": anywhere}
-            rows["path"], problems = locate_photos(ways, root, **near)
-        except InputError as error:
-            raise InputError(f"{where}, {error}") from error
+        matched = match_columns(list(rows), where, required=REQUIRED_COLUMNS[:1])
+        rows = rows[rows[matched["path"]] != ""]
+        way = {"near": table_file.stem, "anywhere": bool(reading.get("photos_elsewhere"))}
+        paths, problems = photos_of_rows(rows, matched, root, where, **way)
+        rows = rows.rename(columns={matched["path"]: "path"}).assign(path=paths)
+        done = [CONTENT, matched.get("relative_path")]  # paths are whole now
+        rows = rows[rows["path"] != ""].drop(columns=done, errors="ignore")
     unlisted = [photo for photo in found.photos if photo not in set(rows["path"])]
     rows = pd.concat([rows, pd.DataFrame({"path": unlisted}, dtype=object)]).fillna("")
     if rows.empty:

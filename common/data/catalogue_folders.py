@@ -344,12 +344,14 @@ def locate_photos(
     located = {ways: _as_written(ways, root) for ways in set(given)}
     lost = [ways for ways, path in located.items() if path is None]
     index = _index_of(root) if lost and near is not None else {}
-    elsewhere = []
+    elsewhere, several = [], []
     for ways in sorted(lost):
         plain = _plain_path(ways[0], root)
         located[ways] = next((f for way in ways if (f := _look_up(way, index, near))), plain)
         if located[ways] != plain:
             elsewhere.append(f"{ways[0]} = {located[ways]}")
+        elif found := next(filter(None, (index.get(_index_key(way)) for way in ways)), None):
+            several.append(f"{ways[0]}: {' or '.join(found[:2])}{' or …' if found[2:] else ''}")
     for row, ways in enumerate(given, start=2):
         if not anywhere and OUTSIDE.match(located[ways]):
             raise InputError(
@@ -357,9 +359,18 @@ def locate_photos(
                 "table's folder or below; move the table to the photos, or add --photos_elsewhere "
                 "where --help has it"
             )
-    summary = "paths written otherwise than on disk"
-    found = Problem("other_path", summary, tuple(elsewhere), action="taken for the files there")
-    return [located[ways] for ways in given], [found] if elsewhere else []
+    what = {
+        "other_path": ("paths written otherwise than on disk", "taken for the files there"),
+        "several_paths": (
+            "paths that may mean several photos",
+            "not guessed; write the folder, too, unless a column content says which",
+        ),
+    }
+    problems = [
+        Problem(kind, summary, tuple(names), action=action)
+        for (kind, (summary, action)), names in zip(what.items(), (elsewhere, several), strict=True)
+    ]
+    return [located[ways] for ways in given], [each for each in problems if each.names]
 
 
 def _plain_path(text: str, root: Path) -> str:
@@ -392,8 +403,12 @@ def _index_of(root: Path) -> dict[str, list[str]]:
     return index
 
 
+def _index_key(way: str) -> str:
+    return name_key(posixpath.normpath(way.replace("\\", "/")))
+
+
 def _look_up(way: str, index: dict[str, list[str]], near: str | None) -> str | None:
-    key = name_key(posixpath.normpath(way.replace("\\", "/")))
+    key = _index_key(way)
     found = index.get(key, [])
     whole = [path for path in found if name_key(path) == key]
     close = [path for path in found if near and path.lower().startswith(near.lower())]

@@ -1,6 +1,6 @@
 """From a table in a person's own columns to the catalogue's columns.
 
-`common.data.catalogue` puts it together with the folders. Nothing here opens a photo.
+`common.data.catalogue` puts it together with the folders.
 """
 
 import codecs
@@ -25,6 +25,8 @@ from common.data.catalogue_cells import (
 )
 from common.data.catalogue_folders import locate_photos
 from common.data.exif import ALONE, Offset, fill_from_photos
+from common.data.photo_files import BOX_MARK
+from common.data.photo_names import follow
 from common.errors import InputError
 from common.names import (
     LONGEST_NAME,
@@ -67,6 +69,7 @@ SHEET_COLUMNS = {
     *("decision", "verdict", "rank", "similarity", "probability", "note", "asked"),
     *("content", "seen"),
 }
+CONTENT = "content"  # column of a table that the course wrote: which photo a row is about
 BOX_SIDES = (("x", "y", "w", "h"), ("x", "y", "width", "height"))  # a column each
 HALF_DAY = r"(0?[1-9]|1[0-2])(:[0-5]\d){1,2}\s*[ap]\.?m\.?"
 TIME = rf"([01]?\d|2[0-3])(:[0-5]\d){{1,2}}|{HALF_DAY}"  # of a day
@@ -351,16 +354,15 @@ def standardise_table(
     source = source.reset_index(drop=True)
     text = _texts(source, matched, where)
     blank = pd.Series("", index=source.index, dtype=object)
-    ways = _ways_of_paths(source[matched["path"]], text.get("relative_path", blank))
-    try:
-        paths, problems = locate_photos(ways, root, near=near, anywhere=photos_elsewhere)
-    except InputError as error:
-        raise InputError(f"{where}, {error}") from error
+    paths, problems = photos_of_rows(
+        source, matched, root, where, near=near, anywhere=photos_elsewhere
+    )
     identity, is_known, found = _identities({"identity": blank} | text, keep_names)
     if events is not None:
         is_known, found = pd.Series(True, index=source.index), found[1:]
     problems += found
     table = pd.DataFrame({"identity": identity, "path": paths}, dtype=object)
+    is_known &= table["path"] != ""
     problems += _read_cells(table, text, is_known, where, date_order)
     if "split" in text:
         table["split"] = text["split"].map(split_word)
@@ -442,6 +444,46 @@ def _sides_of_names(table: pd.DataFrame, are_taken: bool) -> list[Problem]:
     return [Problem("side_in_name", summary, tuple(table["path"][sides != ""]), action=action)]
 
 
+def photos_of_rows(
+    source: pd.DataFrame,
+    matched: Mapping[str, str],
+    root: Path,
+    where: str,
+    *,
+    near: str | None = None,
+    anywhere: bool = False,
+) -> tuple[list[str], list[Problem]]:
+    """Each row's photo: by its content where the column "content" says it, else by its path.
+
+    Args:
+        matched: our column name to the source's.
+        near: see `locate_photos`, like anywhere.
+
+    Returns:
+        Paths from the root; "" where the photo is nowhere, and its path is another row's. And what
+        was found, for people.
+
+    Raises:
+        InputError: a path leads out of the root, or a box is none.
+    """
+    folders = as_text(source[matched["relative_path"]]) if "relative_path" in matched else ""
+    ways = _ways_of_paths(source[matched["path"]], pd.Series(folders, index=source.index))
+    try:
+        paths, problems = locate_photos(ways, root, near=near, anywhere=anywhere)
+    except InputError as error:
+        raise InputError(f"{where}, {error}") from error
+    if CONTENT not in source:
+        return paths, problems
+    marks = [""] * len(source)
+    if "bbox" in matched:
+        boxes = parse_boxes(source[matched["bbox"]], where)
+        marks = [box and BOX_MARK + box for box in boxes]
+    names = [path + mark for path, mark in zip(paths, marks, strict=True)]
+    names, found = follow(names, as_text(source[CONTENT]), root)
+    ends = zip(names, marks, strict=True)
+    return [name.removesuffix(mark) for name, mark in ends], [*problems, *found]
+
+
 def _ways_of_paths(given: pd.Series, folders: pd.Series) -> list[tuple[str, ...]]:
     """What each path may mean: below its row's folder, or as it is written, to the last space."""
     ways = []
@@ -501,7 +543,12 @@ def _other_columns(
     kept = {split_column, matched.get("relative_path")}
     others = source.drop(columns=list(set(matched.values()) - kept))
     others = others.rename(columns={c: f"source_{c}" for c in others if c in CATALOGUE_COLUMNS})
-    used = {split_column, "relative_path", *(SHEET_COLUMNS if "decision" in others else ())}
+    used = {
+        split_column,
+        "relative_path",
+        CONTENT,
+        *(SHEET_COLUMNS if "decision" in others else ()),
+    }
     unused = tuple(map(str, others.columns.difference(list(filter(None, used)))))
     words = "columns that nothing here goes by", unused
     return others, [Problem("unused_column", *words, action="kept as they are")]
@@ -526,8 +573,10 @@ def _image_ids(
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
             "animals of one photo apart; remove the repeated rows"
         )
-    made = make_image_ids(keys)
-    ids = made if given is None else given.where(given != "", made)  # new photos have none yet
+    ids = make_image_ids(keys)
+    if given is not None:  # new photos have none yet, and may have the path that another one had
+        made = ids.where(~ids.isin(set(given)), make_image_ids(keys + " "))
+        ids = given.where(given != "", made)
     if len(twice := ids[is_known & ids.where(is_known).duplicated()]):
         raise InputError(
             f"{where} has the image_id {twice.iloc[0]} twice (row {twice.index[0] + 2}), expected "

@@ -1,21 +1,20 @@
 """Decisions of a person on a sheet: which can be taken, and which are refused by their row."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text, parse_boxes
-from common.data.catalogue_folders import OUTSIDE, find_images, locate_photos
-from common.data.catalogue_tables import match_columns, read_csv
+from common.data.catalogue_folders import OUTSIDE
+from common.data.catalogue_tables import match_columns, photos_of_rows, read_csv
 from common.data.photo_files import BOX_MARK, file_and_box
+from common.data.photo_names import ID_MARK, photo_name
 from common.errors import InputError
 from common.gallery.gallery import Gallery
 from common.gallery.history import ever_renamed, once_decided, renamed_since, undone_names
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
-from common.gallery.pictures import ID_MARK, photo_name
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
 from common.words import typed
 
@@ -32,6 +31,10 @@ SAVED = re.compile(r"saved (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
 NO_PHOTO = (
     "the photo is not there: put this file into the folder of its photos, which the page names, or "
     "the photo back"
+)
+GONE_PHOTO = (
+    "the photo that was asked about is not there, and another one has its name: put it back, or "
+    "clear the row's decision"
 )
 UNDATED = "9999"  # after any change
 N_NAMED = 5  # rows, or photos, that a message names
@@ -161,24 +164,25 @@ def _rows_of(
     """
     matched = match_columns(list(source), str(file))
     answers = as_text(source[columns["decision"]]).str.lower()
-    ways = [(path,) for path in as_text(source[matched["path"]])]
-    paths, _ = locate_photos(ways, file.parent, near=file.stem, anywhere=True)
+    paths, _ = photos_of_rows(
+        source, matched, file.parent, str(file), near=file.stem, anywhere=True
+    )
     if "bbox" in matched:  # a decision is about one animal of a photo
         boxes = parse_boxes(source[matched["bbox"]], str(file))
-        paths = [path + (box and BOX_MARK + box) for path, box in zip(paths, boxes, strict=True)]
+        marks = [box and BOX_MARK + box for box in boxes]
+        paths = [path and path + mark for path, mark in zip(paths, marks, strict=True)]
     # Older sheets do not say which photo they are about, and which one they showed.
     nothing = [""] * len(source)
     asked, seen = (
         as_text(source[columns[name]]) if name in columns else nothing
         for name in ("content", "seen")
     )
-    contents = cache(partial(_contents, file.parent))  # asked for where one is not there
     times = _times_of(source)
     enrolled_as, decided, rows = names_of_pictures(gallery), of_pictures(gallery, DECIDED), []
     for row, text in enumerate(as_text(source[matched["identity"]])):
         refuse_long(text, f"{file}, row {row + 2}")
         name = text if text in kept else "" if is_unknown(text) else tidy_name(text)
-        here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK), contents)
+        here, fault = _photo_at(paths[row], file.parent, asked[row].removeprefix(ID_MARK))
         photo, _, then = seen[row].removeprefix(ID_MARK).partition(" ")  # older ones: no name
         then = tidy_name(then)
         # Else a person has corrected the name; one that was taken back is no correction.
@@ -190,29 +194,21 @@ def _rows_of(
     return rows
 
 
-def _photo_at(
-    path: str, folder: Path, asked: str, contents: Callable[[], dict[str, str]]
-) -> tuple[str, str]:
+def _photo_at(path: str, folder: Path, asked: str) -> tuple[str, str]:
     """The content of a photo, "" if it is not there; and why it is none that was asked about.
 
     Args:
-        contents: gives the folder's photos by content.
+        path: "" where another row's photo is there now.
     """
-    file, box = file_and_box(folder / path)
+    if not path:
+        return "", GONE_PHOTO
+    file = file_and_box(folder / path)[0]
     if not file.is_file():
-        if OUTSIDE.match(path):  # which is said where the table is read
-            return "", ""
-        now = contents().get(asked) if asked and not box else None
-        return "", NO_PHOTO + (f"; a photo of that content is {now}: write that" if now else "")
+        return "", "" if OUTSIDE.match(path) else NO_PHOTO  # the one is said where tables are read
     if not file.stat().st_size:
         return "", EMPTY_PHOTO
     here = photo_name(folder / path)
     return here, OTHER_PHOTO if asked and asked != here else ""
-
-
-def _contents(folder: Path) -> dict[str, str]:
-    """Content of each photo in a folder to its path there."""
-    return {photo_name(folder / path): path for path in find_images(folder).photos}
 
 
 def _listed(faults: Sequence[str]) -> str:

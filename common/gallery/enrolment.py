@@ -37,8 +37,9 @@ from common.gallery.files import (
 from common.gallery.gallery import Gallery
 from common.gallery.history import BUILT, read_log
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures, rows_of
-from common.gallery.pictures import drop_pictures, look_of, store_pictures
+from common.gallery.pictures import drop_pictures, look_of, picture_path, store_pictures
 from common.machine import processes
+from common.matching.details import FOLDER as DETAILS
 from common.matching.details import drop_details, store_details
 from common.matching.matchers import Matcher
 from common.models.heads import Recogniser
@@ -115,6 +116,7 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
             f"{folder}: this gallery was stored without its network or its photos' facts, expected "
             "both; build it with python week3/build_gallery.py"
         )
+    _refuse_torn(folder, gallery)
     validation_scores(gallery)
     if trained is not None and checksum(trained) != checksum(gallery.model):
         raise InputError(
@@ -123,6 +125,20 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
             "--trained out, or build a gallery with it"
         )
     return gallery
+
+
+def _refuse_torn(folder: Path, gallery: Gallery) -> None:
+    """Refuse a copy whose disk was full: a change of it would stand in no whole one."""
+    names = gallery.facts["picture"][gallery.can_be_found()].tolist()
+    pictures = (picture_path(folder, name) for name in names)
+    files = [*pictures, *(folder / DETAILS).glob("*.npy")]
+    if empty := [file for file in files if file.is_file() and not file.stat().st_size]:
+        raise InputError(
+            f"{folder}: {len(empty)} of {counted(len(files), 'file')} are empty "
+            f"({empty[0].relative_to(folder).as_posix()}{', …' if len(empty) > 1 else ''}), as in "
+            "a copy that found no space, expected a whole gallery; copy it anew, or, where this is "
+            "the only one, delete the empty files: it answers without them"
+        )
 
 
 @contextlib.contextmanager
@@ -338,7 +354,7 @@ def _complete(
         same: photos that the gallery has under the same name.
         has_encounter: whether the encounter of each photo is known.
     """
-    known, n_completed, n_otherwise = gallery.facts, 0, 0
+    known, n_completed, otherwise = gallery.facts, 0, []
     row_of = {str(known["picture"][row]): row for row in np.flatnonzero(gallery.can_be_found())}
     for i in same:
         row = row_of[facts["picture"][i]]
@@ -349,7 +365,8 @@ def _complete(
         if has_encounter[i] and was.startswith(ALONE) and was != encounter:
             given["encounter"] = encounter
         n_completed += bool(given)
-        n_otherwise += any(old[fact] not in ("", value) for fact, value in new.items())
+        if any(old[fact] not in ("", value) for fact, value in new.items()):
+            otherwise.append(facts["path"][i])
         if facts[DECIDED][i] > old.get(DECIDED, ""):
             given[DECIDED] = facts[DECIDED][i]  # decided again, and the same
         if given:
@@ -358,10 +375,12 @@ def _complete(
     if n_completed:
         filled_in = "were there already, and got a side, a date or an encounter from here"
         notes.append(f"{counted(n_completed, 'photo')} {filled_in}.")
-    if n_otherwise:
+    if otherwise:
+        few = ", ".join(otherwise[:N_NAMED]) + (", …" if len(otherwise) > N_NAMED else "")
         notes.append(
-            f"{counted(n_otherwise, 'photo')} with another side or date here than in the gallery, "
-            "which keeps its own: if the new one is right, --forget the photo and add it again."
+            f"{counted(len(otherwise), 'photo')} with another side or date here than in the "
+            f"gallery, which keeps its own ({few}): if the new one is right, --forget the photo "
+            "and add it again."
         )
     return tuple(notes)
 

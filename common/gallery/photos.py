@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from common.data.photo_files import file_and_box
+from common.data.photo_names import boxed_name, photo_name
 from common.errors import InputError
 from common.gallery.gallery import Gallery
-from common.gallery.pictures import boxed_name, photo_name
 from common.names import near_to, storable
 
 import numpy as np
@@ -18,7 +18,7 @@ N_NAMED = 3  # photos that a message names
 def names_of_pictures(gallery: Gallery) -> dict[str, str]:
     """Under which animal each photo is in the gallery: name of its picture to identity.
 
-    `common.gallery.pictures.photo_name` gives the same name for the same photo.
+    `common.data.photo_names.photo_name` gives the same name for the same photo.
     """
     return of_pictures(gallery, "identity")
 

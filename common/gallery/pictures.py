@@ -4,11 +4,11 @@ A picture is named by the checksum of the photo that it was made of: the same ph
 and a picture that is there need not be made again.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.data.photo_files import Box, content_checksum, each_photo, file_and_box, open_photo
+from common.data.photo_files import each_photo, open_photo
+from common.data.photo_names import photo_name
 from common.errors import InputError
 from common.files import replacing
 from common.own_files import remove_own
@@ -45,35 +45,6 @@ def store_pictures(photos: Sequence[Path], folder: Path, *, progress: bool = Tru
             f"small pictures cannot be written to {folder / FOLDER} ({error.strerror or error}); "
             "free some space or choose another folder"
         ) from error
-
-
-def photo_name(photo: Path) -> str:
-    """Checksum of what a photo's file shows: equal for the same photo, and box of it, only.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        file, box = file_and_box(photo)
-        name = content_checksum(file)
-        return boxed_name(name, box) if box else name
-    except OSError as error:
-        raise InputError(
-            f"{photo}: cannot be read as a photo ({error.strerror or error}); check the path"
-        ) from error
-
-
-def boxed_name(name: str, box: Box) -> str:
-    """`photo_name` of a box of the photo that has a name."""
-    return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()
-
-
-ID_MARK = "photo-"  # without a word before it a spreadsheet takes 12345 or 123e45 for a number
-
-
-def photo_id(photo: Path) -> str:
-    """A photo's name in tables that people fill in: whatever its file is called then."""
-    return ID_MARK + photo_name(photo)
 
 
 def picture_path(folder: Path, name: str) -> Path:

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from common.data.catalogue import Catalogue
 from common.data.photo_files import each_photo
+from common.data.photo_names import photo_name
 from common.errors import InputError
 from common.gallery.identification import best_per_animal
-from common.gallery.pictures import photo_name
 from common.matching.cascade import mean_of_photos
 from common.splits.encounters import comparable, same_encounter
 from common.splits.questions import Questions

@@ -212,6 +212,7 @@ def grouped_again(
     answers: Sequence[Answer],
     apart: Iterable[tuple[int, int]] = (),
     names: Sequence[str] | None = None,
+    waiting: Sequence[Answer] = (),
 ) -> tuple[Constraints, Grouping]:
     """What follows from answers, and the groups with them, up to the distance that they teach.
 
@@ -222,7 +223,13 @@ def grouped_again(
         apart: pairs that cannot be one animal, see `Constraints`.
         names: of the photos' animals where they are known, see `Constraints`. They teach no
             distance: nobody chose these pairs because they are hard to tell.
+        waiting: answers that are doubtful whatever the names are: they join and part nothing.
     """
-    constraints = Constraints.of(len(pairs), answers, grouping.probability, apart, names)
+    # Of a left and a right profile, which are not compared, no answer is surprising.
+    belief = np.where(pairs.comparable, grouping.probability, 0.5)
+    pairs_waiting = {frozenset((each.first, each.second)) for each in waiting}
+    counting = [e for e in answers if frozenset((e.first, e.second)) not in pairs_waiting]
+    constraints = Constraints.of(len(pairs), counting, belief, apart, names)
+    constraints.doubtful += waiting
     distance = distance_by_answers(grouping, answers)
     return constraints, regrouped(grouping, pairs, constraints, distance)

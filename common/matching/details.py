@@ -33,7 +33,7 @@ def store_details(
     """Find and keep the details of a gallery's photos, but of those that are there.
 
     Args:
-        names: of their pictures, see `common.gallery.pictures.photo_name`.
+        names: of their pictures, see `common.data.photo_names.photo_name`.
 
     Raises:
         InputError: a photo cannot be read, or the folder takes no files.

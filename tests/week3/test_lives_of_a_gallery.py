@@ -9,11 +9,11 @@ import random
 import shutil
 from datetime import UTC, datetime, timedelta
 
+from common.data.photo_names import photo_name
 from common.ending import run_script
 from common.gallery import history
 from common.gallery.enrolment import open_gallery
 from common.gallery.photos import names_of_pictures
-from common.gallery.pictures import photo_name
 
 import numpy as np
 import pytest

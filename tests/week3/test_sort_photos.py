@@ -5,12 +5,13 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 
 import pair_answers
 from common.data.catalogue import load_catalogue
 from common.data.catalogue_checks import load_checked_card
+from common.data.photo_names import photo_id, photo_name
 from common.errors import InputError
-from common.gallery.pictures import photo_name
 from common.groups.constraints import Constraints
 from common.words import counted
 
@@ -279,6 +280,41 @@ def test_answers_about_photos_that_are_gone_or_others_now_are_passed_over(card, 
 
     assert asked == [(0, 1)]  # a folder that was renamed hides no photo
     assert "not here (any more): 1" in note
+
+
+@pytest.fixture
+def renumbered(card, unnamed, tmp_path):
+    """The card, in which the first photo is gone and each next one has the name of that before."""
+    folder = tmp_path / "renumbered"
+    shutil.copytree(unnamed, folder)
+    names = [folder / path for path in card.table["path"].iloc[:4]]
+    for name, following in pairwise(names):
+        following.replace(name)
+    return replace(card, root=folder, table=card.table.drop(index=3).reset_index(drop=True))
+
+
+def test_answers_stay_with_photos_that_were_numbered_anew(card, renumbered, tmp_path):
+    pairs = [(0, 1, "same"), (1, 2, "same"), (2, 3, "different")]
+    files = [answers_file(tmp_path, pairs, card, name) for name in ("one.csv", "copy.csv")]
+
+    answers, _, _, (note,) = pair_answers.read_answers(files, renumbered)
+
+    assert [(e.first, e.second, e.is_same) for e in answers] == [(0, 1, True), (1, 2, False)]
+    assert "not here (any more): 1 (" in note  # once, though two files have it
+    assert "empty their cells" not in note  # the paths are other photos'
+
+
+def test_names_stay_with_photos_that_were_numbered_anew(sorted_photos, card, renumbered):
+    folder = renumbered.root
+    shutil.copy(sorted_photos[1] / "individuals.csv", folder / "metadata.csv")
+    was = {row["content"]: row["identity"] for row in rows_of(folder / "metadata.csv")}
+
+    again, report = load_checked_card(folder)
+
+    now = dict(zip(map(photo_id, again.paths()), again.table["identity"], strict=True))
+    assert now.items() <= was.items()
+    assert again.n_images == card.n_images - 1
+    assert "photos that had another name when the table was written: 3 (" in report.text()
 
 
 def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their_cells_are_empty(

@@ -9,8 +9,8 @@ from common.data.catalogue import is_unnamed, load_catalogue, read_card
 from common.data.catalogue_checks import load_checked_card
 from common.data.exif import taken, time_taken
 from common.data.photo_files import look_at, open_photo
+from common.data.photo_names import photo_name
 from common.errors import InputError
-from common.gallery.pictures import photo_name
 from common.turtles.card import draw_card
 
 import numpy as np

@@ -483,6 +483,15 @@ def test_kaggles_table_finds_its_photos_in_the_folder_of_its_name(tmp_path):
     assert len(remarks(catalogue)["other_path"]) == 3
 
 
+def test_a_name_that_two_photos_have_is_told_with_both(tmp_path):
+    touch(tmp_path, "day1/4.jpg", "day2/4.jpg", "day1/5.jpg", "day1/6.jpg")
+    table = table_in(tmp_path, "path,identity\n4.jpg,a\n5.jpg,a\n6.jpg,b\n", "metadata.csv")
+
+    found = remarks(load_catalogue(table))["several_paths"]
+
+    assert found == ("4.jpg: day1/4.jpg or day2/4.jpg",)
+
+
 @pytest.mark.parametrize(
     "names", [("train", "val"), ("train2017", "val2017"), ("Training", "VALID")]
 )

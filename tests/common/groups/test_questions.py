@@ -1,5 +1,7 @@
 """Which pairs a person should judge, and what the answers change."""
 
+from dataclasses import replace
+
 from common.groups.choice import distance_for
 from common.groups.constraints import Answer, Constraints
 from common.groups.likeness import Likeness
@@ -134,6 +136,39 @@ def test_two_boxes_of_one_photo_are_no_group(folder):
     _, again = grouped_again(named.pairs, grouping, [], [tuple(alike)])
 
     assert again.labels[alike[0]] != again.labels[alike[1]]
+
+
+def surprising(named, grouping):
+    """An answer that the photos speak strongly against."""
+    least = np.where(named.pairs.comparable, grouping.probability, 1)
+    one, other = np.unravel_index(least.argmin(), least.shape)
+    return Answer(int(one), int(other), True)
+
+
+def test_an_answer_on_what_is_not_compared_counts_at_once(folder):
+    named, grouping = folder
+    answer = surprising(named, grouping)
+    comparable = named.pairs.comparable.copy()
+    comparable[answer.first, answer.second] = comparable[answer.second, answer.first] = False
+
+    waiting, _ = grouped_again(named.pairs, grouping, [answer])
+    counted, _ = grouped_again(replace(named.pairs, comparable=comparable), grouping, [answer])
+
+    assert (waiting.doubtful, waiting.kept) == ([answer], [])
+    assert (counted.doubtful, counted.kept) == ([], [answer])
+
+
+def test_an_answer_that_waits_contradicts_no_proposed_names(folder):
+    named, grouping = folder
+    answer = surprising(named, grouping)
+    names = np.full(len(named.pairs), "", dtype=object)
+    names[[answer.first, answer.second]] = "animal-001", "animal-002"
+    waiting = grouped_again(named.pairs, grouping, [answer])[0].doubtful
+
+    constraints, _ = grouped_again(named.pairs, grouping, [answer], (), names, waiting)
+
+    assert constraints.contradictions == []
+    assert constraints.doubtful == [answer]
 
 
 def test_names_bind_and_teach_no_distance(folder):
