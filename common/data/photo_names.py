@@ -89,7 +89,7 @@ def follow(
         "renamed_photo": (
             "photos that had another name when the table was written",
             moved,
-            "known by their content",
+            "known by the column content; where a path is meant, empty that cell",
         ),
         "gone_photo": (
             "rows whose photo is not here, and whose path another photo has now",

@@ -1,8 +1,9 @@
 """Lives of a gallery drawn by chance: what persons said last stands, whatever file comes after.
 
 Each life is a mixture of pages that are made, saved and added at odd times and more than once, of
-seasons' folders and of changes by hand; beside it a plain model keeps who said what of which photo,
-and when. What the gallery takes must be what the model has; it may refuse.
+seasons' folders and of changes by hand, and photos' files are numbered anew now and then; beside it
+a plain model keeps who said what of which photo, and when. What the gallery takes must be what the
+model has; it may refuse.
 """
 
 import random
@@ -43,6 +44,8 @@ class Life:
     def __init__(self, folder, seed):
         self.folder, self.gallery, self.chance = folder, folder / "gallery", random.Random(seed)
         Clock.time = datetime(2026, 1, 1, tzinfo=UTC)
+        self.numbering = random.Random(seed)
+        self.file = {i: f"{i}.png" for i in range(N_PHOTOS)}  # of each photo, by now
         (folder / "photos").mkdir()
         for i in range(N_PHOTOS):
             pixels = np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8)
@@ -57,12 +60,21 @@ class Life:
         assert self.run("--smoke", "--data_dir", folder / "first")
 
     def photo(self, i):
-        return self.folder / "photos" / f"{i}.png"
+        return self.folder / "photos" / self.file[i]
+
+    def number_anew(self):
+        """Two photos swap the names of their files, which a page that was made may name."""
+        if self.numbering.random() < 0.5:
+            one, other = self.numbering.sample(range(N_PHOTOS), 2)
+            waiting = self.photo(one).rename(self.folder / "waiting.png")
+            self.photo(other).rename(self.photo(one))
+            waiting.rename(self.photo(other))
+            self.file[one], self.file[other] = self.file[other], self.file[one]
 
     def copy(self, rows, folder):
         for i, name in rows:
             (folder / name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.photo(i), folder / name)
+            shutil.copy(self.photo(i), folder / name / f"{i}.png")
 
     def run(self, *flags):
         """Whether the script takes it; a refusal ends in exit code 2."""
@@ -117,7 +129,8 @@ class Life:
             shown = self.chance.choice(alike) if alike else None
             seen = "" if shown is None else f"photo-{picture[shown]} {name}"
             answer = "new individual" if shown is None else "confirmed"
-            lines.append(f'photos/{i}.png,{name},{answer},photo-{picture[i]},{seen},"{saved}"')
+            photo = f"photos/{self.file[i]},{name},{answer},photo-{picture[i]}"
+            lines.append(f'{photo},{seen},"{saved}"')
             rows.append((i, animal, name, shown))
         file = self.folder / f"page{len(self.pages)}.csv"
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -126,6 +139,7 @@ class Life:
     def add_page(self):
         if not self.pages:
             return
+        self.number_anew()
         file, rows, when = self.chance.choice(self.pages)
         before = dict(self.animal)
         if not self.run("--add", "--data_dir", file):
