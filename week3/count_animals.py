@@ -5,6 +5,7 @@ Question: how many animals are there, seen or not, and how far can the names be 
     python week3/count_animals.py
     python week3/count_animals.py path/to/individuals.csv --occasion day --side left
     python week3/count_animals.py --data_dir path/to/your/animals --days 2024-05-01,2024-08-31
+    python week3/count_animals.py runs/gallery
     python week3/count_animals.py --simulate 200
 
 Seconds; the last one under a minute. With no argument: three years of the embedded turtles, before
@@ -32,6 +33,8 @@ from common.data.catalogue import Catalogue
 from common.ending import run_script
 from common.errors import InputError, first_line
 from common.files import write_bytes, write_text
+from common.gallery.enrolment import has_gallery, open_gallery
+from common.gallery.photos import catalogue_of
 from common.groups.choice import AGREEMENT, LITTLE_AGREEMENT
 from common.own_files import is_foreign, read_json, remove_own
 from common.runs import Run, start_run
@@ -94,7 +97,7 @@ def read_rate(text: str) -> list[float]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = cli.make_parser(__doc__)
-    words = "CSV file or folder, instead of --data_dir"
+    words = "CSV file, folder or gallery, instead of --data_dir"
     parser.add_argument("table", nargs="?", type=cli.present_path, metavar="TABLE", help=words)
     cli.shared_flags(parser, "data_dir", "output_dir", "smoke")
     words = "what counts as one occasion; a season is three months (default: %(default)s)"
@@ -127,7 +130,10 @@ def main(argv: list[str] | None = None) -> dict:
     run = start_run(__file__, args)
     if args.simulate:
         return simulated(args, run)
-    catalogue = open_catalogue(args, fewest_identities=1, are_photos_opened=False)
+    if args.data_dir and has_gallery(args.data_dir):
+        catalogue = catalogue_of(open_gallery(args.data_dir), args.data_dir)
+    else:
+        catalogue = open_catalogue(args, fewest_identities=1, are_photos_opened=False)
     is_drawn = not (args.data_dir or args.dataset)
     if is_drawn and not args.days:
         args.days = list(TURTLE_DAYS)

@@ -82,7 +82,7 @@ def follow(
     others = {file_and_box(root / path)[0] for path in taken}
     left = [row for row in strayed if now[row] == paths[row]]
     gone = [row for row in left if places[row][0] in others]
-    changed = [row for row in left if row not in gone and checksums[places[row][0]]]
+    changed = [row for row in left if places[row][0] not in others and checksums[places[row][0]]]
     for row in gone:
         now[row] = ""
     what = {

@@ -1,14 +1,18 @@
-"""Photos of a gallery by name: which rows they are, and under which animal."""
+"""Photos of a gallery: which rows they are, under which animal, and who was seen when."""
 
 from pathlib import Path
 
+from common.data.catalogue import Catalogue, catalogue_from_table
+from common.data.exif import ALONE
 from common.data.photo_files import file_and_box
 from common.data.photo_names import boxed_name, photo_name
 from common.errors import InputError
 from common.gallery.gallery import Gallery
+from common.gallery.pictures import picture_path
 from common.names import near_to, storable
 
 import numpy as np
+import pandas as pd
 
 DECIDED = "decided"  # fact: when a person was asked whose photo it is, or moved it; else ""
 N_DIGITS = 8  # of a picture's name that tell photos apart for people
@@ -29,6 +33,18 @@ def of_pictures(gallery: Gallery, fact: str) -> dict[str, str]:
     unknown = np.zeros(len(present), dtype=str)
     pictures, values = (facts.get(name, unknown)[present] for name in ("picture", fact))
     return dict(zip(pictures, values, strict=True))
+
+
+def catalogue_of(gallery: Gallery, folder: Path) -> Catalogue:
+    """Who was seen when, as a gallery in a folder keeps it; its photos are its small pictures."""
+    facts, present = gallery.facts, gallery.can_be_found()
+    columns = {"identity": "identity", "date": "date", "orientation": "side"}
+    table = pd.DataFrame({ours: facts[fact][present] for ours, fact in columns.items()})
+    encounter = pd.Series(facts["encounter"][present])
+    table["encounter"] = encounter.mask(encounter.str.startswith(ALONE), "")
+    table["path"] = [picture_path(Path(), name).as_posix() for name in facts["picture"][present]]
+    reading = {"keep_names": gallery.identities, "fewest_identities": 1}
+    return catalogue_from_table(table, folder, folder.absolute().name, **reading)
 
 
 def decided_of(gallery: Gallery) -> dict[str, tuple[str, str]]:

@@ -52,6 +52,20 @@ def test_the_turtles_are_counted_beside_their_known_number(tmp_path):
     assert "8 turtles could be met in these years" in result["summary"]
 
 
+def test_a_gallery_counts_as_the_photos_that_it_was_built_of(turtles, tmp_path):
+    gallery = tmp_path / "gallery"
+    load_main("week3/build_gallery")(
+        ["--smoke", "--data_dir", str(turtles), "--output_dir", str(gallery)]
+    )
+
+    by_photos, _ = count(tmp_path / "photos", turtles, "--occasion", "year")
+    by_gallery, _ = count(tmp_path / "held", gallery, "--occasion", "year")
+
+    assert by_gallery["metrics"] == by_photos["metrics"]
+    texts = [(tmp_path / each / "run" / "animals.csv").read_text() for each in ("photos", "held")]
+    assert texts[0] == texts[1]
+
+
 def test_a_table_without_its_photos_is_enough(table, tmp_path):
     result, names = count(tmp_path, table)
 
