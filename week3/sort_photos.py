@@ -31,7 +31,7 @@ from common import cli
 from common.data.catalogue import Catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_folders import TABLE_FILE
-from common.data.catalogue_tables import CONTENT
+from common.data.catalogue_tables import CONTENT, make_image_ids
 from common.data.exif import NO_TIME
 from common.data.photo_files import file_and_box
 from common.data.photo_names import photo_id
@@ -319,10 +319,16 @@ def finish(
     Args:
         given: rows that have been answered; the next file has them, too.
     """
-    individuals = card.table.assign(identity=names)
+    encounters = card.table["encounter"].where(card.table["encounter_known"], "")
+    individuals = card.table.assign(identity=names, encounter=encounters)
     empty = [name for name in PLACES if individuals[name].isna().all()]
+    # Made from paths, it would keep tables of two cards from being put together.
+    keys = individuals["path"] + individuals.get("bbox", "")
+    if individuals["image_id"].eq(make_image_ids(keys)).all():
+        empty.append("image_id")
     others = individuals.columns.drop([*COPIED, *empty, *MADE_HERE], errors="ignore")
-    individuals = individuals[[*(name for name in COPIED if name in individuals), *others]]
+    copied = [name for name in COPIED if name in individuals and name not in empty]
+    individuals = individuals[[*copied, *others]]
     times = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
     dates = times.str.removesuffix(NO_TIME)
     # Files may be numbered anew before this table is read again.

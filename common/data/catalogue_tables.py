@@ -530,7 +530,8 @@ def _given_encounters(given: pd.Series | None) -> tuple[pd.Series | None, list[P
     """The source's encounters in one spelling each, "" where unknown."""
     if given is None:
         return None, []
-    given = given.where(~given.map(is_unknown).astype(bool), "")
+    is_alone = given.str.startswith(ALONE)  # as a table of ours says that nobody knows it
+    given = given.where(~(is_alone | given.map(is_unknown).astype(bool)), "")
     spelled = joined_spellings(given)
     ways = "encounters whose name is written in several ways", several_spellings(spelled)
     return given.map(spelled), [Problem("joined_encounters", *ways, action="taken for one")]

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, catalogue_from_table
-from common.data.exif import ALONE
 from common.data.photo_files import file_and_box
 from common.data.photo_names import boxed_name, photo_name
 from common.errors import InputError
@@ -38,10 +37,8 @@ def of_pictures(gallery: Gallery, fact: str) -> dict[str, str]:
 def catalogue_of(gallery: Gallery, folder: Path) -> Catalogue:
     """Who was seen when, as a gallery in a folder keeps it; its photos are its small pictures."""
     facts, present = gallery.facts, gallery.can_be_found()
-    columns = {"identity": "identity", "date": "date", "orientation": "side"}
+    columns = {each: each for each in ("identity", "date", "encounter")} | {"orientation": "side"}
     table = pd.DataFrame({ours: facts[fact][present] for ours, fact in columns.items()})
-    encounter = pd.Series(facts["encounter"][present])
-    table["encounter"] = encounter.mask(encounter.str.startswith(ALONE), "")
     table["path"] = [picture_path(Path(), name).as_posix() for name in facts["picture"][present]]
     reading = {"keep_names": gallery.identities, "fewest_identities": 1}
     return catalogue_from_table(table, folder, folder.absolute().name, **reading)

@@ -71,7 +71,7 @@ def test_every_photo_is_in_one_proposed_individual(sorted_photos, turtles):
     rows = rows_of(folder / "individuals.csv")
 
     assert len(rows) == result["metrics"]["groups"]["photos"] == load_catalogue(turtles).n_images
-    assert len({row["image_id"] for row in rows}) == len(rows)
+    assert len({row["content"] for row in rows}) == len(rows)
     assert len({row["identity"] for row in rows}) == result["metrics"]["groups"]["groups"]
 
 
@@ -315,6 +315,29 @@ def test_names_stay_with_photos_that_were_numbered_anew(sorted_photos, card, ren
     assert now.items() <= was.items()
     assert again.n_images == card.n_images - 1
     assert "photos that had another name when the table was written: 3 (" in report.text()
+
+
+def test_tables_of_two_cards_are_put_together_by_hand(unnamed, turtles, tmp_path):
+    cards, tables = [tmp_path / "card", tmp_path / "other"], []
+    shutil.copytree(unnamed, cards[0])
+    shutil.copytree(unnamed, cards[1])
+    for number, card in enumerate(cards):
+        (card / "metadata.csv").unlink()
+        for photo in sorted(card.rglob("*.jpg"))[number::2]:  # none is in both
+            photo.unlink()
+        flags = ["--smoke", str(card), "--data_dir", str(turtles)]
+        script.main([*flags, "--output_dir", str(tmp_path / f"run{number}")])
+        tables.append(pd.read_csv(tmp_path / f"run{number}" / "individuals.csv", dtype=str))
+    (tmp_path / "both").mkdir()
+    for card in cards:
+        card.rename(tmp_path / "both" / card.name)
+    merged = pd.concat(tables)
+    merged.to_csv(tmp_path / "both" / "metadata.csv", index=False)
+
+    table = load_checked_card(tmp_path / "both")[0].table
+
+    assert sorted(table["identity"]) == sorted(merged["identity"])
+    assert {path.split("/")[0] for path in table["path"]} == {"card", "other"}
 
 
 def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their_cells_are_empty(
