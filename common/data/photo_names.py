@@ -97,9 +97,10 @@ def follow(
             "left out",
         ),
         "changed_photo": (
-            "photos that have changed since the table was written",
+            "photos of another content than when the table was written",
             [paths[row] for row in changed],
-            "known by their names; if one is another photo, take its row out",
+            "taken for the same, changed by a program; where one is another photo, take its row "
+            "out",
         ),
     }
     return now, [
