@@ -143,7 +143,7 @@ def _of_side(table: pd.DataFrame, side: str, notes: list[str]) -> pd.DataFrame:
             f"--side {side}: no photo shows it, expected one of {', '.join(sides) or 'left, right'}"
             f" in the column orientation; {hint}"
         )
-    return _keep(table, table["side"] == meant, f"that do not show the {meant}", notes)
+    return _keep(table, table["side"] == meant, f"not of the side {meant}", notes)
 
 
 def _unjoined_sides(table: pd.DataFrame) -> tuple[str, str]:

@@ -69,7 +69,7 @@ def test_one_side_alone_may_count(word):
     histories = histories_of(catalogue_of(ROWS), "day", side=word)
 
     assert list(histories.encounters.index) == ["Anna", "Cleo"]
-    assert "2 photos that do not show the left: left out" in histories.notes[0]
+    assert "2 photos not of the side left: left out" in histories.notes[0]
 
 
 def test_sides_that_nobody_joined_are_told_with_the_side_that_has_most_animals():
