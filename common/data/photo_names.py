@@ -73,7 +73,7 @@ def follow(
     for row in strayed:
         (_, box), name = places[row], names[row]
         candidates = by_checksum.get(name) or (photos if box else [])
-        mark = "".join(paths[row].partition(BOX_MARK)[1:])
+        mark = "".join(paths[row].rpartition(BOX_MARK)[1:]) if box else ""
         ways = (each for each in candidates if _is_named(checksums, root / each, box, name))
         if new := next((f"{way}{mark}" for way in ways if f"{way}{mark}" not in taken), None):
             moved.append(f"{paths[row]} = {new}")

@@ -142,6 +142,14 @@ def test_boxes_move_with_their_photo_and_may_be_corrected(tmp_path):
     ]
 
 
+def test_a_file_whose_own_name_looks_like_a_box_is_found(tmp_path):
+    name = photo_id(photos(tmp_path, "b.jpg") / "b.jpg")
+
+    now, _ = follow(["a#xywh=1,2,3,4.jpg"], [name], tmp_path)
+
+    assert now == ["b.jpg"]
+
+
 def test_of_two_copies_each_row_has_its_own(tmp_path):
     photos(tmp_path, "a.jpg")
     name = photo_id(tmp_path / "a.jpg")
