@@ -140,10 +140,11 @@ def rows_to_ask(
     if len(new) >= FEWEST_ASKED:
         reason = "" if _are_met_again(facts, known) else "no animal here was met in two encounters"
         return known, new, reason
-    learned = f"all but {counted(len(known), 'photo')}" if len(known) else "all photos"
+    most = f"all but {counted(len(known), 'photo')}" if len(known) else "all photos"
+    learned = f"its network has learned from {most} here, and " if is_trained.any() else ""
     reason = (
-        f"its network has learned from {learned} here, and animals that are new to it have "
-        f"{counted(len(new), 'photo')}, expected {FEWEST_ASKED} or more"
+        f"{learned}animals that are new to its network have {counted(len(new), 'photo')}, expected "
+        f"{FEWEST_ASKED} or more"
     )
     return known, new, reason
 
