@@ -100,8 +100,9 @@ def may_have_changed(
     """
     about = {row[name] for row in rows for name in ("first", "second")}
     photos = zip(card.table["path"], card.paths(), strict=True)
-    here = {path for path, photo in photos if photo_id(photo) not in about}
-    return any(set(each) <= here for each in lost)
+    ids = {path: photo_id(photo) for path, photo in photos}
+    here = {path for path, own in ids.items() if own not in about}
+    return any(here & set(each) and set(each) <= ids.keys() for each in lost)
 
 
 def lasting(

@@ -572,7 +572,8 @@ def _image_ids(
         raise InputError(
             f"{where} lists {counted(len(repeated), 'photo')} twice (row {repeated.index[0] + 2}: "
             f"{repeated.iloc[0]}), expected each path once, or a bbox column that tells the "
-            "animals of one photo apart; remove the repeated rows"
+            "animals of one photo apart; remove the repeated rows, or, if they are other photos of "
+            "that name, write their folders, too"
         )
     ids = make_image_ids(keys)
     if given is not None:  # new photos have none yet, and may have the path that another one had

@@ -14,8 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from common.data.catalogue import Catalogue
+from common.data.catalogue_cells import as_text
+from common.data.catalogue_tables import CONTENT
 from common.data.exif import ALONE
 from common.data.photo_files import BOX_MARK, file_and_box, same_place
+from common.data.photo_names import ID_MARK, boxed_name
 from common.errors import InputError
 from common.gallery.decisions import NOTHING, Decided, refuse_lookalikes, refuse_moves
 from common.gallery.embedding import (
@@ -246,7 +249,8 @@ def enrol_catalogue(
     table, paths = catalogue.table, catalogue.paths()
     refuse_lookalikes(table["identity"].unique(), gallery, kept)
     now = store_pictures(paths, folder, progress=len(paths) > 100)
-    pictures = _as_before(gallery, catalogue, now, network, device)
+    written, notes = _as_written(gallery, catalogue, now)
+    pictures = _as_before(gallery, catalogue, written, network, device)
     times = decided.asked
     asked = {was: times[each] for each, was in zip(now, pictures, strict=True) if each in times}
     decided = replace(decided, asked=asked)
@@ -257,7 +261,7 @@ def enrol_catalogue(
     facts[DECIDED] = [decided.asked.get(picture, "") for picture in pictures]
     moved = _move(gallery, catalogue, facts, is_there, decided)
     same = [i for i, was in enumerate(is_there) if was == table["identity"].iloc[i]]
-    notes = _complete(gallery, facts, same, table["encounter_known"].to_numpy())
+    notes += _complete(gallery, facts, same, table["encounter_known"].to_numpy())
     if rows:
         joining = table.iloc[rows]
         embeddings = embed(network, [paths[i] for i in rows], device=device)
@@ -285,6 +289,34 @@ def save_gallery(gallery: Gallery, folder: Path, change: dict | None = None) -> 
     kept = {*gallery.facts["picture"][gallery.can_be_found()], *former_pictures(folder)}
     drop_pictures(folder, kept)
     drop_details(folder, kept)
+
+
+def _as_written(
+    gallery: Gallery, catalogue: Catalogue, pictures: list[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Pictures by which photos are known; a changed file's by what its table says that it showed.
+
+    See `common.data.photo_names.follow`. And a sentence on those that have changed.
+    """
+    if CONTENT not in catalogue.table:
+        return pictures, ()
+    enrolled_as, known, changed = names_of_pictures(gallery), [*pictures], []
+    left = enrolled_as.keys() - set(pictures)
+    asked = as_text(catalogue.table[CONTENT]).str.removeprefix(ID_MARK)
+    for i, (now, was, path) in enumerate(zip(pictures, asked, catalogue.paths(), strict=True)):
+        box = file_and_box(path)[1]
+        former = {was, boxed_name(was, box) if box else was} & left
+        if former and now not in enrolled_as:
+            known[i] = former.pop()
+            left.discard(known[i])
+            changed.append(catalogue.names()[i])
+    if not changed:
+        return known, ()
+    few = ", ".join(changed[:N_NAMED]) + (", …" if len(changed) > N_NAMED else "")
+    return known, (
+        f"{counted(len(changed), 'photo')} that a program has changed since: the gallery keeps "
+        f"what was there ({few}).",
+    )
 
 
 def _as_before(
@@ -388,8 +420,8 @@ def _complete(
 def _shown_twice(gallery: Gallery, folder: Path, n_joined: int) -> tuple[str, ...]:
     """A sentence on the last photos that the gallery seems to have already.
 
-    A box that somebody has corrected by a little would else show its animal twice, and a copy that
-    was saved anew be a second animal's photo.
+    A box that somebody has corrected by a little would else show its animal twice, as would a photo
+    that was cropped, and a copy that was saved anew be a second animal's photo.
     """
     facts, present = gallery.facts, gallery.can_be_found()
     rows = range(len(present) - n_joined, len(present))
@@ -417,7 +449,7 @@ def _same_places(
     for row in rows:
         for other in before.get(photos[row], ()):
             boxes = [file_and_box(facts["path"][each])[1] for each in (row, other)]
-            is_whole = boxes.count(None) == 1
+            is_whole = boxes.count(None) == 1 or (boxes.count(None) == 2 and facts["date"][row])
             if is_whole or (None not in boxes and same_place(*boxes)):
                 yield row, int(other)
 

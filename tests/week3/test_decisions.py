@@ -282,6 +282,34 @@ def test_a_decision_about_a_photo_whose_name_another_asked_photo_has_is_refused(
     assert "row 2: the photo that was asked about is not there, and another one" in line
 
 
+def test_a_table_moves_a_photo_that_a_program_has_changed_since_as_it_was(gallery, built):
+    photo = built / "data" / "anna" / "0.png"
+    (gallery.parent / "anna").mkdir()
+    changed = gallery.parent / "anna" / "0.png"
+    Image.open(photo).rotate(90, expand=True).save(changed)
+    row = f"anna/0.png,berta,{photo_id(photo)}"
+
+    result = build(gallery, *decide(gallery, row, columns="path,identity,content"))
+
+    assert held(gallery)["anna/0.png"] == "berta"
+    assert len(held(gallery)) == 6
+    told = "1 photo that a program has changed since: the gallery keeps what was there (anna/0.png)"
+    assert any(told in note for note in result["notes"])
+
+
+def test_another_photo_of_the_same_path_and_day_is_told(gallery):
+    columns = "path,identity,date"
+    build(gallery, *decide(gallery, "new/0.png,anna,2024-05-31", columns=columns))
+    changed = gallery.parent / "new" / "0.png"
+    Image.open(changed).rotate(90, expand=True).save(changed)
+
+    row = "new/0.png,berta,2024-05-31"
+    result = build(gallery, *decide(gallery, row, columns=columns))
+
+    told = "seems to have had already (new/0.png of berta beside new/0.png of anna)"
+    assert any(told in note for note in result["notes"])
+
+
 def test_a_decision_about_a_photo_without_content_says_so(gallery, capsys):
     (gallery.parent / "new" / "0.png").write_bytes(b"")
 
