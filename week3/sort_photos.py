@@ -386,7 +386,8 @@ def names_of(
     """A name for each photo: the one that the folder's table has for its group, or a new one.
 
     A new one has a number beyond those of earlier proposals that the table has, and four digits of
-    this folder: the first animal of another card is another one. And a note.
+    these groups: the first animal of another card, or of this one sorted otherwise, is another one.
+    And a note.
 
     Args:
         kept: names of the photos, as the table has them; "" where it has none that counts.
@@ -397,16 +398,17 @@ def names_of(
     others = [label for label in range(int(labels.max()) + 1) if label not in name_of]
     first = max(taken, default=0) + 1
     width = max(3, len(str(first + len(others) - 1)))
-    mark = mark_of(card)
+    mark = mark_of(card, labels)
     name_of |= {each: f"animal-{n:0{width}}-{mark}" for n, each in enumerate(others, start=first)}
     note = f"Names that the folder's table has are kept: {counted(n_named, 'photo')}."
     return np.array([name_of[label] for label in labels.tolist()]), [note] if n_named else []
 
 
-def mark_of(card: Catalogue) -> str:
-    """Four digits that other photos than these would hardly have."""
+def mark_of(card: Catalogue, labels: np.ndarray) -> str:
+    """Four digits that other photos than these, or other groups of them, would hardly have."""
     sizes = [file_and_box(path)[0].stat().st_size for path in card.paths()]
-    photos = sorted(zip(card.table["path"], card.table["date"].astype(str), sizes, strict=True))
+    dates = card.table["date"].astype(str)
+    photos = sorted(zip(card.names(), dates, sizes, labels.tolist(), strict=True))
     return hashlib.blake2b(repr(photos).encode(), digest_size=2).hexdigest()
 
 

@@ -422,10 +422,18 @@ def test_names_that_the_folder_has_are_kept_and_given_to_nobody_else(card, given
 
     names, (note,) = script.names_of(replace(card, table=table), labels, table["identity"])
 
-    mark = f"-{script.mark_of(card)}"
+    mark = f"-{script.mark_of(card, labels)}"
     assert [name.removesuffix(mark) for name in names[: len(expected)]] == expected
     assert len(set(names)) == labels.max() + 1
     assert counted(2 - given.count(""), "photo") in note
+
+
+def test_the_same_card_sorted_otherwise_gives_no_name_of_the_first_time(card):
+    one, other = np.zeros(card.n_images, int), np.arange(card.n_images)
+
+    names = [set(script.names_of(card, each, [""] * card.n_images)[0]) for each in (one, other)]
+
+    assert not names[0] & names[1]
 
 
 def test_the_first_animals_of_two_folders_have_two_names(card):
