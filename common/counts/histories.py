@@ -102,7 +102,7 @@ def histories_of(
     if n_resumed := table["encounter"][is_resumed].nunique():
         notes.append(
             f"{counted(n_resumed, 'encounter')} with more than {PAUSE.components.hours} hours "
-            "between two photos: each part counts"
+            "between two photos, or on several days without a time: each part counts"
         )
     table = table.assign(occasion=[_words(each, occasion) for each in periods[1]])
     encounters = table.groupby(["identity", "occasion"])["encounter"].nunique()
@@ -111,15 +111,20 @@ def histories_of(
 
 
 def _beginnings(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """When each photo's encounter began, and whether it did so after a pause on another day."""
+    """When each photo's encounter began, and whether it did so after a pause on another day.
+
+    Only times say that one went on over midnight: a day without a time is its own.
+    """
     table = table.sort_values("date", kind="stable")
     animal = [table["identity"], table["encounter"]]
+    day = table["date"].dt.normalize()
     is_resumed = table["date"].groupby(animal).diff() > PAUSE
+    has_time = table["date"] != day
+    are_times = has_time & has_time.groupby(animal).shift(fill_value=False)
+    is_resumed |= ~are_times & (day.groupby(animal).diff() > pd.Timedelta(0))
     part = is_resumed.groupby(animal).cumsum()
     begun = table["date"].groupby([*animal, part]).transform("min")
-    is_other_day = (
-        begun.dt.normalize() != table["date"].groupby(animal).transform("min").dt.normalize()
-    )
+    is_other_day = begun.dt.normalize() != day.groupby(animal).transform("min")
     return begun.sort_index(), (part.gt(0) & is_other_day).sort_index()
 
 

@@ -85,7 +85,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         shown = _shown(facts, rows[:N_NAMED])
         raise InputError(
             f"{photo}: found {len(rows)} photos of that name ({shown}), expected one; "
-            "give its file, or its number, which --list shows"
+            f"give {'' if Path(photo).is_file() else 'its file, or '}its number, which --list shows"
         )
     names = np.array([Path(path).name for path in files])
     near = near_to(Path(name).name, names[present])[:N_NAMED]

@@ -51,6 +51,14 @@ def test_an_encounter_over_midnight_is_one_capture():
         assert f"1 encounter over the end of a {occasion}: counted once" in histories.notes
 
 
+@pytest.mark.parametrize("hours", [("T20:00", ""), ("", "T04:00")])
+def test_a_day_without_a_time_is_no_encounter_over_midnight(hours):
+    days = zip(["2024-05-01", "2024-05-02"], hours, strict=True)
+    rows = [("Anna", f"{day}{hour}", "dive 1", "left") for day, hour in days]
+
+    assert histories_of(catalogue_of(rows), "day").texts == ["11"]
+
+
 @pytest.mark.parametrize("hour", ["", "T10:00"])
 def test_an_encounter_whose_name_comes_back_on_another_day_is_another_capture(hour):
     days = ["2024-05-01", "2024-05-02", "2024-06-21"]
@@ -60,7 +68,8 @@ def test_an_encounter_whose_name_comes_back_on_another_day_is_another_capture(ho
 
     assert histories.texts == ["111"]
     assert histories.notes == (
-        "1 encounter with more than 12 hours between two photos: each part counts",
+        "1 encounter with more than 12 hours between two photos, or on several days without a "
+        "time: each part counts",
     )
 
 
