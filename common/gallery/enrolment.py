@@ -140,7 +140,7 @@ def _refuse_torn(folder: Path, gallery: Gallery) -> None:
             f"{folder}: {len(empty)} of {counted(len(files), 'file')} are empty "
             f"({empty[0].relative_to(folder).as_posix()}{', …' if len(empty) > 1 else ''}), as in "
             "a copy that found no space, expected a whole gallery; copy it anew, or, where this is "
-            "the only one, delete the empty files: it answers without them"
+            "the only one, delete the empty files and give its photos to --add once more"
         )
 
 
