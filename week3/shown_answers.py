@@ -21,6 +21,7 @@ from common.words import counted
 import numpy as np
 import pandas as pd
 
+DAY = len("2024-05-31")
 N_SHOWN = 4  # photos of an encounter that the sheet shows
 SHEET_SIDE = 420  # pixels, of a query's longer side in the sheet
 
@@ -51,7 +52,7 @@ def shown(
         )
     pictures = [picture_path(gallery, name) for name in names]
     seen = [
-        ", ".join(filter(None, (facts["side"][row], facts["date"][row])))
+        ", ".join(filter(None, (facts["side"][row], facts["date"][row][:DAY])))
         or Path(facts["path"][row]).name
         for row in rows
     ]

@@ -32,7 +32,7 @@ from common.data.catalogue import Catalogue
 from common.data.catalogue_checks import load_checked_card
 from common.data.catalogue_folders import TABLE_FILE
 from common.data.catalogue_tables import CONTENT, make_image_ids
-from common.data.exif import NO_TIME
+from common.data.exif import time_texts
 from common.data.photo_files import file_and_box
 from common.data.photo_names import photo_id
 from common.ending import run_script
@@ -329,10 +329,9 @@ def finish(
     others = individuals.columns.drop([*COPIED, *empty, *MADE_HERE], errors="ignore")
     copied = [name for name in COPIED if name in individuals and name not in empty]
     individuals = individuals[[*copied, *others]]
-    times = individuals["date"].dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("")
-    dates = times.str.removesuffix(NO_TIME)
     # Files may be numbered anew before this table is read again.
     contents = [photo_id(file_and_box(path)[0]) for path in card.paths()]
+    dates = time_texts(individuals["date"])
     individuals = individuals.assign(date=dates, **{CONTENT: contents})
     individuals = individuals.sort_values(["identity", "date", "path"])
     # What a person has changed or may be answering stays; the new one is written beside it.

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, read_card
-from common.data.catalogue_cells import Problem
+from common.data.catalogue_cells import Problem, as_text
 from common.data.catalogue_folders import find_images
+from common.data.catalogue_tables import CONTENT
 from common.data.photo_files import (
     EMPTY,
     NO_SUCH_PHOTO,
@@ -25,6 +26,7 @@ from common.data.photo_files import (
     look_at,
     same_place,
 )
+from common.data.photo_names import written_name
 from common.errors import InputError
 from common.words import counted
 
@@ -147,7 +149,8 @@ def leave_out_unusable(
 def leave_out_copies(catalogue: Catalogue) -> tuple[Catalogue, list[Problem]]:
     """Leave out copies, by which one animal would be two, or one meeting two.
 
-    Of the photos that are there, only those of one size are read.
+    Of the photos that are there, only those of one size are read; of others the column "content"
+    says which they are, where there is one.
     """
     table, paths = catalogue.table, pd.Series(map(str, catalogue.paths()))
     files = paths.map(lambda path: file_and_box(path)[0])
@@ -156,6 +159,10 @@ def leave_out_copies(catalogue: Catalogue) -> tuple[Catalogue, list[Problem]]:
     doubtful = files[~is_alone].drop_duplicates().tolist()
     contents = each_photo(_content_of, doubtful, "looking for copies")
     known = dict(zip(doubtful, contents, strict=True))
+    if CONTENT in table:
+        written = as_text(table[CONTENT]).map(written_name)
+        gone = sizes.isna() & written.ne("")
+        known |= dict(zip(files[gone], written[gone], strict=True))
     digests = files.map(lambda file: known.get(file, str(file))).to_numpy(dtype=object)
     if "bbox" in table:
         digests = _with_places(digests, table["bbox"])

@@ -87,6 +87,15 @@ def read_offset(text: str) -> Offset:
     return camera.strip(), -offset if sign == "-" else offset
 
 
+def time_texts(dates: pd.Series) -> pd.Series:
+    """Dates as "2024-05-31T10:11:00"; the day where only that is known, "" where nothing is.
+
+    >>> time_texts(pd.Series(pd.to_datetime(["2024-05-31", "2024-05-31T10:11:00"]))).tolist()
+    ['2024-05-31', '2024-05-31T10:11:00']
+    """
+    return dates.dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("").str.removesuffix(NO_TIME)
+
+
 def time_taken(photo: str | Path) -> str:
     """When the camera says that it took a photo, "2024-05-31T10:11:00"; "" if it does not say it.
 

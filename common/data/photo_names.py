@@ -40,6 +40,16 @@ def photo_id(photo: Path) -> str:
     return ID_MARK + photo_name(photo)
 
 
+def written_name(cell: str) -> str:
+    """`photo_name` as a table's cell says it; "" where the cell says something else.
+
+    >>> written_name("photo-" + "0f" * 16) == "0f" * 16, written_name("a turtle")
+    (True, '')
+    """
+    match = NAME.fullmatch(cell.strip())
+    return match[2] if match else ""
+
+
 def follow(
     paths: Sequence[str], asked: Sequence[str], root: Path
 ) -> tuple[list[str], list[Problem]]:
@@ -57,8 +67,7 @@ def follow(
         The paths; "" where the photo is nowhere, and its path is now that of another row's photo.
         And what was found, for people.
     """
-    found = [NAME.fullmatch(text.strip()) for text in asked]
-    names = {row: match[2] for row, match in enumerate(found) if match}
+    names = {row: name for row, text in enumerate(asked) if (name := written_name(text))}
     places = {row: file_and_box(root / paths[row]) for row in names}
     checksums = _checksums({file for file, _ in places.values()})
     strayed = [row for row in names if not _is_named(checksums, *places[row], names[row])]

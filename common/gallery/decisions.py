@@ -24,7 +24,8 @@ CONFIRMED, OTHER, NEW, UNCLEAR = ("confirmed", "another animal", "new individual
 ASKED = re.compile(r"identified (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # in a sheet's rows
 OTHER_PHOTO = (
     "a photo of that name is here, but of other content than the one that was asked about: is it "
-    "the right folder? (If a program has changed the photos since, empty the column 'content')"
+    "the right folder? (If a program has changed this photo since, empty the cell 'content' of its "
+    "row, of no other)"
 )
 EMPTY_PHOTO = "the photo is empty (0 bytes): fetch it from its cloud, or copy it again"
 SAVED = re.compile(r"saved (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")

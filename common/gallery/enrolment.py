@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,9 @@ from pathlib import Path
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
 from common.data.catalogue_tables import CONTENT
-from common.data.exif import ALONE
+from common.data.exif import ALONE, time_texts
 from common.data.photo_files import BOX_MARK, file_and_box, same_place
-from common.data.photo_names import ID_MARK, boxed_name
+from common.data.photo_names import boxed_name, written_name
 from common.errors import InputError
 from common.gallery.decisions import NOTHING, Decided, refuse_lookalikes, refuse_moves
 from common.gallery.embedding import (
@@ -60,6 +60,7 @@ N_LIKE = 10  # photos of the gallery that a new one is compared with
 N_LOOKS = 10_000
 FACTS = {"path", "picture", "side", "date", "encounter"}  # of each photo, in every gallery here
 N_NAMED = 3  # photos that a sentence names
+DAY = len("2024-05-31")  # of a date, before its time
 PATIENCE = 600  # seconds to wait for another program's change
 
 
@@ -302,7 +303,7 @@ def _as_written(
         return pictures, ()
     enrolled_as, known, changed = names_of_pictures(gallery), [*pictures], []
     left = enrolled_as.keys() - set(pictures)
-    asked = as_text(catalogue.table[CONTENT]).str.removeprefix(ID_MARK)
+    asked = as_text(catalogue.table[CONTENT]).map(written_name)
     for i, (now, was, path) in enumerate(zip(pictures, asked, catalogue.paths(), strict=True)):
         box = file_and_box(path)[1]
         former = {was, boxed_name(was, box) if box else was} & left
@@ -312,10 +313,9 @@ def _as_written(
             changed.append(catalogue.names()[i])
     if not changed:
         return known, ()
-    few = ", ".join(changed[:N_NAMED]) + (", …" if len(changed) > N_NAMED else "")
     return known, (
         f"{counted(len(changed), 'photo')} that a program has changed since: the gallery keeps "
-        f"what was there ({few}).",
+        f"what was there ({_few(changed)}).",
     )
 
 
@@ -371,9 +371,12 @@ def _move(
     refuse_moves(catalogue, moving, [is_there[i] for i in moving], known, fixed)
     for i in moving:
         given = {name: values[i] for name, values in facts.items() if values[i]}
+        rows = rows_of(gallery, pictures[i])
+        if str(gallery.facts["date"][rows[0]]).startswith(given.get("date", "")):
+            given.pop("date", None)  # the gallery knows the time, too
         if not has_encounter.iloc[i]:
             del given["encounter"]
-        gallery.relabel(rows_of(gallery, pictures[i]), names.iloc[i], given)
+        gallery.relabel(rows, names.iloc[i], given)
     return tuple(f"{facts['path'][i]}: {is_there[i]} before, {names.iloc[i]} now." for i in moving)
 
 
@@ -392,12 +395,15 @@ def _complete(
         row = row_of[facts["picture"][i]]
         old = {fact: str(values[row]) for fact, values in known.items()}
         new = {fact: facts[fact][i] for fact in ("side", "date") if facts[fact][i]}
-        given = {fact: value for fact, value in new.items() if not old[fact]}
+        if old["date"].startswith(new.get("date", "")):  # a day is no news where its time is known
+            new.pop("date", None)
+        is_more = {"side": not old["side"], "date": new.get("date", "").startswith(old["date"])}
+        given = {fact: value for fact, value in new.items() if is_more[fact] and value != old[fact]}
         encounter, was = facts["encounter"][i], old["encounter"]
         if has_encounter[i] and was.startswith(ALONE) and was != encounter:
             given["encounter"] = encounter
         n_completed += bool(given)
-        if any(old[fact] not in ("", value) for fact, value in new.items()):
+        if any(old[fact] != value for fact, value in new.items() if fact not in given):
             otherwise.append(facts["path"][i])
         if facts[DECIDED][i] > old.get(DECIDED, ""):
             given[DECIDED] = facts[DECIDED][i]  # decided again, and the same
@@ -408,11 +414,10 @@ def _complete(
         filled_in = "were there already, and got a side, a date or an encounter from here"
         notes.append(f"{counted(n_completed, 'photo')} {filled_in}.")
     if otherwise:
-        few = ", ".join(otherwise[:N_NAMED]) + (", …" if len(otherwise) > N_NAMED else "")
         notes.append(
             f"{counted(len(otherwise), 'photo')} with another side or date here than in the "
-            f"gallery, which keeps its own ({few}): if the new one is right, --forget the photo "
-            "and add it again."
+            f"gallery, which keeps its own ({_few(otherwise)}): if the new one is right, --forget "
+            "the photo and add it again."
         )
     return tuple(notes)
 
@@ -430,11 +435,15 @@ def _shown_twice(gallery: Gallery, folder: Path, n_joined: int) -> tuple[str, ..
         return ()
     paths, names = facts["path"], facts["identity"]
     found = [" beside ".join(f"{paths[i]} of {names[i]}" for i in pair) for pair in sorted(pairs)]
-    few = "; ".join(found[:N_NAMED]) + ("; …" if len(found) > N_NAMED else "")
     return (
-        f"{counted(len(found), 'photo')} that the gallery seems to have had already ({few}): if "
-        "both show one animal, --forget one of the two, by its number in --list.",
+        f"{counted(len(found), 'photo')} that the gallery seems to have had already "
+        f"({_few(found, '; ')}): if both show one animal, --forget one of the two, by its number "
+        "in --list.",
     )
+
+
+def _few(texts: Sequence[str], between: str = ", ") -> str:
+    return between.join([*texts[:N_NAMED], *["…"] * (len(texts) > N_NAMED)])
 
 
 def _same_places(
@@ -442,15 +451,16 @@ def _same_places(
 ) -> Iterator[tuple[int, int]]:
     """Photos whose place in the photo file had joined before, each with the one that had."""
     split = [path.rpartition(BOX_MARK)[0] or path for path in facts["path"].tolist()]
-    photos = list(zip(split, facts["date"].tolist(), strict=True))
+    days = [date[:DAY] for date in facts["date"].tolist()]
+    photos = list(zip(split, days, strict=True))
     before: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(present[: rows.start]):
         before.setdefault(photos[row], []).append(row)
     for row in rows:
         for other in before.get(photos[row], ()):
             boxes = [file_and_box(facts["path"][each])[1] for each in (row, other)]
-            is_whole = boxes.count(None) == 1 or (boxes.count(None) == 2 and facts["date"][row])
-            if is_whole or (None not in boxes and same_place(*boxes)):
+            are_whole = boxes == [None, None] and days[row] != ""  # else any two IMG_0001.jpg
+            if are_whole or boxes.count(None) == 1 or (None not in boxes and same_place(*boxes)):
                 yield row, int(other)
 
 
@@ -474,7 +484,7 @@ def _facts_of(catalogue: Catalogue, pictures: list[str]) -> dict[str, list[str]]
     return {
         "side": table["orientation"].tolist(),
         "encounter": table["encounter"].tolist(),
-        "date": table["date"].dt.strftime("%Y-%m-%d").fillna("").tolist(),
+        "date": time_texts(table["date"]).tolist(),
         "path": catalogue.names(),
         "picture": pictures,
     }

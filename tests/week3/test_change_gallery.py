@@ -301,11 +301,14 @@ def test_what_was_not_known_of_a_photo_is_filled_in_and_what_was_stays(gallery):
     columns = "path,identity,orientation,date"
     build(gallery, *decide(gallery, "new/0.png,anna,,", columns=columns))
     build(gallery, *decide(gallery, "new/0.png,anna,left,2024-05-31", columns=columns))
+    build(gallery, *decide(gallery, "new/0.png,anna,left,2024-05-31T10:11:00", columns=columns))
+    again = build(gallery, *decide(gallery, "new/0.png,anna,left,2024-05-31", columns=columns))
     facts = {name: values[-1] for name, values in open_gallery(gallery).facts.items()}
 
     result = build(gallery, *decide(gallery, "new/0.png,anna,right,", columns=columns))
 
-    assert (facts["side"], facts["date"]) == ("left", "2024-05-31")
+    assert not any("another side or date" in note for note in again["notes"])
+    assert (facts["side"], facts["date"]) == ("left", "2024-05-31T10:11:00")
     assert facts["encounter"] == "anna:2024-05-31"
     assert {name: values[-1] for name, values in open_gallery(gallery).facts.items()} == facts
     [note] = [note for note in result["notes"] if "1 photo with another side or date" in note]

@@ -9,6 +9,7 @@ from common.groups.choice import AGREEMENT
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from script_runs import help_of, load_main, load_script, refusal_of
 
 COUNT = "week3/count_animals"
@@ -64,6 +65,39 @@ def test_a_gallery_counts_as_the_photos_that_it_was_built_of(turtles, tmp_path):
     assert by_gallery["metrics"] == by_photos["metrics"]
     texts = [(tmp_path / each / "run" / "animals.csv").read_text() for each in ("photos", "held")]
     assert texts[0] == texts[1]
+
+
+def test_a_gallery_counts_an_encounter_over_midnight_once(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rows = ["path,identity,date,encounter"]
+    for number, (name, time) in enumerate(
+        [("Anna", "01 23:50"), ("Anna", "02 00:20"), ("Berta", "02 23:00"), ("Berta", "03 23:00")]
+    ):
+        Image.new("RGB", (20, 20), (60 * number, 90, 0)).save(photos / f"{number}.png")
+        rows.append(f"{number}.png,{name},2024-05-{time},night")
+    (photos / "metadata.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    load_main("week3/build_gallery")(
+        ["--smoke", "--data_dir", str(photos), "--output_dir", str(tmp_path / "gallery")]
+    )
+
+    count(tmp_path, tmp_path / "gallery")
+
+    held = pd.read_csv(tmp_path / "run" / "animals.csv", index_col="animal").drop(columns="code")
+    assert held.loc["Anna"].tolist() == [1, 0, 0]
+    assert held.loc["Berta"].tolist() == [0, 1, 1]
+
+
+def test_one_photo_in_the_tables_of_two_sorts_is_no_second_animal(table, tmp_path):
+    rows = pd.read_csv(table, dtype=str)
+    rows["content"] = [f"photo-{number:032x}" for number in range(len(rows))]
+    again = rows.iloc[:20].assign(path="B/" + rows["path"], identity="x" + rows["identity"])
+    pd.concat([rows, again]).to_csv(table, index=False)
+
+    result, _ = count(tmp_path, table)
+
+    seen = rows["identity"].iloc[20:].nunique()
+    assert result["metrics"]["n_animals_seen"] == seen
 
 
 def test_a_table_without_its_photos_is_enough(table, tmp_path):

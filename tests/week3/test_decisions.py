@@ -35,7 +35,7 @@ def test_a_correction_brings_its_date_and_side(gallery):
 
     facts = open_gallery(gallery).facts
     assert [facts[name][-1] for name in ("identity", "side", "date", "encounter")] == [
-        "berta", "left", "2024-05-31", "berta:2024-05-31",
+        "berta", "left", "2024-05-31T10:11:00", "berta:2024-05-31",
     ]  # fmt: skip
 
 
