@@ -90,8 +90,9 @@ def read_offset(text: str) -> Offset:
 def time_texts(dates: pd.Series) -> pd.Series:
     """Dates as "2024-05-31T10:11:00"; the day where only that is known, "" where nothing is.
 
-    >>> time_texts(pd.Series(pd.to_datetime(["2024-05-31", "2024-05-31T10:11:00"]))).tolist()
-    ['2024-05-31', '2024-05-31T10:11:00']
+    >>> dates = pd.Series([pd.Timestamp(2024, 5, 31), pd.Timestamp(2024, 5, 31, 10), None])
+    >>> time_texts(dates).tolist()
+    ['2024-05-31', '2024-05-31T10:00:00', '']
     """
     return dates.dt.strftime("%Y-%m-%dT%H:%M:%S").fillna("").str.removesuffix(NO_TIME)
 
