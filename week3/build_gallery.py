@@ -19,7 +19,8 @@ installed (the script says how many). The folder holds the embeddings, names, si
 index, the network itself, small pictures, the details that local matching compares, and what
 likeness means: carry it anywhere and ask it with identify.py. You should see how many animals and
 photos are known, and how often validation photos were named right. Adding an animal takes a second,
-because nothing is trained and no other photo is looked at again. Every change is logged in the
+because nothing is trained and no other photo is looked at again; only where photos have doubled is
+it learned anew what their details mean, which takes minutes. Every change is logged in the
 folder's changes.jsonl, and can be taken back.
 """
 

@@ -131,14 +131,17 @@ def main(argv: list[str] | None = None) -> dict:
         kept = ["" if name in denied else name for name in names]
         waiting = constraints.doubtful
         constraints, grouping = grouped_again(pairs, first, answers, boxes, kept, waiting)
-        notes += told_of_proposals(names, denied)
+        notes += told_of_proposals(names, denied, proved[1].n_groups)
     labels = grouping.labels
     individuals, told_of_names = names_of(card, labels, kept)
     mistakes = misidentified(first, proved[1], answers, pairs.encounter)
 
     # The next pairs to judge: those on which most hangs.
     options = {"asked": asked, "seed": args.seed}
-    chosen = choose_pairs(BEST, proved[1], pairs, proved[0], args.questions, **options)
+    asking = proved[1], pairs, proved[0], args.questions
+    chosen = choose_pairs(BEST, *asking, **options)
+    if not chosen and proved[1].swallowed():  # one group by any rule, and probably a wrong one
+        chosen = choose_pairs("random", *asking, **options)
     when = f"{run.started:%Y-%m-%d %H:%M:%S} UTC"
     questions = [ask(card, pair, when, grouping.probability, proved[0]) for pair in chosen]
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
@@ -170,13 +173,13 @@ def denied_proposals(answers: Sequence[Answer], names: Sequence[str]) -> set[str
     return denied
 
 
-def told_of_proposals(names: Sequence[str], denied: Collection[str]) -> list[str]:
-    """What becomes of names that a sorting proposed."""
+def told_of_proposals(names: Sequence[str], denied: Collection[str], n_groups: int) -> list[str]:
+    """What becomes of names that a sorting proposed; without them there are so many groups."""
     n_proposed = sum(map(bool, map(PROPOSED.fullmatch, names)))
     notes = [
         f"{counted(n_proposed, 'photo')} with a name that a sorting proposed, such as animal-001: "
         "they stay together, but mistakes are counted, and pairs asked, as if nobody had named "
-        "them. Rename the animals that you know."
+        f"them, in {counted(n_groups, 'group')}. Rename the animals that you know."
     ]
     if denied:
         few = ", ".join(sorted(denied)[:N_NAMED]) + (", …" if len(denied) > N_NAMED else "")

@@ -25,7 +25,7 @@ from common.data.catalogue_cells import (
 )
 from common.data.catalogue_folders import locate_photos
 from common.data.exif import ALONE, Offset, fill_from_photos
-from common.data.photo_files import BOX_MARK
+from common.data.photo_files import BOX_MARK, PHOTO_SUFFIXES
 from common.data.photo_names import follow
 from common.errors import InputError
 from common.names import (
@@ -109,6 +109,7 @@ def read_csv(file: Path) -> pd.DataFrame:
     if not any(map(str.strip, header)):
         raise _no_table(file, "it has no header line")
     width = max(map(len, [header, *rows]))
+    rows = [[] if row == header else row for row in rows]  # of tables put under each other
     cells = [[*row, *[""] * (width - len(row))] for row in rows]
     columns = {}
     for place in range(width):
@@ -387,13 +388,26 @@ def standardise_table(
 
 
 def _texts(source: pd.DataFrame, matched: Mapping[str, str], where: str) -> dict[str, pd.Series]:
-    """The source's cells by our columns; refused where a name is longer than any name."""
+    """The source's cells by our columns; refused where they are too long, or exchanged."""
     text = {ours: as_text(source[theirs]) for ours, theirs in matched.items()}
     for name in set(text) & {"path", "identity", "encounter", "orientation", "camera"}:
         for row, each in enumerate(text[name], start=2):
             most = LONGEST_PATH if name == "path" else LONGEST_NAME
             refuse_long(each, f"{where}, row {row}, {name}", most)
+    names = zip(text.get("identity", ()), text["path"], strict=False)
+    for row, (animal, photo) in enumerate(names, start=2):
+        if _is_photo_name(animal) and not _is_photo_name(photo):
+            raise InputError(
+                f"{where}, row {row}: found the animal {printable(animal)} of the photo "
+                f"{printable(photo) or 'without a name'}, expected a photo's file in the column of "
+                "paths; the two cells are exchanged, perhaps in other rows, too"
+            )
     return text
+
+
+def _is_photo_name(text: str) -> bool:
+    """Whether a name ends as a photo's file does."""
+    return text.lower().endswith(PHOTO_SUFFIXES)
 
 
 def _read_cells(

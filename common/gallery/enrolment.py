@@ -465,12 +465,12 @@ def _same_places(
 
 
 def _same_looks(gallery: Gallery, folder: Path, rows: range) -> Iterator[tuple[int, int]]:
-    """Photos that look in every part as one of another animal does, each with that one."""
-    pictures, names = gallery.facts["picture"], gallery.facts["identity"]
+    """Photos that look in every part as one of another animal, or of their path, does."""
+    pictures, names, paths = (gallery.facts[name] for name in ("picture", "identity", "path"))
     look = lru_cache(maxsize=N_LOOKS)(lambda row: look_of(folder, pictures[row]))
     _, alike = gallery.search(gallery.embeddings_at(np.array(rows)), k=N_LIKE)
     for row, near in zip(rows, alike.tolist(), strict=True):
-        others = [each for each in near if each < row and names[each] != names[row]]
+        others = [i for i in near if i < row and (names[i] != names[row] or paths[i] == paths[row])]
         yield from [(row, each) for each in others if _is_near(look(row), look(each))][:1]
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from common.gallery.gallery import Gallery
 from common.gallery.local_matching import ABOUT, LEFT_OUT, Plan, learned_scores, left_out
+from common.gallery.pictures import picture_path
 from common.gallery.scores import N_DIGITS, ValidationScores, draw_encounters, scores_of_questions
-from common.matching.budget import cost_of
+from common.matching.budget import Cost, cost_of
 from common.matching.cascade import Cascade, Compare, Pairs, Stage, learn_cascade
 from common.matching.details import read_details
 from common.matching.local_features import LocalFeatures
 from common.matching.matchers import Matcher
 from common.models.storage import read_description
 from common.splits.encounters import comparable, same_encounter
-from common.words import counted
+from common.words import counted, expected_time
 
 import numpy as np
 
@@ -70,12 +71,19 @@ def expected_minutes(matchers: Mapping[str, Matcher], photos: Sequence[Path]) ->
     Args:
         photos: files, of which the first few are tried.
     """
-    seconds, n_asked = 0.0, min(_n_asked(matchers), len(photos))
-    n_pairs = [min(MOST_COMPARED, len(photos)), effort_of(matchers).compared * SEEN_TWICE]
-    for matcher, n in zip(matchers.values(), n_pairs, strict=False):
-        cost = cost_of(matcher, photos[0], matcher.describe(photos[:N_TRIED]))
-        seconds += len(photos) * cost.photo + n_asked * n * cost.pair
-    return seconds / 60
+    tried = {name: each.describe(photos[:N_TRIED]) for name, each in matchers.items()}
+    costs = {name: cost_of(each, photos[0], tried[name]) for name, each in matchers.items()}
+    seconds = len(photos) * sum(each.photo for each in costs.values())
+    return seconds / 60 + _minutes_to_learn(matchers, costs, len(photos))
+
+
+def _minutes_to_learn(
+    matchers: Mapping[str, Matcher], costs: Mapping[str, Cost], n_photos: int
+) -> float:
+    """Minutes to learn from described photos, about."""
+    n_pairs = [min(MOST_COMPARED, n_photos), effort_of(matchers).compared * SEEN_TWICE]
+    seconds = sum(n * cost.pair for n, cost in zip(n_pairs, costs.values(), strict=False))
+    return min(_n_asked(matchers), n_photos) * seconds / 60
 
 
 def _n_asked(matchers: Mapping[str, Matcher]) -> int:
@@ -103,6 +111,10 @@ def learn_matching(gallery: Gallery, folder: Path, matchers: Mapping[str, Matche
     known, new, reason = rows_to_ask(gallery, facts, _n_asked(matchers))
     if reason:
         return f"Local matching is not learned, and the embedding answers alone: {reason}."
+    picture = picture_path(folder, facts["picture"][0])
+    costs = {n: cost_of(each, picture, features[n][:N_TRIED]) for n, each in matchers.items()}
+    minutes = expected_time(_minutes_to_learn(matchers, costs, len(rows)))
+    print(f"Learning from the gallery what local matching means: {minutes}.", flush=True)
     asked = _Asked(gallery.embeddings_at(rows), facts, known, new, matchers, features)
     cascade, plans, reason = asked.learn()
     learned = {"cascade": cascade.to_dict(), "plans": [each.to_dict() for each in plans]}

@@ -69,8 +69,11 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
     paths = np.strings.replace(facts["path"], "\\", "/")
     places = [file_and_box(path) for path in paths]
     files = np.array([file.as_posix() for file, _ in places], dtype=str)
-    if Path(photo).is_file():  # not another one, to which the gallery gave the same path
-        own = photo_name(Path(photo))
+    file, box = file_and_box(Path(photo))
+    if box and file.is_file():
+        ways = [facts["picture"] == photo_name(Path(photo))]
+    elif file.is_file():  # not another one, to which the gallery gave the same path
+        own = photo_name(file)
         boxed = np.array([boxed_name(own, box) if box else own for _, box in places], dtype=str)
         ways = [facts["picture"] == boxed]
     else:
@@ -85,7 +88,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         shown = _shown(facts, rows[:N_NAMED])
         raise InputError(
             f"{photo}: found {len(rows)} photos of that name ({shown}), expected one; "
-            f"give {'' if Path(photo).is_file() else 'its file, or '}its number, which --list shows"
+            f"give {'' if file.is_file() else 'its file, or '}its number, which --list shows"
         )
     names = np.array([Path(path).name for path in files])
     near = near_to(Path(name).name, names[present])[:N_NAMED]

@@ -34,7 +34,7 @@ STEEPNESS = 3.0  # log odds that two photos are one animal, by log odds of where
 ERRING = 0.1  # share of answers that are thought wrong
 AGREEMENT = "agreement of named photos"  # in the result of a run
 LITTLE_AGREEMENT = 0.5  # AMI; new cows have 0.8, nyalas, where answers mend nothing, 0.3
-FEWEST_TO_SWALLOW = 20  # photos of which that is a question
+FEWEST_TO_SWALLOW = 8  # photos of which that is a question
 
 
 @dataclass(frozen=True, eq=False)

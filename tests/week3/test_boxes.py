@@ -84,6 +84,8 @@ def test_the_file_of_a_photo_with_boxes_is_known_in_a_gallery(pairs, gallery):
     assert whole.facts["path"][row] == catalogue.names()[alone]
     with pytest.raises(InputError, match="found 2 photos of that name"):
         find_photo(whole, str(pairs / catalogue.table["path"][both[0]]))
+    (row,) = find_photo(whole, str(catalogue.paths()[both[0]]))
+    assert whole.facts["path"][row] == catalogue.names()[both[0]]
 
 
 def test_a_folder_with_boxes_asks_about_each_animal_in_it(pairs, gallery, tmp_path):

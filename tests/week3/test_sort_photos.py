@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from named_animals import few_trials  # noqa: F401, pytest takes it
+from PIL import Image
 from script_runs import load_script, refusal_of
 
 script = load_script("week3/sort_photos")
@@ -531,3 +532,18 @@ def test_photos_of_one_encounter_alone_are_grouped(tmp_path, turtles):
     result = script.main([*flags, "--output_dir", str(tmp_path / "run")])
 
     assert result["metrics"]["groups"]["photos"] == 4
+
+
+def test_of_one_group_that_may_have_swallowed_others_pairs_are_asked(tmp_path, turtles):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    photo = Image.open(sorted(turtles.glob("photos/*/*"))[0])
+    for quality in range(80, 96, 2):
+        photo.save(folder / f"{quality}.jpg", quality=quality)
+
+    flags = [str(folder), "--smoke", "--data_dir", str(turtles), "--questions", "3"]
+    result = script.main([*flags, "--output_dir", str(tmp_path / "run")])
+
+    assert result["metrics"]["groups"]["groups"] == 1
+    assert any("holds 8 of 8 photos" in note for note in result["notes"])
+    assert len(rows_of(tmp_path / "run" / "pairs.csv")) == 3

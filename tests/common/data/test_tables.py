@@ -98,6 +98,20 @@ def test_what_is_no_table_is_refused_with_the_way_out(tmp_path, content, message
         load_catalogue(table_in(tmp_path, content))
 
 
+def test_a_header_between_the_rows_is_no_row(tmp_path):
+    file = table_in(tmp_path, "path,identity\na.jpg,Anna\npath,identity\nb.jpg,Berta\n")
+
+    assert read_csv(file)["identity"].tolist() == ["Anna", "", "Berta"]
+
+
+def test_an_animal_and_its_photo_in_exchanged_columns_are_refused(tmp_path):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table_in(tmp_path, "path,identity\na.jpg,Anna\nBerta,b.jpg\n")
+
+    with pytest.raises(InputError, match="row 3: found the animal b.jpg of the photo Berta"):
+        load_catalogue(tmp_path)
+
+
 def test_a_folders_table_is_found_whatever_its_capitals(tmp_path):
     touch(tmp_path, "x/1.jpg", "y/2.jpg")
     table_in(tmp_path, "path,identity\nx/1.jpg,anna\ny/2.jpg,berta\n", "Metadata.CSV")
