@@ -8,8 +8,9 @@ from pathlib import Path
 
 from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import as_text
-from common.data.catalogue_tables import read_csv
-from common.data.photo_names import photo_id
+from common.data.catalogue_tables import CONTENT, read_csv
+from common.data.photo_files import file_and_box
+from common.data.photo_names import ID_MARK, boxed_name, photo_id, written_name
 from common.errors import InputError
 from common.groups.constraints import Answer, Constraints
 from common.own_files import read_json
@@ -17,6 +18,8 @@ from common.runs import RESULT
 from common.tables import unescaped
 from common.visualization.pair_sheet import COLUMNS, DIFFERENT, SAME, UNCLEAR
 from common.words import counted
+
+import pandas as pd
 
 ANSWERED = ("first", "second", "answer", "first_path", "second_path")
 CHANGED = (
@@ -133,10 +136,15 @@ def lasting(
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
     """What finds the row of a photo by its content and its path; None where it is not there.
 
-    Where somebody has emptied the cell of the content, the path of a photo without boxes counts.
+    Where somebody has emptied the cell of the content, the path of a photo without boxes counts. A
+    file that a program has changed is still the photo that the folder's table was written for.
     """
     paths, rows_of = card.paths(), card.table.groupby("path").indices
     id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
+    was, former = as_text(card.table.get(CONTENT, pd.Series())).map(written_name), {}
+    for row, (name, path) in enumerate(zip(was, paths, strict=False)):
+        box = file_and_box(path)[1]
+        former[ID_MARK + (boxed_name(name, box) if box else name)] = row
 
     def find(name: str, path: str) -> int | None:
         if not name:
@@ -144,7 +152,7 @@ def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
             return int(rows[0]) if len(rows) == 1 else None
         # Files may have been moved, or numbered anew, since.
         rows = chain(rows_of.get(path, ()), range(card.n_images))
-        return next((int(i) for i in rows if id_of(int(i)) == name), None)
+        return next((int(i) for i in rows if id_of(int(i)) == name), former.get(name))
 
     return find
 

@@ -360,6 +360,22 @@ def test_answers_about_photos_that_a_program_wrote_into_count_by_path_once_their
     assert notes == []
 
 
+def test_answers_are_about_the_photos_that_the_folders_table_was_written_for(
+    card, unnamed, tmp_path
+):
+    file = answers_file(tmp_path, [(0, 1, "same")], card)
+    shutil.copytree(unnamed, tmp_path / "card")
+    contents = [photo_id(path) for path in card.paths()]
+    tagged = replace(card, root=tmp_path / "card", table=card.table.assign(content=contents))
+    photo = tagged.paths()[0]
+    photo.write_bytes(photo.read_bytes() + b"keyword")
+
+    answers, _, _, notes = pair_answers.read_answers([file], tagged)
+
+    assert [(each.first, each.second) for each in answers] == [(0, 1)]
+    assert notes == []
+
+
 def excel(text):
     return "sep=;\n" + text.replace(",", ";")
 
