@@ -179,21 +179,22 @@ def told(constraints: Constraints, card: Catalogue) -> list[str]:
     return lines
 
 
-def learned_from(n_answers: int, n_left: int, named: float, distance: float) -> str:
+def learned_from(n_pairs: int, n_left: int, named: float, distance: float) -> str:
     """Where the distance, and the share of mistakes, are known from.
 
     Args:
+        n_pairs: that were answered, some perhaps twice.
         n_left: answers that join and part no photos, and teach the distance all the same.
     """
-    if not n_answers:
+    if not n_pairs:
         return (
             "How far alike photos must be, and how many are sorted wrongly, is a guess from named "
             "photos, and yours may be of other cameras and places: judge pairs, which teach it."
         )
     return (
-        f"Groups are joined up to a distance of {distance:.2f}, by {counted(n_answers, 'answer')} "
-        f"about photos of the folder{', with those left out' if n_left else ''} (named photos "
-        f"alone: {named:.2f})."
+        f"Groups are joined up to a distance of {distance:.2f}, by answers about "
+        f"{counted(n_pairs, 'pair')} of the folder{', with those left out' if n_left else ''} "
+        f"(named photos alone: {named:.2f})."
     )
 
 

@@ -147,7 +147,8 @@ def main(argv: list[str] | None = None) -> dict:
     warnings = list(filter(None, [grouping.swallowed(), *passed, *told(constraints, card)]))
     notes += [f"Details are not compared: {matchers[1]}"] if matchers[1] else []
     n_left = len(constraints.doubtful) + len(constraints.contradictions)
-    notes.append(learned_from(len(answers), n_left, first.distance, grouping.distance))
+    n_pairs = len({(each.first, each.second) for each in answers})
+    notes.append(learned_from(n_pairs, n_left, first.distance, grouping.distance))
     facts = {
         "groups": counts_of(card, labels),
         "distance": grouping.distance,

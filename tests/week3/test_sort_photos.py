@@ -135,11 +135,10 @@ def test_contradictions_are_named(card, tmp_path):
 
 
 def test_answers_that_are_left_out_are_told_to_teach_the_distance():
-    assert "by 2 answers about photos of the folder (" in pair_answers.learned_from(2, 0, 0.5, 0.6)
-    assert (
-        "2 answers about photos of the folder, with those left out ("
-        in pair_answers.learned_from(2, 1, 0.5, 0.6)
-    )
+    texts = [pair_answers.learned_from(2, n_left, 0.5, 0.6) for n_left in (0, 1)]
+
+    assert "by answers about 2 pairs of the folder (" in texts[0]
+    assert "by answers about 2 pairs of the folder, with those left out (" in texts[1]
 
 
 @pytest.fixture(scope="module")
