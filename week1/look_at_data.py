@@ -26,7 +26,7 @@ from common.errors import InputError
 from common.mine import own_functions
 from common.runs import Run, describe_split, start_run
 from common.splits.splits import Split, make_split
-from common.splits.study import open_study, reading_flags
+from common.splits.study import open_catalogue, reading_flags, study_of
 from common.visualization.contact_sheet import catalogue_overview, contact_sheet
 from common.words import typed
 
@@ -35,6 +35,7 @@ import pandas as pd
 
 N_ANIMALS = 6  # on the contact sheet, those seen most often
 MOST_ENCOUNTERS = 4  # of each there, two photos of one
+LEAKS = "Splits: photos, and the share of test photos that have a training photo"
 COMPARED = ("random", "encounter", "time_aware", "time_cutoff")  # splits, side by side
 
 
@@ -100,13 +101,17 @@ def main(argv: list[str] | None = None) -> dict:
         return look_at_card(args, run)
 
     # Data: what is there, what is wrong with it, how it would be split.
-    study = open_study(args)
-    catalogue, split = study.catalogue, study.split
+    catalogue, study = open_catalogue(args), None
     table = catalogue.table
+    try:
+        study = study_of(catalogue, args)
+    except InputError:  # nearly all animals have one photo; `compare_splits` tells why
+        if args.split != "auto" or args.split_column:
+            raise
 
     # Splits side by side: the last two columns are what a test photo shares with training.
     given = ["given"] if args.split_column or "split" in table else []
-    names = list(dict.fromkeys([*COMPARED, *given, split.name]))
+    names = list(dict.fromkeys([*COMPARED, *given, *([study.split.name] if study else [])]))
     splits, reasons = compare_splits(
         catalogue, names, yours, split_column=args.split_column, seed=args.seed
     )
@@ -120,7 +125,8 @@ def main(argv: list[str] | None = None) -> dict:
         captions=captions_of(shown),
         n_columns=2 * MOST_ENCOUNTERS,
     )
-    overview = catalogue_overview(table, run.figure_path("overview.png"), part=split.part)
+    part = study.split.part if study else None
+    overview = catalogue_overview(table, run.figure_path("overview.png"), part=part)
 
     # Result.
     is_met = table["encounter_known"].any()
@@ -135,12 +141,11 @@ def main(argv: list[str] | None = None) -> dict:
                 "most": int(per_animal.max()),
             },
         },
-        split=describe_split(split, study.leak),
-        tables={"What is there": what_is_there(table)}
-        | {"Splits: photos, and the share of test photos that have a training photo": splits},
+        split=describe_split(study.split, study.leak) if study else None,
+        tables={"What is there": what_is_there(table)} | ({LEAKS: splits} if study else {}),
         figures={
             f"A few animals; {pairs}": sheet,
-            f"Photos per animal, and the split {split.name}": overview,
+            f"Photos per animal{f', and the split {study.split.name}' if study else ''}": overview,
         },
         notes=[*notes, *reasons],
     )

@@ -36,6 +36,7 @@ from common.files import MEGABYTE
 from common.gallery import embedding, enrolment
 from common.gallery.decisions import (
     NOTHING,
+    Decided,
     check_decisions,
     near_names,
     refuse_former_names,
@@ -51,6 +52,7 @@ from common.gallery.history import (
     change_of,
     ever_renamed,
     forgotten,
+    once_decided,
     read_log,
     time_now,
 )
@@ -79,6 +81,7 @@ from common.words import counted, expected_time, typed
 
 import pandas as pd
 
+NEVER = "", ""  # decided, and as which animal
 N_NAMED = 3  # changes of a name that a note names
 
 
@@ -164,9 +167,11 @@ def main(argv: list[str] | None = None) -> dict:
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             refuse_to_try_on(args)
             run = start_run(__file__, args, may_hold_others=True)
-            before = decided_of(gallery)
-            gallery, tables, notes = change(args, gallery, run, yours.get("enrol"))
-            return finish(args, run, gallery, tables, mine, notes, before)
+            before, decided = decided_of(gallery), NOTHING
+            if is_of_table(args):
+                decided = check_decisions(args.data_dir, gallery, args.keep_names or (), run.folder)
+            gallery, tables, notes = change(args, gallery, run, yours.get("enrol"), decided)
+            return finish(args, run, gallery, tables, mine, notes, before, decided.unclear)
     refuse_to_replace(args)
     trained = network_of(args)
     run = start_run(__file__, args)
@@ -194,11 +199,13 @@ def finish(
     mine: list[str],
     notes: list[str],
     before: Mapping[str, tuple[str, str]],
+    unclear: Mapping[str, str] = NOTHING.unclear,
 ) -> dict:
     """Save the gallery with the line of its log, and say what it holds.
 
     Args:
         before: the photos that it had, see `decided_of`.
+        unclear: see `Decided`.
     """
     # The index finds the most alike of many photos without comparing them all.
     if args.index or not is_change(args):
@@ -210,9 +217,11 @@ def finish(
         notes = [*notes, told] if told else notes
 
     # What a similarity means is stored too: the threshold of a verdict follows from it.
-    table = args.data_dir if args.add and args.data_dir and args.data_dir.is_file() else None
+    table = args.data_dir if is_of_table(args) else None
     now = of_pictures(gallery, DECIDED)
     lost = {each: was for each, was in before.items() if was[1] > now.get(each, "")}
+    once = once_decided(run.folder) if unclear else {}
+    lost |= {each: ("", time) for each, time in unclear.items() if time > once.get(each, NEVER)[1]}
     back = (now.keys() - before.keys()) & forgotten(run.folder)
     if back and not args.undo:
         notes.append(
@@ -315,12 +324,17 @@ def matchers_of(args: argparse.Namespace, gallery: Gallery) -> dict[str, Matcher
     return {name: each for name, each in installed(args.device)[0].items() if name in kept}
 
 
+def is_of_table(args: argparse.Namespace) -> bool:
+    """Whether photos join by a table of their own, perhaps of decisions."""
+    return bool(args.add and args.data_dir and args.data_dir.is_file())
+
+
 def change(
-    args: argparse.Namespace, gallery: Gallery, run: Run, enrol: Callable | None
+    args: argparse.Namespace, gallery: Gallery, run: Run, enrol: Callable | None, decided: Decided
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Change a gallery without looking at any other photo; the notes say what was done."""
     if args.add:
-        return add(args, gallery, run.folder, enrol)
+        return add(args, gallery, run.folder, enrol, decided)
     notes = [f"Indexed anew: {args.index}."]
     if args.remove:
         animal = held_name(args.remove, gallery)
@@ -386,12 +400,20 @@ def held_name(text: str, gallery: Gallery) -> str:
 
 
 def add(
-    args: argparse.Namespace, gallery: Gallery, folder: Path, enrol: Callable | None
+    args: argparse.Namespace,
+    gallery: Gallery,
+    folder: Path,
+    enrol: Callable | None,
+    decided: Decided,
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Photos join; a table may also correct the animal of photos that are there."""
-    decided, kept = NOTHING, args.keep_names or ()
-    if args.data_dir and args.data_dir.is_file():
-        decided = check_decisions(args.data_dir, gallery, kept, folder)
+    kept, told = args.keep_names or (), []
+    if decided.unclear:
+        photos = counted(len(decided.unclear), "photo")
+        them = "it" if len(decided.unclear) == 1 else "them"
+        told = [f"{photos} that cannot be told: an older page does not name {them} either."]
+        if not decided.asked:
+            return gallery, {}, [f"{counted(0, 'photo')} joined.", *told]
     catalogue = open_catalogue(args, fewest_identities=1)
     doubtful = decided.doubtful
     if not decided.asked:
@@ -409,7 +431,8 @@ def add(
         matchers=matchers_of(args, gallery),
     )
     new = sorted(set(gallery.identities) - before)
-    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *enrolled.moved, *enrolled.notes]
+    notes = [f"{counted(enrolled.n_photos, 'photo')} joined.", *told]
+    notes += [*enrolled.moved, *enrolled.notes]
     if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
         notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []

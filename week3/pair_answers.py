@@ -102,7 +102,7 @@ def may_have_changed(
     A photo that another answer is about is not: the files were numbered anew.
     """
     about = {row[name] for row in rows for name in ("first", "second")}
-    photos = zip(card.table["path"], card.paths(), strict=True)
+    photos = zip(card.names(), card.paths(), strict=True)
     ids = {path: photo_id(photo) for path, photo in photos}
     here = {path for path, own in ids.items() if own not in about}
     return any(here & set(each) and set(each) <= ids.keys() for each in lost)
@@ -136,10 +136,11 @@ def lasting(
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
     """What finds the row of a photo by its content and its path; None where it is not there.
 
-    Where somebody has emptied the cell of the content, the path of a photo without boxes counts. A
+    Where somebody has emptied the cell of the content, the path counts, with its box. A
     file that a program has changed is still the photo that the folder's table was written for.
     """
     paths, rows_of = card.paths(), card.table.groupby("path").indices
+    rows_of |= {name: [row] for row, name in enumerate(card.names())}
     id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
     was, former = as_text(card.table.get(CONTENT, pd.Series())).map(written_name), {}
     for row, (name, path) in enumerate(zip(was, paths, strict=False)):
@@ -159,8 +160,8 @@ def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
 
 def told(constraints: Constraints, card: Catalogue) -> list[str]:
     """How many answers count, and a line on each that does not."""
-    table = card.table[["path", "identity"]].itertuples(index=False)
-    paths = [f"{path} ({name})" if name else path for path, name in table]
+    named = zip(card.names(), card.table["identity"], strict=True)
+    paths = [f"{path} ({name})" if name else path for path, name in named]
     lines = [each.text(paths) for each in constraints.contradictions]
     lines += [
         f"{paths[each.first]} and {paths[each.second]}: the photos speak strongly against the "

@@ -255,13 +255,13 @@ def ask(
     constraints: Constraints,
 ) -> PairQuestion:
     """A pair with its pictures."""
-    table, paths = card.table, card.paths()
+    table, paths, names = card.table, card.paths(), card.names()
     again = {tuple(sorted((each.first, each.second))) for each in constraints.doubtful}
     when = [table["date"].iloc[row] for row in pair]
     captions = tuple("" if pd.isna(day) else f"{day:%Y-%m-%d %H:%M}" for day in when)
     return PairQuestion(
         ids=tuple(photo_id(paths[row]) for row in pair),
-        paths=tuple(table["path"].iloc[row] for row in pair),
+        paths=tuple(names[row] for row in pair),
         captions=captions,
         pictures=tuple(small_picture(paths[row], PICTURE_SIDE) for row in pair),
         probability=float(probability[pair]),

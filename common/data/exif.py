@@ -209,7 +209,23 @@ def fill_from_photos(
         f"{p}: {each.no_date}" for p, each in zip(table["path"], rows, strict=True) if each.no_date
     }
     odd_words = "dates in photo files that cannot be true", tuple(sorted(odd))
+    is_meant = pd.Series(
+        [any(_is_meant(name, each.camera) for name, _ in clock_offset) for each in rows],
+        index=table.index,
+        dtype=bool,
+    )
+    moved = table[is_meant & ~has_date & table["date"].notna()]
+    now = [f"{p}: {d:%Y-%m-%d %H:%M}" for p, d in zip(moved["path"], moved["date"], strict=True)]
+    kept = tuple(dict.fromkeys(table["path"][is_meant & has_date]))
+    kept_words = "photos of a wrong clock whose dates are the table's", kept
     return [
+        Problem(
+            "clock_moved",
+            "photos of a wrong clock",
+            tuple(dict.fromkeys(now)),
+            action="moved by --clock_offset to these times",
+        ),
+        Problem("clock_kept", *kept_words, action="not moved: correct them there"),
         Problem("exif_date", *words, action="taken from the photo files"),
         Problem("no_exif_date", *odd_words, action="taken as unknown; write a column date"),
     ]

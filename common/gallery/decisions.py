@@ -50,11 +50,13 @@ class Decided:
         asked: pictures of photos that it names, to when it was asked, and saved; "" where nothing
             says so.
         doubtful: names that once stood for another animal, in a file that does not say when.
+        unclear: pictures of photos of which it says that nobody can tell, to when that was asked.
     """
 
     newcomers: frozenset[str] = frozenset()
     asked: Mapping[str, str] = field(default_factory=dict)
     doubtful: tuple[str, ...] = ()
+    unclear: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING = Decided()
@@ -109,6 +111,11 @@ def check_decisions(
         frozenset(each.name for each in rows if each.answer == NEW),
         {each.content: each.time for each in rows if each.name},
         tuple(sorted(names & doubtful)),
+        {
+            each.content: each.time
+            for each in rows
+            if each.answer == UNCLEAR and each.content and each.time
+        },
     )
 
 
@@ -130,6 +137,7 @@ class _Decision:
             nobody was.
         shown: animal as which the gallery has the photo that stood for `name` when it was asked; ""
             if it has not, and `name` where nothing says which that was.
+        is_shown_so: the photo that stood for `name` is known, and that animal's.
     """
 
     path: str
@@ -143,6 +151,7 @@ class _Decision:
     was: str | None
     decided: str
     shown: str
+    is_shown_so: bool
 
     @property
     def time(self) -> str:
@@ -191,7 +200,7 @@ def _rows_of(
         shown = enrolled_as.get(photo, "") if is_of_name else name
         found = paths[row], here, name, "" if name else text, answers[row], *times[row], fault
         now = enrolled_as.get(here), decided.get(here, "")
-        rows.append(_Decision(*found, *now, shown))
+        rows.append(_Decision(*found, *now, shown, bool(is_of_name) and shown == name))
     return rows
 
 
@@ -269,12 +278,17 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
         was, decided = once.get(each.content, ("", ""))
         if each.was is not None and each.decided >= decided:
             was, decided = each.was, each.decided
-        if each.name and was not in ("", each.name) and decided > each.time:
-            back = "--move it back" if was == each.was else "ask anew with identify.py"
+        is_answer = each.name or each.answer == UNCLEAR
+        if is_answer and was != each.name and decided > each.time:
+            back = "--move it back" if each.name else "--forget the photo"
+            back = back if was == each.was else "ask anew with identify.py"
+            made = f"made the photo one of {was}" if was else f"says '{UNCLEAR}'"
             found[row] = (
-                f"'{each.answer}' {each.name}, but a later decision ({in_words(decided)}) "
-                f"made the photo one of {was}: clear this answer, or {back}"
+                f"'{each.answer}'{' ' * bool(each.name)}{each.name}, but a later decision "
+                f"({in_words(decided)}) {made}: clear this answer, or {back}"
             )
+        elif each.is_shown_so:  # whoever was renamed, or joined and parted, since
+            continue
         elif each.answer in (CONFIRMED, OTHER, NEW) and each.name in renamed[each.asked]:
             now = renamed[each.asked][each.name]
             # Of names that were swapped nobody can tell whether the present one was written.

@@ -108,6 +108,7 @@ def write_parts(
         state = {"files": files, "report": report, "about": about}
         former = _states(folder) if change else []
         is_new = not former or any(former[0].get(key) != state[key] for key in state)
+        is_new |= bool(change and "decided" in change)  # of photos that it does not hold
         if is_new:
             _put(folder, [{**state, "change": change}, *former], change)
     except (OSError, RuntimeError) as error:  # FAISS raises the latter

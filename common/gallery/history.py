@@ -88,18 +88,20 @@ def forgotten(folder: Path) -> set[str]:
 
 
 def once_decided(folder: Path) -> dict[str, tuple[str, str]]:
-    """What persons had decided of photos that were taken out since, or enrolled anew.
+    """What persons had decided of photos that are not in the gallery, or were enrolled anew.
 
     Returns:
-        Name of the picture to the animal, as it was called then, and when that was decided.
+        Name of the picture to the animal, as it was called then, "" where that cannot be told, and
+        when that was decided last.
     """
     parts = [each.get("decided") for each in _lasting(read_log(folder))]
     pairs = (item for each in parts if isinstance(each, dict) for item in each.items())
-    return {
-        picture: (str(was[0]), str(was[1]))
+    found = [
+        (str(was[1]), picture, str(was[0]))
         for picture, was in pairs
         if isinstance(was, list) and len(was) == 2
-    }
+    ]
+    return {picture: (animal, when) for when, picture, animal in sorted(found)}
 
 
 def undone_names(folder: Path) -> set[tuple[str, str]]:

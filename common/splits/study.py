@@ -82,8 +82,16 @@ def open_study(args: Namespace) -> Study:
     Raises:
         InputError: as `open_catalogue`, or the split cannot be made.
     """
+    return study_of(open_catalogue(args), args)
+
+
+def study_of(catalogue: Catalogue, args: Namespace) -> Study:
+    """Split photos as a script's flags say; print how, and what the split gives away.
+
+    Raises:
+        InputError: the split cannot be made.
+    """
     flags = vars(args)
-    catalogue = open_catalogue(args)
     column = flags.get("split_column") or "split"
     seed = flags.get("seed") or 0
     split = make_split(catalogue, _split_name(flags), seed=seed, split_column=column)

@@ -147,6 +147,20 @@ def test_photos_without_dates_are_shown_with_a_reason_for_missing_splits(turtles
     ]
 
 
+def test_animals_of_one_photo_each_are_looked_at_without_a_split(turtles, tmp_path):
+    table = pd.read_csv(turtles / "metadata.csv", dtype=str)
+    table.drop_duplicates("identity").to_csv(turtles / "single.csv", index=False)
+    flags = ["--data_dir", str(turtles / "single.csv"), "--output_dir", str(tmp_path)]
+
+    result = load_main("week1/look_at_data")(flags)
+
+    assert result["split"] is None
+    assert list(result["tables"]) == ["What is there"]
+    assert all(note.startswith("Not possible here: --split") for note in result["notes"])
+    with pytest.raises(InputError, match="--split random"):
+        load_main("week1/look_at_data")([*flags, "--split", "random"])
+
+
 def test_a_random_split_is_not_compared_with_itself(turtles, tmp_path):
     with pytest.raises(InputError, match="--split random"):
         run_smoke("split_pitfalls", turtles, tmp_path, "--split", "random")

@@ -4,7 +4,7 @@ import shutil
 
 from common.data.photo_names import photo_id
 from common.gallery.enrolment import open_gallery
-from common.gallery.history import LOG
+from common.gallery.history import LOG, time_now
 from common.gallery.photos import names_of_pictures
 
 import pytest
@@ -176,6 +176,34 @@ def test_of_two_pages_about_a_photo_the_later_one_counts(is_first, gallery, caps
         capsys, gallery, *pages[0]
     )
     assert held(gallery)["new/0.png"] == "berta"
+
+
+@pytest.mark.parametrize("others", [["new/1.png,carla,new individual"], []])
+def test_what_cannot_be_told_later_is_not_named_by_an_older_page(others, gallery, capsys):
+    pages = [
+        decide(
+            gallery,
+            *(f"{row},identified {year}-01-01T00:00:00" for row in rows),
+            columns="path,identity,decision,asked",
+            name=f"{year}.csv",
+        )
+        for year, rows in (
+            (2020, ["new/0.png,anna,confirmed"]),
+            (2021, ["new/0.png,,cannot be told", *others]),
+            (2022, ["new/0.png,berta,confirmed"]),
+        )
+    ]
+    notes = build(gallery, *pages[1])["notes"]
+
+    assert "1 photo that cannot be told: an older page does not name it either." in notes
+    assert "a later decision (2021-01-01 00:00:00 UTC) says 'cannot be told'" in refused(
+        capsys, gallery, *pages[0]
+    )
+    build(gallery, *pages[2])
+    assert held(gallery)["new/0.png"] == "berta"
+    assert "a later decision (2022-01-01 00:00:00 UTC) made the photo one of berta" in refused(
+        capsys, gallery, *pages[1]
+    )
 
 
 def test_a_copy_of_a_photo_with_another_name_is_refused_by_its_row(gallery, capsys):
@@ -448,6 +476,18 @@ def test_a_name_that_was_written_for_a_join_is_not_taken_once_the_join_is_undone
     line = refused(capsys, gallery, *page)
 
     assert "the photo that stood for berta shows anna here" in line
+
+
+def test_who_was_meant_is_clear_from_a_photo_that_a_join_and_its_undoing_left_alone(gallery, built):
+    build(gallery, "--rename", "anna", "berta", "--join")
+    seen, now = photo_id(built / "data" / "berta" / "0.png"), time_now()
+    row = f'new/0.png,berta,confirmed,{seen} berta,"identified {now}"'
+    page = decide(gallery, row, columns="path,identity,decision,seen,asked")
+    build(gallery, "--undo")
+
+    build(gallery, *page)
+
+    assert held(gallery)["new/0.png"] == "berta"
 
 
 def test_names_of_which_a_spreadsheet_makes_one_number_are_not_both_taken(gallery, capsys):

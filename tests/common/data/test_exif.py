@@ -160,6 +160,18 @@ def test_a_date_of_the_table_comes_before_the_photos_and_what_is_filled_is_said(
     assert [p.names for p in catalogue.remarks if p.kind == "exif_date"] == [("2.jpg",)]
 
 
+def test_it_is_said_which_photos_a_clocks_offset_has_moved_and_which_not(tmp_path):
+    for name in ("1.jpg", "2.jpg"):
+        photo(tmp_path / name, "2024:05:31 09:00:00")
+    (tmp_path / "metadata.csv").write_text("path,identity,date\n1.jpg,a,2020-01-02\n2.jpg,b,\n")
+
+    catalogue = load_catalogue(tmp_path, clock_offset=[("", -HOUR)])
+
+    names = {each.kind: each.names for each in catalogue.remarks}
+    assert names["clock_moved"] == ("2.jpg: 2024-05-31 08:00",)
+    assert names["clock_kept"] == ("1.jpg",)
+
+
 def test_a_date_that_somebody_wrote_and_nobody_can_read_is_not_the_cameras(tmp_path):
     for name in ("1.jpg", "2.jpg"):
         photo(tmp_path / name, "2024:05:31 09:00:00")
