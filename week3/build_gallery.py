@@ -66,6 +66,7 @@ from common.gallery.photos import (
     names_of_pictures,
     number,
     of_pictures,
+    twice_in_photo,
 )
 from common.gallery.pictures import picture_path
 from common.gallery.verdicts import trust_sentence
@@ -347,6 +348,11 @@ def change(
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
         notes += told_of_former(new, run.folder)
+        if twice := twice_in_photo(gallery, new):
+            notes.append(
+                f"{new} is in two boxes of one photo now ({twice[0]}), which no animal can be: if "
+                "they are two, --undo takes the change back."
+            )
     elif args.move:
         photo, animal = args.move[0], tidy_name(args.move[1])
         rows = find_photo(gallery, photo)

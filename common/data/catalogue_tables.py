@@ -369,6 +369,7 @@ def standardise_table(
         table["split"] = text["split"].map(split_word)
     if "bbox" in text:
         table["bbox"] = parse_boxes(source[matched["bbox"]], where)
+        problems.append(_twice_in_photo(table[is_known]))
     written = ~text.get("date", blank).map(is_unknown).astype(bool)
     unreadable = written & table["date"].isna()
     problems += fill_from_photos(table, root, clock_offset, unreadable)
@@ -442,6 +443,18 @@ def _read_cells(
     if "camera" in text:
         table["camera"] = text["camera"]
     return problems
+
+
+def _twice_in_photo(table: pd.DataFrame) -> Problem:
+    """Animals that two boxes of one photo are said to show, as a slip of the pen leaves them."""
+    boxes = table[table["bbox"].ne("") & table["identity"].ne("")].drop_duplicates(
+        ["path", "identity", "bbox"]
+    )
+    twice = boxes[boxes.duplicated(["path", "identity"])]
+    names = dict.fromkeys(f"{each.identity} in {each.path}" for each in twice.itertuples())
+    summary = "animals in two boxes of one photo"
+    action = "both count; correct a name, or take a row out if both boxes are around one animal"
+    return Problem("twice_in_photo", summary, tuple(names), action=action)
 
 
 def _sides_of_names(table: pd.DataFrame, are_taken: bool) -> list[Problem]:

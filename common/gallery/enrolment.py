@@ -35,6 +35,7 @@ from common.gallery.files import (
     begin_gallery_list,
     complete_log,
     former_pictures,
+    told_if_older,
     write_named,
 )
 from common.gallery.gallery import Gallery
@@ -113,6 +114,8 @@ def open_gallery(folder: Path, trained: Path | None = None) -> Gallery:
         InputError: no gallery there, a damaged one, one without a network, or of another network.
     """
     refuse_none(folder)
+    if text := told_if_older(folder):
+        print(text, flush=True)
     gallery = Gallery.load(folder)
     has_facts = set(gallery.facts) >= FACTS
     if gallery.model is None or not has_facts or stored_scores(gallery) is None:

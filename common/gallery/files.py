@@ -17,7 +17,14 @@ from pathlib import Path
 
 from common.errors import InputError, first_line
 from common.files import move_into_place, unfinished_beside, write_text
-from common.gallery.history import LOG, TAKEN_BACK, append_to_log
+from common.gallery.history import (
+    LOG,
+    TAKEN_BACK,
+    append_to_log,
+    change_of,
+    changes_since,
+    time_now,
+)
 from common.gallery.index import IndexReport
 from common.names import storable
 from common.own_files import (
@@ -158,8 +165,26 @@ def part_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def told_if_older(folder: Path) -> str:
+    """A sentence where the log knows of later changes than a gallery holds; else ""."""
+    description = _description(folder) or {}
+    if not description.get("logged"):
+        return ""
+    gone, back = changes_since(folder, description["logged"], description["files"])
+    what = [*(each["what"] for each in gone), *(f"{TAKEN_BACK}{each['what']}" for each in back)]
+    if not what:
+        return ""
+    return (
+        f"{folder}: {LOG} tells of changes that this gallery does not hold: {' '.join(what)} An "
+        f"older {DESCRIPTION} was put here, perhaps by a program that keeps folders equal. Put "
+        "the newer one back, or make these changes again."
+    )
+
+
 def complete_log(folder: Path) -> None:
     """Log the last change, which a kill may have kept from its line.
+
+    Where an older gallery was put in the place of a newer one, what it lacks counts as taken back.
 
     Raises:
         InputError: a person has changed the log.
@@ -174,7 +199,21 @@ def complete_log(folder: Path) -> None:
     if description and description.get("logged"):
         if not (folder / LOG).exists():
             print(f"{folder / LOG}, the log of former changes, is gone: a new one begins")
-        append_to_log(folder, description["logged"], description["files"])
+        if text := told_if_older(folder):
+            print(text)
+            _log_that_older(folder, description)
+        else:
+            append_to_log(folder, description["logged"], description["files"])
+
+
+def _log_that_older(folder: Path, description: Mapping) -> None:
+    command, files = f"an older {DESCRIPTION} was put here", description["files"]
+    gone, back = changes_since(folder, description["logged"], files)
+    changes = [change_of(command, [f"{TAKEN_BACK}{each['what']}"]) for each in reversed(gone)]
+    changes += [{**each, "when": time_now(), "what": [each["what"]]} for each in back]
+    for each in changes[:-1]:
+        append_to_log(folder, each, files)
+    _put(folder, _states(folder), changes[-1])
 
 
 def _names(state: dict) -> list[str]:

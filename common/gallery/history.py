@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import Path
 
 from common.files import write_text
@@ -61,17 +62,38 @@ def append_to_log(folder: Path, change: Mapping, files: Mapping[str, str]) -> No
     Args:
         files: of the gallery after it; their names hold their checksums.
     """
-    lines = _lines(folder)
-    digest = blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=16).hexdigest()
-    line = json.dumps({**change, "model": files.get("model"), "checksum": digest})
+    lines, line = _lines(folder), _line(change, files)
     if line not in lines[-1:]:
         write_text(folder / LOG, "".join(f"{each}\n" for each in [*lines, line]))
 
 
+def changes_since(
+    folder: Path, change: Mapping, files: Mapping[str, str]
+) -> tuple[list[dict], list[dict]]:
+    """Changes that the log knows of after one, and those before it that were taken back since.
+
+    Args:
+        change: the last one of a gallery, if it is the newest.
+        files: as for `append_to_log`.
+    """
+    lines, line = _lines(folder), _line(change, files)
+    if line not in lines:  # it is still to be logged
+        return [], []
+    n_then = len(lines) - lines[::-1].index(line)
+    then, now = (_lasting(_changes(each)) for each in (lines[:n_then], lines))
+    same = zip(then, now, strict=False)
+    n_same = len([*takewhile(lambda pair: pair[0] == pair[1], same)])
+    return now[n_same:], then[n_same:]
+
+
 def read_log(folder: Path) -> list[dict]:
     """All changes, the oldest first; "what" as one text."""
+    return _changes(_lines(folder))
+
+
+def _changes(lines: Sequence[str]) -> list[dict]:
     changes = []
-    for line in _lines(folder):
+    for line in lines:
         with contextlib.suppress(ValueError, TypeError, KeyError):  # a person has written in it
             change = parse_json(line)
             if "renamed" in change:
@@ -158,6 +180,11 @@ def _lasting(changes: Sequence[dict]) -> list[dict]:
         elif lasting:
             lasting.pop()
     return lasting
+
+
+def _line(change: Mapping, files: Mapping[str, str]) -> str:
+    digest = blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return json.dumps({**change, "model": files.get("model"), "checksum": digest})
 
 
 def _lines(folder: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Photos of a gallery: which rows they are, under which animal, and who was seen when."""
 
+from collections import Counter
 from pathlib import Path
 
 from common.data.catalogue import Catalogue, catalogue_from_table
@@ -53,6 +54,15 @@ def decided_of(gallery: Gallery) -> dict[str, tuple[str, str]]:
 def rows_of(gallery: Gallery, picture: str) -> np.ndarray:
     """Rows of `Gallery.facts` that are a photo, by the name of its picture."""
     return np.flatnonzero((gallery.facts["picture"] == picture) & gallery.can_be_found())
+
+
+def twice_in_photo(gallery: Gallery, animal: str) -> list[str]:
+    """Photos of which an animal has two boxes, as no animal can."""
+    facts = gallery.facts
+    rows = np.flatnonzero((facts["identity"] == animal) & gallery.can_be_found())
+    places = [(file_and_box(facts["path"][row]), facts["date"][row]) for row in rows]
+    boxed = Counter((file.as_posix(), date) for (file, box), date in places if box)
+    return sorted(file for (file, _), n in boxed.items() if n > 1)
 
 
 def find_photo(gallery: Gallery, photo: str) -> np.ndarray:

@@ -88,6 +88,26 @@ def test_the_file_of_a_photo_with_boxes_is_known_in_a_gallery(pairs, gallery):
     assert whole.facts["path"][row] == catalogue.names()[both[0]]
 
 
+def test_an_animal_in_two_boxes_of_one_photo_is_told(pairs, gallery, tmp_path):
+    catalogue = load_catalogue(pairs)
+    both = both_of_one(catalogue)
+    one, other = catalogue.table["identity"].iloc[both]
+    table = pd.read_csv(pairs / "metadata.csv", dtype=str, keep_default_na=False)
+    table.loc[table["identity"] == other, "identity"] = one
+    table.to_csv(pairs / "slip.csv", index=False)
+
+    remarks = load_catalogue(pairs / "slip.csv").remarks
+    shutil.copytree(gallery, tmp_path / "gallery")
+    flags = ["--output_dir", tmp_path / "gallery", "--rename", other, one, "--join"]
+    notes = start("build_gallery", *flags)["notes"]
+
+    path = catalogue.table["path"].iloc[both[0]]
+    (told,) = (each.names for each in remarks if each.kind == "twice_in_photo")
+    assert f"{one} in {path}" in told
+    assert not [e for e in catalogue.remarks if e.kind == "twice_in_photo"]
+    assert any(f"{one} is in two boxes of one photo now ({path})" in note for note in notes)
+
+
 def test_a_folder_with_boxes_asks_about_each_animal_in_it(pairs, gallery, tmp_path):
     result = start(
         "identify",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from common.gallery.enrolment import open_gallery
-from common.gallery.history import LOG
+from common.gallery.history import LOG, renamed_since
 from common.runs import Run
 
 import pytest
@@ -197,6 +197,47 @@ def test_a_change_whose_line_was_lost_in_a_kill_is_logged_by_the_next(gallery):
 
     assert (gallery / LOG).read_text().startswith(whole)
     assert len(log_of(gallery)) == 3
+
+
+def test_an_older_gallery_that_was_put_in_place_of_a_newer_one_is_told(gallery, capsys):
+    build(gallery, "--rename", "anna", "carla")
+    build(gallery, "--undo")
+    older = (gallery / "gallery.json").read_bytes()
+    build(gallery, "--rename", "anna", "dora")
+    build(gallery, "--forget", "berta/0.png")
+    (gallery / "gallery.json").write_bytes(older)
+
+    capsys.readouterr()
+    open_gallery(gallery)
+    words = "does not hold: anna is dora now: 3 photos. berta/0.png of berta is forgotten."
+    assert words in capsys.readouterr().out
+    build(gallery, "--rename", "berta", "bella")
+    assert words in capsys.readouterr().out
+
+    log = [" ".join(each["what"]) for each in log_of(gallery)]
+    assert [each[:30] for each in log[-3:]] == [
+        "Taken back: berta/0.png of ber",
+        "Taken back: anna is dora now: ",
+        "berta is bella now: 3 photos.",
+    ]
+    assert held(gallery)["anna/1.png"] == "anna"
+    assert "does not hold" not in capsys.readouterr().out
+    build(gallery, "--undo")
+    assert "berta" in held(gallery).values()
+
+
+def test_what_an_older_gallery_holds_again_counts_again(gallery, capsys):
+    build(gallery, "--rename", "anna", "carla")
+    older = {path: path.read_bytes() for path in gallery.iterdir() if path.name[:2] in ("ga", "fa")}
+    build(gallery, "--undo")
+    for path, content in older.items():
+        path.write_bytes(content)
+
+    build(gallery, "--forget", "berta/0.png")
+
+    assert "does not hold: Taken back: anna is carla now" in capsys.readouterr().out
+    assert set(held(gallery).values()) == {"carla", "berta"}
+    assert renamed_since(gallery, "2020") == {"anna": "carla"}
 
 
 def test_a_log_that_a_person_has_changed_is_left_and_told(gallery, capsys):
