@@ -109,7 +109,7 @@ SHEET_ERROR = re.compile(
     r"#(n/?a|nv|name\?|nom\s?\?|ref!|bezug!|value!|wert!|valeur!|num!|zahl!|null!|(div|teil)/0!)",
     re.IGNORECASE,
 )
-_UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
+UNKNOWN = frozenset(_bare(word) for word in re.split(r"[,\n]", UNKNOWN_WORDS))
 
 
 # Words that no name has, whatever stands beside them: "unknown 2", "ID unknown".
@@ -134,10 +134,10 @@ def is_unknown(text: str) -> bool:
     words = re.findall(r"[^\W\d_]+", tidy_name(text).casefold())
     without_number = _bare(NUMBER.sub("", text))
     if any(map(_NOBODY.fullmatch, words)) or (
-        len(without_number) > 3 and without_number in _UNKNOWN
+        len(without_number) > 3 and without_number in UNKNOWN
     ):
         return True
-    return _bare(text) in _UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
+    return _bare(text) in UNKNOWN and not re.fullmatch("[A-Z][a-z]", text.strip())
 
 
 def refuse_long(text: str, where: str, most: int = LONGEST_NAME) -> None:

@@ -183,7 +183,7 @@ def jackknife_over_individuals(
             are one.
 
     Returns:
-        Interval with `low` and `high` nan where there is a single individual.
+        Interval with `low` and `high` nan where there are fewer than three individuals.
 
     Source: Efron & Tibshirani 1993, chapter 11; pseudo-values of an animal are averaged over seeds.
     """
@@ -197,7 +197,7 @@ def jackknife_over_individuals(
     values = np.array([np.mean(each) for each in pseudo.values()])
     estimate, n = float(np.mean(estimates)), len(values)
     half = np.nan
-    if n > 1:
+    if n > 2:  # of two it would be wider than any agreement can be
         half = float(student_t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
     ends = estimate - half, estimate + half
     n_photos = max(map(len, individuals))

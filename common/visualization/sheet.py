@@ -15,6 +15,7 @@ from html import escape
 from itertools import count
 
 from common.data.photo_files import BOXED
+from common.names import UNKNOWN
 from common.tables import FORMULA
 from common.visualization.matches import percent
 
@@ -104,7 +105,8 @@ def render_sheet(
         f"<p>{escape(summary)}</p>\n<details class=soft><summary>What this rests on</summary>"
         f'{lines}</details><datalist id="names">{names}</datalist>'
     )
-    sections, script = map(_section, count(), questions), _SCRIPT.replace("BOXED", BOXED)
+    script = _SCRIPT.replace("BOXED", BOXED).replace("NOBODY", json.dumps(sorted(UNKNOWN)))
+    sections = map(_section, count(), questions)
     return render_page(title, top, "decisions", sections, about, script, place=place + ".")
 
 
@@ -316,7 +318,9 @@ function faultOf(answer) {  // why an answer is none yet
   if (!answer.identity) return "A name is missing.";
   const isKnown = animals.has(answer.identity);
   if (answer.decision === "new individual")
-    return isKnown ? "The gallery holds an animal of this name." : "";
+    return isKnown ? "The gallery holds an animal of this name."
+      : NOBODY.includes(answer.identity.toLowerCase().replace(/[^\\p{L}\\p{N}]/gu, ""))
+      ? "This word says that nobody knows who it is." : "";
   return isKnown ? "" : "The gallery has no animal of this name.";
 }
 

@@ -110,6 +110,18 @@ def test_saved_rows_have_times_encounters_and_the_photo_that_stood_for_a_name(
     assert all(re.fullmatch(r"e1, saved 20[-\dT:]{17}", row["asked"]) for row in saved)
 
 
+@pytest.mark.skipif(not shutil.which("node"), reason="this system runs no JavaScript")
+@pytest.mark.parametrize(("name", "is_fault"), [("N/A", True), ("neu", True), ("Nala", False)])
+def test_a_word_for_nobody_is_no_name_to_the_page(name, is_fault):
+    script = re.search(r"(?s)function faultOf.*?\n}", sheet_of("anna"))[0]
+    answer = json.dumps({"decision": "new individual", "identity": name})
+    code = f"const animals = new Map(); {script}\nconsole.log(faultOf({answer}))"
+
+    said = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True).stdout
+
+    assert ("nobody knows" in said) == is_fault
+
+
 def test_the_page_needs_no_other_file_and_no_network():
     page = sheet_of("anna")
 
