@@ -6,7 +6,7 @@ left aside, as in tables: the local day is what makes an encounter.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -229,6 +229,25 @@ def fill_from_photos(
         Problem("exif_date", *words, action="taken from the photo files"),
         Problem("no_exif_date", *odd_words, action="taken as unknown; write a column date"),
     ]
+
+
+def other_days(
+    table: pd.DataFrame, root: Path, changed: Collection[str], clock_offset: Sequence[Offset] = ()
+) -> Problem:
+    """Photos that a program has changed, and whose camera says another day than the table.
+
+    Args:
+        changed: their paths, perhaps with boxes; where the camera says nothing, nothing is known.
+    """
+    days = dict(zip(table["path"], table["date"].dt.normalize(), strict=True))
+    names = []
+    for path in dict.fromkeys(file_and_box(each)[0].as_posix() for each in changed):
+        date = taken(root / path, clock_offset).date
+        if date and pd.notna(days.get(path)) and days[path] != pd.Timestamp(date).normalize():
+            names.append(f"{path}: {date:%Y-%m-%d}")
+    words = "of these, photos whose camera says another day than the table", tuple(names)
+    action = "they may be other photos: take their rows out, unless the camera's clock was wrong"
+    return Problem("other_day", *words, action=action)
 
 
 def name_events(table: pd.DataFrame, gap_minutes: float | None) -> pd.Series:

@@ -11,6 +11,10 @@ from common.data.photo_files import BOX_MARK, Box, content_checksum, each_photo,
 from common.errors import InputError
 
 ID_MARK = "photo-"  # without a word before it a spreadsheet takes 12345 or 123e45 for a number
+CHANGED = "changed_photo"  # kind of a problem
+NEW_BOXES = (
+    "; boxes stay as they were: where one was cropped, turned or made smaller, draw them anew"
+)
 NAME = re.compile(f"({ID_MARK})?([0-9a-f]{{32}})")
 
 
@@ -105,11 +109,11 @@ def follow(
             [paths[row] for row in gone],
             "left out",
         ),
-        "changed_photo": (
+        CHANGED: (
             "photos of another content than when the table was written",
             [paths[row] for row in changed],
             "taken for the same, changed by a program; where one is another photo, take its row "
-            "out",
+            f"out{NEW_BOXES * any(places[row][1] is not None for row in changed)}",
         ),
     }
     return now, [

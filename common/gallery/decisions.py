@@ -428,8 +428,9 @@ def refuse_former_names(
     for name in given:
         if name not in held and (each := now.get(number_key(name_key(name)))):
             raise InputError(
-                f"{name} is new, but the gallery's {each} was called so before, expected the "
-                f"present name; write it so, or say that they are two: --keep_names {typed(name)}"
+                f"{name} is new, but the gallery's {each} was called so before, or joined with it, "
+                f"expected the name that it has now: {each}, or the one that its photos were given "
+                f"since, as --list shows; if they are two animals: --keep_names {typed(name)}"
             )
     return [name for name in given if name in held and name in renamed]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 N_PHOTOS = 5
 NAMES = [f"DSC_{n:04}.jpg" for n in range(N_PHOTOS)]
@@ -120,6 +120,22 @@ def test_a_photo_that_a_program_has_changed_is_known_by_its_name_and_told(tmp_pa
 
     assert catalogue.table["identity"].tolist() == [f"animal-{i}" for i in range(N_PHOTOS)]
     assert [(e.kind, e.names) for e in catalogue.remarks] == [("changed_photo", (NAMES[0],))]
+
+
+def test_a_changed_photo_of_another_day_or_with_boxes_is_told(tmp_path):
+    folder = photos(tmp_path, *NAMES[:2])
+    write_table(folder, NAMES[:2], ["0,0,6,6", "0,0,6,6"])
+    table = pd.read_csv(folder / "metadata.csv")
+    table.assign(date=["2024-05-31 08:00", "2024-06-01"]).to_csv(folder / "metadata.csv")
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:31 10:00:00"
+    for name in NAMES[:2]:
+        Image.open(folder / name).save(folder / name, exif=exif, quality=50)
+
+    remarks = {each.kind: each for each in load_catalogue(folder).remarks}
+
+    assert "draw them anew" in remarks["changed_photo"].action
+    assert remarks["other_day"].names == (f"{NAMES[1]}: 2024-05-31",)
 
 
 def test_boxes_move_with_their_photo_and_may_be_corrected(tmp_path):
