@@ -348,7 +348,7 @@ def change(
         n_photos = gallery.rename(old, new, join=args.join)
         notes = [f"{old} is {new} now: {counted(n_photos, 'photo')}."]
         notes += told_of_former(new, run.folder)
-        if twice := twice_in_photo(gallery, new):
+        if args.join and (twice := twice_in_photo(gallery, new)):
             notes.append(
                 f"{new} is in two boxes of one photo now ({twice[0]}), which no animal can be: if "
                 "they are two, --undo takes the change back."
