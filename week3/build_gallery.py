@@ -225,11 +225,16 @@ def finish(
     lost |= {each: ("", time) for each, time in unclear.items() if time > once.get(each, NEVER)[1]}
     back = (now.keys() - before.keys()) & forgotten(run.folder)
     if back and not args.undo:
+        paths, names = (of_pictures(gallery, fact) for fact in ("path", "identity"))
+        few = [f"{paths[each]}, of {names[each]} now" for each in sorted(back)]
+        shown = "; ".join([*few[:N_NAMED], *["…"] * (len(few) > N_NAMED)])
         notes.append(
-            f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before, "
-            "as --list shows: take them out again if that was meant for good."
+            f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before "
+            f"({shown}): --forget what was meant for good."
         )
     gone = sorted(before.keys() - now.keys())
+    if args.forget or args.remove:  # a decision, too
+        lost |= {each: (before[each][0], time_now()) for each in gone}
     made = change_of(run.command, notes, table, args.rename, gone, None if args.undo else lost)
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or embedding.validation_scores(gallery)

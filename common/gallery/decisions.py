@@ -283,6 +283,7 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
             back = "--move it back" if each.name else "--forget the photo"
             back = back if was == each.was else "ask anew with identify.py"
             made = f"made the photo one of {was}" if was else f"says '{UNCLEAR}'"
+            made += " (it is not in the gallery now)" * (each.was is None and was != "")
             found[row] = (
                 f"'{each.answer}'{' ' * bool(each.name)}{each.name}, but a later decision "
                 f"({in_words(decided)}) {made}: clear this answer, or {back}"

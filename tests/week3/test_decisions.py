@@ -433,9 +433,25 @@ def test_an_older_page_does_not_bring_a_photo_back_under_a_name_that_was_correct
 
     line = refused(capsys, gallery, *decide(gallery, *older, columns=columns))
 
-    assert "a later decision (2021-01-01 00:00:00 UTC) made the photo one of berta" in line
+    made = "UTC) made the photo one of berta (it is not in the gallery now)"
+    assert (made if data == [] else "a later decision (2021-01-01 00:00:00 UTC) made") in line
     build(gallery, "--undo")
     assert held(gallery)["new/0.png"] == "berta"
+
+
+def test_a_photo_that_was_taken_out_stays_out_for_older_pages_of_another_name(
+    gallery, built, capsys
+):
+    row = 'data/anna/0.png,{},confirmed,"identified 2020-01-01T00:00:00"'
+    shutil.copytree(built / "data", gallery.parent / "data")
+    build(gallery, "--forget", "anna/0.png")
+
+    def page(name):
+        return decide(gallery, row.format(name), columns="path,identity,decision,asked")
+
+    assert "made the photo one of anna (it is not" in refused(capsys, gallery, *page("berta"))
+    notes = build(gallery, *page("anna"))["notes"]
+    assert any("taken out of this gallery before (" in n and "of anna now" in n for n in notes)
 
 
 @pytest.mark.parametrize(("year", "name"), [("2021", "berta"), ("2019", "anna")])
