@@ -82,13 +82,20 @@ def read_answers(
             f"expected the folder that was asked about, with the same photos{changed}"
         )
     note = f"Answers about photos that are not here (any more): {len(lost)} ({shown}){changed}."
-    answers, twice = lasting(given)
+    answers, twice, tied = lasting(given)
     notes = [note] if lost else []
+    paths = card.names()
     if twice:
-        one, other = (card.table["path"].iloc[row] for row in twice[0])
+        one, other = (paths[row] for row in twice[0])
         notes.append(
             f"Pairs that were answered otherwise when the same page was saved before: {len(twice)} "
             f"({one} and {other}): the last saving counts. If two persons disagree, ask them."
+        )
+    if tied:
+        one, other = (paths[row] for row in tied[0])
+        notes.append(
+            f"Pairs with two answers of one saving: {len(tied)} ({one} and {other}), as after a "
+            "correction by hand: nobody knows which is the later one; leave the older file out."
         )
     asked = list(dict.fromkeys(pair for pair, *_ in given))
     return answers, asked, list(rows.values()), notes
@@ -110,27 +117,32 @@ def may_have_changed(
 
 def lasting(
     given: Sequence[tuple[tuple[int, int], str, str, bool | None]],
-) -> tuple[list[Answer], list[tuple[int, int]]]:
+) -> tuple[list[Answer], list[tuple[int, int]], list[tuple[int, int]]]:
     """The answers that count, and pairs that were answered otherwise on the same page.
 
     Args:
         given: pair, when it was asked, when saved, and whether it is one animal; None: nobody can
-            tell. Of one asking the last saving counts.
+            tell. Of one asking the last saving counts; of one saving that says both, both.
+
+    Returns:
+        Answers; pairs of which an earlier saving said otherwise; and pairs of which one saving says
+        both, as after a correction by hand.
     """
-    said: dict[tuple[tuple[int, int], str], bool | None] = {}
-    twice = []
-    for pair, asked, _, is_same in sorted(given, key=lambda each: each[1:3]):
-        if said.setdefault((pair, asked), is_same) != is_same:
-            twice.append(pair)
-        said[pair, asked] = is_same
-    answers: dict[tuple[int, int], list[Answer]] = {}
-    for (pair, _), is_same in said.items():  # in the order of asking
-        earlier = answers.setdefault(pair, [])
-        if is_same is None:
+    said: dict[tuple[tuple[int, int], str], tuple[str, set[bool | None]]] = {}
+    twice, tied = [], []
+    for pair, asked, saved, is_same in sorted(given, key=lambda each: each[1:3]):
+        before, answers = said.get((pair, asked), (saved, set()))
+        if answers - {is_same}:
+            (tied if before == saved else twice).append(pair)
+        said[pair, asked] = saved, {is_same} | (answers if before == saved else set())
+    counting: dict[tuple[int, int], list[Answer]] = {}
+    for (pair, _), (_, answers) in said.items():  # in the order of asking
+        earlier = counting.setdefault(pair, [])
+        if None in answers:
             earlier.clear()
         else:
-            earlier.append(Answer(*pair, is_same))
-    return [answer for each in answers.values() for answer in each], twice
+            earlier += [Answer(*pair, is_same) for is_same in sorted(answers)]
+    return [answer for each in counting.values() for answer in each], twice, tied
 
 
 def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:

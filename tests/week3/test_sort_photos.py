@@ -234,13 +234,27 @@ def test_a_table_of_something_else_is_refused(turtles, tmp_path, capsys):
 
 
 def test_a_page_that_is_saved_twice_is_one_answer(card, tmp_path):
-    once = answers_file(tmp_path, [(0, 1, "different")] * 2, card, "a.csv", asked="today")
+    once = answers_file(tmp_path, [(0, 1, "same")] * 2, card, "a.csv", asked="today")
     again = answers_file(tmp_path, [(1, 0, "same")], card, "b.csv", asked="today")
 
-    answers, asked, *_ = pair_answers.read_answers([once, again], card)
+    answers, asked, _, notes = pair_answers.read_answers([once, again], card)
 
-    assert [each.is_same for each in answers] == [True]  # of one page, what was saved last
+    assert [each.is_same for each in answers] == [True]
     assert asked == [(0, 1)]
+    assert notes == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_answers_of_one_saving_both_count_and_that_is_told(order, card, tmp_path):
+    files = [
+        answers_file(tmp_path, [(0, 1, word)], card, f"{word}.csv", asked='"now, saved 2024"')
+        for word in ("same", "different")
+    ]
+
+    answers, _, _, (note,) = pair_answers.read_answers(files[::order], card)
+
+    assert [each.is_same for each in answers] == [False, True]
+    assert "two answers of one saving: 1 (" in note
 
 
 def test_what_cannot_be_told_when_it_is_asked_again_takes_the_earlier_answer_back(card, tmp_path):
