@@ -38,6 +38,7 @@ from common.gallery.decisions import (
     NOTHING,
     Decided,
     check_decisions,
+    in_words,
     near_names,
     refuse_former_names,
     refuse_lookalikes,
@@ -418,7 +419,7 @@ def add(
     decided: Decided,
 ) -> tuple[Gallery, dict[str, pd.DataFrame], list[str]]:
     """Photos join; a table may also correct the animal of photos that are there."""
-    kept, told = args.keep_names or (), []
+    kept, told, now = args.keep_names or (), [], time_now()
     if decided.unclear:
         photos = counted(len(decided.unclear), "photo")
         them = "it" if len(decided.unclear) == 1 else "them"
@@ -447,11 +448,16 @@ def add(
     if len(matchers_of(args, gallery)) < len(gallery.about.get("details") or []):
         notes.append(f"Their details are not found: {installed(args.device)[1]}")
     notes += [f"New animals: {', '.join(new)}."] if new else []
-    if doubtful:
+    if doubtful and (enrolled.n_photos or enrolled.moved):
         notes.append(
-            f"{', '.join(doubtful)}: before a change of names, another animal was called so, and "
-            "nothing says when these photos were named (column 'asked'). If it was before, take "
-            "this back with --undo."
+            f"{', '.join(doubtful)}: before a change of names, or while two were joined, another "
+            "animal was called so, and nothing says when these photos were named (column 'asked'). "
+            "If it was then, take this back with --undo."
+        )
+    if ahead := [each for each in decided.asked.values() if max(each.split(), default="") > now]:
+        notes.append(
+            f"{counted(len(ahead), 'answer')} of the future ({in_words(max(ahead))}): one computer "
+            "has a wrong clock. No other page overrules them until then; --move does."
         )
     return gallery, {"Enrolled": one_row(enrolled)}, notes
 

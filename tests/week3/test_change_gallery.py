@@ -336,6 +336,8 @@ def test_after_names_were_swapped_a_folder_with_one_of_them_is_told(gallery):
 
     [note] = [note for note in result["notes"] if "another animal was called so" in note]
     assert note.startswith("anna: before a change of names")
+    again = build(gallery, "--add", "--data_dir", gallery.parent / "season")["notes"]
+    assert not any("another animal was called so" in note for note in again)  # nobody joined
 
 
 def test_what_was_not_known_of_a_photo_is_filled_in_and_what_was_stays(gallery):

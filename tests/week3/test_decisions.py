@@ -133,6 +133,7 @@ def test_decisions_without_a_time_are_told_where_a_name_moved(asked, gallery, ca
     result = build(gallery, *decide(gallery, f"{row},{asked}", columns=f"{columns},note"))
 
     assert any("another animal was called so" in note for note in result["notes"]) != bool(asked)
+    assert any("1 answer of the future" in note for note in result["notes"]) == bool(asked)
 
 
 @pytest.mark.parametrize(
