@@ -96,9 +96,11 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         return rows
     if len(rows):
         shown = _shown(facts, rows[:N_NAMED])
+        is_apart = not file.is_file() and all(places[row][1] is None for row in rows)
+        way = "its file, or " * is_apart
         raise InputError(
             f"{photo}: found {len(rows)} photos of that name ({shown}), expected one; "
-            f"give {'' if file.is_file() else 'its file, or '}its number, which --list shows"
+            f"give {way}its number, which --list shows"
         )
     names = np.array([Path(path).name for path in files])
     near = near_to(Path(name).name, names[present])[:N_NAMED]
