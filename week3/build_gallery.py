@@ -235,7 +235,7 @@ def finish(
         )
     gone = sorted(before.keys() - now.keys())
     if args.forget or args.remove:  # a decision, too
-        lost |= {each: (before[each][0], time_now()) for each in gone}
+        lost |= {each: ("", time_now()) for each in gone}
     made = change_of(run.command, notes, table, args.rename, gone, None if args.undo else lost)
     enrolment.save_gallery(gallery, run.folder, made)
     scores = learned_scores(gallery) or embedding.validation_scores(gallery)

@@ -279,11 +279,11 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
         if each.was is not None and each.decided >= decided:
             was, decided = each.was, each.decided
         is_answer = each.name or each.answer == UNCLEAR
-        if is_answer and was != each.name and decided > each.time:
+        is_so = each.name in (was, each.was if was == "" else was)
+        if is_answer and not is_so and decided > each.time:
             back = "--move it back" if each.name else "--forget the photo"
             back = back if was == each.was else "ask anew with identify.py"
-            made = f"made the photo one of {was}" if was else f"says '{UNCLEAR}'"
-            made += " (it is not in the gallery now)" * (each.was is None and was != "")
+            made = f"made the photo one of {was}" if was else f"took it out, or says '{UNCLEAR}'"
             found[row] = (
                 f"'{each.answer}'{' ' * bool(each.name)}{each.name}, but a later decision "
                 f"({in_words(decided)}) {made}: clear this answer, or {back}"

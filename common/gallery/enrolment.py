@@ -420,7 +420,7 @@ def _complete(
         notes.append(
             f"{counted(len(otherwise), 'photo')} with another side or date here than in the "
             f"gallery, which keeps its own ({_few(otherwise)}): if the new one is right, --forget "
-            "the photo and add it again."
+            "the photo and add it again by a folder or a table."
         )
     return tuple(notes)
 

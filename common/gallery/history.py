@@ -113,8 +113,8 @@ def once_decided(folder: Path) -> dict[str, tuple[str, str]]:
     """What persons had decided of photos that are not in the gallery, or were enrolled anew.
 
     Returns:
-        Name of the picture to the animal, as it was called then, "" where that cannot be told, and
-        when that was decided last.
+        Name of the picture to the animal, as it was called then, "" where that cannot be told or it
+        was taken out, and when that was decided last.
     """
     parts = [each.get("decided") for each in _lasting(read_log(folder))]
     pairs = (item for each in parts if isinstance(each, dict) for item in each.items())
