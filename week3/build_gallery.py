@@ -44,7 +44,7 @@ from common.gallery.decisions import (
     refuse_lookalikes,
     refuse_no_name,
 )
-from common.gallery.files import part_files, restore_parts
+from common.gallery.files import OLDER, part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import (
     BUILT,
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> dict:
     if is_change(args):
         refuse_other_model(args)
         enrolment.refuse_none(args.output_dir)
-        with enrolment.changing(args.output_dir):
+        with enrolment.changing(args.output_dir, older_counts=args.undo):
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             refuse_to_try_on(args)
             run = start_run(__file__, args, may_hold_others=True)
@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> dict:
     refuse_to_replace(args)
     trained = network_of(args)
     run = start_run(__file__, args)
-    with enrolment.changing(run.folder):
+    with enrolment.changing(run.folder, older_counts=args.replace):
         refuse_to_replace(args)
         former = former_photos(run.folder)
         gallery, tables, notes = build(args, trained, run.folder, yours.get("enrol"))
@@ -377,6 +377,8 @@ def change(
         was = gallery.facts["identity"][rows[0]]
         gallery.forget(rows)
         notes = [f"{args.forget} of {was} is forgotten."]
+    elif args.undo and is_older(run.folder):
+        notes = ["The older gallery that was put here counts from now on."]
     elif args.undo and (undone := stopped_undo(run.folder)):
         notes = [
             undone,
@@ -387,6 +389,14 @@ def change(
         notes = restore_parts(run.folder, change_of(run.command))
         gallery = enrolment.open_gallery(run.folder)
     return gallery, {}, notes
+
+
+def is_older(folder: Path) -> bool:
+    """Whether this run has found an older gallery in the place of a newer one."""
+    changes, known = read_log(folder), 0
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        known = int(read_json(folder / RESULT)["metrics"]["n_changes"])
+    return known < len(changes) and changes[-1].get("command") == OLDER
 
 
 def stopped_undo(folder: Path) -> str:

@@ -149,10 +149,13 @@ def _refuse_torn(folder: Path, gallery: Gallery) -> None:
 
 
 @contextlib.contextmanager
-def changing(folder: Path) -> Iterator[None]:
+def changing(folder: Path, *, older_counts: bool = False) -> Iterator[None]:
     """Change a gallery while no other program does; one of an earlier version gets its list.
 
     Others wait until a program that changes it has ended, or was killed.
+
+    Args:
+        older_counts: see `common.gallery.files.complete_log`.
 
     Raises:
         InputError: another program takes too long, or the folder cannot be written to.
@@ -175,7 +178,7 @@ def changing(folder: Path) -> Iterator[None]:
         except InputError:
             print(f"{folder} is being changed by another program: waiting for it", flush=True)
             claim(folder, patience=PATIENCE)
-        complete_log(folder)
+        complete_log(folder, older_counts=older_counts)
         yield
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

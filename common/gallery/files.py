@@ -45,6 +45,7 @@ import numpy as np
 
 DESCRIPTION = "gallery.json"
 FORMAT = 2
+OLDER = f"an older {DESCRIPTION} was put here"  # as the command of changes in the log
 ENDINGS = dict.fromkeys(("indexed", "recent", "kept"), ".npy")
 ENDINGS |= {"facts": ".json", "index": ".faiss", "model": ".safetensors"}
 STATE = ("files", "report", "about", "change")  # of a gallery
@@ -176,18 +177,21 @@ def told_if_older(folder: Path) -> str:
         return ""
     return (
         f"{folder}: {LOG} tells of changes that this gallery does not hold: {' '.join(what)} An "
-        f"older {DESCRIPTION} was put here, perhaps by a program that keeps folders equal. Put "
-        "the newer one back, or make these changes again."
+        f"older {DESCRIPTION} was put here, perhaps by a program that keeps folders equal, "
+        "expected the newest; put that back, or say with --undo that the older one counts, and "
+        "make these changes again"
     )
 
 
-def complete_log(folder: Path) -> None:
+def complete_log(folder: Path, *, older_counts: bool = False) -> None:
     """Log the last change, which a kill may have kept from its line.
 
-    Where an older gallery was put in the place of a newer one, what it lacks counts as taken back.
+    Args:
+        older_counts: where an older gallery was put in the place of a newer one, what it lacks was
+            taken back; else it is refused, so that the newer one's files stay.
 
     Raises:
-        InputError: a person has changed the log.
+        InputError: a person has changed the log, or put an older gallery there.
     """
     if is_foreign(folder / LOG):
         raise InputError(
@@ -200,17 +204,18 @@ def complete_log(folder: Path) -> None:
         if not (folder / LOG).exists():
             print(f"{folder / LOG}, the log of former changes, is gone: a new one begins")
         if text := told_if_older(folder):
-            print(text)
+            if not older_counts:
+                raise InputError(text)
             _log_that_older(folder, description)
         else:
             append_to_log(folder, description["logged"], description["files"])
 
 
 def _log_that_older(folder: Path, description: Mapping) -> None:
-    command, files = f"an older {DESCRIPTION} was put here", description["files"]
+    files = description["files"]
     gone, back = changes_since(folder, description["logged"], files)
-    changes = [change_of(command, [f"{TAKEN_BACK}{each['what']}"]) for each in reversed(gone)]
-    changes += [{**each, "when": time_now(), "what": [each["what"]]} for each in back]
+    changes = [change_of(OLDER, [f"{TAKEN_BACK}{each['what']}"]) for each in reversed(gone)]
+    changes += [{**e, "command": OLDER, "when": time_now(), "what": [e["what"]]} for e in back]
     for each in changes[:-1]:
         append_to_log(folder, each, files)
     _put(folder, _states(folder), changes[-1])
