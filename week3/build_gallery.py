@@ -225,6 +225,7 @@ def finish(
     once = once_decided(run.folder) if unclear else {}
     lost |= {each: ("", time) for each, time in unclear.items() if time > once.get(each, NEVER)[1]}
     back = (now.keys() - before.keys()) & forgotten(run.folder)
+    back = {each for each in back if not now[each]}  # nobody has decided since
     if back and not args.undo:
         paths, names = (of_pictures(gallery, fact) for fact in ("path", "identity"))
         few = [f"{paths[each]}, of {names[each]} now" for each in sorted(back)]

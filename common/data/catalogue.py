@@ -24,6 +24,7 @@ from common.data.catalogue_tables import (
     CONTENT,
     REQUIRED_COLUMNS,
     match_columns,
+    may_name,
     photos_of_rows,
     read_csv,
     standardise_table,
@@ -230,10 +231,15 @@ def read_card(
 
 
 def is_unnamed(source: Path | None) -> bool:
-    """Whether a folder is a memory card, or holds photos in no folder per animal and no table."""
-    if source is None or not Path(source).is_dir() or _table_file(Path(source)) is not None:
+    """Whether a folder is a memory card, or holds photos in no folder per animal and no table.
+
+    A table that has no column for names, but dates or boxes, is none here.
+    """
+    if source is None or not Path(source).is_dir():
         return False
-    photos = find_images(Path(source)).photos
+    table, photos = _table_file(Path(source)), find_images(Path(source)).photos
+    if table is not None:
+        return bool(photos) and not may_name(list(read_csv(table)))
     return bool(photos) and (is_card(photos) or not any("/" in photo for photo in photos))
 
 

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -252,6 +252,12 @@ def with_identity(table: pd.DataFrame, where: str) -> pd.DataFrame:
     names = [name for name in COLUMN_NAMES["identity"] if name not in SPECIES]
     column = _alias_column("identity", names, list(table), where)
     return table if column is None else table.rename(columns={column: "identity"})
+
+
+def may_name(columns: Iterable[str]) -> bool:
+    """Whether one of a table's columns may be that of the animals."""
+    keys = set(map(_column_key, COLUMN_NAMES["identity"]))
+    return any(_column_key(column) in keys for column in columns)
 
 
 def _column_key(name: object) -> str:

@@ -229,6 +229,13 @@ def test_a_card_is_no_folder_of_animals(loose, dives):
         load_catalogue(dives)
 
 
+@pytest.mark.parametrize(("columns", "is_so"), [("path,date", True), ("path,Animal ID", False)])
+def test_a_card_whose_table_names_nobody_is_unnamed(columns, is_so, dives):
+    (dives / "metadata.csv").write_text(f"{columns}\n1.jpg,\n", encoding="utf-8")
+
+    assert is_unnamed(dives) == is_so
+
+
 def test_a_generated_card_is_read_as_it_was_drawn(tmp_path):
     truth = tmp_path / "truth.csv"
     draw_card(tmp_path / "card", truth, 24, 5, photo_size=32, progress=False)
