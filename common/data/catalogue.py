@@ -233,7 +233,7 @@ def read_card(
 def is_unnamed(source: Path | None) -> bool:
     """Whether a folder is a memory card, or holds photos in no folder per animal and no table.
 
-    A table that has no column for names, but dates or boxes, is none here.
+    A table that can name nobody, as it has dates or boxes alone, is none here.
     """
     if source is None or not Path(source).is_dir():
         return False

@@ -255,9 +255,10 @@ def with_identity(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def may_name(columns: Iterable[str]) -> bool:
-    """Whether one of a table's columns may be that of the animals."""
-    keys = set(map(_column_key, COLUMN_NAMES["identity"]))
-    return any(_column_key(column) in keys for column in columns)
+    """Whether one of a table's columns may be that of the animals, whatever it is called."""
+    others = (names for ours, names in COLUMN_NAMES.items() if ours != "identity")
+    keys = {_column_key(name) for names in others for name in names}
+    return any(_column_key(column) not in keys for column in columns)
 
 
 def _column_key(name: object) -> str:
