@@ -3,6 +3,9 @@
 import os
 import re
 import shlex
+from collections.abc import Sequence
+
+N_NAMED = 3  # things that a sentence names
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
@@ -21,6 +24,15 @@ def expected_time(minutes: float) -> str:
     ('less than a minute', 'about 1 minute', 'about 18 minutes')
     """
     return "less than a minute" if minutes < 1 else f"about {counted(round(minutes), 'minute')}"
+
+
+def few(things: Sequence[str], between: str = ", ", most: int = N_NAMED) -> str:
+    """The first things of a list, and a sign where there are more.
+
+    >>> few(["a", "b"]), few(["a", "b", "c", "d"], "; "), few("abc", most=1)
+    ('a, b', 'a; b; c; …', 'a, …')
+    """
+    return between.join([*things[:most], *["…"] * (len(things) > most)])
 
 
 def typed(word: object) -> str:

@@ -44,7 +44,7 @@ from common.gallery.decisions import (
     refuse_lookalikes,
     refuse_no_name,
 )
-from common.gallery.files import OLDER, part_files, restore_parts
+from common.gallery.files import part_files, restore_parts
 from common.gallery.gallery import Gallery
 from common.gallery.history import (
     BUILT,
@@ -79,12 +79,11 @@ from common.own_files import is_foreign, listed_files, read_json
 from common.runs import RESULT, Run, start_run
 from common.splits.study import open_catalogue
 from common.tables import format_table
-from common.words import counted, expected_time, typed
+from common.words import counted, expected_time, few, typed
 
 import pandas as pd
 
 NEVER = "", ""  # decided, and as which animal
-N_NAMED = 3  # changes of a name that a note names
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -165,14 +164,16 @@ def main(argv: list[str] | None = None) -> dict:
     if is_change(args):
         refuse_other_model(args)
         enrolment.refuse_none(args.output_dir)
-        with enrolment.changing(args.output_dir, older_counts=args.undo):
+        with enrolment.changing(args.output_dir, older_counts=args.undo) as is_older:
             gallery = enrolment.open_gallery(args.output_dir, args.trained)
             refuse_to_try_on(args)
             run = start_run(__file__, args, may_hold_others=True)
             before, decided = decided_of(gallery), NOTHING
             if is_of_table(args):
                 decided = check_decisions(args.data_dir, gallery, args.keep_names or (), run.folder)
-            gallery, tables, notes = change(args, gallery, run, yours.get("enrol"), decided)
+            tables, notes = {}, ["The older gallery that was put here counts from now on."]
+            if not is_older:
+                gallery, tables, notes = change(args, gallery, run, yours.get("enrol"), decided)
             return finish(args, run, gallery, tables, mine, notes, before, decided.unclear)
     refuse_to_replace(args)
     trained = network_of(args)
@@ -228,11 +229,10 @@ def finish(
     back = {each for each in back if not now[each]}  # nobody has decided since
     if back and not args.undo:
         paths, names = (of_pictures(gallery, fact) for fact in ("path", "identity"))
-        few = [f"{paths[each]}, of {names[each]} now" for each in sorted(back)]
-        shown = "; ".join([*few[:N_NAMED], *["…"] * (len(few) > N_NAMED)])
+        again = [f"{paths[each]}, of {names[each]} now" for each in sorted(back)]
         notes.append(
             f"Of these, {counted(len(back), 'photo')} had been taken out of this gallery before "
-            f"({shown}): --forget what was meant for good."
+            f"({few(again, '; ')}): --forget what was meant for good."
         )
     gone = sorted(before.keys() - now.keys())
     if args.forget or args.remove:  # a decision, too
@@ -317,8 +317,8 @@ def lost_names(before: Mapping[str, tuple[str, str]], now: dict[str, str]) -> li
     n_gone = len(former.keys() - now.keys())
     if not (n_renamed or n_gone):
         return []
-    few = ", ".join(f"{was} is {name} now" for was, name in sorted(renamed)[:N_NAMED])
-    more = f" ({few}{', …' if len(renamed) > N_NAMED else ''})" if renamed else ""
+    changes = [f"{was} is {name} now" for was, name in sorted(renamed)]
+    more = f" ({few(changes)})" if changes else ""
     return [
         f"Of the gallery that was here, {counted(n_renamed, 'photo')} have another name{more}, and "
         f"{n_gone:,} are not in this one: names given by --rename, --move or decisions stand in no "
@@ -378,8 +378,6 @@ def change(
         was = gallery.facts["identity"][rows[0]]
         gallery.forget(rows)
         notes = [f"{args.forget} of {was} is forgotten."]
-    elif args.undo and is_older(run.folder):
-        notes = ["The older gallery that was put here counts from now on."]
     elif args.undo and (undone := stopped_undo(run.folder)):
         notes = [
             undone,
@@ -390,14 +388,6 @@ def change(
         notes = restore_parts(run.folder, change_of(run.command))
         gallery = enrolment.open_gallery(run.folder)
     return gallery, {}, notes
-
-
-def is_older(folder: Path) -> bool:
-    """Whether this run has found an older gallery in the place of a newer one."""
-    changes, known = read_log(folder), 0
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = int(read_json(folder / RESULT)["metrics"]["n_changes"])
-    return known < len(changes) and changes[-1].get("command") == OLDER
 
 
 def stopped_undo(folder: Path) -> str:

@@ -156,8 +156,7 @@ def row_finder(card: Catalogue) -> Callable[[str, str], int | None]:
     id_of = lru_cache(maxsize=None)(lambda row: photo_id(paths[row]))
     was, former = as_text(card.table.get(CONTENT, pd.Series())).map(written_name), {}
     for row, (name, path) in enumerate(zip(was, paths, strict=False)):
-        box = file_and_box(path)[1]
-        former[ID_MARK + (boxed_name(name, box) if box else name)] = row
+        former[ID_MARK + boxed_name(name, file_and_box(path)[1])] = row
 
     def find(name: str, path: str) -> int | None:
         if not name:

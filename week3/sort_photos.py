@@ -55,7 +55,7 @@ from common.tables import csv_text
 from common.turtles.card import ensure_card
 from common.visualization.contact_sheet import contact_sheet
 from common.visualization.pair_sheet import PairQuestion, render_pairs
-from common.words import counted
+from common.words import counted, few
 from pair_answers import fewer_than_before, learned_from, pairs_in, read_answers, told
 
 import numpy as np
@@ -183,8 +183,8 @@ def told_of_proposals(names: Sequence[str], denied: Collection[str], n_groups: i
         f"them, in {counted(n_groups, 'group')}. Rename the animals that you know."
     ]
     if denied:
-        few = ", ".join(sorted(denied)[:N_NAMED]) + (", …" if len(denied) > N_NAMED else "")
-        notes.append(f"Proposed names that answers speak against are given up: {few}.")
+        given_up = few(sorted(denied), most=N_NAMED)
+        notes.append(f"Proposed names that answers speak against are given up: {given_up}.")
     return notes
 
 

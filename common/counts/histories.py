@@ -13,7 +13,7 @@ from common.data.catalogue import Catalogue
 from common.data.catalogue_cells import normalise_orientation
 from common.errors import InputError
 from common.names import near_to
-from common.words import counted
+from common.words import counted, few
 
 import numpy as np
 import pandas as pd
@@ -132,8 +132,7 @@ def _keep(table: pd.DataFrame, keep: pd.Series, words: str, notes: list[str]) ->
     """The rows that stay; a note on the others."""
     gone = table.loc[~keep, "path"].tolist()
     if gone:
-        more = ", …" if len(gone) > N_NAMED else ""
-        named = ", ".join(gone[:N_NAMED]) + more
+        named = few(gone, most=N_NAMED)
         notes.append(f"{counted(len(gone), 'photo')} {words}: left out ({named})")
     return table[keep]
 

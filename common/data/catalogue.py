@@ -237,9 +237,11 @@ def is_unnamed(source: Path | None) -> bool:
     """
     if source is None or not Path(source).is_dir():
         return False
-    table, photos = _table_file(Path(source)), find_images(Path(source)).photos
+    if (table := _table_file(Path(source))) is not None and may_name(read_csv(table)):
+        return False
+    photos = find_images(Path(source)).photos
     if table is not None:
-        return bool(photos) and not may_name(list(read_csv(table)))
+        return bool(photos)
     return bool(photos) and (is_card(photos) or not any("/" in photo for photo in photos))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from common.data.photo_files import can_be_true
 from common.errors import InputError
 from common.names import is_unknown, printable, tidy_name
+from common.words import few
 
 import pandas as pd
 
@@ -79,7 +80,7 @@ class Problem:
 
     def text(self) -> str:
         """Return one line with the count, the first three names and what is done."""
-        shown = ", ".join(map(printable, self.names[:3])) + (", …" if len(self.names) > 3 else "")
+        shown = printable(few(self.names))
         action = f"; {self.action}" if self.action else ""
         return f"{self.summary}: {len(self.names):,} ({shown}){action}"
 

@@ -24,7 +24,7 @@ from common.data.catalogue_cells import (
     split_word,
 )
 from common.data.catalogue_folders import locate_photos
-from common.data.exif import ALONE, Offset, fill_from_photos, other_days
+from common.data.exif import ALONE, Offset, fill_from_photos
 from common.data.photo_files import BOX_MARK, PHOTO_SUFFIXES
 from common.data.photo_names import CHANGED, follow
 from common.errors import InputError
@@ -379,9 +379,9 @@ def standardise_table(
         problems.append(_twice_in_photo(table[is_known]))
     written = ~text.get("date", blank).map(is_unknown).astype(bool)
     unreadable = written & table["date"].isna()
-    problems += fill_from_photos(table, root, clock_offset, unreadable)
-    changed = {path for each in problems if each.kind == CHANGED for path in each.names}
-    problems.append(other_days(table, root, changed, clock_offset))
+    names = [name for each in problems if each.kind == CHANGED for name in each.names]
+    changed = {name.rpartition(BOX_MARK)[0] or name for name in names}
+    problems += fill_from_photos(table, root, clock_offset, unreadable, changed)
     problems += _sides_of_names(table, sides_from_names)
     others, found = _other_columns(source, matched, split_column)
     problems += found

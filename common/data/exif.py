@@ -168,6 +168,7 @@ def fill_from_photos(
     root: Path,
     clock_offset: Sequence[Offset] = (),
     unreadable: pd.Series | None = None,
+    changed: Collection[str] = (),
 ) -> list[Problem]:
     """Fill in place the dates, places and cameras that a table lacks, from the photos.
 
@@ -175,6 +176,7 @@ def fill_from_photos(
         table: with path and date; latitude, longitude and camera where the source has them.
         clock_offset: see `taken`; times that the table has are not touched.
         unreadable: bool, rows whose date somebody wrote that cannot be read: it stays unknown.
+        changed: photos that a program has changed since the table was written.
 
     Returns:
         What was filled, and dates that cannot be true, for people; some without names.
@@ -218,6 +220,14 @@ def fill_from_photos(
     now = [f"{p}: {d:%Y-%m-%d %H:%M}" for p, d in zip(moved["path"], moved["date"], strict=True)]
     kept = tuple(dict.fromkeys(table["path"][is_meant & has_date]))
     kept_words = "photos of a wrong clock whose dates are the table's", kept
+    by_camera = dict(zip(table["path"], rows, strict=True))
+    days = dict(zip(table["path"], table["date"].dt.date, strict=True))
+    other = [
+        f"{path}: {each.date:%Y-%m-%d}"
+        for path, each in by_camera.items()
+        if path in changed and each.date and days[path] not in (each.date.date(), pd.NaT)
+    ]
+    other_words = "of these, photos whose camera says another day than the table", tuple(other)
     return [
         Problem(
             "clock_moved",
@@ -226,28 +236,14 @@ def fill_from_photos(
             action="moved by --clock_offset to these times",
         ),
         Problem("clock_kept", *kept_words, action="not moved: correct them there"),
+        Problem(
+            "other_day",
+            *other_words,
+            action="may be other photos: take their rows out, unless the camera's clock was wrong",
+        ),
         Problem("exif_date", *words, action="taken from the photo files"),
         Problem("no_exif_date", *odd_words, action="taken as unknown; write a column date"),
     ]
-
-
-def other_days(
-    table: pd.DataFrame, root: Path, changed: Collection[str], clock_offset: Sequence[Offset] = ()
-) -> Problem:
-    """Photos that a program has changed, and whose camera says another day than the table.
-
-    Args:
-        changed: their paths, perhaps with boxes; where the camera says nothing, nothing is known.
-    """
-    days = dict(zip(table["path"], table["date"].dt.normalize(), strict=True))
-    names = []
-    for path in dict.fromkeys(file_and_box(each)[0].as_posix() for each in changed):
-        date = taken(root / path, clock_offset).date
-        if date and pd.notna(days.get(path)) and days[path] != pd.Timestamp(date).normalize():
-            names.append(f"{path}: {date:%Y-%m-%d}")
-    words = "of these, photos whose camera says another day than the table", tuple(names)
-    action = "they may be other photos: take their rows out, unless the camera's clock was wrong"
-    return Problem("other_day", *words, action=action)
 
 
 def name_events(table: pd.DataFrame, gap_minutes: float | None) -> pd.Series:

@@ -26,16 +26,17 @@ def photo_name(photo: Path) -> str:
     """
     try:
         file, box = file_and_box(photo)
-        name = content_checksum(file)
-        return boxed_name(name, box) if box else name
+        return boxed_name(content_checksum(file), box)
     except OSError as error:
         raise InputError(
             f"{photo}: cannot be read as a photo ({error.strerror or error}); check the path"
         ) from error
 
 
-def boxed_name(name: str, box: Box) -> str:
-    """`photo_name` of a box of the photo that has a name."""
+def boxed_name(name: str, box: Box | None) -> str:
+    """`photo_name` of a box of the photo that has a name; None is the whole photo."""
+    if box is None:
+        return name
     return hashlib.blake2b(f"{name}{box}".encode(), digest_size=16).hexdigest()
 
 

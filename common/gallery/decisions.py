@@ -16,7 +16,7 @@ from common.gallery.gallery import Gallery
 from common.gallery.history import ever_renamed, once_decided, renamed_since, undone_names
 from common.gallery.photos import DECIDED, names_of_pictures, of_pictures
 from common.names import is_unknown, name_key, near_to, number_key, refuse_long, tidy_name
-from common.words import typed
+from common.words import few, typed
 
 import pandas as pd
 
@@ -229,9 +229,9 @@ def _listed(faults: Sequence[str]) -> str:
             rows_of.setdefault(fault, []).append(row)
     parts = []
     for fault, rows in rows_of.items():
-        few = f"rows {', '.join(map(str, rows[:N_NAMED]))}{', …' if len(rows) > N_NAMED else ''}"
-        parts.append(f"{few if len(rows) > 1 else f'row {rows[0]}'}: {fault}")
-    return "; ".join(parts[:N_NAMED]) + ("; …" if len(parts) > N_NAMED else "")
+        named = few([*map(str, rows)], most=N_NAMED)
+        parts.append(f"{'rows' if len(rows) > 1 else 'row'} {named}: {fault}")
+    return few(parts, "; ", N_NAMED)
 
 
 def _contradictions(rows: Sequence[_Decision]) -> dict[int, str]:
@@ -279,7 +279,7 @@ def _changed_since(rows: Sequence[_Decision], folder: Path) -> dict[int, str]:
         if each.was is not None and each.decided >= decided:
             was, decided = each.was, each.decided
         is_answer = each.name or each.answer == UNCLEAR
-        is_so = each.name in (was, each.was if was == "" else was)
+        is_so = each.name == was or (was == "" and each.name == each.was)
         if is_answer and not is_so and decided > each.time:
             back = "--move it back" if each.name else "--forget the photo"
             back = back if was == each.was else "ask anew with identify.py"

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +49,7 @@ from common.matching.matchers import Matcher
 from common.models.heads import Recogniser
 from common.models.storage import load_recogniser, read_description, save_recogniser
 from common.own_files import checksum, claim, release
-from common.words import counted, typed
+from common.words import counted, few, typed
 
 import numpy as np
 
@@ -60,7 +60,6 @@ SAME_LOOK = 12
 N_LIKE = 10  # photos of the gallery that a new one is compared with
 N_LOOKS = 10_000
 FACTS = {"path", "picture", "side", "date", "encounter"}  # of each photo, in every gallery here
-N_NAMED = 3  # photos that a sentence names
 DAY = len("2024-05-31")  # of a date, before its time
 PATIENCE = 600  # seconds to wait for another program's change
 
@@ -149,19 +148,18 @@ def _refuse_torn(folder: Path, gallery: Gallery) -> None:
 
 
 @contextlib.contextmanager
-def changing(folder: Path, *, older_counts: bool = False) -> Iterator[None]:
+def changing(folder: Path, *, older_counts: bool = False) -> Iterator[bool]:
     """Change a gallery while no other program does; one of an earlier version gets its list.
 
-    Others wait until a program that changes it has ended, or was killed.
+    What it yields, and its argument, are those of `common.gallery.files.complete_log`.
 
-    Args:
-        older_counts: see `common.gallery.files.complete_log`.
+    Others wait until a program that changes it has ended, or was killed.
 
     Raises:
         InputError: another program takes too long, or the folder cannot be written to.
     """
     if not processes.is_main():  # the others write nothing there
-        yield
+        yield False
         return
     try:
         begin_gallery_list(folder)
@@ -178,8 +176,7 @@ def changing(folder: Path, *, older_counts: bool = False) -> Iterator[None]:
         except InputError:
             print(f"{folder} is being changed by another program: waiting for it", flush=True)
             claim(folder, patience=PATIENCE)
-        complete_log(folder, older_counts=older_counts)
-        yield
+        yield complete_log(folder, older_counts=older_counts)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -312,7 +309,7 @@ def _as_written(
     asked = as_text(catalogue.table[CONTENT]).map(written_name)
     for i, (now, was, path) in enumerate(zip(pictures, asked, catalogue.paths(), strict=True)):
         box = file_and_box(path)[1]
-        former = {was, boxed_name(was, box) if box else was} & left
+        former = {was, boxed_name(was, box)} & left
         if former and now not in enrolled_as:
             known[i] = former.pop()
             left.discard(known[i])
@@ -321,7 +318,7 @@ def _as_written(
         return known, ()
     return known, (
         f"{counted(len(changed), 'photo')} that a program has changed since: the gallery keeps "
-        f"what was there ({_few(changed)}).",
+        f"what was there ({few(changed)}).",
     )
 
 
@@ -422,7 +419,7 @@ def _complete(
     if otherwise:
         notes.append(
             f"{counted(len(otherwise), 'photo')} with another side or date here than in the "
-            f"gallery, which keeps its own ({_few(otherwise)}): if the new one is right, --forget "
+            f"gallery, which keeps its own ({few(otherwise)}): if the new one is right, --forget "
             "the photo and add it again by a folder or a table."
         )
     return tuple(notes)
@@ -443,13 +440,9 @@ def _shown_twice(gallery: Gallery, folder: Path, n_joined: int) -> tuple[str, ..
     found = [" beside ".join(f"{paths[i]} of {names[i]}" for i in pair) for pair in sorted(pairs)]
     return (
         f"{counted(len(found), 'photo')} that the gallery seems to have had already "
-        f"({_few(found, '; ')}): if both show one animal, --forget one of the two, by its number "
+        f"({few(found, '; ')}): if both show one animal, --forget one of the two, by its number "
         "in --list.",
     )
-
-
-def _few(texts: Sequence[str], between: str = ", ") -> str:
-    return between.join([*texts[:N_NAMED], *["…"] * (len(texts) > N_NAMED)])
 
 
 def _same_places(

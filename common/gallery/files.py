@@ -183,12 +183,15 @@ def told_if_older(folder: Path) -> str:
     )
 
 
-def complete_log(folder: Path, *, older_counts: bool = False) -> None:
+def complete_log(folder: Path, *, older_counts: bool = False) -> bool:
     """Log the last change, which a kill may have kept from its line.
 
     Args:
         older_counts: where an older gallery was put in the place of a newer one, what it lacks was
             taken back; else it is refused, so that the newer one's files stay.
+
+    Returns:
+        Whether an older gallery counts from now on.
 
     Raises:
         InputError: a person has changed the log, or put an older gallery there.
@@ -207,8 +210,9 @@ def complete_log(folder: Path, *, older_counts: bool = False) -> None:
             if not older_counts:
                 raise InputError(text)
             _log_that_older(folder, description)
-        else:
-            append_to_log(folder, description["logged"], description["files"])
+            return True
+        append_to_log(folder, description["logged"], description["files"])
+    return False
 
 
 def _log_that_older(folder: Path, description: Mapping) -> None:

@@ -84,7 +84,7 @@ def find_photo(gallery: Gallery, photo: str) -> np.ndarray:
         ways = [facts["picture"] == photo_name(Path(photo))]
     elif file.is_file():  # not another one, to which the gallery gave the same path
         own = photo_name(file)
-        boxed = np.array([boxed_name(own, box) if box else own for _, box in places], dtype=str)
+        boxed = np.array([boxed_name(own, box) for _, box in places], dtype=str)
         ways = [facts["picture"] == boxed]
     else:
         ways = [paths == name, files == name]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from common.errors import InputError
 from common.measures.ranking import FillBlock, RankedQueries, SameIdentityPairs, rank_in_blocks
+from common.words import few
 
 import numpy as np
 
@@ -261,7 +262,7 @@ def _report(
     has_match = first_rank > 0
     without_match = tuple(str(names[row]) for row in np.flatnonzero(~has_match))
     if not has_match.any():
-        shown = ", ".join(without_match[:3]) + (", …" if len(without_match) > 3 else "")
+        shown = few(without_match)
         removed = f"removed {result.n_ignored.sum()} pairs of one identity and encounter"
         raise InputError(
             f"none of the {len(without_match)} queries ({shown}) has a photo of its identity in "

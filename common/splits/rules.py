@@ -13,7 +13,7 @@ from itertools import islice
 
 from common.data.catalogue_tables import make_image_ids
 from common.errors import InputError
-from common.words import counted
+from common.words import counted, few
 
 import numpy as np
 import pandas as pd
@@ -112,9 +112,7 @@ def name_animals(text: str, identities: list[str]) -> list[str]:
     """Return a list of one note that counts and names animals, or of none."""
     if not identities:
         return []
-    shown = ", ".join(identities[:3]) + (", …" if len(identities) > 3 else "")
-    animals = counted(len(identities), "animal")
-    return [f"{text}: {animals} ({shown})."]
+    return [f"{text}: {counted(len(identities), 'animal')} ({few(identities)})."]
 
 
 def split_animals(
